@@ -1,0 +1,87 @@
+# ridge: everything is built from the directories; adding a file needs no edit here.
+#
+#   make            build/ridge, build/libridge.a, build/libridge.so
+#   make demo       installs what is missing (apt), builds, and lets the default model answer
+#   make check      the same, then all tests
+#   make help       the rest
+BUILD   ?= build
+CC      ?= gcc
+OPT     ?= -O2 -g
+PREFIX  ?= /usr/local
+VERSION := 0.1.0
+
+PACKAGES  := libpcre2-8 libutf8proc jansson libedit
+WARN      := -Wall -Wextra -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wshadow -Werror=vla \
+             -Werror=implicit-function-declaration -Werror=incompatible-pointer-types
+PKG_FLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
+PKG_LIBS  := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null)
+FLAGS     := -std=gnu17 $(OPT) $(WARN) -fPIC -pthread -ffp-contract=off -fno-math-errno \
+             -fvisibility=hidden -Isrc -Iinclude -I$(BUILD)/gen -DRIDGE_VERSION='"$(VERSION)"' $(PKG_FLAGS) $(EXTRA)
+LIBS      := $(PKG_LIBS) -lm -pthread $(EXTRA_LIBS)
+
+# A tier is an instruction set. *_cpu.c is built once for each.
+ARCHITECTURE := $(shell $(CC) -dumpmachine | cut -d- -f1)
+ifeq ($(ARCHITECTURE),x86_64)
+TIERS := avx2 avx512
+endif
+TIER_avx2   := -mavx2 -mfma -mf16c -mbmi2
+TIER_avx512 := $(TIER_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx512vbmi -mavx512bf16 -mprefer-vector-width=512
+
+ALL_C    := $(shell find src -name '*.c' | sort)
+MAIN_C   := $(filter src/main/%,$(ALL_C))
+TIERED_C := $(filter %_cpu.c,$(filter-out src/main/%,$(ALL_C)))
+PLAIN_C  := $(filter-out $(TIERED_C) $(MAIN_C),$(ALL_C))
+LIB_O    := $(PLAIN_C:%.c=$(BUILD)/%.o) $(foreach t,$(TIERS),$(TIERED_C:%.c=$(BUILD)/%.$(t).o))
+MAIN_O   := $(MAIN_C:%.c=$(BUILD)/%.o)
+TEST_C   := $(sort $(wildcard tests/test_*.c))
+TESTS    := $(TEST_C:tests/%.c=$(BUILD)/tests/%)
+GEN      := $(BUILD)/gen/rooms.inc
+
+.PHONY: all
+all: $(BUILD)/ridge $(BUILD)/libridge.a $(BUILD)/libridge.so
+
+# The lists of the open rooms, made from the directories: ARCH(llama) FORMAT(q8_0) WATCH(tally) ...
+$(GEN): tools/rooms $(ALL_C)
+	@mkdir -p $(@D)
+	@tools/rooms > $@.new && (cmp -s $@.new $@ 2>/dev/null || mv $@.new $@); touch $@
+
+$(BUILD)/%.o: %.c | $(GEN)
+	@mkdir -p $(@D)
+	$(CC) $(FLAGS) -MMD -MP -c $< -o $@
+
+define tier_rule
+$(BUILD)/%.$(1).o: %.c | $(GEN)
+	@mkdir -p $$(@D)
+	$(CC) $(FLAGS) -O3 $(TIER_$(1)) -DTIER=$(1) -DTIER_$(1)=1 -MMD -MP -c $$< -o $$@
+endef
+$(foreach t,$(TIERS),$(eval $(call tier_rule,$(t))))
+
+$(BUILD)/libridge.a: $(LIB_O)
+	@rm -f $@
+	ar rcs $@ $^
+$(BUILD)/libridge.so: $(LIB_O)
+	$(CC) $(OPT) -shared -Wl,-soname,libridge.so.0 -Wl,--no-undefined -o $@ $^ $(LIBS)
+$(BUILD)/ridge: $(MAIN_O) $(BUILD)/libridge.a
+	$(CC) $(OPT) -o $@ $^ $(LIBS)
+
+$(BUILD)/tests/%: tests/%.c $(BUILD)/libridge.a
+	@mkdir -p $(@D)
+	$(CC) $(FLAGS) -Itests -MMD -MP $< -o $@ $(BUILD)/libridge.a -lcmocka $(LIBS)
+
+.PHONY: setup tests check
+setup:
+	@tools/setup
+tests: $(TESTS)
+# The set-up may install what the flags above were computed without, so the rest runs in a second make.
+check:
+	@tools/setup
+	@$(MAKE) --no-print-directory check-built
+.PHONY: check-built
+check-built: all tests
+	@tests/run $(TESTS)
+
+.PHONY: clean
+clean:
+	rm -rf $(BUILD)
+
+-include $(LIB_O:.o=.d) $(MAIN_O:.o=.d) $(TESTS:%=%.d)

@@ -1,0 +1,23 @@
+/* file_map.h -- a file as a Span, mapped read-only.
+ *
+ * A regular file is mapped; its pages are read as they are touched. An empty file is a Span of zero
+ * bytes. A file that is cut short by another process while it is mapped raises SIGBUS when touched,
+ * as with every mmap: readers check all sizes against span.bytes, which was true when it was opened.
+ */
+#ifndef BASE_FILE_MAP_H
+#define BASE_FILE_MAP_H
+
+#include "base/error.h"
+#include "base/span.h"
+
+typedef struct FileMap {
+    Span span;
+} FileMap;
+
+Err file_map_init(FileMap *, const char *path, Error *err);   /* NOT_FOUND, IO_FAILED: names the path */
+void file_map_deinit(FileMap *);
+
+bool file_exists(const char *path);        /* any kind */
+bool directory_exists(const char *path);
+
+#endif
