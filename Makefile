@@ -5,7 +5,9 @@
 #   make check      the same, then all tests
 #   make help       the rest
 BUILD   ?= build
-CC      ?= gcc
+ifeq ($(origin CC),default)
+CC      := gcc
+endif
 OPT     ?= -O2 -g
 PREFIX  ?= /usr/local
 VERSION := 0.1.0
