@@ -1,0 +1,70 @@
+/* device.h -- where a forward pass runs. It touches the world only through this.
+ *
+ * A Device computes (cpu, cuda) or watches: a watcher wraps another device, sees each call, and passes
+ * it on. Work is queued in order; device_read() is the only call that waits for it.
+ *
+ * Memory is of two kinds. Activations come from a stack that is as large as the largest step needs
+ * (the tally device finds out how large, before anything is allocated) and is rewound after each layer:
+ *
+ *     [ x | h q k v scores ... | free ]        device_mark() ... device_release()
+ *
+ * What lives longer (weights, the cache, the tables of a step) is taken once at start.
+ */
+#ifndef CORE_DEVICE_H
+#define CORE_DEVICE_H
+
+#include "core/op_call.h"
+
+typedef struct Device Device;
+
+/* What a weight will be used for; a device may choose its layout by it. */
+typedef enum WeightUse {
+    USE_VECTOR,       /* norms, biases: becomes F32 */
+    USE_MATRIX,       /* the w of linear */
+    USE_TABLE,        /* rows are gathered by id */
+    USE_TABLE_AND_MATRIX,   /* tied embeddings */
+} WeightUse;
+
+typedef struct DeviceCalls {
+    void (*run)(Device *, const OpCall *);
+    /* Brings a host tensor (plain rows) to the device in the layout that suits `use`. */
+    Err (*upload)(Device *, const char *name, Tensor host, WeightUse use, Tensor *out, Error *);
+    /* Zeroed memory that lives as long as the device. */
+    Err (*take)(Device *, size_t bytes, void **out, Error *);
+    void *(*push)(Device *, size_t bytes);            /* from the activation stack; never fails after planning */
+    size_t (*mark)(const Device *);
+    void (*release)(Device *, size_t mark);
+    Err (*reserve)(Device *, size_t stack_bytes, Error *);   /* the size of the activation stack, once */
+    void (*write)(Device *, void *to, const void *host, size_t bytes);
+    void (*read)(Device *, void *host, const void *from, size_t bytes);   /* waits for the queue */
+    void (*close)(Device *);
+} DeviceCalls;
+
+struct Device {
+    const DeviceCalls *calls;
+    const char *name;         /* "cpu", "tally", ... */
+    Device *inner;            /* what a watcher wraps; else NULL */
+};
+
+void device_run(Device *, OpCall *);   /* counts outs and ins, checks that all tensors are well formed */
+
+static inline Tensor device_tensor(Device *d, const Format *f, int32_t d0, int32_t d1)
+{
+    return tensor_of(d->calls->push(d, (size_t)d0 * format_row_bytes(f, d1)), f, d0, d1);
+}
+static inline Tensor device_f32(Device *d, int32_t rows, int32_t width) { return device_tensor(d, &format_f32, rows, width); }
+static inline Tensor like(Device *d, Tensor x) { return device_f32(d, x.dim[0], (int32_t)tensor_width(x)); }
+/* [rows of x, heads, head_width] */
+static inline Tensor heads(Device *d, Tensor x, int32_t n, int32_t head_width)
+{
+    return tensor_heads(device_f32(d, x.dim[0], n * head_width), n);
+}
+static inline size_t device_mark(const Device *d) { return d->calls->mark(d); }
+static inline void device_release(Device *d, size_t mark) { d->calls->release(d, mark); }
+static inline void device_close(Device *d)
+{
+    if (d)
+        d->calls->close(d);
+}
+
+#endif

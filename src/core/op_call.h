@@ -1,0 +1,65 @@
+/* op_call.h -- one operation on its way to a device, as a value.
+ *
+ * Because a call is data, a watcher needs one function to see every operation: it looks at the call,
+ * passes it on, looks again. Outputs that are also read (x += ...) are outputs with reads_out set.
+ */
+#ifndef CORE_OP_CALL_H
+#define CORE_OP_CALL_H
+
+#include "core/tensor.h"
+
+typedef enum Op {
+#define OP(kind, NAME, name) OP_##NAME,
+#include "core/ops.inc"
+#undef OP
+    OP_COUNT
+} Op;
+
+typedef enum Activation { SILU, GELU, GELU_TANH, RELU, RELU_SQUARED, SIGMOID, TANH } Activation;
+
+/* How positions become angles (Su et al. 2021, and the scalings named at each field). */
+typedef enum RopeKind {
+    ROPE_FIXED,      /* angle = position * inv_freq: default, linear, llama3, yarn differ in the table only */
+    ROPE_DYNAMIC,    /* dynamic NTK: the base grows with the length of the row's sequence */
+    ROPE_LONG,       /* LongRoPE: one table up to original_length, another beyond */
+} RopeKind;
+
+typedef struct RopeAngles {
+    RopeKind kind;
+    int32_t dims;              /* how many of a head's values turn; even */
+    int32_t original_length;   /* DYNAMIC, LONG: tokens that the model was trained for */
+    float base, factor;        /* DYNAMIC */
+    float magnitude;           /* multiplies cos and sin (YaRN, LongRoPE); else 1 */
+    float magnitude_long;      /* LONG: beyond original_length */
+} RopeAngles;
+
+typedef struct Attend {
+    float scale;               /* of q.k */
+    int32_t window;            /* a row sees itself and window - 1 rows before it; 0: all before it */
+    int32_t chunk;             /* a row sees only rows of its own chunk of positions; 0: no chunks */
+    float softcap;             /* s = cap tanh(s / cap); 0: none */
+    bool bidirectional;        /* a row sees all rows of its sequence that are in the cache */
+} Attend;
+
+enum { OP_OUTS = 3, OP_INS = 10 };
+
+typedef struct OpCall {
+    Op op;
+    bool reads_out;            /* the outputs are added to */
+    int8_t outs, ins;          /* set by device_run(): how many leading ones may be in use */
+    Tensor out[OP_OUTS];
+    Tensor in[OP_INS];         /* a missing one (no bias) has no format */
+    union {
+        float eps;             /* norms */
+        float factor;          /* scale */
+        struct { float factor; } embed;
+        RopeAngles angles;
+        struct { bool interleaved; } rope;   /* pairs (2i, 2i+1) instead of (i, i + dims/2) */
+        Attend attend;
+        Activation activation;
+    };
+} OpCall;
+
+const char *op_name(Op);
+
+#endif

@@ -1,0 +1,98 @@
+/* ops.h -- the operations as a forward pass calls them. One line each: what they mean stands in
+ * kernels/<name>/<name>.h, who computes them is the device's business. */
+#ifndef CORE_OPS_H
+#define CORE_OPS_H
+
+#include "core/device.h"
+#include "core/kv_view.h"
+
+#define NONE ((Tensor){0})
+
+#define RUN(device, ...) device_run(device, &(OpCall){__VA_ARGS__})
+
+/* y[r] = factor * table[ids[r]] */
+static inline void op_embed(Device *d, Tensor y, Tensor table, Tensor ids, float factor)
+{
+    RUN(d, .op = OP_EMBED, .out = {y}, .in = {table, ids}, .embed = {factor});
+}
+/* y = x w^T + bias      x: [rows, in], w: [out, in], y: [rows, out] */
+static inline void op_linear(Device *d, Tensor y, Tensor x, Tensor w, Tensor bias)
+{
+    RUN(d, .op = OP_LINEAR, .out = {y}, .in = {x, w, bias});
+}
+/* y += x w^T + bias */
+static inline void op_linear_add(Device *d, Tensor y, Tensor x, Tensor w, Tensor bias)
+{
+    RUN(d, .op = OP_LINEAR, .reads_out = true, .out = {y}, .in = {x, w, bias});
+}
+/* q = x wq^T + bq, k = x wk^T + bk, v = x wv^T + bv: x is read (and rounded) once */
+static inline void op_linear3(Device *d, Tensor q, Tensor k, Tensor v, Tensor x, Tensor wq, Tensor wk, Tensor wv,
+                              Tensor bq, Tensor bk, Tensor bv)
+{
+    RUN(d, .op = OP_LINEAR3, .out = {q, k, v}, .in = {x, wq, wk, wv, bq, bk, bv});
+}
+/* y += (act(x gate^T + gate_bias) * (x up^T + up_bias)) down^T + down_bias */
+static inline void op_gated_mlp_add(Device *d, Tensor y, Tensor x, Tensor gate, Tensor up, Tensor down,
+                                    Tensor gate_bias, Tensor up_bias, Tensor down_bias, Activation act)
+{
+    RUN(d, .op = OP_GATED_MLP, .reads_out = true, .out = {y}, .in = {x, gate, up, down, gate_bias, up_bias, down_bias},
+        .activation = act);
+}
+/* On each head of x ([rows, heads, width]) or on each row ([rows, width]); gain may be NONE. */
+static inline void op_rms_norm(Device *d, Tensor y, Tensor x, Tensor gain, float eps)
+{
+    RUN(d, .op = OP_RMS_NORM, .out = {y}, .in = {x, gain}, .eps = eps);
+}
+static inline void op_layer_norm(Device *d, Tensor y, Tensor x, Tensor gain, Tensor bias, float eps)
+{
+    RUN(d, .op = OP_LAYER_NORM, .out = {y}, .in = {x, gain, bias}, .eps = eps);
+}
+/* angles[r] = cos (dims/2 values), then sin (dims/2), of the row's position. inv_freq: [1 or 2, dims/2] */
+static inline void op_rope_angles(Device *d, Tensor angles, Tensor positions, Tensor lengths, Tensor inv_freq, RopeAngles a)
+{
+    RUN(d, .op = OP_ROPE_ANGLES, .out = {angles}, .in = {positions, lengths, inv_freq}, .angles = a);
+}
+/* Turns the first dims values of each head of x ([rows, heads, width]) in place. */
+static inline void op_rope(Device *d, Tensor x, Tensor angles, bool interleaved)
+{
+    RUN(d, .op = OP_ROPE, .reads_out = true, .out = {x}, .in = {angles}, .rope = {interleaved});
+}
+/* Puts k and v of each row ([rows, kv heads, width]) into the cache at the row's position. */
+static inline void op_cache_write(Device *d, const KvView *kv, Tensor k, Tensor v)
+{
+    RUN(d, .op = OP_CACHE_WRITE, .reads_out = true, .out = {kv->k, kv->v},
+        .in = {k, v, kv->tables, kv->positions, kv->row_seq});
+}
+/* y, q: [rows, heads, width]. sinks ([heads], a score that takes part in the softmax only) and
+ * slopes ([heads], ALiBi) may be NONE. */
+static inline void op_attend(Device *d, Tensor y, Tensor q, const KvView *kv, Tensor sinks, Tensor slopes, Attend a)
+{
+    RUN(d, .op = OP_ATTEND, .out = {y},
+        .in = {q, kv->k, kv->v, kv->tables, kv->positions, kv->row_seq, sinks, slopes}, .attend = a);
+}
+static inline void op_activate(Device *d, Tensor y, Tensor x, Activation act)
+{
+    RUN(d, .op = OP_ACTIVATE, .out = {y}, .in = {x}, .activation = act);
+}
+/* y = act(gate) * up */
+static inline void op_gate(Device *d, Tensor y, Tensor gate, Tensor up, Activation act)
+{
+    RUN(d, .op = OP_GATE, .out = {y}, .in = {gate, up}, .activation = act);
+}
+/* y += x */
+static inline void op_add(Device *d, Tensor y, Tensor x)
+{
+    RUN(d, .op = OP_ADD, .reads_out = true, .out = {y}, .in = {x});
+}
+/* y = factor * x */
+static inline void op_scale(Device *d, Tensor y, Tensor x, float factor)
+{
+    RUN(d, .op = OP_SCALE, .out = {y}, .in = {x}, .factor = factor);
+}
+/* y[i] = x[rows[i]] */
+static inline void op_take_rows(Device *d, Tensor y, Tensor x, Tensor rows)
+{
+    RUN(d, .op = OP_TAKE_ROWS, .out = {y}, .in = {x, rows});
+}
+
+#endif
