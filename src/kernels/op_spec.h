@@ -1,0 +1,27 @@
+/* op_spec.h -- what is to be known of an operation besides how to compute it.
+ *
+ * Each kernels/<op>/<op>_ref.c defines `const OpSpec spec_<op>`. The planner multiplies cost by a
+ * machine's speed, the checker holds fast kernels against `tolerance`, devices without a fused kernel
+ * run compose().
+ */
+#ifndef KERNELS_OP_SPEC_H
+#define KERNELS_OP_SPEC_H
+
+#include "core/device.h"
+
+typedef struct OpCost {
+    double operations;             /* multiplications and additions, one each */
+    double weight_bytes;           /* read: weights, in their format */
+    double cache_bytes;            /* read: the past */
+    double activation_bytes;       /* read and written: the rest */
+} OpCost;
+
+typedef struct OpSpec {
+    OpCost (*cost)(const OpCall *);               /* reads shapes and formats only, except where the past's length counts */
+    void (*compose)(Device *, const OpCall *);    /* FUSED only */
+    float tolerance;                              /* largest |fast - reference| / (largest |reference| of the output row) */
+} OpSpec;
+
+const OpSpec *op_spec(Op);
+
+#endif
