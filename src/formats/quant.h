@@ -1,0 +1,30 @@
+/* quant.h -- what the encoders of quantised formats share.
+ *
+ * No number that an encoder can be given is undefined behaviour:
+ *
+ *     an infinity or a NaN      the block has no scale: it is stored as NaN and decodes to NaN
+ *                               (MXFP4, whose scale knows no NaN, decodes to infinities)
+ *     too large for an f16 scale, or for one of the format's own: saturates
+ *     too small for an f16 scale: zero
+ */
+#ifndef FORMATS_QUANT_H
+#define FORMATS_QUANT_H
+
+#include <stdbool.h>
+
+typedef struct Range {
+    float min, max;     /* of the finite elements; min <= 0 <= max is not assumed */
+    float extreme;      /* the element of largest magnitude, with its sign; the first one if several */
+    float amax;         /* its magnitude */
+    bool finite;        /* false: some element is an infinity or a NaN; the rest is 0 then */
+} Range;
+
+Range range_of(const float *x, int n);
+
+float scale_within_f16(float d);     /* d, at most F16_MAX either way */
+float scale_inverse(float d);        /* 1 / d; 0 where d as f16 is 0 */
+
+/* To the nearest integer, halves away from zero as ggml rounds, and into [low, high]. NaN: low. */
+int round_within(float x, int low, int high);
+
+#endif
