@@ -3,12 +3,13 @@
  * A Device computes (cpu, cuda) or watches: a watcher wraps another device, sees each call, and passes
  * it on. Work is queued in order; device_read() is the only call that waits for it.
  *
- * Memory is of two kinds. Activations come from a stack that is as large as the largest step needs
- * (the tally device finds out how large, before anything is allocated) and is rewound after each layer:
+ * Memory is of two kinds. Activations come from a stack that is rewound after each layer:
  *
  *     [ x | h q k v scores ... | free ]        device_mark() ... device_release()
  *
- * What lives longer (weights, the cache, the tables of a step) is taken once at start.
+ * How large it must be is found by planning: between plan_begin() and plan_end() nothing is computed,
+ * the device only notes what the largest step needs, and then takes that much, once. What lives longer
+ * (weights, the cache, the tables of a step) is taken at start as well.
  */
 #ifndef CORE_DEVICE_H
 #define CORE_DEVICE_H
@@ -34,9 +35,11 @@ typedef struct DeviceCalls {
     void *(*push)(Device *, size_t bytes);            /* from the activation stack; never fails after planning */
     size_t (*mark)(const Device *);
     void (*release)(Device *, size_t mark);
-    Err (*reserve)(Device *, size_t stack_bytes, Error *);   /* the size of the activation stack, once */
+    void (*plan_begin)(Device *);                     /* from here on, run() only measures */
+    Err (*plan_end)(Device *, Error *);               /* takes what was measured; from here on, run() computes */
     void (*write)(Device *, void *to, const void *host, size_t bytes);
     void (*read)(Device *, void *host, const void *from, size_t bytes);   /* waits for the queue */
+    void (*label)(Device *, const char *part, int layer);   /* NULL: does not care */
     void (*close)(Device *);
 } DeviceCalls;
 
@@ -58,6 +61,12 @@ static inline Tensor like(Device *d, Tensor x) { return device_f32(d, x.dim[0], 
 static inline Tensor heads(Device *d, Tensor x, int32_t n, int32_t head_width)
 {
     return tensor_heads(device_f32(d, x.dim[0], n * head_width), n);
+}
+/* Says which part of the model the next operations belong to ("attn" of layer 3), for watchers. */
+static inline void device_label(Device *d, const char *part, int layer)
+{
+    if (d->calls->label)
+        d->calls->label(d, part, layer);
 }
 static inline size_t device_mark(const Device *d) { return d->calls->mark(d); }
 static inline void device_release(Device *d, size_t mark) { d->calls->release(d, mark); }

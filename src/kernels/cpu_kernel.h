@@ -24,7 +24,7 @@ typedef struct CpuKernel {
     bool (*takes)(const OpCall *);                  /* NULL: every call. What is not taken runs on the reference */
     int phases;
     size_t (*scratch_bytes)(const OpCall *);        /* NULL: none */
-    int64_t (*grain)(const OpCall *);               /* operations per thread worth waking it for; NULL: one thread */
+    int64_t (*threads)(const OpCall *);             /* how many have enough to do; NULL: one */
     void (*run)(const OpCall *, int phase, CpuPart);
 } CpuKernel;
 

@@ -1,6 +1,6 @@
 #include "kernels/op_spec.h"
 
-#define OP(kind, NAME, name) extern const OpSpec spec_##name;
+#define OP(kind, NAME, name) extern const OpSpec spec_##name __attribute__((weak));
 #include "core/ops.inc"
 #undef OP
 

@@ -1,0 +1,226 @@
+#include "devices/cpu/cpu_device.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/checked.h"
+#include "base/team.h"
+#include "devices/cpu/cpu_tiers.h"
+#include "kernels/op_spec.h"
+
+enum { ALIGN = 64, HUGE_PAGE = 2 << 20 };
+static const size_t PLAN_BYTES = (size_t)1 << 46;   /* addresses to plan with: never touched */
+
+/* Memory from the system, in one list so that closing gives all of it back. */
+typedef struct Region {
+    struct Region *next;
+    void *data;
+    size_t bytes;
+} Region;
+
+typedef struct CpuDevice {
+    Device device;             /* first: a Device * of this kind is a CpuDevice * */
+    CpuTier tier;
+    Team *team;
+    Region *regions;
+    uint8_t *stack, *scratch;
+    size_t stack_used, stack_bytes, scratch_bytes;
+    bool planning;
+} CpuDevice;
+
+/* What the threads of the team need to know of the operation that they compute. */
+typedef struct Task {
+    const CpuKernel *kernel;
+    const OpCall *call;
+    Team *team;
+    void *scratch;
+} Task;
+
+static void task_run(void *context, int index, int count)
+{
+    const Task *t = context;
+    for (int phase = 0; phase < t->kernel->phases; phase++) {
+        if (phase > 0 && count > 1)
+            team_barrier(t->team);
+        t->kernel->run(t->call, phase, (CpuPart){index, count, t->scratch});
+    }
+}
+
+static CpuTier tier_for(const OpCall *call, CpuTier highest)
+{
+    for (int tier = highest; tier > TIER_REFERENCE; tier--) {
+        const CpuKernel *kernel = cpu_kernel(call->op, (CpuTier)tier);
+        if (kernel && (!kernel->takes || kernel->takes(call)))
+            return (CpuTier)tier;
+    }
+    return TIER_REFERENCE;
+}
+
+static int threads_for(const CpuDevice *c, const CpuKernel *kernel, const OpCall *call)
+{
+    if (!kernel->threads)
+        return 1;
+    int64_t worth = kernel->threads(call);
+    return (int)max_i64(1, min_i64(worth, team_threads(c->team)));
+}
+
+static void cpu_run(Device *d, const OpCall *call)
+{
+    CpuDevice *c = (CpuDevice *)d;
+    const CpuKernel *kernel = cpu_kernel(call->op, tier_for(call, c->tier));
+    if (!kernel) {
+        const OpSpec *spec = op_spec(call->op);
+        ASSERT(spec->compose);
+        spec->compose(d, call);
+        return;
+    }
+    size_t scratch = kernel->scratch_bytes ? kernel->scratch_bytes(call) : 0;
+    if (c->planning) {
+        c->scratch_bytes = (size_t)max_i64((int64_t)c->scratch_bytes, (int64_t)scratch);
+        return;
+    }
+    ASSERT(scratch <= c->scratch_bytes);
+    Task task = {kernel, call, c->team, c->scratch};
+    int threads = threads_for(c, kernel, call);
+    if (threads == 1)
+        task_run(&task, 0, 1);
+    else
+        team_run(c->team, threads, task_run, &task);
+}
+
+static Err map_region(CpuDevice *c, size_t bytes, void **out, Error *err)
+{
+    Region *region = malloc(sizeof *region);
+    size_t rounded;
+    if (!region || !round_up_fits(bytes ? bytes : 1, bytes >= HUGE_PAGE ? HUGE_PAGE : 4096, &rounded))
+        goto failed;
+    void *data = mmap(NULL, rounded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (data == MAP_FAILED)
+        goto failed;
+    if (rounded >= HUGE_PAGE)
+        madvise(data, rounded, MADV_HUGEPAGE);   /* worth up to a factor of two in bandwidth; a no is no harm */
+    *region = (Region){c->regions, data, rounded};
+    c->regions = region;
+    *out = data;
+    return OK;
+failed:
+    free(region);
+    return fail(err, NO_MEMORY, "the CPU has no %zu bytes of memory left", bytes);
+}
+
+static Err cpu_take(Device *d, size_t bytes, void **out, Error *err)
+{
+    return map_region((CpuDevice *)d, bytes, out, err);
+}
+
+static void *cpu_push(Device *d, size_t bytes)
+{
+    CpuDevice *c = (CpuDevice *)d;
+    size_t end;
+    ASSERT(add_fits(c->stack_used, bytes, &end) && round_up_fits(end, ALIGN, &end));
+    ASSERT(c->planning ? end <= PLAN_BYTES : end <= c->stack_bytes);
+    uint8_t *at = c->stack + c->stack_used;
+    c->stack_used = end;
+    if (c->planning)
+        c->stack_bytes = (size_t)max_i64((int64_t)c->stack_bytes, (int64_t)end);
+    return at;
+}
+
+static size_t cpu_mark(const Device *d) { return ((const CpuDevice *)d)->stack_used; }
+
+static void cpu_release(Device *d, size_t mark)
+{
+    CpuDevice *c = (CpuDevice *)d;
+    ASSERT(mark <= c->stack_used);
+    c->stack_used = mark;
+}
+
+static void cpu_plan_begin(Device *d)
+{
+    CpuDevice *c = (CpuDevice *)d;
+    ASSERT(!c->planning && c->stack_used == 0);
+    c->planning = true;
+    c->stack = (uint8_t *)(uintptr_t)ALIGN;   /* an address to count from; nothing is read or written there */
+}
+
+static Err cpu_plan_end(Device *d, Error *err)
+{
+    CpuDevice *c = (CpuDevice *)d;
+    ASSERT(c->planning && c->stack_used == 0);
+    c->planning = false;
+    void *stack, *scratch;
+    TRY(map_region(c, c->stack_bytes, &stack, err));
+    TRY(map_region(c, c->scratch_bytes, &scratch, err));
+    c->stack = stack;
+    c->scratch = scratch;
+    return OK;
+}
+
+static void cpu_write(Device *d, void *to, const void *host, size_t bytes)
+{
+    (void)d;
+    memcpy(to, host, bytes);
+}
+
+static void cpu_read(Device *d, void *host, const void *from, size_t bytes)
+{
+    (void)d;
+    memcpy(host, from, bytes);
+}
+
+static Err cpu_upload(Device *d, const char *name, Tensor host, WeightUse use, Tensor *out, Error *err)
+{
+    (void)name;
+    *out = host;
+    if (use == USE_VECTOR)
+        out->format = &format_f32;
+    TRY(cpu_take(d, tensor_bytes(*out), &out->data, err));
+    if (use == USE_VECTOR)
+        host.format->decode(out->data, host.data, (size_t)tensor_elems(host));
+    else
+        memcpy(out->data, host.data, tensor_bytes(host));
+    return OK;
+}
+
+static void cpu_close(Device *d)
+{
+    CpuDevice *c = (CpuDevice *)d;
+    for (Region *r = c->regions, *next; r; r = next) {
+        next = r->next;
+        munmap(r->data, r->bytes);
+        free(r);
+    }
+    team_free(c->team);
+    free(c);
+}
+
+static const DeviceCalls cpu_calls = {
+    .run = cpu_run, .upload = cpu_upload, .take = cpu_take, .push = cpu_push, .mark = cpu_mark,
+    .release = cpu_release, .plan_begin = cpu_plan_begin, .plan_end = cpu_plan_end, .write = cpu_write,
+    .read = cpu_read, .close = cpu_close,
+};
+
+Err cpu_device_open(const CpuOptions *options, Device **out, Error *err)
+{
+    CpuTier best = cpu_best_tier(), tier = options->tier == TIER_BEST ? best : options->tier;
+    if (tier > best)
+        return fail(err, UNSUPPORTED, "this processor has no %s; the highest tier that it has is %s",
+                    cpu_tier_name(tier), cpu_tier_name(best));
+    CpuDevice *c = calloc(1, sizeof *c);
+    if (!c)
+        return fail(err, NO_MEMORY, "no memory for a device");
+    c->device = (Device){.calls = &cpu_calls, .name = "cpu"};
+    c->tier = tier;
+    Err result = team_new(&c->team, options->threads, false, err);
+    if (result != OK) {
+        free(c);
+        return result;
+    }
+    *out = &c->device;
+    return OK;
+}
+
+CpuTier cpu_device_tier(const Device *d) { return ((const CpuDevice *)d)->tier; }
+int cpu_device_threads(const Device *d) { return team_threads(((const CpuDevice *)d)->team); }
+CpuTier cpu_kernel_tier(const Device *d, const OpCall *call) { return tier_for(call, cpu_device_tier(d)); }

@@ -1,0 +1,29 @@
+/* cpu_device.h -- the processor as a Device.
+ *
+ * Each operation goes to the kernel of the tier that was chosen at start, and there to the threads of
+ * one team; an operation that the tier has no kernel for runs on the reference, and cpu_kernel_tier()
+ * says so to whoever asks (`make matrix`, the trace). Weights are repacked for the tier at upload.
+ */
+#ifndef DEVICES_CPU_CPU_DEVICE_H
+#define DEVICES_CPU_CPU_DEVICE_H
+
+#include "core/device.h"
+
+typedef enum CpuTier { TIER_BEST = -1, TIER_REFERENCE, TIER_AVX2, TIER_AVX512, TIER_COUNT } CpuTier;
+
+typedef struct CpuOptions {
+    CpuTier tier;         /* TIER_BEST: the highest that this processor has */
+    int threads;          /* 0: as many as the processor, its cgroup and its affinity allow */
+} CpuOptions;
+
+Err cpu_device_open(const CpuOptions *, Device **out, Error *err);   /* UNSUPPORTED: the tier is not there */
+
+CpuTier cpu_best_tier(void);
+const char *cpu_tier_name(CpuTier);
+bool cpu_tier_parse(const char *name, CpuTier *out);
+CpuTier cpu_device_tier(const Device *);
+int cpu_device_threads(const Device *);
+/* The tier whose kernel would run this call: lower than the device's where it falls back. */
+CpuTier cpu_kernel_tier(const Device *, const OpCall *);
+
+#endif
