@@ -59,7 +59,7 @@ static void blocks_mean_what_gguf_py_says(void **state)
             checked++;
         }
     }
-    assert_int_equal(checked, 4);
+    assert_true(checked >= 4);
 }
 
 static void each_format_is_found_by_its_name_and_its_number(void **state)

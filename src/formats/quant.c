@@ -5,13 +5,13 @@
 
 #include "base/half.h"
 
-Range range_of(const float *x, int n)
+Spread spread_of(const float *x, int n)
 {
-    Range r = {.min = x[0], .max = x[0], .finite = true};
+    Spread r = {.min = x[0], .max = x[0], .finite = true};
     for (int i = 0; i < n; i++) {
         float magnitude = fabsf(x[i]);
         if (!(magnitude <= 0x1.fffffep127f))
-            return (Range){.finite = false};
+            return (Spread){.finite = false};
         if (magnitude > r.amax) {
             r.amax = magnitude;
             r.extreme = x[i];
@@ -41,4 +41,17 @@ int round_within(float x, int low, int high)
     int whole = (int)x;
     float rest = x - (float)whole;
     return whole + (rest >= 0.5f) - (rest <= -0.5f);
+}
+
+int floor_within(float x, int low, int high)
+{
+    if (!(x > (float)low))
+        return low;
+    return x >= (float)high ? high : (int)x;
+}
+
+void clip(float *out, const float *x, int n, float limit)
+{
+    for (int i = 0; i < n; i++)
+        out[i] = x[i] > limit ? limit : x[i] < -limit ? -limit : x[i];
 }

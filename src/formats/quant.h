@@ -12,19 +12,25 @@
 
 #include <stdbool.h>
 
-typedef struct Range {
+#define QUANT_TINY 0x1p-26f    /* well below half of the smallest f16: with any scale, this is 0 */
+
+typedef struct Spread {
     float min, max;     /* of the finite elements; min <= 0 <= max is not assumed */
     float extreme;      /* the element of largest magnitude, with its sign; the first one if several */
     float amax;         /* its magnitude */
     bool finite;        /* false: some element is an infinity or a NaN; the rest is 0 then */
-} Range;
+} Spread;
 
-Range range_of(const float *x, int n);
+Spread spread_of(const float *x, int n);
 
 float scale_within_f16(float d);     /* d, at most F16_MAX either way */
 float scale_inverse(float d);        /* 1 / d; 0 where d as f16 is 0 */
 
-/* To the nearest integer, halves away from zero as ggml rounds, and into [low, high]. NaN: low. */
+void clip(float *out, const float *x, int n, float limit);   /* into [-limit, limit] */
+
+/* Into [low, high], NaN as low: the nearest integer, halves away from zero; the integer below x >= 0.
+ * ggml rounds 8 bits in the first way and adds a half for the second with 4 and 5: files are to agree. */
 int round_within(float x, int low, int high);
+int floor_within(float x, int low, int high);
 
 #endif

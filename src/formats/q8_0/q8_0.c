@@ -20,10 +20,10 @@ static void q8_0_decode(float *x, const void *blocks, size_t elems)
 /* The integers come from the scale before it is rounded to f16, as in ggml: the same file from both. */
 static void q8_0_encode_block(Q8_0Block *b, const float *x)
 {
-    Range range = range_of(x, Q8_0_ELEMS);
-    float d = scale_within_f16(range.amax / 127);
+    Spread spread = spread_of(x, Q8_0_ELEMS);
+    float d = scale_within_f16(spread.amax / 127);
     float inverse = scale_inverse(d);
-    f16_store(b->d, range.finite ? d : NAN);
+    f16_store(b->d, spread.finite ? d : NAN);
     for (int i = 0; i < Q8_0_ELEMS; i++)
         b->q[i] = (int8_t)round_within(x[i] * inverse, -127, 127);
 }

@@ -1,0 +1,70 @@
+/* q5_1.c -- see q5_1.h. */
+#include "formats/q5_1/q5_1.h"
+
+#include <math.h>
+
+#include "base/half.h"
+#include "formats/a8/a8.h"
+#include "formats/bits.h"
+#include "formats/quant.h"
+#include "formats/quant_search.h"
+
+static void q5_1_decode(float *x, const void *blocks, size_t elems)
+{
+    const Q5_1Block *b = blocks;
+    for (; elems; elems -= Q5_1_ELEMS, x += Q5_1_ELEMS, b++) {
+        float d = f16_load(b->d), m = f16_load(b->m);
+        for (unsigned i = 0; i < Q5_1_ELEMS; i++) {
+            unsigned q = bits_get(b->low, 4, 16, i) | bits_get(b->high, 1, 1, i) << 4;
+            x[i] = d * (float)q + m;
+        }
+    }
+}
+
+/* From the smallest element to the largest; with importance, where the weighted error is least. */
+static Affine q5_1_fit(const float *x, const float *importance)
+{
+    Spread spread = spread_of(x, Q5_1_ELEMS);
+    float w[Q5_1_ELEMS];
+    if (!importance)
+        return (Affine){(spread.max - spread.min) / 31, -spread.min};
+    fit_weights(w, importance, Q5_1_ELEMS);
+    return fit_affine(x, w, Q5_1_ELEMS, 31, true);
+}
+
+static void q5_1_encode_block(Q5_1Block *b, const float *x, const float *importance)
+{
+    *b = (Q5_1Block){.d = {0}};
+    if (!spread_of(x, Q5_1_ELEMS).finite) {
+        f16_store(b->d, NAN);
+        return;
+    }
+    float clipped[Q5_1_ELEMS];
+    clip(clipped, x, Q5_1_ELEMS, F16_MAX);
+    Affine a = q5_1_fit(clipped, importance);
+    float inverse = scale_inverse(a.scale);
+    f16_store(b->d, a.scale);
+    f16_store(b->m, scale_within_f16(-a.min));
+    for (unsigned i = 0; i < Q5_1_ELEMS; i++) {
+        unsigned q = (unsigned)floor_within((clipped[i] + a.min) * inverse + 0.5f, 0, 31);
+        bits_put(b->low, 4, 16, i, q);
+        bits_put(b->high, 1, 1, i, q >> 4);
+    }
+}
+
+static void q5_1_encode(void *blocks, const float *x, size_t elems, const float *importance)
+{
+    Q5_1Block *b = blocks;
+    for (size_t i = 0; i < elems; i += Q5_1_ELEMS)
+        q5_1_encode_block(b++, x + i, importance ? importance + i : NULL);
+}
+
+const Format format_q5_1 = {
+    .name = "Q5_1",
+    .gguf_id = 7,
+    .block_elems = Q5_1_ELEMS,
+    .block_bytes = sizeof(Q5_1Block),
+    .activation = &format_a8,
+    .decode = q5_1_decode,
+    .encode = q5_1_encode,
+};
