@@ -70,6 +70,12 @@ static inline uint16_t u16_load(const void *p)
     memcpy(&h, p, sizeof h);
     return h;
 }
+static inline uint32_t u32_load(const void *p)
+{
+    uint32_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
 static inline void u16_store(void *p, uint16_t h) { memcpy(p, &h, sizeof h); }
 static inline float f16_load(const void *p) { return f16_to_f32(u16_load(p)); }
 static inline void f16_store(void *p, float x) { u16_store(p, f32_to_f16(x)); }
