@@ -7,7 +7,9 @@
  * decode() is the meaning of a format: what any faster code computes is held against it. A format
  * without encode() can be read but not written. `activation` is what a row of x is turned into before
  * it meets a weight of this format in a product: F32 (left as it is), or A8 (8-bit blocks, for integer
- * dot products). It belongs to the meaning of the product, on every tier: y = W round(x).
+ * dot products). It belongs to the meaning of the product, on every tier: y = W round(x). A format
+ * that nobody has made fast still runs: the product decodes its rows to F32, a few at a time, and its
+ * `activation` is F32. Encoders are defined for every number, infinities and NaN too: formats/quant.h.
  *
  * A format lives in a folder of its own, formats/<name>/, and is found by name or by its number in
  * GGUF; no other room names one. Only F32 (activations) and I32 (ids, positions) are known to all.
