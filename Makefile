@@ -17,7 +17,7 @@ WARN      := -Wall -Wextra -Wpointer-arith -Wstrict-prototypes -Wmissing-prototy
              -Werror=implicit-function-declaration -Werror=incompatible-pointer-types
 PKG_FLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 PKG_LIBS  := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null)
-FLAGS     := -std=gnu17 $(OPT) $(WARN) -fPIC -pthread -ffp-contract=off -fno-math-errno \
+FLAGS     := -std=gnu17 -D_GNU_SOURCE $(OPT) $(WARN) -fPIC -pthread -ffp-contract=off -fno-math-errno \
              -fvisibility=hidden -Isrc -Iinclude -I$(BUILD)/gen -DRIDGE_VERSION='"$(VERSION)"' $(PKG_FLAGS) $(EXTRA)
 LIBS      := $(PKG_LIBS) -lm -pthread $(EXTRA_LIBS)
 

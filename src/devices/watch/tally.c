@@ -1,0 +1,48 @@
+/* tally.c -- counts what goes by. */
+#include <stdlib.h>
+
+#include "devices/watch/watch.h"
+
+typedef struct TallyDevice {
+    Device device;
+    Tally tally;
+} TallyDevice;
+
+static void add(OpCost *sum, OpCost more)
+{
+    sum->operations += more.operations;
+    sum->weight_bytes += more.weight_bytes;
+    sum->cache_bytes += more.cache_bytes;
+    sum->activation_bytes += more.activation_bytes;
+}
+
+static void tally_run(Device *d, const OpCall *call)
+{
+    Tally *t = &((TallyDevice *)d)->tally;
+    OpCost cost = op_spec(call->op)->cost(call);
+    add(&t->total, cost);
+    add(&t->by_op[call->op], cost);
+    t->calls[call->op]++;
+    d->inner->calls->run(d->inner, call);
+}
+
+static void tally_close(Device *d)
+{
+    device_close(d->inner);
+    free(d);
+}
+
+static const DeviceCalls tally_calls = {WATCH_FORWARD, .label = watch_label, .run = tally_run, .close = tally_close};
+
+Err tally_open(Device *inner, Device **out, Error *err)
+{
+    TallyDevice *t = calloc(1, sizeof *t);
+    if (!t)
+        return fail(err, NO_MEMORY, "no memory for a tally");
+    t->device = (Device){.calls = &tally_calls, .name = "tally", .inner = inner};
+    *out = &t->device;
+    return OK;
+}
+
+const Tally *tally_read(const Device *d) { return &((const TallyDevice *)d)->tally; }
+void tally_reset(Device *d) { ((TallyDevice *)d)->tally = (Tally){0}; }

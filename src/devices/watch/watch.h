@@ -1,0 +1,69 @@
+/* watch.h -- devices that look on.
+ *
+ *     forward pass -> trace -> tally -> cpu
+ *
+ * A watcher wraps another device, passes every call on, and sees what goes by. Since a forward pass
+ * touches the world only through a Device, each is written once and serves every family.
+ *
+ *     tally      counts operations and bytes; over a device that is planning, it counts without computing
+ *     trace      times each operation; a table, and events for Perfetto
+ *     dump       shows the outputs of chosen parts: "layer.3.attn", "layer.*.mlp", "head"
+ *     compare    computes each operation on a second device as well and names the first that differs
+ *
+ * Closing a watcher closes what it wraps.
+ */
+#ifndef DEVICES_WATCH_WATCH_H
+#define DEVICES_WATCH_WATCH_H
+
+#include <stdio.h>
+
+#include "base/trace_events.h"
+#include "core/device.h"
+#include "kernels/op_spec.h"
+
+/* What goes by unchanged. A watcher's table takes those that it does not look at. */
+Err watch_upload(Device *, const char *name, Tensor host, WeightUse use, Tensor *out, Error *err);
+Err watch_take(Device *, size_t bytes, void **out, Error *err);
+void *watch_push(Device *, size_t bytes);
+size_t watch_mark(const Device *);
+void watch_release(Device *, size_t mark);
+void watch_plan_begin(Device *);
+Err watch_plan_end(Device *, Error *err);
+void watch_write(Device *, void *to, const void *host, size_t bytes);
+void watch_read(Device *, void *host, const void *from, size_t bytes);
+void watch_label(Device *, const char *part, int layer);
+#define WATCH_FORWARD                                                                             \
+    .upload = watch_upload, .take = watch_take, .push = watch_push, .mark = watch_mark,           \
+    .release = watch_release, .plan_begin = watch_plan_begin, .plan_end = watch_plan_end,         \
+    .write = watch_write, .read = watch_read
+
+/* "layer.3.attn", "head" */
+enum { LABEL_BYTES = 64 };
+void label_text(const char *part, int layer, char out[LABEL_BYTES]);
+
+typedef struct Tally {
+    OpCost total, by_op[OP_COUNT];
+    int64_t calls[OP_COUNT];
+} Tally;
+Err tally_open(Device *inner, Device **out, Error *err);
+const Tally *tally_read(const Device *);
+void tally_reset(Device *);
+
+/* events: NULL, or where each operation is told as well (not owned). */
+Err trace_open(Device *inner, TraceEvents *events, Device **out, Error *err);
+void trace_reset(Device *);
+void trace_print(const Device *, FILE *);      /* per operation: calls, time, share, bytes, GB/s, GFLOP/s */
+
+/* pattern: shell wildcards over labels. Each output: name, shape, least, largest, mean, first values. */
+Err dump_open(Device *inner, const char *pattern, FILE *to, Device **out, Error *err);
+
+/* Both devices must read the host's memory. Weights are uploaded to both. */
+Err compare_open(Device *inner, Device *reference, Device **out, Error *err);
+typedef struct Difference {
+    bool found;
+    char text[512];            /* where, which operation, how far, the tolerance */
+    int64_t calls;             /* compared */
+} Difference;
+const Difference *compare_read(const Device *);
+
+#endif

@@ -1,0 +1,44 @@
+/* keys.h -- what a checkpoint says of itself, whichever kind of file it says it in.
+ *
+ *     config.json   {"hidden_size": 512, "rope_parameters": {"rope_theta": 10000.0}, ...}
+ *     GGUF          llama.embedding_length = 512, llama.rope.freq_base = 10000.0, ...
+ *
+ * A key has a name in each world: a path with dots in config.json, and what follows the family in
+ * GGUF. NULL: it does not exist there. A null in JSON counts as absent. Values out of [min, max] and
+ * values of another type are refused by name.
+ */
+#ifndef MODEL_KEYS_H
+#define MODEL_KEYS_H
+
+#include "base/json.h"
+#include "store/store.h"
+
+enum { FAMILY_BYTES = 64 };
+
+typedef struct Keys {
+    const char *where;           /* "dir/config.json", "model.gguf" */
+    const json_t *config;        /* one of these two is NULL */
+    const Gguf *gguf;
+    const Store *store;
+    char family[FAMILY_BYTES];   /* model_type, general.architecture */
+} Keys;
+
+static inline bool keys_are_gguf(const Keys *k) { return k->gguf != NULL; }
+bool keys_have(const Keys *, const char *hf, const char *gguf);
+
+Err keys_int(const Keys *, const char *hf, const char *gguf, int64_t min, int64_t max, int32_t *out, Error *err);
+Err keys_float(const Keys *, const char *hf, const char *gguf, double min, double max, float *out, Error *err);
+/* Fill *out with `otherwise` when the key is absent. */
+Err keys_int_or(const Keys *, const char *hf, const char *gguf, int64_t min, int64_t max, int32_t otherwise,
+                int32_t *out, Error *err);
+Err keys_float_or(const Keys *, const char *hf, const char *gguf, double min, double max, float otherwise, float *out,
+                  Error *err);
+Err keys_bool_or(const Keys *, const char *hf, const char *gguf, bool otherwise, bool *out, Error *err);
+/* Copies at most bytes - 1 characters; longer ones are refused. otherwise NULL: the key must be there. */
+Err keys_text_or(const Keys *, const char *hf, const char *gguf, const char *otherwise, char *out, size_t bytes,
+                 Error *err);
+
+/* "hf name" or "family.gguf name": how messages call a key. */
+const char *keys_name(const Keys *, const char *hf, const char *gguf, char out[128]);
+
+#endif

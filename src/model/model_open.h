@@ -1,0 +1,40 @@
+/* model_open.h -- from a path to a Model.
+ *
+ *     MODEL    a directory with config.json and *.safetensors, or with one *.gguf; a .gguf; or a shard
+ *
+ * model_describe() does all but upload: shapes, formats and sizes are known, no weight is read. It is
+ * how `ridge inspect` and the planner look at a model that would not fit.
+ */
+#ifndef MODEL_MODEL_OPEN_H
+#define MODEL_MODEL_OPEN_H
+
+#include "base/file_map.h"
+#include "model/arch.h"
+
+typedef struct Checkpoint {      /* an open file and what it says of itself */
+    Store *store;
+    json_t *config;              /* NULL: a GGUF */
+    char *config_path;
+    Keys keys;
+} Checkpoint;
+
+/* Opens the files and reads the config; names no family yet. A GGUF without tensors is fine. */
+Err checkpoint_open(Checkpoint *, const char *path, Error *err);
+void checkpoint_close(Checkpoint *);
+
+/* progress (may be NULL) is told the bytes uploaded so far and in all. */
+typedef struct Progress {
+    void (*report)(void *context, double done, double total);
+    void *context;
+} Progress;
+
+Err model_open(const Checkpoint *, Device *, const Progress *, Model **out, Error *err);
+Err model_describe(const Checkpoint *, Model **out, Error *err);
+void model_close(Model *);       /* NULL is allowed. The weights stay with the device until it is closed */
+
+/* The declared weights of a model in order, for listings and the converter. */
+Err model_declare(const Checkpoint *, Model **out, WeightList *list, Error *err);
+/* Where a declared weight lies in the checkpoint; NULL: an absent optional one, a constant, an alias. */
+const StoreTensor *weight_source(const Checkpoint *, const WeightDecl *);
+
+#endif

@@ -1,0 +1,180 @@
+#include "model/rope_config.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct Scaling {
+    const Keys *keys;
+    const char *group;       /* "rope_parameters", as transformers 5 nests them */
+    float theta, factor;
+    int32_t dims, original;
+    RopeConfig *out;
+} Scaling;
+
+enum { LENGTH_MAX = 1 << 28 };
+static const double THETA_MAX = 1e12, FACTOR_MAX = 1e6;
+
+/* A scaling's field: transformers 5 nests it in the group, most published configs in rope_scaling. */
+static const char *scaling_path(const Scaling *s, const char *field, char out[96])
+{
+    snprintf(out, 96, "%s.%s", s->group, field);
+    if (!keys_are_gguf(s->keys) && !keys_have(s->keys, out, NULL))
+        snprintf(out, 96, "rope_scaling.%s", field);
+    return out;
+}
+
+static Err field_float(const Scaling *s, const char *field, const char *gguf, double min, double max, float otherwise,
+                       float *out, Error *err)
+{
+    char path[96];
+    return keys_float_or(s->keys, scaling_path(s, field, path), gguf, min, max, otherwise, out, err);
+}
+
+static Err scale_none(Scaling *s, Error *err)
+{
+    (void)s, (void)err;
+    return OK;
+}
+
+static Err scale_linear(Scaling *s, Error *err)
+{
+    (void)err;
+    for (int i = 0; i < s->dims / 2; i++)
+        s->out->inv_freq[i] /= s->factor;
+    return OK;
+}
+
+static Err scale_dynamic(Scaling *s, Error *err)
+{
+    (void)err;
+    s->out->angles.kind = ROPE_DYNAMIC;
+    s->out->angles.base = s->theta;
+    s->out->angles.factor = s->factor;
+    return OK;
+}
+
+static Err scale_llama3(Scaling *s, Error *err)
+{
+    float low, high;
+    TRY(field_float(s, "low_freq_factor", NULL, 1e-3, 1e3, 1, &low, err));
+    TRY(field_float(s, "high_freq_factor", NULL, 1e-3, 1e3, 4, &high, err));
+    if (high <= low)
+        return fail(err, BAD_FILE, "%s: high_freq_factor %g must be larger than low_freq_factor %g", s->keys->where, high, low);
+    for (int i = 0; i < s->dims / 2; i++) {
+        float freq = s->out->inv_freq[i], wavelength = (float)(2 * M_PI) / freq;
+        if (wavelength < (float)s->original / high)
+            continue;
+        if (wavelength > (float)s->original / low) {
+            s->out->inv_freq[i] = freq / s->factor;
+            continue;
+        }
+        float smooth = ((float)s->original / wavelength - low) / (high - low);
+        s->out->inv_freq[i] = (1 - smooth) * freq / s->factor + smooth * freq;
+    }
+    return OK;
+}
+
+static double yarn_magnitude(double factor, double mscale)
+{
+    return factor <= 1 ? 1 : 0.1 * mscale * log(factor) + 1;
+}
+
+/* The index whose frequency turns `rotations` times within the original length. */
+static double yarn_index(const Scaling *s, double rotations)
+{
+    return s->dims * log(s->original / (rotations * 2 * M_PI)) / (2 * log(s->theta));
+}
+
+static Err scale_yarn(Scaling *s, Error *err)
+{
+    float fast, slow, mscale, mscale_all, magnitude;
+    bool truncate;
+    char path[96];
+    TRY(field_float(s, "beta_fast", "rope.scaling.yarn_beta_fast", 1e-3, 1e6, 32, &fast, err));
+    TRY(field_float(s, "beta_slow", "rope.scaling.yarn_beta_slow", 1e-3, 1e6, 1, &slow, err));
+    TRY(field_float(s, "mscale", NULL, 0, 100, 0, &mscale, err));
+    TRY(field_float(s, "mscale_all_dim", NULL, 0, 100, 0, &mscale_all, err));
+    TRY(keys_bool_or(s->keys, scaling_path(s, "truncate", path), NULL, true, &truncate, err));
+    double usual = mscale != 0 && mscale_all != 0
+                       ? yarn_magnitude(s->factor, mscale) / yarn_magnitude(s->factor, mscale_all)
+                       : yarn_magnitude(s->factor, 1);
+    TRY(field_float(s, "attention_factor", NULL, 0, 1000, (float)usual, &magnitude, err));
+    if (keys_are_gguf(s->keys)) {   /* there it multiplies the usual one */
+        TRY(keys_float_or(s->keys, NULL, "rope.scaling.attn_factor", 0, 1000, 1, &magnitude, err));
+        magnitude *= (float)usual;
+    }
+    double low = yarn_index(s, fast), high = yarn_index(s, slow);
+    if (truncate)
+        low = floor(low), high = ceil(high);
+    low = fmax(low, 0), high = fmin(high, s->dims - 1);
+    if (low == high)
+        high += 0.001;
+    for (int i = 0; i < s->dims / 2; i++) {
+        float ramp = fminf(fmaxf((float)((i - low) / (high - low)), 0), 1);
+        float freq = s->out->inv_freq[i];
+        s->out->inv_freq[i] = freq / s->factor * ramp + freq * (1 - ramp);
+    }
+    s->out->angles.magnitude = magnitude;
+    return OK;
+}
+
+static const struct {
+    const char *name;
+    Err (*apply)(Scaling *, Error *);
+    bool needs_factor;
+} kinds[] = {
+    {"default", scale_none, false}, {"none", scale_none, false},      {"linear", scale_linear, true},
+    {"dynamic", scale_dynamic, true}, {"llama3", scale_llama3, true}, {"yarn", scale_yarn, true},
+};
+
+/* GGUF says llama3 by a tensor of divisors beside the weights. */
+static Err apply_divisors(Scaling *s, Error *err)
+{
+    const StoreTensor *t = keys_are_gguf(s->keys) ? store_find(s->keys->store, "rope_freqs.weight") : NULL;
+    if (!t)
+        return OK;
+    if (store_tensor_elems(t) != s->dims / 2 || t->format != &format_f32)
+        return fail(err, BAD_FILE, "%s: tensor 'rope_freqs.weight' must hold %d F32 values, one per pair that turns",
+                    s->keys->where, s->dims / 2);
+    for (int i = 0; i < s->dims / 2; i++) {
+        float divisor;
+        memcpy(&divisor, t->bytes.data + sizeof(float) * (size_t)i, sizeof divisor);
+        if (!(divisor > 0 && divisor < FACTOR_MAX))
+            return fail(err, BAD_FILE, "%s: tensor 'rope_freqs.weight' holds %g at %d", s->keys->where, divisor, i);
+        s->out->inv_freq[i] /= divisor;
+    }
+    return OK;
+}
+
+Err rope_config_read(const Keys *k, const char *group, int32_t dims, int32_t context, Arena *arena, RopeConfig *out, Error *err)
+{
+    Scaling s = {.keys = k, .group = group, .dims = dims, .out = out};
+    char path[96], type[32];
+    snprintf(path, sizeof path, "%s.rope_theta", group);
+    if (!keys_are_gguf(k) && !keys_have(k, path, NULL))
+        snprintf(path, sizeof path, "rope_theta");
+    TRY(keys_float_or(k, path, "rope.freq_base", 1, THETA_MAX, 10000, &s.theta, err));
+    const char *field = keys_have(k, scaling_path(&s, "rope_type", path), NULL) ? "rope_type" : "type";
+    TRY(keys_text_or(k, scaling_path(&s, field, path), "rope.scaling.type", "default", type, sizeof type, err));
+    size_t kind = 0;
+    while (kind < COUNT_OF(kinds) && strcmp(kinds[kind].name, type))
+        kind++;
+    if (kind == COUNT_OF(kinds))
+        return fail(err, UNSUPPORTED, "%s: rope type '%s' is unknown; ridge knows default, linear, dynamic, llama3 and yarn",
+                    k->where, type);
+    s.factor = 1;
+    if (kinds[kind].needs_factor)
+        TRY(keys_float(k, scaling_path(&s, "factor", path), "rope.scaling.factor", 1e-6, FACTOR_MAX, &s.factor, err));
+    TRY(keys_int_or(k, scaling_path(&s, "original_max_position_embeddings", path), "rope.scaling.original_context_length",
+                    1, LENGTH_MAX, context, &s.original, err));
+
+    *out = (RopeConfig){.tables = 1, .inv_freq = ARENA_ARRAY(arena, float, (size_t)dims / 2)};
+    if (!out->inv_freq)
+        return fail(err, NO_MEMORY, "%s: no memory for the rotary table", k->where);
+    out->angles = (RopeAngles){.kind = ROPE_FIXED, .dims = dims, .original_length = s.original, .magnitude = 1, .magnitude_long = 1};
+    for (int i = 0; i < dims / 2; i++)
+        out->inv_freq[i] = 1.0f / powf(s.theta, (float)(2 * i) / (float)dims);
+    TRY(kinds[kind].apply(&s, err));
+    return apply_divisors(&s, err);
+}

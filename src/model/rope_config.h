@@ -1,0 +1,28 @@
+/* rope_config.h -- from what a config says of rotary positions to a table of frequencies.
+ *
+ *     inv_freq[i] = theta^(-2i / dims),  changed by one of
+ *     linear    / factor                                        (Chen et al. 2023)
+ *     llama3    low frequencies / factor, smooth in between     (Dubey et al. 2024)
+ *     yarn      the same by rotations within the original length, and cos, sin * magnitude
+ *               (Peng et al. 2023)
+ *     dynamic   theta grows with the length of the sequence: no table can say it; see RopeAngles
+ *
+ * An unknown type is refused by name.
+ */
+#ifndef MODEL_ROPE_CONFIG_H
+#define MODEL_ROPE_CONFIG_H
+
+#include "base/arena.h"
+#include "core/op_call.h"
+#include "model/keys.h"
+
+typedef struct RopeConfig {
+    RopeAngles angles;
+    int32_t tables;            /* 1, or 2 (LongRoPE: short, long) */
+    float *inv_freq;           /* [tables, dims / 2], in the arena */
+} RopeConfig;
+
+/* dims: how many values of a head turn. `group` is where config.json keeps them: "rope_parameters". */
+Err rope_config_read(const Keys *, const char *group, int32_t dims, int32_t context, Arena *, RopeConfig *out, Error *err);
+
+#endif
