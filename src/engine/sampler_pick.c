@@ -1,0 +1,135 @@
+#include "engine/sampler_pick.h"
+
+#include <float.h>
+#include <math.h>
+
+#include "base/checked.h"
+#include "base/half.h"
+#include "engine/sampler_scan.h"
+
+bool picks_init(Picks *p, Arena *arena, int32_t room)
+{
+    *p = (Picks){
+        .id = ARENA_ARRAY(arena, int32_t, (size_t)room), .room = room,
+        .key = ARENA_ARRAY(arena, float, (size_t)room), .weight = ARENA_ARRAY(arena, float, (size_t)room),
+    };
+    return p->id && p->key && p->weight;
+}
+
+/* An unsigned number that orders as the float does; -0 and 0 are equals. */
+static inline uint32_t rank_of(float key)
+{
+    uint32_t bits = f32_bits(key + 0.0f);
+    return bits & 0x80000000 ? ~bits : bits | 0x80000000;
+}
+static inline float key_of(uint32_t rank)
+{
+    return f32_of_bits(rank & 0x80000000 ? rank ^ 0x80000000 : ~rank);
+}
+
+/* Where a list is cut: all above `rank` stay, and of those equal to it the first, until their
+ * amounts reach `rest`. */
+typedef struct Cut { uint32_t rank; double rest; } Cut;
+
+enum { DIGIT_BITS = 8, DIGITS = 1 << DIGIT_BITS };
+
+/* weight NULL: each amounts to 1. */
+static inline double amount_of(const float *weight, int32_t i) { return weight ? (double)weight[i] : 1; }
+
+static Cut find_cut(const float *key, const float *weight, int32_t n, double need)
+{
+    uint32_t prefix = 0, known = 0;
+    for (int shift = 32 - DIGIT_BITS; shift >= 0; shift -= DIGIT_BITS) {
+        double amount[DIGITS] = {0};
+        for (int32_t i = 0; i < n; i++) {
+            uint32_t rank = rank_of(key[i]);
+            if ((rank & known) == prefix)
+                amount[rank >> shift & (DIGITS - 1)] += amount_of(weight, i);
+        }
+        uint32_t digit = DIGITS - 1;
+        for (; digit > 0 && amount[digit] < need; digit--)
+            need -= amount[digit];
+        prefix |= digit << shift;
+        known |= (uint32_t)(DIGITS - 1) << shift;
+    }
+    return (Cut){prefix, need};
+}
+
+static void apply_cut(Picks *p, const float *key, const float *weight, Cut cut)
+{
+    int32_t kept = 0;
+    double taken = 0;
+    for (int32_t i = 0; i < p->count; i++) {
+        uint32_t rank = rank_of(key[i]);
+        if (rank < cut.rank || (rank == cut.rank && taken >= cut.rest))
+            continue;
+        if (rank == cut.rank)
+            taken += amount_of(weight, i);
+        p->id[kept] = p->id[i];
+        p->key[kept] = p->key[i];
+        p->weight[kept++] = p->weight[i];
+    }
+    p->count = kept;
+}
+
+void picks_gather(Picks *p, const float *z, int32_t n, float floor)
+{
+    float bound = floor > -FLT_MAX ? nextafterf(floor, -INFINITY) : -INFINITY;   /* z > bound: z >= floor */
+    p->count = 0;
+    for (int32_t from = 0; from < n; from += SCAN_BLOCK) {
+        int32_t to = (int32_t)min_i64(n, (int64_t)from + SCAN_BLOCK);
+        if (!scan_any_above(z + from, to - from, bound))
+            continue;
+        for (int32_t i = from; i < to; i++) {
+            p->id[p->count] = i;
+            p->key[p->count] = z[i];
+            p->count += z[i] > bound;
+        }
+    }
+}
+
+/* Collects what is above the k-th best seen so far; whenever twice k have come together (and a
+ * block, so that cuts are rare), cuts back to k and raises the bound. Later equals have higher ids,
+ * so they rightly stay out. */
+void picks_gather_best(Picks *p, const float *z, int32_t n, int32_t k)
+{
+    enum { SLACK = 16 * SCAN_BLOCK };
+    int64_t room = 2 * (int64_t)k + SLACK;
+    float bound = -INFINITY;
+    p->count = 0;
+    for (int32_t from = 0; from < n; from += SCAN_BLOCK) {
+        int32_t to = (int32_t)min_i64(n, (int64_t)from + SCAN_BLOCK);
+        if (!scan_any_above(z + from, to - from, bound))
+            continue;
+        if (p->count + SCAN_BLOCK > room) {
+            Cut cut = find_cut(p->key, NULL, p->count, k);
+            apply_cut(p, p->key, NULL, cut);
+            bound = key_of(cut.rank);
+        }
+        for (int32_t i = from; i < to; i++) {
+            p->id[p->count] = i;
+            p->key[p->count] = z[i];
+            p->count += z[i] > bound;
+        }
+    }
+    if (p->count > k)
+        apply_cut(p, p->key, NULL, find_cut(p->key, NULL, p->count, k));
+}
+
+void picks_keep_mass(Picks *p, const float *key, double mass)
+{
+    /* A mass of 0 still keeps one: the first whose weight is not 0. */
+    apply_cut(p, key, p->weight, find_cut(key, p->weight, p->count, mass > 0 ? mass : DBL_MIN));
+}
+
+void picks_keep_above(Picks *p, float least)
+{
+    int32_t kept = 0;
+    for (int32_t i = 0; i < p->count; i++) {
+        p->id[kept] = p->id[i];
+        p->key[kept] = p->key[i];
+        p->weight[kept] = p->weight[i];
+        kept += p->weight[i] >= least;
+    }
+    p->count = kept;
+}
