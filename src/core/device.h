@@ -39,6 +39,7 @@ typedef struct DeviceCalls {
     Err (*plan_end)(Device *, Error *);               /* takes what was measured; from here on, run() computes */
     void (*write)(Device *, void *to, const void *host, size_t bytes);
     void (*read)(Device *, void *host, const void *from, size_t bytes);   /* waits for the queue */
+    void (*copy)(Device *, void *to, const void *from, size_t bytes);     /* both on the device; queued */
     void (*label)(Device *, const char *part, int layer);   /* NULL: does not care */
     void (*close)(Device *);
 } DeviceCalls;

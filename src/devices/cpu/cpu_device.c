@@ -169,6 +169,12 @@ static void cpu_read(Device *d, void *host, const void *from, size_t bytes)
     memcpy(host, from, bytes);
 }
 
+static void cpu_copy(Device *d, void *to, const void *from, size_t bytes)
+{
+    (void)d;
+    memcpy(to, from, bytes);
+}
+
 static Err cpu_upload(Device *d, const char *name, Tensor host, WeightUse use, Tensor *out, Error *err)
 {
     (void)name;
@@ -198,7 +204,7 @@ static void cpu_close(Device *d)
 static const DeviceCalls cpu_calls = {
     .run = cpu_run, .upload = cpu_upload, .take = cpu_take, .push = cpu_push, .mark = cpu_mark,
     .release = cpu_release, .plan_begin = cpu_plan_begin, .plan_end = cpu_plan_end, .write = cpu_write,
-    .read = cpu_read, .close = cpu_close,
+    .read = cpu_read, .copy = cpu_copy, .close = cpu_close,
 };
 
 Err cpu_device_open(const CpuOptions *options, Device **out, Error *err)
