@@ -1,0 +1,62 @@
+/* kv_cache.h -- the past of all sequences: one table of blocks per sequence and group of layers.
+ *
+ *                     block   0   1   2   3   4
+ *     tokens                |xxx|xxx|xxx|xx.|        '.': a place for the next token
+ *     full group's table    [ 7 | 2 | 9 | 4 ]
+ *     window group's table  [ - | - | 3 | 0 ]        blocks wholly behind the window went back
+ *     known by hash          yes yes yes no          a block is named once all of it is computed
+ *
+ * The life of a sequence in slot s:
+ *
+ *     match      what the index knows of its tokens is shared, not computed again
+ *     extend     places for the rows of the next step; a block that others hold too is copied first
+ *     commit     after the step: full blocks get their names, those behind a window go back
+ *     fork       another sequence continues from the same past: everything is shared
+ *     drop       all goes back; named blocks stay cached until their memory is needed
+ *
+ * Memory is taken once, in kv_cache_new(). One thread. Never writes into a block that another
+ * sequence holds, and never into one that has a name.
+ */
+#ifndef CACHE_KV_CACHE_H
+#define CACHE_KV_CACHE_H
+
+#include "cache/kv_ledger.h"
+#include "core/device.h"
+#include "core/kv_view.h"
+
+typedef struct KvCache KvCache;
+
+typedef struct BlockCopies {       /* to be done, in order, before the step runs */
+    int32_t count, max;
+    BlockCopy *copy;
+} BlockCopies;
+
+Err kv_cache_new(KvCache **, const KvLedger *, const KvLayout *, Device *, Arena *, Error *);
+
+/* Shares the longest known past of `tokens`, at most `limit` tokens, with an empty slot; returns how
+ * many tokens need not be computed. */
+int32_t kv_cache_match(KvCache *, int32_t s, const int32_t *tokens, int32_t limit, uint64_t salt);
+/* Makes the positions [from, to) writable. All or nothing; false: not enough blocks. */
+bool kv_cache_extend(KvCache *, int32_t s, int32_t from, int32_t to, BlockCopies *);
+/* The first `computed` of `tokens` are in the cache now. */
+void kv_cache_commit(KvCache *, int32_t s, const int32_t *tokens, int32_t computed);
+void kv_cache_fork(KvCache *, int32_t from, int32_t to);    /* `to` is empty */
+void kv_cache_drop(KvCache *, int32_t s);                   /* an empty slot stays so */
+
+/* Whether a sequence in slot s could reach `tokens` tokens if `promised[group]` blocks were gone. */
+bool kv_cache_has_room(const KvCache *, int32_t s, int32_t tokens, const int32_t *promised);
+/* Adds to promised[group] what slot s lacks to reach `tokens` tokens. */
+void kv_cache_promise(const KvCache *, int32_t s, int32_t tokens, int32_t *promised);
+
+void kv_cache_copy(const KvCache *, Device *, BlockCopy);
+KvView kv_cache_view(const KvCache *, int32_t layer);       /* k and v only */
+const BlockId *kv_cache_table(const KvCache *, int32_t s, int32_t group);
+int32_t kv_cache_blocks(const KvCache *, int32_t s);        /* how far the tables of s reach */
+
+const KvLedger *kv_cache_ledger(const KvCache *);
+BlockCounts kv_cache_counts(const KvCache *, int32_t group);
+const BlockPool *kv_cache_pool(const KvCache *, int32_t group);
+const PrefixIndex *kv_cache_index(const KvCache *);
+int32_t kv_cache_named(const KvCache *, int32_t s);         /* how many leading blocks have a name */
+
+#endif

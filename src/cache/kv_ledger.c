@@ -1,0 +1,186 @@
+#include "cache/kv_ledger.h"
+
+#include "base/checked.h"
+
+enum { BLOCK_TOKENS_MAX = 1024, SEQUENCES_MAX = 4096, CONTEXT_MAX = 1 << 26 };
+
+static int64_t layer_block_bytes(const KvLayer *layer, const KvOptions *o)
+{
+    int64_t elems = (int64_t)layer->heads * (layer->key_width + layer->value_width) * o->block_tokens;
+    return (int64_t)format_row_bytes(o->format, elems);
+}
+
+static Err check_options(const KvOptions *o, Error *err)
+{
+    const struct { const char *name; int64_t value, max; } bounds[] = {
+        {"tokens of a block", o->block_tokens, BLOCK_TOKENS_MAX},
+        {"sequences", o->sequences, SEQUENCES_MAX},
+        {"context", o->context, CONTEXT_MAX},
+        {"rows of a step", o->rows, CONTEXT_MAX},
+    };
+    for (size_t i = 0; i < COUNT_OF(bounds); i++)
+        if (bounds[i].value < 1 || bounds[i].value > bounds[i].max)
+            return fail(err, BAD_ARGUMENT, "cache: %s: %lld; it must be from 1 to %lld", bounds[i].name,
+                        (long long)bounds[i].value, (long long)bounds[i].max);
+    if (o->tokens < 0 || o->bytes < 0)
+        return fail(err, BAD_ARGUMENT, "cache: its size must not be negative");
+    if (o->format->block_elems != 1)
+        return fail(err, UNSUPPORTED, "cache: keys and values cannot be kept as %s; choose F32, F16 or BF16", o->format->name);
+    return OK;
+}
+
+static Err group_for(KvLedger *l, int32_t layer, const KvLayer *like, Error *err)
+{
+    int32_t window = like->kind == KV_FULL ? 0 : like->window, g = 0;
+    while (g < l->groups && (l->group[g].kind != like->kind || l->group[g].window != window))
+        g++;
+    if (g == KV_GROUPS_MAX)
+        return fail(err, UNSUPPORTED, "layer %d: more than %d different windows in one model", layer, KV_GROUPS_MAX);
+    if (g == l->groups)
+        l->group[l->groups++] = (KvGroup){.kind = like->kind, .window = window};
+    l->group[g].layers++;
+    l->group[g].block_bytes += layer_block_bytes(like, &l->options);
+    l->group_of[layer] = (int16_t)g;
+    return OK;
+}
+
+static Err group_layers(KvLedger *l, const KvLayout *layout, Error *err)
+{
+    for (int32_t i = 0; i < layout->layers; i++) {
+        const KvLayer *layer = &layout->layer[i];
+        l->owner_of[i] = (int16_t)i;
+        l->group_of[i] = -1;
+        switch (layer->kind) {
+        case KV_WINDOW:
+        case KV_CHUNK:
+            if (layer->window < 1)
+                return fail(err, BAD_ARGUMENT, "layer %d: a window of %d tokens", i, layer->window);
+            /* fall through */
+        case KV_FULL:
+            TRY(group_for(l, i, layer, err));
+            break;
+        case KV_ALIAS:
+            if (layer->alias_of < 0 || layer->alias_of >= i)
+                return fail(err, BAD_ARGUMENT, "layer %d: reads layer %d, which is not below it", i, layer->alias_of);
+            l->owner_of[i] = l->owner_of[layer->alias_of];
+            l->group_of[i] = l->group_of[layer->alias_of];
+            break;
+        case KV_NONE:
+            break;
+        case KV_STATE:
+            return fail(err, UNSUPPORTED, "layer %d: states of fixed size cannot be kept yet", i);
+        }
+        if (layer->state_bytes > 0)
+            return fail(err, UNSUPPORTED, "layer %d: states of fixed size cannot be kept yet", i);
+    }
+    return OK;
+}
+
+/* Blocks that n neighbouring positions can touch, wherever they begin. */
+static int64_t blocks_touched(int64_t n, int32_t block_tokens) { return ceil_div(n - 1, block_tokens) + 1; }
+
+int32_t kv_ledger_blocks(const KvLedger *l, int32_t group, int64_t tokens)
+{
+    const KvGroup *g = &l->group[group];
+    int64_t all = ceil_div(tokens, l->options.block_tokens);
+    if (g->kind == KV_FULL)
+        return (int32_t)all;
+    return (int32_t)min_i64(all, blocks_touched(g->window - 1 + l->options.rows, l->options.block_tokens));
+}
+
+/* So that every sequence may have its window and one step's rows be added; more serves nobody but
+ * the cached prefixes, and those have what the running sequences leave. */
+static int32_t pool_blocks(const KvLedger *l, const KvGroup *g, int64_t tokens)
+{
+    const KvOptions *o = &l->options;
+    int64_t all = ceil_div(tokens, o->block_tokens);
+    if (g->kind == KV_FULL)
+        return (int32_t)all;
+    int64_t each = ceil_div(g->window, o->block_tokens) + 2;
+    int64_t most = each * o->sequences + ceil_div(o->rows, o->block_tokens);
+    int64_t least = blocks_touched(g->window - 1 + o->rows, o->block_tokens);
+    return (int32_t)max_i64(least, min_i64(all, most));
+}
+
+static void settle(KvLedger *l, int64_t tokens)
+{
+    l->options.tokens = tokens;
+    l->pool_bytes = 0;
+    for (int32_t g = 0; g < l->groups; g++) {
+        l->group[g].blocks = pool_blocks(l, &l->group[g], tokens);
+        l->pool_bytes += l->group[g].blocks * l->group[g].block_bytes;
+    }
+}
+
+static Err settle_bytes(KvLedger *l, int64_t bytes, int64_t tokens_max, Error *err)
+{
+    int64_t low = 0, high = tokens_max;   /* the most tokens whose blocks fit */
+    while (low < high) {
+        int64_t middle = (low + high + 1) / 2;
+        settle(l, middle);
+        if (l->pool_bytes <= bytes)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    settle(l, max_i64(low, 1));
+    if (l->pool_bytes > bytes)
+        return fail(err, BAD_ARGUMENT, "a cache of %lld bytes holds nothing: the smallest for this model takes %lld",
+                    (long long)bytes, (long long)l->pool_bytes);
+    return OK;
+}
+
+Err kv_ledger_init(KvLedger *l, const KvLayout *layout, const KvOptions *o, Error *err)
+{
+    TRY(check_options(o, err));
+    *l = (KvLedger){.options = *o};
+    TRY(group_layers(l, layout, err));
+    for (int32_t g = 0; g < l->groups; g++) {
+        const KvGroup *group = &l->group[g];
+        if (group->kind == KV_FULL)
+            l->token_bytes += group->block_bytes / o->block_tokens;
+        else
+            l->window_bytes += kv_ledger_blocks(l, g, o->context) * group->block_bytes;
+    }
+    int64_t tokens_max = (int64_t)o->sequences * o->context;
+    if (o->bytes > 0)
+        return settle_bytes(l, o->bytes, tokens_max, err);
+    settle(l, o->tokens > 0 ? min_i64(o->tokens, tokens_max) : tokens_max);
+    return OK;
+}
+
+int64_t kv_ledger_sequence_bytes(const KvLedger *l, int64_t tokens)
+{
+    int64_t bytes = 0;
+    for (int32_t g = 0; g < l->groups; g++)
+        bytes += kv_ledger_blocks(l, g, tokens) * l->group[g].block_bytes;
+    return bytes;
+}
+
+int64_t kv_ledger_sequences(const KvLedger *l, int64_t tokens)
+{
+    int64_t fit = l->options.sequences;
+    for (int32_t g = 0; g < l->groups; g++) {
+        int32_t blocks = kv_ledger_blocks(l, g, tokens);
+        if (blocks > 0)
+            fit = min_i64(fit, l->group[g].blocks / blocks);
+    }
+    return fit;
+}
+
+int64_t kv_ledger_longest(const KvLedger *l)
+{
+    int64_t longest = l->options.context;
+    for (int32_t g = 0; g < l->groups; g++)
+        if (l->group[g].kind == KV_FULL)
+            longest = min_i64(longest, (int64_t)l->group[g].blocks * l->options.block_tokens);
+    return longest;
+}
+
+int32_t kv_group_first(const KvGroup *g, int32_t position, int32_t block_tokens)
+{
+    if (g->kind == KV_FULL)
+        return 0;
+    int32_t first = g->kind == KV_CHUNK ? position / g->window * g->window : position - g->window + 1;
+    return first > 0 ? first / block_tokens : 0;
+}
