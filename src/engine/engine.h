@@ -1,0 +1,143 @@
+/* engine.h -- requests in, tokens out: the loop that serves all of them with one model.
+ *
+ *     any thread                     the engine's thread                        any thread
+ *     engine_submit --> [ queue ] --> engine_step, again and again --> [ events ] --> request_next
+ *     request_cancel     bounded      plan, run, sample, commit         bounded,
+ *                                                                      one ring per request
+ *
+ * Each step computes some rows of some sequences: a token of each that is being generated, a chunk of
+ * a prompt, all flat in one batch. What a request receives depends on nothing but the request: not on
+ * the company in the batch, the chunks, what was shared, or whether it was interrupted.
+ *
+ * The engine never waits for a slow reader (a sequence whose ring of events is full rests, and others
+ * go on), never lets one request's error end another, and its thread allocates nothing once
+ * engine_new() has returned: a request that can never fit is refused by engine_submit(), with the
+ * numbers; one that does not fit now waits in the queue.
+ *
+ *     Engine *engine;
+ *     TRY(engine_new(&engine, &options, &model, device, err));
+ *     TRY(engine_submit(engine, &(RequestOptions){.prompt = ids, .prompt_count = n, ...}, &request, err));
+ *     while (engine_step(engine))
+ *         while (request_next(request, &event))
+ *             ...
+ *     request_close(request);
+ *     engine_free(engine);
+ */
+#ifndef ENGINE_ENGINE_H
+#define ENGINE_ENGINE_H
+
+#include "cache/kv_ledger.h"
+#include "engine/sampler.h"
+#include "model/model.h"
+
+typedef struct Engine Engine;
+typedef struct Request Request;
+
+/* What the engine needs to know of a model. engine_model() makes it of an opened one. */
+typedef struct EngineModel {
+    const ModelShape *shape;
+    const KvLayout *kv;
+    void (*forward)(const void *model, Device *, const Step *, Tensor logits);
+    const void *model;
+} EngineModel;
+
+EngineModel engine_model(const Model *);
+
+typedef struct EngineOptions {
+    int32_t sequences;         /* that run at the same time: each sample of a request is one */
+    int32_t rows;              /* of one step */
+    int32_t logit_rows;        /* of one step; at least `sequences` */
+    int32_t context;           /* positions of the longest sequence; 0: the model's own */
+    int32_t block_tokens;      /* positions of a cache block */
+    int64_t cache_tokens;      /* positions that the cache holds in all; 0: see cache_bytes */
+    int64_t cache_bytes;       /* memory that the cache may take; both 0: `sequences` whole contexts */
+    const Format *cache_format;
+    const char *policy;        /* who goes first: "fcfs" */
+    int32_t queue;             /* requests that may wait */
+    int32_t events;            /* of one request that may wait to be read; sampled tokens of a whole step always fit */
+    uint64_t key;              /* of the prefix index: random where strangers choose prompts */
+} EngineOptions;
+
+EngineOptions engine_options_default(void);
+
+Err engine_new(Engine **, const EngineOptions *, const EngineModel *, Device *, Error *);
+void engine_free(Engine *);    /* ends what still runs (END_CANCELLED); requests may be closed afterwards. NULL is allowed */
+
+/* Computes one step. False: nothing can be done until a request arrives, is cancelled, or its events
+ * are read. One thread at a time. */
+bool engine_step(Engine *);
+/* Sleeps until engine_step() may have something to do, or for so many seconds. */
+void engine_wait(Engine *, double seconds);
+void engine_wake(Engine *);    /* from any thread: engine_wait() returns */
+
+enum { TOKENS_ALL = -1, SAMPLES_MAX = 128 };
+
+typedef struct RequestOptions {
+    const int32_t *prompt;     /* copied */
+    int32_t prompt_count;
+    int32_t max_tokens;        /* of each sample; TOKENS_ALL: as many as fit; 0: only the prompt is scored */
+    int32_t samples;           /* answers to the one prompt, whose past they share; 0 means 1 */
+    int32_t priority;          /* for policies that look at it; higher goes first */
+    uint64_t salt;             /* only requests with the same salt share their past */
+    SamplerOptions sampling;
+    bool prompt_logprobs;      /* an EVENT_PROMPT for each token of the prompt but the first ... */
+    int32_t score_from;        /* ... that follows a position >= this one */
+    float *logits;             /* NULL, or where to put those of the prompt's positions >= score_from:
+                                  [prompt_count - score_from, V], alive until the last event */
+    void (*notify)(void *with);   /* NULL, or called on the engine's thread when there are new events */
+    void *notify_with;
+} RequestOptions;
+
+typedef enum EventKind {
+    EVENT_PROMPT,    /* what the model thinks of a token of the prompt */
+    EVENT_TOKEN,     /* a sample has one more token */
+    EVENT_END,       /* a sample has ended; the last event of that sample */
+} EventKind;
+
+typedef enum EndReason {
+    END_STOP,        /* one of sampling.end or sampling.stop came; it is event.token.id */
+    END_LENGTH,      /* max_tokens, the context or the cache is used up */
+    END_CANCELLED,
+    END_ERROR,       /* request_error() says what */
+} EndReason;
+
+typedef struct RequestTimes {      /* seconds from submission; 0: has not happened */
+    double started;                /* first computed on */
+    double first_token;
+    double ended;
+    int32_t prompt_tokens, reused_tokens, generated_tokens;   /* reused: taken from the cache, not computed */
+    int32_t preemptions;
+} RequestTimes;
+
+typedef struct Event {
+    EventKind kind;
+    EndReason reason;          /* EVENT_END */
+    int32_t sample;            /* from 0 */
+    int32_t position;          /* of the token in its sequence */
+    int32_t left;              /* EVENT_END: samples of the request that still run */
+    RequestTimes times;        /* EVENT_END */
+    Sampled token;             /* id; logprob and best as sampling.logprobs asks */
+} Event;
+
+/* BAD_ARGUMENT: a field is wrong. NO_MEMORY: it can never fit. LIMIT_REACHED: the queue is full now. */
+Err engine_submit(Engine *, const RequestOptions *, Request **, Error *);
+bool request_next(Request *, Event *);                   /* false: no event now */
+bool request_wait(Request *, double seconds);            /* false: still none */
+bool request_ended(const Request *);                     /* all events were read */
+void request_cancel(Request *);                          /* acts before the next step */
+const char *request_error(const Request *);              /* after END_ERROR */
+void request_close(Request *);                           /* cancels what still runs; NULL is allowed */
+
+typedef struct EngineStats {
+    int32_t queued, waiting, running, resting;           /* resting: nobody reads their events */
+    int64_t steps, rows, preemptions, copies;
+    int64_t prompt_tokens, reused_tokens, generated_tokens;
+    int32_t groups;
+    BlockCounts blocks[KV_GROUPS_MAX];
+    int64_t held_tokens, held_places;                    /* of the first group: what lies in held blocks, and could */
+} EngineStats;
+
+EngineStats engine_stats(const Engine *);                /* on the engine's thread, between steps */
+const KvLedger *engine_ledger(const Engine *);
+
+#endif
