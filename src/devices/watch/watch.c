@@ -12,6 +12,7 @@ void watch_plan_begin(Device *d) { d->inner->calls->plan_begin(d->inner); }
 Err watch_plan_end(Device *d, Error *err) { return d->inner->calls->plan_end(d->inner, err); }
 void watch_write(Device *d, void *to, const void *host, size_t bytes) { d->inner->calls->write(d->inner, to, host, bytes); }
 void watch_read(Device *d, void *host, const void *from, size_t bytes) { d->inner->calls->read(d->inner, host, from, bytes); }
+void watch_copy(Device *d, void *to, const void *from, size_t bytes) { d->inner->calls->copy(d->inner, to, from, bytes); }
 void watch_label(Device *d, const char *part, int layer) { device_label(d->inner, part, layer); }
 
 void label_text(const char *part, int layer, char out[LABEL_BYTES])

@@ -31,11 +31,12 @@ void watch_plan_begin(Device *);
 Err watch_plan_end(Device *, Error *err);
 void watch_write(Device *, void *to, const void *host, size_t bytes);
 void watch_read(Device *, void *host, const void *from, size_t bytes);
+void watch_copy(Device *, void *to, const void *from, size_t bytes);
 void watch_label(Device *, const char *part, int layer);
 #define WATCH_FORWARD                                                                             \
     .upload = watch_upload, .take = watch_take, .push = watch_push, .mark = watch_mark,           \
     .release = watch_release, .plan_begin = watch_plan_begin, .plan_end = watch_plan_end,         \
-    .write = watch_write, .read = watch_read
+    .write = watch_write, .read = watch_read, .copy = watch_copy
 
 /* "layer.3.attn", "head" */
 enum { LABEL_BYTES = 64 };
