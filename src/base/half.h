@@ -5,8 +5,8 @@
  *     f16    s eeeee mmmmmmmmmm                      largest 65504, smallest 2^-24
  *
  * To f32 is exact. From f32 rounds to nearest, ties to even; what is too large becomes infinite; a
- * NaN stays a NaN (and becomes a quiet one, as the instructions of processors make it). Integer code
- * only where denormals are met: the results do not depend on flush-to-zero modes.
+ * NaN stays a NaN (and becomes a quiet one, as the instructions of processors make it). Integer
+ * code only where denormals are met: the results do not depend on flush-to-zero modes.
  *
  * *_load and *_store take any address: what lies in files need not be aligned.
  */
@@ -36,7 +36,7 @@ static inline float f16_to_f32(uint16_t h)
 {
     uint32_t sign = (uint32_t)(h & 0x8000) << 16, magnitude = h & 0x7fff;
     if (magnitude >= 0x7c00)   /* infinite or NaN */
-        return f32_of_bits(sign | 0x7f800000 | magnitude << 13 | (magnitude > 0x7c00 ? 0x400000 : 0));
+        return f32_of_bits(sign | 0x7f800000 | (magnitude > 0x7c00 ? magnitude << 13 | 1 << 22 : 0));
     if (magnitude < 0x0400)    /* denormal: a multiple of 2^-24, which is the step of f32 at 0.5 */
         return f32_of_bits(sign | f32_bits(f32_of_bits(0x3f000000 | magnitude) - 0.5f));
     return f32_of_bits(sign | ((magnitude << 13) + (112u << 23)));

@@ -1,7 +1,7 @@
 /* bits.h -- where the bits of an element lie in a packed block.
  *
- * All block formats pack alike: a run of bytes holds the lowest bits of the first `run` elements, the
- * next bits of the next `run`, and so on until the bytes are full. Then the next run begins.
+ * All block formats pack alike: a run of bytes holds the lowest bits of the first `run` elements,
+ * the next bits of the next `run`, and so on until the bytes are full. Then the next run begins.
  *
  *     4 bits, run 16:    byte i holds element i (low half) and element i + 16 (high half)
  *     2 bits, run 32:    byte i holds elements i, i + 32, i + 64, i + 96
@@ -27,9 +27,11 @@ static inline unsigned bits_get(const uint8_t *bytes, unsigned bits, unsigned ru
     return bytes[bits_byte(bits, run, elem)] >> bits_shift(bits, run, elem) & ((1u << bits) - 1);
 }
 /* Into bytes that were zero; what is above the lowest `bits` of value is left out. */
-static inline void bits_put(uint8_t *bytes, unsigned bits, unsigned run, unsigned elem, unsigned value)
+static inline void bits_put(uint8_t *bytes, unsigned bits, unsigned run, unsigned elem,
+                            unsigned value)
 {
-    bytes[bits_byte(bits, run, elem)] |= (uint8_t)((value & ((1u << bits) - 1)) << bits_shift(bits, run, elem));
+    value &= (1u << bits) - 1;
+    bytes[bits_byte(bits, run, elem)] |= (uint8_t)(value << bits_shift(bits, run, elem));
 }
 
 #endif

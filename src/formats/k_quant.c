@@ -102,7 +102,9 @@ static void refit(const KSearch *s, KBlock *b)
 static void place_all(const KSearch *s, KBlock *b)
 {
     const KShape *shape = s->shape;
-    float scale[K_GROUPS_MAX], min[K_GROUPS_MAX], scale_weight[K_GROUPS_MAX], min_weight[K_GROUPS_MAX];
+    const Levels mins = {0, shape->min_high, NULL};
+    float scale[K_GROUPS_MAX], scale_weight[K_GROUPS_MAX];
+    float min[K_GROUPS_MAX], min_weight[K_GROUPS_MAX];
     for (int g = 0; g < shape->groups; g++) {
         const float *x = s->x + g * s->size, *w = s->w + g * s->size;
         Affine a = {0, 0};
@@ -122,7 +124,7 @@ static void place_all(const KSearch *s, KBlock *b)
     b->d = rounded_to_f16(fit_scale(scale, scale_weight, shape->groups, shape->scale));
     b->dmin = 0;
     if (shape->min_high)
-        b->dmin = rounded_to_f16(fit_scale(min, min_weight, shape->groups, (Levels){0, shape->min_high, NULL}));
+        b->dmin = rounded_to_f16(fit_scale(min, min_weight, shape->groups, mins));
     for (int g = 0; g < shape->groups; g++)
         place_group(s, b, g, (Affine){scale[g], min[g]});
 }

@@ -8,8 +8,8 @@
  *     x = (d scale_g) q - (dmin min_g)
  *
  * Q2_K to Q6_K and IQ4_XS differ in the size of their groups, in their number of bits and in where
- * these lie. So each has a pack() and an unpack() between its bytes and a KBlock; the meaning and the
- * search are here, once.
+ * these lie. So each has a pack() and an unpack() between its bytes and a KBlock; the meaning and
+ * the search are here, once.
  */
 #ifndef FORMATS_K_QUANT_H
 #define FORMATS_K_QUANT_H

@@ -16,7 +16,7 @@
 
 typedef struct Spread {
     float min, max;     /* of the finite elements; min <= 0 <= max is not assumed */
-    float extreme;      /* the element of largest magnitude, with its sign; the first one if several */
+    float extreme;      /* the element of largest magnitude, with its sign */
     float amax;         /* its magnitude */
     bool finite;        /* false: some element is an infinity or a NaN; the rest is 0 then */
 } Spread;
@@ -28,9 +28,9 @@ float scale_inverse(float d);        /* 1 / d; 0 where d as f16 is 0 */
 
 void clip(float *out, const float *x, int n, float limit);   /* into [-limit, limit] */
 
-/* Into [low, high], NaN as low: the nearest integer, halves away from zero; the integer below x >= 0.
- * ggml rounds 8 bits in the first way and adds a half for the second with 4 and 5: files are to agree. */
-int round_within(float x, int low, int high);
-int floor_within(float x, int low, int high);
+/* Into [low, high], NaN as low. ggml rounds 8 bits by the first, 4 and 5 bits by adding a half and
+ * taking the second; the same bytes are wanted. */
+int round_within(float x, int low, int high);   /* to the nearest, halves away from zero */
+int floor_within(float x, int low, int high);   /* low >= 0: to the integer below */
 
 #endif

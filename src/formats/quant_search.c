@@ -8,8 +8,8 @@
 #include "formats/quant.h"
 
 enum {
-    STARTS = 10,             /* to either side of an end of the levels, within one step of it */
-    ALTERNATIONS_MAX = 8,
+    STARTS = 5,             /* to either side of an end of the levels, within one step of it */
+    ALTERNATIONS_MAX = 4,
     GROUP_MAX = 256,
 };
 #define WEIGHT_FLOOR 1e-4f   /* so that no element is free, and no sum of weights 0 */
@@ -60,14 +60,15 @@ static ScaleFit scale_fit_at(const float *x, const float *w, int n, Levels level
 }
 
 /* Tries scales that map `extreme` to what lies within a step of the end. */
-static ScaleFit scale_fit_near(const float *x, const float *w, int n, Levels levels, int end, float extreme)
+static ScaleFit scale_fit_near(const float *x, const float *w, int n, Levels levels, int end,
+                               float extreme)
 {
-    float step = 1;
-    if (levels.table)
-        step = (float)(end < 0 ? levels.table[1] - levels.table[0] : levels.table[15] - levels.table[14]);
+    const int8_t *t = levels.table;
+    float step = (float)(!t ? 1 : end < 0 ? t[1] - t[0] : t[15] - t[14]);
     ScaleFit best = {0, 0};
     for (int k = -STARTS; end && k <= STARTS; k++) {
-        ScaleFit fit = scale_fit_at(x, w, n, levels, ((float)end + step * (float)k / STARTS) / extreme);
+        float target = (float)end + step * (float)k / STARTS;
+        ScaleFit fit = scale_fit_at(x, w, n, levels, target / extreme);
         best = fit.gain > best.gain ? fit : best;
     }
     return best;
@@ -98,7 +99,8 @@ typedef struct AffineFit {
 } AffineFit;
 
 /* The levels nearest under `from`, then the scale and min that suit these levels best. */
-static AffineFit affine_fit_at(const float *x, const float *w, int n, int high, bool signed_min, Affine from)
+static AffineFit affine_fit_at(const float *x, const float *w, int n, int high, bool signed_min,
+                               Affine from)
 {
     float q[GROUP_MAX], inverse = 1 / from.scale;
     float sw = 0, sq = 0, sqq = 0, sx = 0, sxq = 0;

@@ -1,4 +1,4 @@
-/* f16.c -- IEEE half precision: 5 bits of exponent, 10 of fraction; from 65520 on values become infinite. */
+/* f16.c -- IEEE half precision: 5 bits of exponent, 10 of fraction; from 65520 on, infinite. */
 #include "base/half.h"
 #include "core/format.h"
 

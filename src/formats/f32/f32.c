@@ -3,7 +3,10 @@
 
 #include "core/format.h"
 
-static void f32_decode(float *x, const void *blocks, size_t elems) { memcpy(x, blocks, elems * sizeof *x); }
+static void f32_decode(float *x, const void *blocks, size_t elems)
+{
+    memcpy(x, blocks, elems * sizeof *x);
+}
 
 static void f32_encode(void *blocks, const float *x, size_t elems, const float *importance)
 {

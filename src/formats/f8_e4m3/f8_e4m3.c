@@ -2,9 +2,9 @@
  *
  *     largest 448, smallest 2^-9; s 1111 111 is NaN
  *
- * Encoding rounds to nearest, ties to even. Finite numbers saturate at 448, where PyTorch makes a NaN
- * of what is above 464: a weight that is a little too large should stay a weight. Infinities, for which
- * there is no byte, become NaN.
+ * Encoding rounds to nearest, ties to even. Finite numbers saturate at 448, where PyTorch makes a
+ * NaN of what is above 464: a weight that is a little too large should stay a weight. Infinities,
+ * for which there is no byte, become NaN.
  */
 #include "core/format.h"
 #include "formats/f8.h"

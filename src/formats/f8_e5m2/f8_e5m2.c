@@ -2,8 +2,8 @@
  *
  *     largest 57344, smallest 2^-16; s 11111 00 is infinite, s 11111 and any other fraction is NaN
  *
- * Encoding rounds to nearest, ties to even. Finite numbers saturate at 57344, where PyTorch makes an
- * infinity of what is above 61440; infinities and NaN stay what they are.
+ * Encoding rounds to nearest, ties to even. Finite numbers saturate at 57344, where PyTorch makes
+ * an infinity of what is above 61440; infinities and NaN stay what they are.
  */
 #include "core/format.h"
 #include "formats/f8.h"

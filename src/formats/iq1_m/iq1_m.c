@@ -1,4 +1,4 @@
-/* iq1_m.c -- 1.75 bits: as IQ1_S, with a scale for each 16 elements and a delta for each 8. Decoded only.
+/* iq1_m.c -- 1.75 bits: IQ1_S with a scale for each 16 elements and a delta for each 8. Decoded only.
  *
  *     | 32 x lower 8 bits of an entry | 32 x 4 bits | 4 x u16 |       56 bytes a block of 256
  *

@@ -1,6 +1,6 @@
 /* iq2_s.c -- 2.56 bits: a codebook of 1,024 patterns. Decoded only.
  *
- *     | d: f16 | 32 x lower 8 bits of an entry | 32 x 8 signs | 32 x upper 2 bits | 16 x scale of 4 bits |
+ *     | d: f16 | 32 x lower 8 bits of an entry | 32 x 8 signs | 32 x upper 2 bits | 16 x scale |
  *     82 bytes a block of 256
  *
  *     x = d (1/2 + scale) / 4 x level, signed; a scale for each 16 elements

@@ -1,6 +1,7 @@
 /* iq2_xs.c -- 2.31 bits: a codebook of 512 patterns. Decoded only.
  *
- *     | d: f16 | 32 x u16: entry of 9 bits, 7 signs | 16 x scale of 4 bits |       74 bytes a block of 256
+ *     | d: f16 | 32 x u16: entry of 9 bits, 7 signs | 16 x scale of 4 bits |
+ *     74 bytes a block of 256
  *
  *     x = d (1/2 + scale) / 4 x level, signed; a scale for each 16 elements
  */

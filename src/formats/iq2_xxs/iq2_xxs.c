@@ -24,8 +24,10 @@ static void iq2_xxs_decode(float *x, const void *blocks, size_t elems)
         for (int g = 0; g < 8; g++) {
             uint32_t signs = u32_load(b->group[g].signs);
             float scale = d * (0.5f + (float)(signs >> 28)) * 0.25f;
-            for (int j = 0; j < 4; j++)
-                iq2_decode_8(x + 32 * g + 8 * j, scale, iq2_xxs_grid[b->group[g].entry[j]], iq_signs(signs >> 7 * j & 127));
+            for (int j = 0; j < 4; j++) {
+                unsigned entry = iq2_xxs_grid[b->group[g].entry[j]];
+                iq2_decode_8(x + 32 * g + 8 * j, scale, entry, iq_signs(signs >> 7 * j & 127));
+            }
         }
     }
 }

@@ -9,7 +9,8 @@
 #include "formats/quant.h"
 #include "formats/quant_search.h"
 
-const int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+const int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                               1,    13,   25,  38,  53,  69,  89,  113};
 
 static void iq4_nl_decode(float *x, const void *blocks, size_t elems)
 {

@@ -18,7 +18,8 @@ static void iq4_xs_unpack(KBlock *k, const IQ4XSBlock *b)
     k->d = f16_load(b->d);
     k->dmin = 0;
     for (unsigned g = 0; g < 8; g++) {
-        k->scale[g] = (int8_t)((bits_get(b->scales_low, 4, 1, g) | bits_get(b->scales_high, 2, 1, g) << 4) - 32);
+        unsigned low = bits_get(b->scales_low, 4, 1, g), high = bits_get(b->scales_high, 2, 1, g);
+        k->scale[g] = (int8_t)((int)(low | high << 4) - 32);
         k->min[g] = 0;
     }
     for (unsigned i = 0; i < K_ELEMS; i++)

@@ -16,12 +16,15 @@ static void q3_k_unpack(KBlock *k, const Q3KBlock *b)
 {
     k->d = f16_load(b->d);
     k->dmin = 0;
-    for (unsigned g = 0; g < 16; g++)
-        k->scale[g] = (int8_t)((bits_get(b->scales, 4, 8, g) | bits_get(b->scales + 8, 2, 4, g) << 4) - 32);
-    for (int g = 0; g < 16; g++)
+    for (unsigned g = 0; g < 16; g++) {
+        unsigned low = bits_get(b->scales, 4, 8, g), high = bits_get(b->scales + 8, 2, 4, g);
+        k->scale[g] = (int8_t)((int)(low | high << 4) - 32);
         k->min[g] = 0;
-    for (unsigned i = 0; i < K_ELEMS; i++)
-        k->q[i] = (int8_t)((bits_get(b->low, 2, 32, i) | bits_get(b->high, 1, 32, i) << 2) - 4);
+    }
+    for (unsigned i = 0; i < K_ELEMS; i++) {
+        unsigned low = bits_get(b->low, 2, 32, i), high = bits_get(b->high, 1, 32, i);
+        k->q[i] = (int8_t)((int)(low | high << 2) - 4);
+    }
 }
 
 static void q3_k_pack(Q3KBlock *b, const KBlock *k)

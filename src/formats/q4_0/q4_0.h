@@ -1,6 +1,7 @@
 /* q4_0.h -- 4 bits, one scale a block.
  *
- *     | d: f16 | 16 bytes |        18 bytes a block of 32, 4.5 bits an element       x = d (q - 8)
+ *     | d: f16 | 16 bytes |
+ *     18 bytes a block of 32, 4.5 bits an element       x = d (q - 8)
  *
  *     byte i holds element i in its low half and element i + 16 in its high half
  */

@@ -1,6 +1,7 @@
 /* q4_1.h -- 4 bits, one scale and one minimum a block.
  *
- *     | d: f16 | m: f16 | 16 bytes |        20 bytes a block of 32, 5 bits an element       x = d q + m
+ *     | d: f16 | m: f16 | 16 bytes |
+ *     20 bytes a block of 32, 5 bits an element       x = d q + m
  *
  *     byte i holds element i in its low half and element i + 16 in its high half
  */

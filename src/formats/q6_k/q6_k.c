@@ -20,8 +20,10 @@ static void q6_k_unpack(KBlock *k, const Q6KBlock *b)
         k->scale[g] = b->scales[g];
         k->min[g] = 0;
     }
-    for (unsigned i = 0; i < K_ELEMS; i++)
-        k->q[i] = (int8_t)((bits_get(b->low, 4, 64, i) | bits_get(b->high, 2, 32, i) << 4) - 32);
+    for (unsigned i = 0; i < K_ELEMS; i++) {
+        unsigned low = bits_get(b->low, 4, 64, i), high = bits_get(b->high, 2, 32, i);
+        k->q[i] = (int8_t)((int)(low | high << 4) - 32);
+    }
 }
 
 static void q6_k_pack(Q6KBlock *b, const KBlock *k)

@@ -17,7 +17,7 @@ static void q8_0_decode(float *x, const void *blocks, size_t elems)
     }
 }
 
-/* The integers come from the scale before it is rounded to f16, as in ggml: the same file from both. */
+/* The integers come from the scale before it is rounded to f16, as in ggml: both give one file. */
 static void q8_0_encode_block(Q8_0Block *b, const float *x)
 {
     Spread spread = spread_of(x, Q8_0_ELEMS);

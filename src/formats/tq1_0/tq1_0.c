@@ -3,9 +3,9 @@
  *     | 32 bytes: elements 0-159 | 16 bytes: 160-239 | 4 bytes: 240-255 | d: f16 |
  *     54 bytes a block of 256, 1.6875 bits an element       x = d (digit - 1)
  *
- * A byte b stands for the fraction b / 256; its first base-3 digit is the whole part of 3 b / 256, and
- * the next digits follow from what is left. Digit n of byte i of a run of bytes belongs to element
- * n x run + i.
+ * A byte b stands for the fraction b / 256; its first base-3 digit is the whole part of 3 b / 256,
+ * and the next digits follow from what is left. Digit n of byte i of a run of bytes belongs to
+ * element n x run + i.
  */
 #include "base/half.h"
 #include "core/format.h"

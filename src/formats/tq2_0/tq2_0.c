@@ -1,6 +1,7 @@
 /* tq2_0.c -- ternary, -1 0 1 in 2 bits each. Decoded only.
  *
- *     | q: 64 bytes | d: f16 |       66 bytes a block of 256, 2.0625 bits an element       x = d (q - 1)
+ *     | q: 64 bytes | d: f16 |
+ *     66 bytes a block of 256, 2.0625 bits an element       x = d (q - 1)
  *
  *     byte 32 h + i of q holds elements 128 h + i, + 32, + 64, + 96
  */
