@@ -7,6 +7,7 @@
 
 #include "base/prng.h"
 #include "engine/sampler.h"
+#include "engine/sampler_scan.h"
 
 enum { V = 61, TOKENS = 12, PROMPT = 5 };
 
@@ -391,11 +392,10 @@ static void a_large_vocabulary_keeps_the_right_tokens(void **state)
         assert_int_equal(sampler_logprobs(sampler, z, 0, K, &out, &err), OK);
         assert_int_equal(out.best_count, K);
         float last = z[out.best[K - 1].id];
-        for (int i = 0, rank = 0; i < LARGE; i++) {     /* exactly the best, and of equals the first */
+        for (int i = 0; i < LARGE; i++) {     /* exactly the best, and of equals the first */
             bool listed = false;
             for (int j = 0; j < K; j++)
                 listed |= out.best[j].id == i;
-            rank += listed && z[i] == last;
             assert_true(z[i] > last ? listed : z[i] < last ? !listed : listed == (i <= out.best[K - 1].id));
         }
         SamplerOptions o = plain();
@@ -407,6 +407,56 @@ static void a_large_vocabulary_keeps_the_right_tokens(void **state)
         }
     }
     arena_free(arena);
+}
+
+/* Each pass over the vocabulary, on each tier that this processor has, at sizes around the blocks. */
+static void all_tiers_give_the_same_bits(void **state)
+{
+    (void)state;
+    static float z[3][1100], w[3][1100];
+    static const int32_t sizes[] = {1, 15, 16, 17, 63, 64, 65, 511, 512, 513, 1100};
+    uint32_t allowed[35];
+    PrngStream stream = {.seed = 8};
+    for (size_t s = 0; s < COUNT_OF(sizes); s++) {
+        int32_t n = sizes[s];
+        for (int i = 0; i < n; i++)
+            z[0][i] = i % 37 == 36 ? -INFINITY : (float)(200 * stream_unit(&stream) - 120);
+        for (int i = 0; i < 35; i++)
+            allowed[i] = (uint32_t)stream_bits(&stream) | 1u;
+        memcpy(z[1], z[0], sizeof z[0]);
+        memcpy(z[2], z[0], sizeof z[0]);
+        double sums[3][2];
+        for (CpuTier t = TIER_REFERENCE; t <= cpu_best_tier(); t++) {
+            const Scan *scan = scan_of(t);
+            scan->mask(z[t], allowed, n);
+            Peak peak = scan->peak(z[t], n);
+            sums[t][0] = scan->exp_sum(z[t], n, peak.value, 0.7f);
+            assert_int_equal(scan->next_above(z[t], 0, n, peak.value), n);
+            assert_int_equal(scan->next_above(z[t], 0, n, nextafterf(peak.value, -INFINITY)), peak.id / 64 * 64);
+            scan->exps(z[t], w[t], n, peak.value, 0.7f);
+            sums[t][1] = scan->sum(w[t], n);
+            assert_memory_equal(sums[t], sums[0], sizeof sums[0]);
+            assert_memory_equal(z[t], z[0], (size_t)n * sizeof z[0][0]);
+            assert_memory_equal(w[t], w[0], (size_t)n * sizeof w[0][0]);
+            for (int i = 0; i < 100; i++)
+                assert_int_equal(scan->find(w[t], n, i * 0.011 * sums[t][1]), scan_of(0)->find(w[0], n, i * 0.011 * sums[0][1]));
+        }
+    }
+}
+
+static void exp_is_within_its_stated_error_and_ends_at_zero(void **state)
+{
+    (void)state;
+    enum { N = 4096 };
+    static float x[N], w[N];
+    for (int i = 0; i < N; i++)
+        x[i] = -90.0f * (float)i / N;
+    scan_of(TIER_BEST)->exps(x, w, N, 0, 1);
+    assert_true(w[0] == 1);
+    for (int i = 0; i < N; i++) {
+        double right = x[i] > -87 ? exp((double)x[i]) : 0;
+        assert_true(fabs((double)w[i] - right) <= 2e-7 * right);
+    }
 }
 
 typedef struct BadOptions { const char *field; SamplerOptions options; } BadOptions;
@@ -473,6 +523,8 @@ int main(void)
         TEST(what_cannot_be_drawn_from_is_an_error_and_not_a_token),
         TEST(extreme_logits_and_temperatures_stay_defined),
         TEST(a_large_vocabulary_keeps_the_right_tokens),
+        TEST(all_tiers_give_the_same_bits),
+        TEST(exp_is_within_its_stated_error_and_ends_at_zero),
         TEST(the_check_names_each_bad_field),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

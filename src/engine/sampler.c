@@ -6,10 +6,10 @@
 
 #include "base/prng.h"
 #include "engine/sampler_pick.h"
-#include "engine/sampler_scan.h"
 
 struct Sampler {
     int32_t vocabulary;
+    const Scan *scan;
     float *adjusted;            /* [V] the logits after bans, biases and penalties */
     int32_t *seen;              /* [V] counts of tokens; all 0 between two calls */
     Picks picks;
@@ -21,9 +21,10 @@ Sampler *sampler_new(Arena *arena, int32_t vocabulary)
     if (!s)
         return NULL;
     s->vocabulary = vocabulary;
+    s->scan = scan_of(TIER_BEST);
     s->adjusted = ARENA_ARRAY(arena, float, (size_t)vocabulary);
     s->seen = ARENA_ARRAY(arena, int32_t, (size_t)vocabulary);
-    return s->adjusted && s->seen && picks_init(&s->picks, arena, vocabulary) ? s : NULL;
+    return s->adjusted && s->seen && picks_init(&s->picks, arena, vocabulary, s->scan) ? s : NULL;
 }
 
 static void penalise_repeats(Sampler *s, const SamplerOptions *o, const SamplePlace *at, float *z)
@@ -73,8 +74,7 @@ static const float *adjust(Sampler *s, const SamplerOptions *o, const SamplePlac
     if (early)
         ban(&o->stop, z);
     if (at->allowed)
-        for (int32_t i = 0; i < s->vocabulary; i++)
-            z[i] = at->allowed[i / 32] >> (i % 32) & 1 ? z[i] : -INFINITY;
+        s->scan->mask(z, at->allowed, s->vocabulary);
     for (int32_t i = 0; i < o->biases; i++)
         z[o->bias[i].id] += o->bias[i].bias;
     if (repeats)
@@ -131,21 +131,21 @@ static double filter(Sampler *s, const SamplerOptions *o, const float *z, float 
         picks_gather_best(p, z, s->vocabulary, o->top_k);
     } else {
         if (o->top_p < 1)
-            total = scan_exp_sum(z, s->vocabulary, peak, scale);
+            total = s->scan->exp_sum(z, s->vocabulary, peak, scale);
         picks_gather(p, z, s->vocabulary, filter_floor(o, s->vocabulary, peak, total));
     }
-    scan_exp(p->key, p->weight, p->count, peak, scale);
+    s->scan->exps(p->key, p->weight, p->count, peak, scale);
     if (total == 0)
-        total = scan_sum(p->weight, p->count);
+        total = s->scan->sum(p->weight, p->count);
     if (o->typical_p < 1) {
         keep_typical(p, total, o->typical_p);
-        total = scan_sum(p->weight, p->count);
+        total = s->scan->sum(p->weight, p->count);
     }
     if (o->top_p < 1)
         picks_keep_mass(p, p->weight, (double)o->top_p * total);
     if (o->min_p > 0)
-        picks_keep_above(p, o->min_p * scan_peak(p->weight, p->count).value);
-    return scan_sum(p->weight, p->count);
+        picks_keep_above(p, o->min_p * s->scan->peak(p->weight, p->count).value);
+    return s->scan->sum(p->weight, p->count);
 }
 
 static int32_t draw(Sampler *s, const SamplerOptions *o, const SamplePlace *at, const float *z, float peak)
@@ -154,7 +154,7 @@ static int32_t draw(Sampler *s, const SamplerOptions *o, const SamplePlace *at, 
     double unit = prng_unit((PrngPlace){
         .seed = o->seed, .sample = at->sample, .position = (uint32_t)at->token_count, .purpose = PRNG_TOKEN,
     });
-    return s->picks.id[scan_find(s->picks.weight, s->picks.count, unit * total)];
+    return s->picks.id[s->scan->find(s->picks.weight, s->picks.count, unit * total)];
 }
 
 /* Insertion into a short sorted list; of equals, the one with the lower id is there first. */
@@ -175,9 +175,9 @@ static void rank_best(Sampler *s, const float *logits, int32_t n, double log_tot
 
 Err sampler_logprobs(Sampler *s, const float *logits, int32_t id, int32_t n, Sampled *out, Error *err)
 {
-    Peak peak = scan_peak(logits, s->vocabulary);
+    Peak peak = s->scan->peak(logits, s->vocabulary);
     TRY(check_peak(peak, err));
-    double log_total = (double)peak.value + log(scan_exp_sum(logits, s->vocabulary, peak.value, 1));
+    double log_total = (double)peak.value + log(s->scan->exp_sum(logits, s->vocabulary, peak.value, 1));
     out->id = id;
     out->logprob = (float)((double)logits[id] - log_total);
     out->best_count = 0;
@@ -190,7 +190,7 @@ Err sampler_sample(Sampler *s, const SamplerOptions *o, const SamplePlace *at, c
                    Error *err)
 {
     const float *z = adjust(s, o, at, logits);
-    Peak peak = scan_peak(z, s->vocabulary);
+    Peak peak = s->scan->peak(z, s->vocabulary);
     TRY(check_peak(peak, err));
     int32_t id = sampler_is_greedy(o) ? peak.id : draw(s, o, at, z, peak.value);
     if (o->logprobs >= 0)

@@ -5,12 +5,11 @@
 
 #include "base/checked.h"
 #include "base/half.h"
-#include "engine/sampler_scan.h"
 
-bool picks_init(Picks *p, Arena *arena, int32_t room)
+bool picks_init(Picks *p, Arena *arena, int32_t room, const Scan *scan)
 {
     *p = (Picks){
-        .id = ARENA_ARRAY(arena, int32_t, (size_t)room), .room = room,
+        .id = ARENA_ARRAY(arena, int32_t, (size_t)room), .scan = scan,
         .key = ARENA_ARRAY(arena, float, (size_t)room), .weight = ARENA_ARRAY(arena, float, (size_t)room),
     };
     return p->id && p->key && p->weight;
@@ -72,45 +71,39 @@ static void apply_cut(Picks *p, const float *key, const float *weight, Cut cut)
     p->count = kept;
 }
 
+static void gather_block(Picks *p, const float *z, int32_t from, int32_t n, float bound)
+{
+    int32_t to = (int32_t)min_i64(n, (int64_t)from + SCAN_BLOCK);
+    for (int32_t i = from; i < to; i++) {
+        p->id[p->count] = i;
+        p->key[p->count] = z[i];
+        p->count += z[i] > bound;
+    }
+}
+
 void picks_gather(Picks *p, const float *z, int32_t n, float floor)
 {
     float bound = floor > -FLT_MAX ? nextafterf(floor, -INFINITY) : -INFINITY;   /* z > bound: z >= floor */
     p->count = 0;
-    for (int32_t from = 0; from < n; from += SCAN_BLOCK) {
-        int32_t to = (int32_t)min_i64(n, (int64_t)from + SCAN_BLOCK);
-        if (!scan_any_above(z + from, to - from, bound))
-            continue;
-        for (int32_t i = from; i < to; i++) {
-            p->id[p->count] = i;
-            p->key[p->count] = z[i];
-            p->count += z[i] > bound;
-        }
-    }
+    for (int32_t i = 0; (i = p->scan->next_above(z, i, n, bound)) < n; i += SCAN_BLOCK)
+        gather_block(p, z, i, n, bound);
 }
 
-/* Collects what is above the k-th best seen so far; whenever twice k have come together (and a
- * block, so that cuts are rare), cuts back to k and raises the bound. Later equals have higher ids,
+/* Collects what is above the k-th best seen so far; whenever twice k have come together (and some
+ * blocks, so that cuts are rare), cuts back to k and raises the bound. Later equals have higher ids,
  * so they rightly stay out. */
 void picks_gather_best(Picks *p, const float *z, int32_t n, int32_t k)
 {
-    enum { SLACK = 16 * SCAN_BLOCK };
-    int64_t room = 2 * (int64_t)k + SLACK;
+    int64_t room = 2 * (int64_t)k + 3 * SCAN_BLOCK;
     float bound = -INFINITY;
     p->count = 0;
-    for (int32_t from = 0; from < n; from += SCAN_BLOCK) {
-        int32_t to = (int32_t)min_i64(n, (int64_t)from + SCAN_BLOCK);
-        if (!scan_any_above(z + from, to - from, bound))
-            continue;
+    for (int32_t i = 0; (i = p->scan->next_above(z, i, n, bound)) < n; i += SCAN_BLOCK) {
         if (p->count + SCAN_BLOCK > room) {
             Cut cut = find_cut(p->key, NULL, p->count, k);
             apply_cut(p, p->key, NULL, cut);
             bound = key_of(cut.rank);
         }
-        for (int32_t i = from; i < to; i++) {
-            p->id[p->count] = i;
-            p->key[p->count] = z[i];
-            p->count += z[i] > bound;
-        }
+        gather_block(p, z, i, n, bound);
     }
     if (p->count > k)
         apply_cut(p, p->key, NULL, find_cut(p->key, NULL, p->count, k));

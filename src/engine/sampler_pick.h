@@ -11,14 +11,16 @@
 #define ENGINE_SAMPLER_PICK_H
 
 #include "base/arena.h"
+#include "engine/sampler_scan.h"
 
 typedef struct Picks {
     int32_t *id;
     float *key, *weight;
-    int32_t count, room;
+    int32_t count;
+    const Scan *scan;
 } Picks;
 
-bool picks_init(Picks *, Arena *, int32_t room);     /* false: the arena is full */
+bool picks_init(Picks *, Arena *, int32_t room, const Scan *);     /* false: the arena is full */
 
 /* All with z >= floor, -infinity never; keys are z. */
 void picks_gather(Picks *, const float *z, int32_t n, float floor);

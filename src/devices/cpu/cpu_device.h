@@ -7,9 +7,8 @@
 #ifndef DEVICES_CPU_CPU_DEVICE_H
 #define DEVICES_CPU_CPU_DEVICE_H
 
+#include "base/cpu_tier.h"
 #include "core/device.h"
-
-typedef enum CpuTier { TIER_BEST = -1, TIER_REFERENCE, TIER_AVX2, TIER_AVX512, TIER_COUNT } CpuTier;
 
 typedef struct CpuOptions {
     CpuTier tier;         /* TIER_BEST: the highest that this processor has */
@@ -18,9 +17,6 @@ typedef struct CpuOptions {
 
 Err cpu_device_open(const CpuOptions *, Device **out, Error *err);   /* UNSUPPORTED: the tier is not there */
 
-CpuTier cpu_best_tier(void);
-const char *cpu_tier_name(CpuTier);
-bool cpu_tier_parse(const char *name, CpuTier *out);
 CpuTier cpu_device_tier(const Device *);
 int cpu_device_threads(const Device *);
 /* The tier whose kernel would run this call: lower than the device's where it falls back. */
