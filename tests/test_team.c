@@ -1,5 +1,4 @@
 /* The thread team: every task runs once, barriers hold, and a container's quota is respected. */
-#define _GNU_SOURCE
 #include "test.h"
 
 #include <stdatomic.h>

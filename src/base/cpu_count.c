@@ -1,5 +1,4 @@
 /* cpu_count.c -- reads /proc/self/cgroup and the quota files that it leads to (cgroup v1 and v2). */
-#define _GNU_SOURCE
 #include "base/cpu_count.h"
 
 #include <sched.h>

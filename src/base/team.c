@@ -1,5 +1,4 @@
 /* team.c -- workers wait at a word each; a run ends, and a barrier opens, when one word moves on. */
-#define _GNU_SOURCE
 #include "base/team.h"
 
 #include <linux/futex.h>
