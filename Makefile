@@ -3,6 +3,7 @@
 #   make            build/ridge, build/libridge.a, build/libridge.so
 #   make demo       installs what is missing (apt), builds, and lets the default model answer
 #   make check      the same, then all tests
+#   make matrix     which operation is fast in which format on which tier
 #   make help       the rest
 BUILD   ?= build
 ifeq ($(origin CC),default)
@@ -37,6 +38,8 @@ LIB_O    := $(PLAIN_C:%.c=$(BUILD)/%.o) $(foreach t,$(TIERS),$(TIERED_C:%.c=$(BU
 MAIN_O   := $(MAIN_C:%.c=$(BUILD)/%.o)
 TEST_C   := $(sort $(wildcard tests/test_*.c))
 TESTS    := $(TEST_C:tests/%.c=$(BUILD)/tests/%)
+AID_C    := $(sort $(shell grep -L "^int main" tests/*.c))      # what several tests share
+AID_O    := $(AID_C:%.c=$(BUILD)/%.o)
 GEN      := $(BUILD)/gen/rooms.inc
 
 .PHONY: all
@@ -58,7 +61,10 @@ $(BUILD)/%.$(1).o: %.c | $(GEN)
 endef
 $(foreach t,$(TIERS),$(eval $(call tier_rule,$(t))))
 
-$(BUILD)/libridge.a: $(LIB_O)
+# One object in the archive: kernels are found by weak names, for which a linker takes nothing out of it.
+$(BUILD)/ridge.o: $(LIB_O)
+	$(LD) -r -o $@ $^
+$(BUILD)/libridge.a: $(BUILD)/ridge.o
 	@rm -f $@
 	ar rcs $@ $^
 $(BUILD)/libridge.so: $(LIB_O)
@@ -66,9 +72,9 @@ $(BUILD)/libridge.so: $(LIB_O)
 $(BUILD)/ridge: $(MAIN_O) $(BUILD)/libridge.a
 	$(CC) $(OPT) -o $@ $^ $(LIBS)
 
-$(BUILD)/tests/%: tests/%.c $(BUILD)/libridge.a
+$(BUILD)/tests/%: tests/%.c $(AID_O) $(BUILD)/libridge.a
 	@mkdir -p $(@D)
-	$(CC) $(FLAGS) -Itests -MMD -MP $< -o $@ $(BUILD)/libridge.a -lcmocka $(LIBS)
+	$(CC) $(FLAGS) -Itests -MMD -MP $< -o $@ $(AID_O) $(BUILD)/libridge.a -lcmocka $(LIBS)
 
 .PHONY: setup tests check
 setup:
@@ -82,8 +88,12 @@ check:
 check-built: all tests
 	@tests/run $(TESTS)
 
+.PHONY: matrix
+matrix: $(BUILD)/tests/matrix
+	@$<
+
 .PHONY: clean
 clean:
 	rm -rf $(BUILD)
 
--include $(LIB_O:.o=.d) $(MAIN_O:.o=.d) $(TESTS:%=%.d)
+-include $(LIB_O:.o=.d) $(MAIN_O:.o=.d) $(AID_O:.o=.d) $(TESTS:%=%.d) $(BUILD)/tests/matrix.d
