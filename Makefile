@@ -76,14 +76,6 @@ $(BUILD)/tests/%: tests/%.c $(AID_O) $(BUILD)/libridge.a
 	@mkdir -p $(@D)
 	$(CC) $(FLAGS) -Itests -MMD -MP $< -o $@ $(AID_O) $(BUILD)/libridge.a -lcmocka $(LIBS)
 
-# Programs that measure: not part of the checks.
-BENCHES := $(patsubst bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard bench/*.c)))
-$(BUILD)/bench/%: bench/%.c $(BUILD)/libridge.a
-	@mkdir -p $(@D)
-	$(CC) $(FLAGS) -MMD -MP $< -o $@ $(BUILD)/libridge.a $(LIBS)
-.PHONY: bench
-bench: $(BENCHES)
-
 .PHONY: setup tests check
 setup:
 	@tools/setup
@@ -100,8 +92,35 @@ check-built: all tests
 matrix: $(BUILD)/tests/matrix
 	@$<
 
+# The same tests, watched for what the compiler's sanitizers see; each in a build of its own.
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+.PHONY: sanitize sanitize-thread
+sanitize:
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/sanitize EXTRA="$(SANITIZE)" EXTRA_LIBS="$(SANITIZE)" check-built
+sanitize-thread:
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/thread EXTRA=-fsanitize=thread EXTRA_LIBS=-fsanitize=thread check-built
+
+# make fuzz T=gguf: tests/fuzz/fuzz_gguf.c for SECONDS, from the seeds in tests/fuzz/corpus/gguf/ and what
+# earlier runs found. What crashes, hangs or takes too much memory is kept as build/fuzz/gguf-crash-...
+FUZZ     := $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+SECONDS  ?= 20
+FUZZ_RUN := -timeout=10 -rss_limit_mb=1536 -malloc_limit_mb=512 -verbosity=0 -print_final_stats=1
+$(BUILD)/fuzz_%: tests/fuzz/fuzz_%.c $(BUILD)/libridge.a
+	$(CC) $(FLAGS) -fsanitize=fuzzer -MMD -MP $< -o $@ $(BUILD)/libridge.a $(LIBS)
+.PHONY: fuzz fuzz-all
+fuzz:
+	@command -v clang >/dev/null || { echo "make fuzz needs clang, which brings libFuzzer: apt-get install clang" >&2; exit 1; }
+	@[ -f "tests/fuzz/fuzz_$(T).c" ] || { echo "make fuzz T=<target> [SECONDS=20]; the targets: $(FUZZ)" >&2; exit 1; }
+	@$(MAKE) --no-print-directory CC=clang BUILD=$(BUILD)/fuzz OPT="-O1 -g" EXTRA="$(SANITIZE) -fsanitize=fuzzer-no-link" \
+	  $(BUILD)/fuzz/fuzz_$(T)
+	@mkdir -p $(BUILD)/fuzz/corpus/$(T) tests/fuzz/corpus/$(T)
+	$(BUILD)/fuzz/fuzz_$(T) $(FUZZ_RUN) -max_total_time=$(SECONDS) -artifact_prefix=$(BUILD)/fuzz/$(T)- \
+	  $(BUILD)/fuzz/corpus/$(T) tests/fuzz/corpus/$(T)
+fuzz-all:
+	@for target in $(FUZZ); do $(MAKE) --no-print-directory fuzz T=$$target SECONDS=$(SECONDS) || exit 1; done
+
 .PHONY: clean
 clean:
 	rm -rf $(BUILD)
 
--include $(LIB_O:.o=.d) $(MAIN_O:.o=.d) $(AID_O:.o=.d) $(TESTS:%=%.d) $(BENCHES:%=%.d) $(BUILD)/tests/matrix.d
+-include $(LIB_O:.o=.d) $(MAIN_O:.o=.d) $(AID_O:.o=.d) $(TESTS:%=%.d) $(BUILD)/tests/matrix.d $(wildcard $(BUILD)/fuzz_*.d)

@@ -33,6 +33,7 @@ static const TypeInfo types[GGUF_TYPES] = {
 };
 
 const char *gguf_type_name(GgufType type) { return types[type].name; }
+size_t gguf_type_bytes(GgufType type) { return types[type].bytes; }
 
 /* ---- stepping over values while a file is opened ---- */
 

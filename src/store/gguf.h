@@ -70,5 +70,6 @@ int64_t gguf_array_i64(const GgufArray *, uint64_t index);   /* from gguf_intege
 double gguf_array_f64(const GgufArray *, uint64_t index);    /* from gguf_floats() */
 
 const char *gguf_type_name(GgufType);
+size_t gguf_type_bytes(GgufType);    /* of one value; 0: strings and arrays, which say it themselves */
 
 #endif

@@ -11,15 +11,15 @@ enum {
     TENSOR_BYTES_MIN = 8 + 4 + 4 + 8,    /* of a description: a name of no bytes, no dimensions, type, offset */
 };
 
-static Err read_alignment(const StoreFile *file, const Gguf *g, uint64_t *out, Error *err)
+static Err read_alignment(StoreFile *file, const Gguf *g, Error *err)
 {
-    *out = GGUF_ALIGNMENT;
-    if (!gguf_has(g, "general.alignment"))
-        return OK;
-    TRY(gguf_u64(g, "general.alignment", out, err));
-    if (*out == 0 || *out > GGUF_ALIGNMENT_MAX || (*out & (*out - 1)))
+    uint64_t alignment = GGUF_ALIGNMENT;
+    if (gguf_has(g, "general.alignment"))
+        TRY(gguf_u64(g, "general.alignment", &alignment, err));
+    if (alignment == 0 || alignment > GGUF_ALIGNMENT_MAX || (alignment & (alignment - 1)))
         return fail(err, BAD_FILE, "%s: the key 'general.alignment' is %s, but must be a power of two of at most %s. The "
-                    "file is damaged.", file->path, number_text(*out).text, number_text(GGUF_ALIGNMENT_MAX).text);
+                    "file is damaged.", file->path, number_text(alignment).text, number_text(GGUF_ALIGNMENT_MAX).text);
+    file->alignment = (uint32_t)alignment;
     return OK;
 }
 
@@ -66,35 +66,33 @@ static Err read_claim(const StoreFile *file, Reader *r, TensorClaim *out, Error 
 
 /* Offsets count from the first aligned byte behind the descriptions, so those are read twice: to find
  * that byte, and then for good. */
-static Err find_data(StoreFile *file, Reader r, uint64_t tensors, uint64_t alignment, Error *err)
+static Err find_data(StoreFile *file, Reader r, uint64_t tensors, Error *err)
 {
     TensorClaim claim;
     for (uint64_t i = 0; i < tensors; i++)
         TRY(read_claim(file, &r, &claim, err));
     size_t data_at;
-    if (!round_up_fits(r.at, alignment, &data_at))
-        return fail(err, BAD_FILE, "%s: byte %s has no multiple of %s behind it", file->path, number_text(r.at).text,
-                    number_text(alignment).text);
-    file->data_at = data_at < file->bytes.bytes ? data_at : file->bytes.bytes;   /* a vocabulary may end here */
+    if (!round_up_fits(r.at, file->alignment, &data_at) || data_at > file->bytes.bytes)
+        data_at = file->bytes.bytes;   /* a vocabulary may end here */
+    file->data_at = data_at;
     return OK;
 }
 
 Err gguf_read_tensors(StoreFile *file, Reader *r, uint64_t tensors, const Gguf *g, TensorTable *table, Error *err)
 {
-    uint64_t alignment;
-    TRY(read_alignment(file, g, &alignment, err));
+    TRY(read_alignment(file, g, err));
     if (tensors > reader_left(r) / TENSOR_BYTES_MIN)
         return fail(err, BAD_FILE, "%s: says that it has %s tensors, which the %s bytes behind byte %s cannot describe. The "
                     "file is damaged or cut short: download it again.", file->path, number_text(tensors).text,
                     number_text(reader_left(r)).text, number_text(r->at).text);
-    TRY(find_data(file, *r, tensors, alignment, err));
+    TRY(find_data(file, *r, tensors, err));
     for (uint64_t i = 0; i < tensors; i++) {
         TensorClaim claim;
         TRY(read_claim(file, r, &claim, err));
-        if (claim.begin % alignment)
+        if (claim.begin % file->alignment)
             return fail(err, BAD_FILE, "%s: tensor '%.*s' begins at byte %s of the data, which is no multiple of the "
                         "alignment %s. The file is damaged.", file->path, (int)claim.name.bytes,
-                        (const char *)claim.name.data, number_text(claim.begin).text, number_text(alignment).text);
+                        (const char *)claim.name.data, number_text(claim.begin).text, number_text(file->alignment).text);
         TRY(tensor_table_add(table, file, &claim, err));
     }
     return OK;

@@ -101,6 +101,7 @@ Err safetensors_read(StoreFile *file, TensorTable *table, json_t **metadata, Err
     bool metadata_seen = false;
     TRY(find_header(file, &c.text, err));
     file->packed = true;
+    file->alignment = 1;
     TRY(json_cursor_enter(&c, err));
     for (;;) {
         json_t *key;

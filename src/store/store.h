@@ -37,6 +37,7 @@ typedef struct StoreFile {
     Span bytes;
     size_t tensors;
     uint64_t data_at;            /* where the tensors' bytes begin */
+    uint32_t alignment;          /* of the tensors; 1: none */
     bool packed;                 /* its tensors follow one another without a hole up to the end (safetensors) */
 } StoreFile;
 

@@ -1,0 +1,26 @@
+/* file_out.h -- a file that appears whole, or not at all.
+ *
+ *     path.part-4711-0     written, bit by bit
+ *     path                 the old file, or none, until file_out_commit() renames
+ *
+ * A full disk, a crash or an error on the way leaves what was at `path` as it was. Only regular files
+ * are replaced: a device or a pipe at `path` is refused, since a rename would remove it.
+ */
+#ifndef BASE_FILE_OUT_H
+#define BASE_FILE_OUT_H
+
+#include "base/error.h"
+
+typedef struct FileOut FileOut;
+
+Err file_out_new(const char *path, FileOut **out, Error *err);
+Err file_out_put(FileOut *, const void *data, size_t bytes, Error *err);
+Err file_out_zeros(FileOut *, size_t bytes, Error *err);
+uint64_t file_out_bytes(const FileOut *);      /* put so far */
+const char *file_out_path(const FileOut *);    /* for messages */
+
+/* Each ends the FileOut. */
+Err file_out_commit(FileOut *, Error *err);    /* on the disk and under its name, or removed with an error */
+void file_out_drop(FileOut *);                 /* removes what was written; NULL is allowed */
+
+#endif
