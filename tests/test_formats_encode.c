@@ -95,32 +95,31 @@ static const struct {
     {"MXFP4", 0.1135, 0.126},
 };
 
+static bool within_bound(const Format *f, double gauss, double heavy)
+{
+    for (size_t i = 0; i < COUNT_OF(bounds); i++)
+        if (strcmp(bounds[i].name, f->name) == 0)
+            return gauss <= bounds[i].gauss && heavy <= bounds[i].heavy;
+    return false;
+}
+
 static void no_format_loses_more_than_its_bound(void **state)
 {
     Rows *r = *state;
-    int within = 0;
+    const Format *f;
+    int beyond = 0;
     printf("format    bits/elem   relative RMS error, normal   heavy-tailed\n");
-    for (size_t i = 0; i < COUNT_OF(bounds); i++) {
-        const Format *f = format_find(bounds[i].name);
-        assert_non_null(f);
+    for (int i = 0; (f = format_at(i)); i++) {
+        if (!f->encode || f == &format_i32)
+            continue;
         double gauss = encode_error(r, f, r->gauss, NULL);
         double heavy = encode_error(r, f, r->heavy, NULL);
-        bool ok = gauss <= bounds[i].gauss && heavy <= bounds[i].heavy;
+        bool ok = within_bound(f, gauss, heavy);
         printf("%-8s  %9.4f   %26.5f   %12.5f%s\n", f->name, 8.0 * f->block_bytes / f->block_elems,
-               gauss, heavy, ok ? "" : "   ABOVE ITS BOUND");
-        within += ok;
+               gauss, heavy, ok ? "" : "   ABOVE ITS ROW IN bounds[], OR HAS NONE");
+        beyond += !ok;
     }
-    assert_int_equal(within, COUNT_OF(bounds));
-}
-
-static void each_encoder_has_a_bound(void **state)
-{
-    (void)state;
-    const Format *f;
-    int encoders = 0;
-    for (int i = 0; (f = format_at(i)); i++)
-        encoders += f->encode != NULL && f != &format_i32;
-    assert_int_equal(encoders, COUNT_OF(bounds));
+    assert_int_equal(beyond, 0);
 }
 
 static void importance_lowers_the_weighted_error(void **state)
@@ -310,7 +309,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_format_loses_more_than_its_bound),
-        cmocka_unit_test(each_encoder_has_a_bound),
         cmocka_unit_test(importance_lowers_the_weighted_error),
         cmocka_unit_test(importance_that_says_nothing_changes_nothing),
         cmocka_unit_test(encoding_twice_keeps_what_the_first_time_left),

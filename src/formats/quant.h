@@ -3,7 +3,7 @@
  * No number that an encoder can be given is undefined behaviour:
  *
  *     an infinity or a NaN      the block has no scale: it is stored as NaN and decodes to NaN
- *                               (MXFP4, whose scale knows no NaN, decodes to infinities)
+ *                               (to infinities, where the scale knows no NaN)
  *     too large for an f16 scale, or for one of the format's own: saturates
  *     too small for an f16 scale: zero
  */
