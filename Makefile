@@ -76,6 +76,14 @@ $(BUILD)/tests/%: tests/%.c $(AID_O) $(BUILD)/libridge.a
 	@mkdir -p $(@D)
 	$(CC) $(FLAGS) -Itests -MMD -MP $< -o $@ $(AID_O) $(BUILD)/libridge.a -lcmocka $(LIBS)
 
+# Programs that measure: not part of the checks.
+BENCHES := $(patsubst bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard bench/*.c)))
+$(BUILD)/bench/%: bench/%.c $(BUILD)/libridge.a
+	@mkdir -p $(@D)
+	$(CC) $(FLAGS) -MMD -MP $< -o $@ $(BUILD)/libridge.a $(LIBS)
+.PHONY: bench
+bench: $(BENCHES)
+
 .PHONY: setup tests check
 setup:
 	@tools/setup
@@ -123,4 +131,5 @@ fuzz-all:
 clean:
 	rm -rf $(BUILD)
 
--include $(LIB_O:.o=.d) $(MAIN_O:.o=.d) $(AID_O:.o=.d) $(TESTS:%=%.d) $(BUILD)/tests/matrix.d $(wildcard $(BUILD)/fuzz_*.d)
+-include $(LIB_O:.o=.d) $(MAIN_O:.o=.d) $(AID_O:.o=.d) $(TESTS:%=%.d) $(BENCHES:%=%.d) $(BUILD)/tests/matrix.d \
+         $(wildcard $(BUILD)/fuzz_*.d)

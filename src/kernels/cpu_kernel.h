@@ -14,6 +14,7 @@
 #define KERNELS_CPU_KERNEL_H
 
 #include "core/op_call.h"
+#include "kernels/kit/tier.h"
 
 typedef struct CpuPart {
     int index, count;      /* this thread, of so many */
@@ -36,9 +37,5 @@ static inline Range part_range(CpuPart part, int64_t n, int64_t unit)
     int64_t from = units * part.index / part.count * unit, to = units * (part.index + 1) / part.count * unit;
     return (Range){from < n ? from : n, to < n ? to : n};
 }
-
-#define TIER_PASTE_(name, tier) name##_##tier
-#define TIER_PASTE(name, tier) TIER_PASTE_(name, tier)
-#define TIERED(name) TIER_PASTE(name, TIER)         /* in a *_cpu.c: kernel_add -> kernel_add_avx2 */
 
 #endif

@@ -24,6 +24,8 @@
  *              vi_of_i8(p) vi_of_u8(p) vi_of_u16(p); to memory: vf_to_f16(p, v) vf_to_bf16(p, v) vi_to_i8(p, v) vi_to_u16
  *     across   vf_sum vi_sum vf_most vi_most: one fixed tree, lanes i and i + 8, then + 4, + 2, + 1
  *     dot      vi_dot(acc, w, x): see at its definition
+ *
+ * UNROLL before a loop with constant bounds, where its arrays of vectors must become registers.
  */
 #ifndef KERNELS_KIT_SIMD_H
 #define KERNELS_KIT_SIMD_H
@@ -31,7 +33,15 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "kernels/kit/tier.h"
+
 #define INLINE static inline __attribute__((always_inline, unused))
+
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
 
 enum { LANES = 16 };
 

@@ -1,0 +1,9 @@
+/* bf16_cpu.c -- panels of BF16. */
+#include "kernels/kit/simd.h"
+
+#define PANEL_FORMAT bf16
+#define ELEM_BYTES 2
+
+INLINE Vf weights(const uint8_t *p) { return vf_of_bf16(p); }
+
+#include "formats/panel_float.h"

@@ -1,0 +1,84 @@
+/* panel.h -- how the CPU keeps the weights of a product: 16 rows interleaved.
+ *
+ *     y[o] = sum_k x[k] w[o][k]                 a lane of a vector is an output o: nothing is summed across
+ *
+ *     rows of w      0  k0 k1 k2 k3 | k4 ...           panel   k0..k3 of row 0, of row 1, ... of row 15
+ *                    1  k0 k1 k2 k3 | k4 ...     ->            k4..k7 of row 0, ...
+ *                   15  ...                                    and beside them the 16 scales
+ *
+ * Quantised weights meet activations of 8 bits, four products of a lane in one instruction; they stay
+ * as small in memory as their format makes them. Floats go one k at a time. The layout is the same on
+ * every tier. A Panel says how one format does it; it is found by format, and a format without one
+ * stays in plain rows.
+ *
+ * One sum is made in one order, whoever asks for it. Integer formats, for each 32 of k in turn:
+ *
+ *     acc = fma(float(sum of w x over the 32), scale d, acc)        exact integers within
+ *     acc = fma(-min, d sum(x), acc)                                where there are mins
+ *
+ * (twice over 16 where scales belong to 16). Floats: acc = fma(x[k], w[k], acc) for each k in turn.
+ *
+ * For many rows of x the weights are expanded once, a part of k at a time, to what every integer (or
+ * every float) format has in common:
+ *
+ *     integers   for each 32 of k: 8 x 64 bytes (weight + 128), SCALES x 16 f32, MINS x 16 f32
+ *     floats     for each k: 16 f32
+ */
+#ifndef FORMATS_PANEL_H
+#define FORMATS_PANEL_H
+
+#include "core/format.h"
+
+enum {
+    PANEL_ROWS = 16,
+    PANEL_BLOCK = 32,          /* weights of a row that meet one block of activations */
+    PANEL_ROWS_OF_X = 4,       /* that few() takes */
+    PANEL_STREAMS = 4,         /* panels that few() takes: several at once are read faster than one */
+};
+
+/* 32 activations as products of integers read them: A8 (a8.h), and what follows from it. */
+typedef struct XBlock {
+    int8_t q[PANEL_BLOCK];
+    float d;
+    int32_t start[3];          /* DOT_START (simd.h) of the 32, of the first 16, of the last 16 */
+    float dsum[3];             /* d times the sum of the q, likewise */
+    float unused;
+} XBlock;
+_Static_assert(sizeof(XBlock) == 64, "a cache line");
+
+/* A few rows of x against a few panels. */
+typedef struct PanelJob {
+    const void *panel[PANEL_STREAMS];
+    const void *x;             /* XBlocks, or f32 */
+    size_t x_row_bytes;
+    int64_t width;
+    float *sums;               /* [PANEL_ROWS_OF_X][PANEL_STREAMS][PANEL_ROWS] */
+} PanelJob;
+
+typedef struct Panel {
+    const Format *format;
+    int scales, mins;          /* of 32 weights: 1 or 2, 0 to 2. Floats: 0, 0 */
+    size_t (*bytes)(int64_t width);          /* of a panel: a multiple of 64 */
+    /* From n <= 16 rows (the others become zeros) to a zeroed panel, aligned to 64. */
+    void (*pack)(void *panel, const void *rows, size_t row_bytes, int n, int64_t width);
+    /* k in [from, to), multiples of 32 for integers. Each weight becomes exactly what decode() says it is
+     * (q scale - min). */
+    void (*expand)(void *out, const void *panel, int64_t from, int64_t to);
+    void (*few)(const PanelJob *, int rows, int panels);
+} Panel;
+
+static inline int64_t panel_count(int64_t rows) { return (rows + PANEL_ROWS - 1) / PANEL_ROWS; }
+static inline size_t panel_expanded_bytes(const Panel *p)   /* of 32 k */
+{
+    return p->scales ? (size_t)(PANEL_BLOCK * PANEL_ROWS + (p->scales + p->mins) * PANEL_ROWS * 4)
+                     : PANEL_BLOCK * PANEL_ROWS * sizeof(float);
+}
+
+/* One row of the packed rows, k in [0, width), exactly as decode() would give it. */
+void panel_row(const Panel *, float *x, const void *panels, int64_t row, int64_t width);
+
+/* The panels of a format on a tier; NULL: it has none. Both lists hold the same formats. */
+const Panel *panel_find_avx2(const Format *);
+const Panel *panel_find_avx512(const Format *);
+
+#endif

@@ -1,0 +1,125 @@
+/* panel_int.h -- the loops of all integer formats. Included at the end of a <format>_cpu.c, which has
+ * defined (see q4_0_cpu.c for the smallest one):
+ *
+ *     PANEL_FORMAT                  q4_0: the Panel is panel_q4_0_<tier>, the Format is format_q4_0
+ *     Unit                          the smallest run of a panel that starts at a multiple of 64 bytes
+ *     UNIT_BLOCKS                   it holds so many times 16 x 32 weights
+ *     SCALES, MINS                  of 32 weights: 1 or 2, 0 to 2
+ *     Vi weights(const Unit *, int i, int j)     16 x 4 weights, each + 128: k = 4 j ... of block i
+ *     Vf scale(const Unit *, int i, int s)       of block i, s-th of SCALES
+ *     Vf minimum(const Unit *, int i, int s)     s-th of MINS; what is subtracted (only if there are mins)
+ *     void pack_lane(Unit *, int lane, const void *blocks, int blocks_of_32)    into zeros
+ */
+#include "formats/panel_bits.h"
+
+#define FORMAT_OF_PANEL TIER_PASTE(format, PANEL_FORMAT)
+extern const Format FORMAT_OF_PANEL;
+
+#define STREAMS 2
+
+#if MINS == 0
+INLINE Vf minimum(const Unit *u, int i, int s) { return (void)u, (void)i, (void)s, vf_zero(); }
+#endif
+
+static size_t panel_bytes(int64_t width)
+{
+    int64_t blocks = width / PANEL_BLOCK;
+    return (size_t)((blocks + UNIT_BLOCKS - 1) / UNIT_BLOCKS) * sizeof(Unit);
+}
+
+static void pack(void *panel, const void *rows, size_t row_bytes, int n, int64_t width)
+{
+    _Static_assert(sizeof(Unit) % 64 == 0, "loads are aligned");
+    int blocks = (int)(width / PANEL_BLOCK);
+    for (int lane = 0; lane < n; lane++) {
+        const uint8_t *row = (const uint8_t *)rows + (size_t)lane * row_bytes;
+        for (int b = 0; b < blocks; b += UNIT_BLOCKS) {
+            int left = blocks - b < UNIT_BLOCKS ? blocks - b : UNIT_BLOCKS;
+            const uint8_t *from = row + format_row_bytes(&FORMAT_OF_PANEL, (int64_t)b * PANEL_BLOCK);
+            pack_lane((Unit *)panel + b / UNIT_BLOCKS, lane, from, left);
+        }
+    }
+}
+
+static void expand(void *out, const void *panel, int64_t from, int64_t to)
+{
+    uint8_t *at = out;
+    for (int64_t b = from / PANEL_BLOCK; b < to / PANEL_BLOCK; b++) {
+        const Unit *u = (const Unit *)panel + b / UNIT_BLOCKS;
+        int i = (int)(b % UNIT_BLOCKS);
+        UNROLL
+        for (int j = 0; j < 8; j++, at += 64)
+            vi_store(at, weights(u, i, j));
+        for (int s = 0; s < SCALES; s++, at += 64)
+            vf_store((float *)at, scale(u, i, s));
+        for (int s = 0; s < MINS; s++, at += 64)
+            vf_store((float *)at, minimum(u, i, s));
+    }
+}
+
+/* Adds what block i of a unit gives for each of `rows` rows; x is the block of the first row. */
+INLINE void multiply_block(Vf acc[][STREAMS], int p, const Unit *u, int i, const uint8_t *x, size_t x_row_bytes,
+                           int rows)
+{
+    const XBlock *block[PANEL_ROWS_OF_X];
+    Vi sum[PANEL_ROWS_OF_X][2];
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        block[r] = (const XBlock *)(x + (size_t)r * x_row_bytes);
+        for (int s = 0; s < SCALES; s++)
+            sum[r][s] = vi_all(block[r]->start[SCALES == 1 ? 0 : 1 + s]);
+    }
+    UNROLL
+    for (int j = 0; j < 8; j++) {
+        Vi w = weights(u, i, j);
+        UNROLL
+        for (int r = 0; r < rows; r++)
+            sum[r][j * SCALES / 8] = vi_dot(sum[r][j * SCALES / 8], w, vi_group(block[r]->q + 4 * j));
+    }
+    UNROLL
+    for (int s = 0; s < SCALES; s++) {
+        Vf d = scale(u, i, s);
+        UNROLL
+        for (int r = 0; r < rows; r++)
+            acc[r][p] = vf_fma(vf_of_i(sum[r][s]), vf_mul(d, vf_all(block[r]->d)), acc[r][p]);
+    }
+    UNROLL
+    for (int s = 0; s < MINS; s++) {
+        Vf m = minimum(u, i, s);
+        UNROLL
+        for (int r = 0; r < rows; r++)
+            acc[r][p] = vf_fnma(m, vf_all(block[r]->dsum[MINS == 1 ? 0 : 1 + s]), acc[r][p]);
+    }
+}
+
+INLINE void multiply(const PanelJob *job, int first, int rows, int panels)
+{
+    Vf acc[PANEL_ROWS_OF_X][STREAMS];
+    const Unit *u[STREAMS];
+    UNROLL
+    for (int p = 0; p < panels; p++) {
+        u[p] = job->panel[first + p];
+        UNROLL
+        for (int r = 0; r < rows; r++)
+            acc[r][p] = vf_zero();
+    }
+    const uint8_t *x = job->x;
+    for (int64_t left = job->width / PANEL_BLOCK; left > 0; left -= UNIT_BLOCKS) {
+        for (int i = 0; i < UNIT_BLOCKS && i < left; i++, x += sizeof(XBlock)) {
+            UNROLL
+            for (int p = 0; p < panels; p++)
+                multiply_block(acc, p, u[p], i, x, job->x_row_bytes, rows);
+        }
+        UNROLL
+        for (int p = 0; p < panels; p++)
+            u[p]++;
+    }
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        UNROLL
+        for (int p = 0; p < panels; p++)
+            vf_store(job->sums + (r * PANEL_STREAMS + first + p) * PANEL_ROWS, acc[r][p]);
+    }
+}
+
+#include "formats/panel_end.h"

@@ -1,0 +1,31 @@
+/* q4_0_cpu.c -- panels of Q4_0: two blocks of 16 rows, their scales first. */
+#include "formats/panel_bits.h"
+#include "formats/q4_0/q4_0.h"
+
+typedef struct Unit {
+    uint8_t d[2][PANEL_ROWS][2];
+    uint8_t q[2][PANEL_BITS_4];
+} Unit;
+
+#define UNIT_BLOCKS 2
+#define SCALES 1
+#define MINS 0
+#define PANEL_FORMAT q4_0
+
+INLINE Vi weights(const Unit *u, int i, int j)   /* q - 8 + 128 */
+{
+    return vi_add8(bytes_of_4_bits(u->q[i], j), vi_all(0x78787878));
+}
+INLINE Vf scale(const Unit *u, int i, int s) { return (void)s, vf_of_f16(u->d[i]); }
+
+static void pack_lane(Unit *u, int lane, const void *blocks, int n)
+{
+    const Q4_0Block *b = blocks;
+    for (int i = 0; i < n; i++) {
+        memcpy(u->d[i][lane], b[i].d, 2);
+        for (int k = 0; k < PANEL_BLOCK; k++)
+            panel_put(u->q[i], 4, lane, k, bits_get(b[i].q, 4, 16, (unsigned)k));
+    }
+}
+
+#include "formats/panel_int.h"

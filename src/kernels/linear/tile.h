@@ -1,0 +1,124 @@
+/* tile.h -- the inner loops of products with many rows: TILE_ROWS rows of x against two panels, whose
+ * weights were expanded (formats/panel.h) and lie in the first-level cache.
+ *
+ *     x row 0  | 32 k | 32 k | ...        w panel 0  | 32 k x 16 | 32 k x 16 | ...
+ *       row 1  | 32 k | 32 k | ...          panel 1  | 32 k x 16 | 32 k x 16 | ...
+ *
+ * All sums of a tile stay in registers: each weight that is loaded meets all rows, each group of
+ * activations both panels.
+ */
+#ifndef KERNELS_LINEAR_TILE_H
+#define KERNELS_LINEAR_TILE_H
+
+#include "formats/panel.h"
+#include "kernels/kit/simd.h"
+
+#ifndef TILE_ROWS
+#define TILE_ROWS 4
+#endif
+#ifndef FLOAT_TILE_ROWS
+#define FLOAT_TILE_ROWS 8
+#endif
+
+enum { TILE_PANELS = 2 };
+
+typedef struct Tile {
+    const uint8_t *w[TILE_PANELS];
+    const uint8_t *x;
+    size_t x_row_bytes;
+    int k;                        /* how many: for integers a multiple of 32 */
+    float *sums;                  /* [rows][TILE_PANELS][PANEL_ROWS], added to */
+} Tile;
+
+INLINE void tile_load(Vf acc[][TILE_PANELS], const Tile *t, int rows)
+{
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        UNROLL
+        for (int p = 0; p < TILE_PANELS; p++)
+            acc[r][p] = vf_load(t->sums + (r * TILE_PANELS + p) * PANEL_ROWS);
+    }
+}
+
+INLINE void tile_store(Vf acc[][TILE_PANELS], const Tile *t, int rows)
+{
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        UNROLL
+        for (int p = 0; p < TILE_PANELS; p++)
+            vf_store(t->sums + (r * TILE_PANELS + p) * PANEL_ROWS, acc[r][p]);
+    }
+}
+
+/* Adds what the s-th part of a block, all of it where scales == 1, gives: w is the block's in each panel. */
+INLINE void tile_dot(Vf acc[][TILE_PANELS], const uint8_t *const w[], const XBlock *const x[], int rows, int s, int scales)
+{
+    Vi sum[16][TILE_PANELS];
+    UNROLL
+    for (int r = 0; r < rows; r++)
+        sum[r][0] = sum[r][1] = vi_all(x[r]->start[scales == 1 ? 0 : 1 + s]);
+    UNROLL
+    for (int j = s * 8 / scales; j < (s + 1) * 8 / scales; j++) {
+        Vi w0 = vi_load(w[0] + 64 * j), w1 = vi_load(w[1] + 64 * j);
+        UNROLL
+        for (int r = 0; r < rows; r++) {
+            Vi group = vi_group(x[r]->q + 4 * j);
+            sum[r][0] = vi_dot(sum[r][0], w0, group);
+            sum[r][1] = vi_dot(sum[r][1], w1, group);
+        }
+    }
+    UNROLL
+    for (int p = 0; p < TILE_PANELS; p++) {
+        Vf d = vf_load((const float *)(w[p] + 512 + 64 * s));
+        UNROLL
+        for (int r = 0; r < rows; r++)
+            acc[r][p] = vf_fma(vf_of_i(sum[r][p]), vf_mul(d, vf_all(x[r]->d)), acc[r][p]);
+    }
+}
+
+INLINE void int_tile(const Tile *t, int rows, int scales, int mins)
+{
+    const size_t block_bytes = (size_t)(512 + 64 * (scales + mins));
+    Vf acc[16][TILE_PANELS];
+    tile_load(acc, t, rows);
+    for (int b = 0; b < t->k / PANEL_BLOCK; b++) {
+        const uint8_t *w[TILE_PANELS] = {t->w[0] + (size_t)b * block_bytes, t->w[1] + (size_t)b * block_bytes};
+        const XBlock *x[16];
+        UNROLL
+        for (int r = 0; r < rows; r++)
+            x[r] = (const XBlock *)(t->x + (size_t)r * t->x_row_bytes) + b;
+        UNROLL
+        for (int s = 0; s < scales; s++)
+            tile_dot(acc, w, x, rows, s, scales);
+        UNROLL
+        for (int s = 0; s < mins; s++) {
+            UNROLL
+            for (int p = 0; p < TILE_PANELS; p++) {
+                Vf m = vf_load((const float *)(w[p] + 512 + 64 * (scales + s)));
+                UNROLL
+                for (int r = 0; r < rows; r++)
+                    acc[r][p] = vf_fnma(m, vf_all(x[r]->dsum[mins == 1 ? 0 : 1 + s]), acc[r][p]);
+            }
+        }
+    }
+    tile_store(acc, t, rows);
+}
+
+INLINE void float_tile(const Tile *t, int rows)
+{
+    Vf acc[16][TILE_PANELS];
+    tile_load(acc, t, rows);
+    const float *w0 = (const float *)t->w[0], *w1 = (const float *)t->w[1];
+    for (int k = 0; k < t->k; k++, w0 += PANEL_ROWS, w1 += PANEL_ROWS) {
+        Vf a = vf_load(w0), b = vf_load(w1);
+        UNROLL
+        for (int r = 0; r < rows; r++) {
+            Vf x = vf_all(((const float *)(t->x + (size_t)r * t->x_row_bytes))[k]);
+            acc[r][0] = vf_fma(x, a, acc[r][0]);
+            acc[r][1] = vf_fma(x, b, acc[r][1]);
+        }
+    }
+    tile_store(acc, t, rows);
+}
+
+#endif

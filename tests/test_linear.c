@@ -1,0 +1,314 @@
+/* Products on every tier: the fast kernels against the reference, and against each other bit by bit. */
+#include "test.h"
+
+#include <math.h>
+
+#include "base/checked.h"
+#include "formats/a8/a8.h"
+#include "formats/panel.h"
+#include "kernels/cpu_kernel.h"
+#include "kernels/op_spec.h"
+
+extern const CpuKernel kernel_linear_reference, kernel_linear_avx2, kernel_linear_avx512;
+extern const OpSpec spec_linear;
+
+typedef struct Tier {
+    const char *name;
+    const CpuKernel *linear;
+    const Panel *(*find)(const Format *);
+} Tier;
+
+static const Tier tiers[] = {
+    {"avx2", &kernel_linear_avx2, panel_find_avx2},
+    {"avx512", &kernel_linear_avx512, panel_find_avx512},
+};
+
+static bool has_tier(int i)
+{
+    __builtin_cpu_init();
+    return i == 0 ? __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")
+                  : __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16");
+}
+
+static uint32_t state = 1;
+static float random_float(void)   /* about normal, standard deviation 1 */
+{
+    float sum = 0;
+    for (int i = 0; i < 4; i++) {
+        state = state * 1664525 + 1013904223;
+        sum += (float)(state >> 8) * 0x1p-24f - 0.5f;
+    }
+    return sum * 1.7f;
+}
+
+#define FAIL_WITH(...) (print_error(__VA_ARGS__), assert_true(false))
+
+/* Memory between guard bytes. */
+enum { GUARD = 192, GUARD_BYTE = 0xa5 };
+typedef struct Guarded {
+    uint8_t *whole, *data;
+    size_t bytes;
+} Guarded;
+
+static Guarded guarded(size_t bytes)
+{
+    Guarded g = {.bytes = bytes};
+    g.whole = aligned_alloc(64, (bytes + 2 * GUARD + 63) / 64 * 64);
+    assert_non_null(g.whole);
+    g.data = g.whole + GUARD;
+    memset(g.whole, GUARD_BYTE, bytes + 2 * GUARD);
+    memset(g.data, 0, bytes);
+    return g;
+}
+
+static void release(Guarded g)
+{
+    for (size_t i = 0; i < GUARD; i++) {
+        assert_int_equal(g.whole[i], GUARD_BYTE);
+        assert_int_equal(g.data[g.bytes + i], GUARD_BYTE);
+    }
+    free(g.whole);
+}
+
+/* The threads of a team, one after another in each phase. */
+static void run(const CpuKernel *kernel, const OpCall *call, int threads)
+{
+    size_t bytes = kernel->scratch_bytes ? kernel->scratch_bytes(call) : 0;
+    Guarded scratch = guarded(bytes);
+    for (int phase = 0; phase < kernel->phases; phase++)
+        for (int i = 0; i < threads; i++)
+            kernel->run(call, phase, (CpuPart){i, threads, scratch.data});
+    release(scratch);
+}
+
+static Guarded encoded(const Format *f, int out, int in)
+{
+    Guarded w = guarded((size_t)out * format_row_bytes(f, in));
+    float *x = malloc(sizeof(float) * (size_t)in);
+    for (int o = 0; o < out; o++) {
+        for (int k = 0; k < in; k++)
+            x[k] = random_float() * (o % 3 ? 0.1f : 1) + (o % 5 ? 0 : 0.2f);
+        f->encode(w.data + (size_t)o * format_row_bytes(f, in), x, (size_t)in, NULL);
+    }
+    free(x);
+    return w;
+}
+
+static Guarded packed(const Panel *panel, Guarded w, int out, int in)
+{
+    size_t bytes = panel->bytes(in), row_bytes = format_row_bytes(panel->format, in);
+    assert_int_equal(bytes % 64, 0);
+    Guarded p = guarded(bytes * (size_t)panel_count(out));
+    for (int o = 0; o < out; o += PANEL_ROWS)
+        panel->pack(p.data + (size_t)(o / PANEL_ROWS) * bytes, w.data + (size_t)o * row_bytes, row_bytes,
+                    out - o < PANEL_ROWS ? out - o : PANEL_ROWS, in);
+    return p;
+}
+
+/* Of a row of x: with weights of deviation 0.1 to 1 it is what the outputs are like, even if there are
+ * so few of them that all happen to be near 0. */
+static float norm(const float *x, int n)
+{
+    float sum = 0;
+    for (int i = 0; i < n; i++)
+        sum += x[i] * x[i];
+    return sqrtf(sum);
+}
+
+typedef struct Case {
+    const Format *format;
+    int rows, out, in;
+    bool bias, adds;
+} Case;
+
+/* One product on all tiers: rows of x and y are slices of wider ones, as after tensor_columns(). */
+static void check_case(Case c)
+{
+    enum { MORE = 5 };
+    int wide = c.in + (c.format->activation == &format_f32 ? MORE : 32), y_wide = c.out + MORE;
+    Guarded w = encoded(c.format, c.out, c.in);
+    Guarded x = guarded(sizeof(float) * (size_t)wide * (size_t)c.rows), bias = guarded(sizeof(float) * (size_t)c.out);
+    Guarded y[3];
+    for (int i = 0; i < c.rows * wide; i++)
+        ((float *)x.data)[i] = random_float();
+    for (int i = 0; i < c.out; i++)
+        ((float *)bias.data)[i] = random_float();
+    size_t y_bytes = sizeof(float) * (size_t)y_wide * (size_t)c.rows;
+    for (int i = 0; i < 3; i++) {
+        y[i] = guarded(y_bytes);
+        for (int j = 0; j < c.rows * y_wide; j++)
+            ((float *)y[i].data)[j] = (float)(j % 7);
+    }
+    OpCall call = {.op = OP_LINEAR, .reads_out = c.adds,
+                   .in = {tensor_columns(tensor_of(x.data, &format_f32, c.rows, wide), 0, c.in),
+                          tensor_of(w.data, c.format, c.out, c.in)}};
+    if (c.bias)
+        call.in[2] = tensor_vector(bias.data, &format_f32, c.out);
+    call.out[0] = tensor_columns(tensor_of(y[0].data, &format_f32, c.rows, y_wide), 0, c.out);
+    run(&kernel_linear_reference, &call, 2);
+
+    for (int t = 0; t < 2; t++) {
+        const Panel *panel = tiers[t].find(c.format);
+        if (!has_tier(t) || !panel)
+            continue;
+        Guarded p = packed(panel, w, c.out, c.in);
+        call.in[1].data = p.data;
+        call.in[1].packing = 1;
+        call.out[0].data = y[1 + t].data;
+        assert_true(!tiers[t].linear->takes || tiers[t].linear->takes(&call));
+        run(tiers[t].linear, &call, 1 + c.rows % 3);
+        for (int r = 0; r < c.rows; r++) {
+            const float *fast = (const float *)y[1 + t].data + r * y_wide, *exact = (const float *)y[0].data + r * y_wide;
+            float largest = 0.1f * norm((const float *)x.data + r * wide, c.in), worst = 0;
+            for (int o = 0; o < c.out; o++) {
+                largest = fmaxf(largest, fabsf(exact[o]));
+                worst = fmaxf(worst, fabsf(fast[o] - exact[o]));
+            }
+            if (!(worst <= spec_linear.tolerance * largest))
+                FAIL_WITH("%s %s rows %d out %d in %d: row %d differs by %g of %g\n", c.format->name, tiers[t].name, c.rows,
+                         c.out, c.in, r, (double)worst, (double)largest);
+            for (int o = c.out; o < y_wide; o++)
+                assert_true(fast[o] == (float)((r * y_wide + o) % 7));
+        }
+        release(p);
+    }
+    if (has_tier(0) && has_tier(1) && tiers[0].find(c.format))
+        assert_memory_equal(y[1].data, y[2].data, y_bytes);
+    for (int i = 0; i < 3; i++)
+        release(y[i]);
+    release(bias);
+    release(x);
+    release(w);
+}
+
+static bool multiplies(const Format *f) { return f->activation && f->encode; }
+
+/* Every format that has panels, over shapes at the edges of tiles, panels and blocks: protects each
+ * product of each model. */
+static void all_formats_agree_with_the_reference(void **context)
+{
+    (void)context;
+    static const int rows[] = {1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 33, 130}, outs[] = {1, 15, 16, 17, 31, 33, 100};
+    int formats = 0;
+    const Format *f;
+    for (int i = 0; (f = format_at(i)); i++) {
+        if (!multiplies(f) || !panel_find_avx2(f))
+            continue;
+        formats++;
+        int block = f->block_elems == 1 ? 1 : (int)max_i64(32, f->block_elems);
+        for (int n = 0; n < 36; n++) {
+            static const int odd[] = {1, 7, 56, 100, 300, 31}, blocks[] = {1, 2, 3, 9};
+            int in = block == 1 ? odd[n % 6] : block * (block == 256 && n % 4 == 3 ? 4 : blocks[n % 4]);
+            check_case((Case){f, rows[n % 12], outs[(n + n / 12) % 7], in, n % 2, n % 3 == 1});
+        }
+    }
+    assert_true(formats >= 5);
+}
+
+/* The rows of x in one call, in calls of 1 to 7, over 1 to 5 threads: protects batch invariance. */
+static void a_row_has_the_same_bits_in_any_company(void **context)
+{
+    (void)context;
+    enum { ROWS = 150, OUT = 100 };
+    const Format *f;
+    for (int i = 0; (f = format_at(i)); i++)
+        for (int t = 0; t < 2; t++) {
+            const Panel *panel = tiers[t].find(f);
+            if (!multiplies(f) || !panel || !has_tier(t))
+                continue;
+            int in = f->block_elems == 1 ? 77 : (int)max_i64(32, f->block_elems) * 3;
+            Guarded w = encoded(f, OUT, in), p = packed(panel, w, OUT, in);
+            Guarded x = guarded(sizeof(float) * (size_t)(ROWS * in));
+            Guarded whole = guarded(sizeof(float) * ROWS * OUT), parts = guarded(sizeof(float) * ROWS * OUT);
+            for (int j = 0; j < ROWS * in; j++)
+                ((float *)x.data)[j] = random_float();
+            OpCall call = {.op = OP_LINEAR, .out = {tensor_of(whole.data, &format_f32, ROWS, OUT)},
+                           .in = {tensor_of(x.data, &format_f32, ROWS, in), tensor_of(p.data, f, OUT, in)}};
+            call.in[1].packing = 1;
+            run(tiers[t].linear, &call, 1);
+            for (int from = 0, n = 1; from < ROWS; from += n, n = n % 7 + 1) {
+                OpCall part = call;
+                n = ROWS - from < n ? ROWS - from : n;
+                part.in[0] = tensor_rows(call.in[0], from, n);
+                part.out[0] = tensor_rows(tensor_of(parts.data, &format_f32, ROWS, OUT), from, n);
+                run(tiers[t].linear, &part, 1 + from % 5);
+            }
+            assert_memory_equal(whole.data, parts.data, sizeof(float) * ROWS * OUT);
+            release(parts);
+            release(whole);
+            release(x);
+            release(p);
+            release(w);
+        }
+}
+
+/* What a panel expands to is what decode() says, in each lane: protects embed, which reads panels. */
+static void a_panel_holds_exactly_the_rows_that_were_packed(void **context)
+{
+    (void)context;
+    const Format *f;
+    for (int i = 0; (f = format_at(i)); i++)
+        for (int t = 0; t < 2; t++) {
+            const Panel *panel = tiers[t].find(f);
+            if (!multiplies(f) || !panel || !has_tier(t))
+                continue;
+            enum { OUT = 21 };
+            int in = f->block_elems == 1 ? 77 : (int)max_i64(32, f->block_elems) * 3;
+            Guarded w = encoded(f, OUT, in), p = packed(panel, w, OUT, in);
+            float *row = malloc(sizeof(float) * (size_t)in), *back = malloc(sizeof(float) * (size_t)in);
+            for (int o = 0; o < OUT; o++) {
+                f->decode(row, w.data + (size_t)o * format_row_bytes(f, in), (size_t)in);
+                panel_row(panel, back, p.data, o, in);
+                for (int k = 0; k < in; k++)
+                    if (row[k] != back[k])
+                        FAIL_WITH("%s %s: row %d, k %d is %g, was %g\n", f->name, tiers[t].name, o, k, (double)back[k],
+                                 (double)row[k]);
+            }
+            free(row);
+            free(back);
+            release(p);
+            release(w);
+        }
+}
+
+/* An infinity or a NaN in one row of x makes that row NaN or infinite, and no other: protects the
+ * requests that share a batch with a broken one. */
+static void what_is_not_finite_stays_in_its_row(void **context)
+{
+    (void)context;
+    const Format *f;
+    for (int i = 0; (f = format_at(i)); i++)
+        for (int t = 0; t < 2; t++) {
+            const Panel *panel = tiers[t].find(f);
+            if (!multiplies(f) || !panel || !has_tier(t))
+                continue;
+            enum { ROWS = 6, OUT = 20, IN = 512 };
+            Guarded w = encoded(f, OUT, IN), p = packed(panel, w, OUT, IN);
+            float x[ROWS * IN], y[ROWS * OUT];
+            for (int j = 0; j < ROWS * IN; j++)
+                x[j] = random_float();
+            x[1 * IN + 300] = NAN;
+            x[4 * IN + 7] = INFINITY;
+            OpCall call = {.op = OP_LINEAR, .out = {tensor_of(y, &format_f32, ROWS, OUT)},
+                           .in = {tensor_of(x, &format_f32, ROWS, IN), tensor_of(p.data, f, OUT, IN)}};
+            call.in[1].packing = 1;
+            run(tiers[t].linear, &call, 2);
+            for (int j = 0; j < ROWS * OUT; j++) {
+                bool broken = j / OUT == 1 || j / OUT == 4;
+                assert_int_equal(isfinite(y[j]) != 0, !broken);
+            }
+            release(p);
+            release(w);
+        }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_formats_agree_with_the_reference),
+        cmocka_unit_test(a_row_has_the_same_bits_in_any_company),
+        cmocka_unit_test(a_panel_holds_exactly_the_rows_that_were_packed),
+        cmocka_unit_test(what_is_not_finite_stays_in_its_row),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
