@@ -24,7 +24,8 @@ typedef struct Levels {
 int level_near(Levels, float x);                      /* any x but NaN */
 int level_index(const int8_t table[16], float x);     /* of the value nearest to x */
 
-/* The scale s, of either sign, for x ~ s q. 0 where all x are too small for an f16 scale. */
+/* The scale s, of either sign, for x ~ s q. 0 where all x are too small for an f16 scale. Here and
+ * below x is finite and clipped to what an f16 scale can reach, so no sum of squares overflows. */
 float fit_scale(const float *x, const float *w, int n, Levels levels);
 
 /* x ~ scale q - min, q in 0..high. `signed_min` false: min >= 0. */
