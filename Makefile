@@ -72,9 +72,13 @@ $(BUILD)/libridge.so: $(LIB_O)
 $(BUILD)/ridge: $(MAIN_O) $(BUILD)/libridge.a
 	$(CC) $(OPT) -o $@ $^ $(LIBS)
 
-$(BUILD)/tests/%: tests/%.c $(AID_O) $(BUILD)/libridge.a
+# The command line without its main(), for tests.
+$(BUILD)/main.a: $(filter-out %/main.o,$(MAIN_O))
+	@rm -f $@
+	ar rcs $@ $^
+$(BUILD)/tests/%: tests/%.c $(AID_O) $(BUILD)/main.a $(BUILD)/libridge.a
 	@mkdir -p $(@D)
-	$(CC) $(FLAGS) -Itests -MMD -MP $< -o $@ $(AID_O) $(BUILD)/libridge.a -lcmocka $(LIBS)
+	$(CC) $(FLAGS) -Itests -MMD -MP $< -o $@ $(AID_O) $(BUILD)/main.a $(BUILD)/libridge.a -lcmocka $(LIBS)
 
 # Programs that measure: not part of the checks.
 BENCHES := $(patsubst bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard bench/*.c)))

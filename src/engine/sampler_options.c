@@ -14,13 +14,13 @@ typedef struct NumberField { const char *name; size_t offset; double least, most
 #define FIELD(name, least, most) {#name, offsetof(SamplerOptions, name), least, most}
 
 static const NumberField float_fields[] = {
-    FIELD(temperature, 0, 100),
+    FIELD(temperature, 0, TEMPERATURE_MOST),
     FIELD(top_p, 0, 1),
     FIELD(min_p, 0, 1),
     FIELD(typical_p, 0, 1),
-    FIELD(repeat_penalty, 0.01, 100),
-    FIELD(presence_penalty, -2, 2),         /* the bounds of OpenAI's API, as for logit_bias */
-    FIELD(frequency_penalty, -2, 2),
+    FIELD(repeat_penalty, REPEAT_PENALTY_LEAST, REPEAT_PENALTY_MOST),
+    FIELD(presence_penalty, -PENALTY_MOST, PENALTY_MOST),
+    FIELD(frequency_penalty, -PENALTY_MOST, PENALTY_MOST),
 };
 
 static const NumberField int_fields[] = {
@@ -32,8 +32,6 @@ static const NumberField int_fields[] = {
     FIELD(stop.count, 0, STOP_IDS_MAX),
     FIELD(biases, 0, LOGIT_BIASES_MAX),
 };
-
-static const double BIAS_MOST = 100;
 
 static Err check_range(const NumberField *f, double value, Error *err)
 {
@@ -57,7 +55,8 @@ static Err check_biases(const SamplerOptions *o, int32_t vocabulary, Error *err)
         if (b.id < 0 || b.id >= vocabulary)
             return fail(err, BAD_ARGUMENT, "logit_bias: token id %d; valid is 0 to %d", b.id, vocabulary - 1);
         if (!(fabs((double)b.bias) <= BIAS_MOST))
-            return fail(err, BAD_ARGUMENT, "logit_bias of token %d is %g; valid is -100 to 100", b.id, (double)b.bias);
+            return fail(err, BAD_ARGUMENT, "logit_bias of token %d is %g; valid is %g to %g", b.id, (double)b.bias,
+                        -BIAS_MOST, BIAS_MOST);
     }
     return OK;
 }

@@ -37,6 +37,11 @@ enum {
     LOGPROBS_NONE = -1,
     REPEAT_ALL = -1,            /* repeat_last_n: the whole sequence */
 };
+#define TEMPERATURE_MOST 100.0
+#define REPEAT_PENALTY_LEAST 0.01
+#define REPEAT_PENALTY_MOST 100.0
+#define PENALTY_MOST 2.0                /* presence and frequency, either sign: OpenAI's bounds, as for the next */
+#define BIAS_MOST 100.0
 #define SAMPLER_GREEDY_BELOW 1e-5f      /* as in vLLM; also keeps z / t finite */
 
 typedef struct LogitBias { int32_t id; float bias; } LogitBias;
