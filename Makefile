@@ -13,6 +13,10 @@ OPT     ?= -O2 -g
 PREFIX  ?= /usr/local
 VERSION := 0.1.0
 
+# make V=1 shows the commands.
+SAY := @echo ' '
+Q   := $(if $(V),,@)
+
 PACKAGES  := libpcre2-8 libutf8proc jansson libedit
 WARN      := -Wall -Wextra -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wshadow -Werror=vla \
              -Werror=implicit-function-declaration -Werror=incompatible-pointer-types
@@ -52,33 +56,39 @@ $(GEN): tools/rooms $(ALL_C)
 
 $(BUILD)/%.o: %.c | $(GEN)
 	@mkdir -p $(@D)
-	$(CC) $(FLAGS) -MMD -MP -c $< -o $@
+	$(SAY) CC $@
+	$(Q)$(CC) $(FLAGS) -MMD -MP -c $< -o $@
 
 define tier_rule
 $(BUILD)/%.$(1).o: %.c | $(GEN)
 	@mkdir -p $$(@D)
-	$(CC) $(FLAGS) -O3 $(TIER_$(1)) -DTIER=$(1) -DTIER_$(1)=1 -MMD -MP -c $$< -o $$@
+	$(SAY) CC $$@
+	$(Q)$(CC) $(FLAGS) -O3 $(TIER_$(1)) -DTIER=$(1) -DTIER_$(1)=1 -MMD -MP -c $$< -o $$@
 endef
 $(foreach t,$(TIERS),$(eval $(call tier_rule,$(t))))
 
 # One object in the archive: kernels are found by weak names, for which a linker takes nothing out of it.
 $(BUILD)/ridge.o: $(LIB_O)
-	$(LD) -r -o $@ $^
+	$(SAY) LD $@
+	$(Q)$(LD) -r -o $@ $^
 $(BUILD)/libridge.a: $(BUILD)/ridge.o
 	@rm -f $@
-	ar rcs $@ $^
+	$(Q)ar rcs $@ $^
 $(BUILD)/libridge.so: $(LIB_O)
-	$(CC) $(OPT) -shared -Wl,-soname,libridge.so.0 -Wl,--no-undefined -o $@ $^ $(LIBS)
+	$(SAY) LD $@
+	$(Q)$(CC) $(OPT) -shared -Wl,-soname,libridge.so.0 -Wl,--no-undefined -o $@ $^ $(LIBS)
 $(BUILD)/ridge: $(MAIN_O) $(BUILD)/libridge.a
-	$(CC) $(OPT) -o $@ $^ $(LIBS)
+	$(SAY) LD $@
+	$(Q)$(CC) $(OPT) -o $@ $^ $(LIBS)
 
 # The command line without its main(), for tests.
 $(BUILD)/main.a: $(filter-out %/main.o,$(MAIN_O))
 	@rm -f $@
-	ar rcs $@ $^
+	$(Q)ar rcs $@ $^
 $(BUILD)/tests/%: tests/%.c $(AID_O) $(BUILD)/main.a $(BUILD)/libridge.a
 	@mkdir -p $(@D)
-	$(CC) $(FLAGS) -Itests -MMD -MP $< -o $@ $(AID_O) $(BUILD)/main.a $(BUILD)/libridge.a -lcmocka $(LIBS)
+	$(SAY) CC $@
+	$(Q)$(CC) $(FLAGS) -Itests -MMD -MP $< -o $@ $(AID_O) $(BUILD)/main.a $(BUILD)/libridge.a -lcmocka $(LIBS)
 
 # Programs that measure: not part of the checks.
 BENCHES := $(patsubst bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard bench/*.c)))

@@ -8,7 +8,8 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
     TRY(keys_bool_or(k, "attention_bias", NULL, store_find(k->store, "blk.0.attn_q.bias") != NULL, &m->qkv_bias, err));
     TRY(keys_bool_or(k, "attention_bias", NULL, store_find(k->store, "blk.0.attn_output.bias") != NULL, &m->o_bias, err));
     TRY(keys_bool_or(k, "mlp_bias", NULL, store_find(k->store, "blk.0.ffn_gate.bias") != NULL, &m->mlp_bias, err));
-    m->rope_interleaved = keys_are_gguf(k);   /* the converter reorders the rows of q and k for it */
+    m->gguf_interleaves = true;
+    m->rope_interleaved = keys_are_gguf(k);
     return dense_read_windows(k, s, true, err);   /* in a GGUF, Mistral goes by this name */
 }
 

@@ -5,15 +5,15 @@
  * from one row to the next may be larger than the row (a slice of columns of a wider matrix).
  *
  * `data` is an address of the device that made the tensor, not always one that the host may read.
- * `packing` is 0 where the rows lie as `format` says; another number names the device's own layout
- * (the CPU interleaves the rows of weights), which only that device's kernels read.
+ * `packing` is PACKING_ROWS where the rows lie as `format` says; PACKING_PANELS is the CPU.s own layout
+ * (formats/panel.h), which only its kernels read.
  */
 #ifndef CORE_TENSOR_H
 #define CORE_TENSOR_H
 
 #include "core/format.h"
 
-enum { TENSOR_DIMS = 4 };
+enum { TENSOR_DIMS = 4, PACKING_ROWS = 0, PACKING_PANELS = 1 };
 
 typedef struct Tensor {
     void *data;

@@ -19,6 +19,7 @@
 typedef struct DenseShape {
     RopeConfig rope;
     bool rope_interleaved;
+    bool gguf_interleaves;                         /* a GGUF of the family holds q and k turned for it */
     bool qkv_bias, o_bias, mlp_bias, head_norms;   /* which optional weights exist */
     float scale;                                   /* of q.k */
     Activation activation;

@@ -39,6 +39,36 @@ const char *keys_name(const Keys *k, const char *hf, const char *gguf, char out[
     return out;
 }
 
+/* The name to record under; false: nobody listens, or GGUF has no name for it. */
+static bool record_key(const Keys *k, const char *gguf, char out[192])
+{
+    if (!k->record || !gguf)
+        return false;
+    snprintf(out, 192, "%s.%s", k->record_family, gguf);
+    return true;
+}
+
+void keys_record_int(const Keys *k, const char *gguf, int32_t value)
+{
+    char key[192];
+    if (record_key(k, gguf, key))
+        gguf_put_u32(k->record, key, (uint32_t)value);
+}
+
+void keys_record_float(const Keys *k, const char *gguf, float value)
+{
+    char key[192];
+    if (record_key(k, gguf, key))
+        gguf_put_f32(k->record, key, value);
+}
+
+void keys_record_text(const Keys *k, const char *gguf, const char *value)
+{
+    char key[192];
+    if (record_key(k, gguf, key))
+        gguf_put_text(k->record, key, value);
+}
+
 static Err missing(const Keys *k, const char *hf, const char *gguf, Error *err)
 {
     char name[128];
@@ -92,6 +122,7 @@ Err keys_int(const Keys *k, const char *hf, const char *gguf, int64_t min, int64
         return fail(err, BAD_FILE, "%s: %s is %lld; ridge takes %lld to %lld", k->where, keys_name(k, hf, gguf, key),
                     (long long)value, (long long)min, (long long)max);
     *out = (int32_t)value;
+    keys_record_int(k, gguf, *out);
     return OK;
 }
 
@@ -101,6 +132,7 @@ Err keys_int_or(const Keys *k, const char *hf, const char *gguf, int64_t min, in
     if (keys_have(k, hf, gguf))
         return keys_int(k, hf, gguf, min, max, out, err);
     *out = otherwise;
+    keys_record_int(k, gguf, *out);
     return OK;
 }
 
@@ -122,6 +154,7 @@ Err keys_float(const Keys *k, const char *hf, const char *gguf, double min, doub
     if (!(value >= min && value <= max))
         return fail(err, BAD_FILE, "%s: %s is %g; ridge takes %g to %g", k->where, keys_name(k, hf, gguf, key), value, min, max);
     *out = (float)value;
+    keys_record_float(k, gguf, *out);
     return OK;
 }
 
@@ -131,6 +164,7 @@ Err keys_float_or(const Keys *k, const char *hf, const char *gguf, double min, d
     if (keys_have(k, hf, gguf))
         return keys_float(k, hf, gguf, min, max, out, err);
     *out = otherwise;
+    keys_record_float(k, gguf, *out);
     return OK;
 }
 

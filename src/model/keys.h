@@ -6,11 +6,15 @@
  * A key has a name in each world: a path with dots in config.json, and what follows the family in
  * GGUF. NULL: it does not exist there. A null in JSON counts as absent. Values out of [min, max] and
  * values of another type are refused by name.
+ *
+ * The converter sets `record`: what a family reads then goes to a GGUF as well, under the name that it
+ * has there, so that a family is written by the same lines by which it is read.
  */
 #ifndef MODEL_KEYS_H
 #define MODEL_KEYS_H
 
 #include "base/json.h"
+#include "store/gguf_write.h"
 #include "store/store.h"
 
 enum { FAMILY_BYTES = 64 };
@@ -21,6 +25,8 @@ typedef struct Keys {
     const Gguf *gguf;
     const Store *store;
     char family[FAMILY_BYTES];   /* model_type, general.architecture */
+    GgufWriter *record;          /* NULL, but for the converter */
+    const char *record_family;   /* the family's name in GGUF */
 } Keys;
 
 static inline bool keys_are_gguf(const Keys *k) { return k->gguf != NULL; }
@@ -37,6 +43,11 @@ Err keys_bool_or(const Keys *, const char *hf, const char *gguf, bool otherwise,
 /* Copies at most bytes - 1 characters; longer ones are refused. otherwise NULL: the key must be there. */
 Err keys_text_or(const Keys *, const char *hf, const char *gguf, const char *otherwise, char *out, size_t bytes,
                  Error *err);
+
+/* For what GGUF says in other words than config.json: nothing happens unless the converter listens. */
+void keys_record_int(const Keys *, const char *gguf, int32_t value);
+void keys_record_float(const Keys *, const char *gguf, float value);
+void keys_record_text(const Keys *, const char *gguf, const char *value);
 
 /* "hf name" or "family.gguf name": how messages call a key. */
 const char *keys_name(const Keys *, const char *hf, const char *gguf, char out[128]);

@@ -184,7 +184,7 @@ static Err bind(const Checkpoint *c, Device *d, const WeightDecl *decl, Error *e
         *decl->slot = *decl->same_as;
         return OK;
     }
-    if (!t && !decl->constant)
+    if (!decl->slot || (!t && !decl->constant))
         return OK;
     Tensor host = host_tensor(decl, t ? (const void *)t->bytes.data : decl->constant, t ? t->format : &format_f32);
     if (!d) {

@@ -9,6 +9,7 @@ typedef struct Scaling {
     const char *group;       /* "rope_parameters", as transformers 5 nests them */
     float theta, factor;
     int32_t dims, original;
+    Arena *arena;
     RopeConfig *out;
 } Scaling;
 
@@ -61,16 +62,19 @@ static Err scale_llama3(Scaling *s, Error *err)
     TRY(field_float(s, "high_freq_factor", NULL, 1e-3, 1e3, 4, &high, err));
     if (high <= low)
         return fail(err, BAD_FILE, "%s: high_freq_factor %g must be larger than low_freq_factor %g", s->keys->where, high, low);
+    s->out->divisors = ARENA_ARRAY(s->arena, float, (size_t)s->dims / 2);
+    if (!s->out->divisors)
+        return fail(err, NO_MEMORY, "%s: no memory for the rotary table", s->keys->where);
     for (int i = 0; i < s->dims / 2; i++) {
         float freq = s->out->inv_freq[i], wavelength = (float)(2 * M_PI) / freq;
-        if (wavelength < (float)s->original / high)
-            continue;
-        if (wavelength > (float)s->original / low) {
-            s->out->inv_freq[i] = freq / s->factor;
-            continue;
-        }
         float smooth = ((float)s->original / wavelength - low) / (high - low);
-        s->out->inv_freq[i] = (1 - smooth) * freq / s->factor + smooth * freq;
+        float scaled = (1 - smooth) * freq / s->factor + smooth * freq;
+        if (wavelength < (float)s->original / high)
+            scaled = freq;
+        if (wavelength > (float)s->original / low)
+            scaled = freq / s->factor;
+        s->out->inv_freq[i] = scaled;
+        s->out->divisors[i] = freq / scaled;
     }
     return OK;
 }
@@ -100,8 +104,8 @@ static Err scale_yarn(Scaling *s, Error *err)
                        ? yarn_magnitude(s->factor, mscale) / yarn_magnitude(s->factor, mscale_all)
                        : yarn_magnitude(s->factor, 1);
     TRY(field_float(s, "attention_factor", NULL, 0, 1000, (float)usual, &magnitude, err));
-    if (keys_are_gguf(s->keys)) {   /* there it multiplies the usual one */
-        TRY(keys_float_or(s->keys, NULL, "rope.scaling.attn_factor", 0, 1000, 1, &magnitude, err));
+    if (keys_have(s->keys, NULL, "rope.scaling.attn_factor")) {   /* there it multiplies the usual one */
+        TRY(keys_float(s->keys, NULL, "rope.scaling.attn_factor", 0, 1000, &magnitude, err));
         magnitude *= (float)usual;
     }
     double low = yarn_index(s, fast), high = yarn_index(s, slow);
@@ -116,16 +120,19 @@ static Err scale_yarn(Scaling *s, Error *err)
         s->out->inv_freq[i] = freq / s->factor * ramp + freq * (1 - ramp);
     }
     s->out->angles.magnitude = magnitude;
+    if (!keys_are_gguf(s->keys))
+        keys_record_float(s->keys, "rope.scaling.attn_factor", magnitude / (float)yarn_magnitude(s->factor, 1));
     return OK;
 }
 
 static const struct {
-    const char *name;
+    const char *name, *gguf;   /* NULL: GGUF says it by a tensor, or by saying nothing */
     Err (*apply)(Scaling *, Error *);
     bool needs_factor;
 } kinds[] = {
-    {"default", scale_none, false}, {"none", scale_none, false},      {"linear", scale_linear, true},
-    {"dynamic", scale_dynamic, true}, {"llama3", scale_llama3, true}, {"yarn", scale_yarn, true},
+    {"default", NULL, scale_none, false},  {"none", NULL, scale_none, false},
+    {"linear", "linear", scale_linear, true}, {"dynamic", "dynamic", scale_dynamic, true},
+    {"llama3", NULL, scale_llama3, true},  {"yarn", "yarn", scale_yarn, true},
 };
 
 /* GGUF says llama3 by a tensor of divisors beside the weights. */
@@ -149,7 +156,7 @@ static Err apply_divisors(Scaling *s, Error *err)
 
 Err rope_config_read(const Keys *k, const char *group, int32_t dims, int32_t context, Arena *arena, RopeConfig *out, Error *err)
 {
-    Scaling s = {.keys = k, .group = group, .dims = dims, .out = out};
+    Scaling s = {.keys = k, .group = group, .dims = dims, .arena = arena, .out = out};
     char path[96], type[32];
     snprintf(path, sizeof path, "%s.rope_theta", group);
     if (!keys_are_gguf(k) && !keys_have(k, path, NULL))
@@ -163,11 +170,14 @@ Err rope_config_read(const Keys *k, const char *group, int32_t dims, int32_t con
     if (kind == COUNT_OF(kinds))
         return fail(err, UNSUPPORTED, "%s: rope type '%s' is unknown; ridge knows default, linear, dynamic, llama3 and yarn",
                     k->where, type);
+    const char *gguf = kinds[kind].gguf;
+    if (gguf)
+        keys_record_text(k, "rope.scaling.type", gguf);
     s.factor = 1;
     if (kinds[kind].needs_factor)
-        TRY(keys_float(k, scaling_path(&s, "factor", path), "rope.scaling.factor", 1e-6, FACTOR_MAX, &s.factor, err));
-    TRY(keys_int_or(k, scaling_path(&s, "original_max_position_embeddings", path), "rope.scaling.original_context_length",
-                    1, LENGTH_MAX, context, &s.original, err));
+        TRY(keys_float(k, scaling_path(&s, "factor", path), gguf ? "rope.scaling.factor" : NULL, 1e-6, FACTOR_MAX, &s.factor, err));
+    TRY(keys_int_or(k, scaling_path(&s, "original_max_position_embeddings", path),
+                    gguf ? "rope.scaling.original_context_length" : NULL, 1, LENGTH_MAX, context, &s.original, err));
 
     *out = (RopeConfig){.tables = 1, .inv_freq = ARENA_ARRAY(arena, float, (size_t)dims / 2)};
     if (!out->inv_freq)

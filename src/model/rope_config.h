@@ -20,6 +20,7 @@ typedef struct RopeConfig {
     RopeAngles angles;
     int32_t tables;            /* 1, or 2 (LongRoPE: short, long) */
     float *inv_freq;           /* [tables, dims / 2], in the arena */
+    float *divisors;           /* [dims / 2] or NULL: how a GGUF says llama3 (tensor rope_freqs.weight) */
 } RopeConfig;
 
 /* dims: how many values of a head turn. `group` is where config.json keeps them: "rope_parameters". */

@@ -18,7 +18,8 @@ typedef struct WeightDecl {
     int32_t rows, width;                 /* rows 0: a vector */
     WeightUse use;
     bool optional;
-    const float *constant;               /* not in the file: follows from the shape */
+    int32_t turned_heads;                /* in a GGUF the rows of each of so many heads come in pairs (i, i + half) */
+    const float *constant;               /* not in the file: follows from the shape. slot NULL: only a GGUF wants it */
     const Tensor *same_as;               /* not in the file: another slot's (tied embeddings) */
 } WeightDecl;
 
@@ -34,7 +35,8 @@ void weight_list_deinit(WeightList *);
 /* In the names %d stands for `layer`. The declaration may be refined: weight(...)->optional = true. */
 WeightDecl *weight_matrix(WeightList *, Tensor *slot, const char *hf, const char *gguf, int layer, int32_t rows, int32_t width);
 WeightDecl *weight_vector(WeightList *, Tensor *slot, const char *hf, const char *gguf, int layer, int32_t width);
-WeightDecl *weight_constant(WeightList *, Tensor *slot, const float *values, int32_t rows, int32_t width);
+/* gguf: "" where a GGUF does not hold it either. */
+WeightDecl *weight_constant(WeightList *, Tensor *slot, const char *gguf, const float *values, int32_t rows, int32_t width);
 void weight_same(WeightList *, Tensor *slot, const Tensor *other);
 
 #endif

@@ -9,7 +9,7 @@
 #include "devices/cpu/cpu_tiers.h"
 #include "kernels/op_spec.h"
 
-enum { ALIGN = 64, HUGE_PAGE = 2 << 20 };
+enum { ALIGN = 64, HUGE_PAGE = 2 << 20, SMALL = 64 << 10, SMALL_REGION = 1 << 20 };
 static const size_t PLAN_BYTES = (size_t)1 << 46;   /* addresses to plan with: never touched */
 
 /* Memory from the system, in one list so that closing gives all of it back. */
@@ -24,6 +24,8 @@ typedef struct CpuDevice {
     CpuTier tier;
     Team *team;
     Region *regions;
+    uint8_t *small;            /* what is left of the region that small takes share */
+    size_t small_left;
     uint8_t *stack, *scratch;
     size_t stack_used, stack_bytes, scratch_bytes;
     bool planning;
@@ -89,8 +91,28 @@ static void cpu_run(Device *d, const OpCall *call)
         team_run(c->team, threads, task_run, &task);
 }
 
+static Err map_region(CpuDevice *c, size_t bytes, void **out, Error *err);
+
+/* Norms and biases are small and many: they share a region. */
+static Err take_small(CpuDevice *c, size_t bytes, void **out, Error *err)
+{
+    size_t rounded = (bytes + ALIGN - 1) / ALIGN * ALIGN;
+    if (rounded > c->small_left) {
+        void *region;
+        TRY(map_region(c, SMALL_REGION, &region, err));
+        c->small = region;
+        c->small_left = SMALL_REGION;
+    }
+    *out = c->small;
+    c->small += rounded;
+    c->small_left -= rounded;
+    return OK;
+}
+
 static Err map_region(CpuDevice *c, size_t bytes, void **out, Error *err)
 {
+    if (bytes <= SMALL)
+        return take_small(c, bytes, out, err);
     Region *region = malloc(sizeof *region);
     size_t rounded;
     if (!region || !round_up_fits(bytes ? bytes : 1, bytes >= HUGE_PAGE ? HUGE_PAGE : 4096, &rounded))
@@ -175,18 +197,59 @@ static void cpu_copy(Device *d, void *to, const void *from, size_t bytes)
     memcpy(to, from, bytes);
 }
 
+/* ---- weights ---- */
+
+typedef struct PackTask {
+    const Panel *panel;
+    Tensor host;
+    uint8_t *to;
+} PackTask;
+
+static void pack_run(void *context, int index, int count)
+{
+    const PackTask *t = context;
+    int64_t width = tensor_width(t->host), rows = t->host.dim[0];
+    Range mine = part_range((CpuPart){index, count, NULL}, panel_count(rows), 1);
+    for (int64_t p = mine.from; p < mine.to; p++)
+        t->panel->pack(t->to + (size_t)p * t->panel->bytes(width), tensor_row(t->host, p * PANEL_ROWS), tensor_row_bytes(t->host),
+                       (int)min_i64(PANEL_ROWS, rows - p * PANEL_ROWS), width);
+}
+
+static Err upload_panels(CpuDevice *c, const Panel *panel, Tensor host, Tensor *out, Error *err)
+{
+    *out = host;
+    out->packing = PACKING_PANELS;
+    TRY(map_region(c, (size_t)panel_count(host.dim[0]) * panel->bytes(tensor_width(host)), &out->data, err));
+    PackTask task = {panel, host, out->data};
+    team_run(c->team, team_threads(c->team), pack_run, &task);
+    return OK;
+}
+
+static Err upload_f32(CpuDevice *c, Tensor host, Tensor *out, Error *err)
+{
+    *out = host;
+    out->format = &format_f32;
+    TRY(map_region(c, tensor_bytes(*out), &out->data, err));
+    host.format->decode(out->data, host.data, (size_t)tensor_elems(host));
+    return OK;
+}
+
+static Err upload_rows(CpuDevice *c, Tensor host, Tensor *out, Error *err)
+{
+    *out = host;
+    TRY(map_region(c, tensor_bytes(host), &out->data, err));
+    memcpy(out->data, host.data, tensor_bytes(host));
+    return OK;
+}
+
 static Err cpu_upload(Device *d, const char *name, Tensor host, WeightUse use, Tensor *out, Error *err)
 {
+    CpuDevice *c = (CpuDevice *)d;
     (void)name;
-    *out = host;
     if (use == USE_VECTOR)
-        out->format = &format_f32;
-    TRY(cpu_take(d, tensor_bytes(*out), &out->data, err));
-    if (use == USE_VECTOR)
-        host.format->decode(out->data, host.data, (size_t)tensor_elems(host));
-    else
-        memcpy(out->data, host.data, tensor_bytes(host));
-    return OK;
+        return upload_f32(c, host, out, err);
+    const Panel *panel = use == USE_TABLE ? NULL : cpu_panel(host.format, c->tier);
+    return panel ? upload_panels(c, panel, host, out, err) : upload_rows(c, host, out, err);
 }
 
 static void cpu_close(Device *d)

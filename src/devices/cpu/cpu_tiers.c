@@ -21,3 +21,12 @@ const CpuKernel *cpu_kernel(Op op, CpuTier tier)
     ASSERT((unsigned)op < OP_COUNT && tier >= 0 && tier < TIER_COUNT);
     return kernels[op][tier];
 }
+
+#pragma weak panel_find_avx2
+#pragma weak panel_find_avx512
+
+const Panel *cpu_panel(const Format *format, CpuTier tier)
+{
+    const Panel *(*const find[TIER_COUNT])(const Format *) = {[TIER_AVX2] = panel_find_avx2, [TIER_AVX512] = panel_find_avx512};
+    return find[tier] ? find[tier](format) : NULL;
+}

@@ -186,7 +186,7 @@ static void product_many(const Product *p, const Panel *kind, int64_t panel)
     }
 }
 
-bool TIERED(product_takes)(Tensor w) { return w.packing == 1 && TIERED(panel_find)(w.format); }
+bool TIERED(product_takes)(Tensor w) { return w.packing == PACKING_PANELS && TIERED(panel_find)(w.format); }
 
 void TIERED(product)(const Product *p, Range outputs)
 {
