@@ -127,8 +127,8 @@ sanitize-thread:
 FUZZ     := $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 SECONDS  ?= 20
 FUZZ_RUN := -timeout=10 -rss_limit_mb=1536 -malloc_limit_mb=512 -verbosity=0 -print_final_stats=1
-$(BUILD)/fuzz_%: tests/fuzz/fuzz_%.c $(BUILD)/libridge.a
-	$(CC) $(FLAGS) -fsanitize=fuzzer -MMD -MP $< -o $@ $(BUILD)/libridge.a $(LIBS)
+$(BUILD)/fuzz_%: tests/fuzz/fuzz_%.c $(BUILD)/main.a $(BUILD)/libridge.a
+	$(CC) $(FLAGS) -fsanitize=fuzzer -MMD -MP $< -o $@ $(BUILD)/main.a $(BUILD)/libridge.a $(LIBS)
 .PHONY: fuzz fuzz-all
 fuzz:
 	@command -v clang >/dev/null || { echo "make fuzz needs clang, which brings libFuzzer: apt-get install clang" >&2; exit 1; }
