@@ -18,10 +18,10 @@
 /* Bytes of 16 x 32 weights. */
 enum { PANEL_BITS_1 = 64, PANEL_BITS_2 = 128, PANEL_BITS_4 = 256, PANEL_BITS_8 = 512 };
 
-static inline unsigned panel_elem(int lane, int k) { return (unsigned)(64 * (k / 4) + 4 * lane + k % 4); }
+static inline unsigned panel_elem(int lane, unsigned k) { return 64 * (k / 4) + 4 * (unsigned)lane + k % 4; }
 
 /* `bits` 1, 2 or 4, into bytes that were zero. */
-static inline void panel_put(uint8_t *bytes, unsigned bits, int lane, int k, unsigned value)
+static inline void panel_put(uint8_t *bytes, unsigned bits, int lane, unsigned k, unsigned value)
 {
     bits_put(bytes, bits, 64 * bits, panel_elem(lane, k), value);
 }
@@ -31,13 +31,15 @@ INLINE Vi bytes_of_4_bits(const uint8_t *bytes, int j)
     Vi v = vi_load(bytes + 64 * (j % 4));
     return vi_and(j < 4 ? v : vi_shr(v, 4), vi_all(0x0f0f0f0f));
 }
-INLINE Vi bytes_of_2_bits(const uint8_t *bytes, int j)
+/* The 2 bits, or the 1 bit, come to stand at bit `at` of their byte. */
+INLINE Vi shifted(Vi v, int left) { return left < 0 ? vi_shr(v, -left) : vi_shl(v, left); }
+INLINE Vi bytes_of_2_bits(const uint8_t *bytes, int j, int at)
 {
-    return vi_and(vi_shr(vi_load(bytes + 64 * (j % 2)), 2 * (j / 2)), vi_all(0x03030303));
+    return vi_and(shifted(vi_load(bytes + 64 * (j % 2)), at - 2 * (j / 2)), vi_all(0x03030303 << at));
 }
-INLINE Vi bytes_of_1_bit(const uint8_t *bytes, int j)
+INLINE Vi bytes_of_1_bit(const uint8_t *bytes, int j, int at)
 {
-    return vi_and(vi_shr(vi_load(bytes), j), vi_all(0x01010101));
+    return vi_and(shifted(vi_load(bytes), at - j), vi_all(0x01010101 << at));
 }
 
 #endif

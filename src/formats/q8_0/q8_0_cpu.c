@@ -20,7 +20,7 @@ static void pack_lane(Unit *u, int lane, const void *blocks, int n)
     const Q8_0Block *b = blocks;
     for (int i = 0; i < n; i++) {
         memcpy(u->d[i][lane], b[i].d, 2);
-        for (int k = 0; k < PANEL_BLOCK; k++)
+        for (unsigned k = 0; k < PANEL_BLOCK; k++)
             u->q[i][panel_elem(lane, k)] = (uint8_t)(b[i].q[k] + 128);
     }
 }

@@ -1,0 +1,31 @@
+/* iq4_nl_cpu.c -- panels of IQ4_NL: two blocks of 16 rows, their scales first. */
+#include "formats/iq4_nl/iq4_nl.h"
+#include "formats/panel_bits.h"
+
+typedef struct Unit {
+    uint8_t d[2][PANEL_ROWS][2];
+    uint8_t q[2][PANEL_BITS_4];
+} Unit;
+
+#define UNIT_BLOCKS 2
+#define SCALES 1
+#define MINS 0
+#define PANEL_FORMAT iq4_nl
+
+INLINE Vi weights(const Unit *u, int i, int j)   /* value[q] + 128 */
+{
+    return vi_xor(vi_look_up(iq4_values, bytes_of_4_bits(u->q[i], j)), vi_all((int32_t)0x80808080));
+}
+INLINE Vf scale(const Unit *u, int i, int s) { return (void)s, vf_of_f16(u->d[i]); }
+
+static void pack_lane(Unit *u, int lane, const void *blocks, int n)
+{
+    const IQ4NLBlock *b = blocks;
+    for (int i = 0; i < n; i++) {
+        memcpy(u->d[i][lane], b[i].d, 2);
+        for (unsigned k = 0; k < PANEL_BLOCK; k++)
+            panel_put(u->q[i], 4, lane, k, bits_get(b[i].q, 4, 16, k));
+    }
+}
+
+#include "formats/panel_int.h"

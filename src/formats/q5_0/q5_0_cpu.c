@@ -1,0 +1,35 @@
+/* q5_0_cpu.c -- panels of Q5_0: two blocks of 16 rows, their scales first. */
+#include "formats/panel_bits.h"
+#include "formats/q5_0/q5_0.h"
+
+typedef struct Unit {
+    uint8_t d[2][PANEL_ROWS][2];
+    uint8_t high[2][PANEL_BITS_1];
+    uint8_t low[2][PANEL_BITS_4];
+} Unit;
+
+#define UNIT_BLOCKS 2
+#define SCALES 1
+#define MINS 0
+#define PANEL_FORMAT q5_0
+
+INLINE Vi weights(const Unit *u, int i, int j)   /* q - 16 + 128 */
+{
+    Vi q = vi_or(bytes_of_4_bits(u->low[i], j), bytes_of_1_bit(u->high[i], j, 4));
+    return vi_add8(q, vi_all(0x70707070));
+}
+INLINE Vf scale(const Unit *u, int i, int s) { return (void)s, vf_of_f16(u->d[i]); }
+
+static void pack_lane(Unit *u, int lane, const void *blocks, int n)
+{
+    const Q5_0Block *b = blocks;
+    for (int i = 0; i < n; i++) {
+        memcpy(u->d[i][lane], b[i].d, 2);
+        for (unsigned k = 0; k < PANEL_BLOCK; k++) {
+            panel_put(u->low[i], 4, lane, k, bits_get(b[i].low, 4, 16, k));
+            panel_put(u->high[i], 1, lane, k, bits_get(b[i].high, 1, 1, k));
+        }
+    }
+}
+
+#include "formats/panel_int.h"

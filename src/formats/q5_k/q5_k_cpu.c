@@ -1,0 +1,52 @@
+/* q5_k_cpu.c -- panels of Q5_K: a superblock of 16 rows, the 6-bit scales widened to bytes. */
+#include "formats/k_quant.h"
+#include "formats/panel_bits.h"
+#include "formats/q5_k/q5_k.h"
+
+typedef struct Unit {
+    uint8_t d[PANEL_ROWS][2], dmin[PANEL_ROWS][2];
+    uint8_t scale[8][PANEL_ROWS], min[8][PANEL_ROWS];
+    struct {
+        uint8_t high[PANEL_BITS_1];
+        uint8_t low[PANEL_BITS_4];
+    } q[8];
+} Unit;
+
+#define UNIT_BLOCKS 8
+#define SCALES 1
+#define MINS 1
+#define PANEL_FORMAT q5_k
+
+INLINE Vi weights(const Unit *u, int i, int j)   /* q + 128 */
+{
+    Vi q = vi_or(bytes_of_4_bits(u->q[i].low, j), bytes_of_1_bit(u->q[i].high, j, 4));
+    return vi_or(q, vi_all((int32_t)0x80808080));
+}
+INLINE Vf scale(const Unit *u, int i, int s)
+{
+    return (void)s, vf_mul(vf_of_f16(u->d), vf_of_i(vi_of_u8(u->scale[i])));
+}
+INLINE Vf minimum(const Unit *u, int i, int s)
+{
+    return (void)s, vf_mul(vf_of_f16(u->dmin), vf_of_i(vi_of_u8(u->min[i])));
+}
+
+static void pack_lane(Unit *u, int lane, const void *blocks, int n)
+{
+    const Q5KBlock *b = blocks;
+    KBlock k;
+    (void)n;
+    memcpy(u->d[lane], b->d, 2);
+    memcpy(u->dmin[lane], b->dmin, 2);
+    k_scales_unpack(&k, b->scales);
+    for (int g = 0; g < 8; g++) {
+        u->scale[g][lane] = (uint8_t)k.scale[g];
+        u->min[g][lane] = (uint8_t)k.min[g];
+    }
+    for (unsigned i = 0; i < K_ELEMS; i++) {
+        panel_put(u->q[i / 32].low, 4, lane, i % 32, bits_get(b->low, 4, 32, i));
+        panel_put(u->q[i / 32].high, 1, lane, i % 32, bits_get(b->high, 1, 32, i));
+    }
+}
+
+#include "formats/panel_int.h"
