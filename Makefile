@@ -106,9 +106,12 @@ tests: $(TESTS)
 check:
 	@tools/setup
 	@$(MAKE) --no-print-directory check-built
-.PHONY: check-built
-check-built: all tests
+.PHONY: check-built tidy
+check-built: tidy all tests
 	@tests/run $(TESTS)
+
+tidy:
+	@tools/tidy
 
 .PHONY: matrix
 matrix: $(BUILD)/tests/matrix

@@ -44,7 +44,8 @@ static void run(Forward *f, const int32_t *ids, const int32_t *positions, const 
     free(out_rows);
 }
 
-void forward_init(Forward *f, const Model *m, Device *d, const Format *cache, int32_t context, int32_t block_tokens, int32_t rows_max)
+void forward_init(Forward *f, const Model *m, Device *d, const Format *cache, int32_t context,
+                  int32_t block_tokens, int32_t rows_max)
 {
     int32_t blocks = (context + block_tokens - 1) / block_tokens;
     *f = (Forward){.model = m, .device = d, .context = context, .block_tokens = block_tokens, .rows_max = rows_max};

@@ -14,7 +14,8 @@ typedef struct Forward {
 } Forward;
 
 /* Takes the cache and plans the device's memory for steps of up to rows_max rows. */
-void forward_init(Forward *, const Model *, Device *, const Format *cache, int32_t context, int32_t block_tokens, int32_t rows_max);
+void forward_init(Forward *, const Model *, Device *, const Format *cache, int32_t context,
+                  int32_t block_tokens, int32_t rows_max);
 void forward_deinit(Forward *);
 
 /* Runs ids[from .. from + rows) at their positions, as part of a prompt of `length` tokens. logits:

@@ -63,7 +63,8 @@ static void json_reads_pythons_floats_and_names_the_line_of_a_mistake(void **sta
     json_t *value;
     Error err;
     double x;
-    assert_int_equal(json_read(span_text("{\"a\": -Infinity, \"b\": [NaN], \"c\": \"Infinity\"}"), 1000, "f", &value, &err), OK);
+    assert_int_equal(json_read(span_text("{\"a\": -Infinity, \"b\": [NaN], \"c\": \"Infinity\"}"),
+                               1000, "f", &value, &err), OK);
     assert_true(json_float(json_object_get(value, "a"), &x) && isinf(x) && x < 0);
     assert_true(json_float(json_array_get(json_object_get(value, "b"), 0), &x) && isnan(x));
     assert_string_equal(json_string_value(json_object_get(value, "c")), "Infinity");

@@ -439,7 +439,8 @@ static void all_tiers_give_the_same_bits(void **state)
             assert_memory_equal(z[t], z[0], (size_t)n * sizeof z[0][0]);
             assert_memory_equal(w[t], w[0], (size_t)n * sizeof w[0][0]);
             for (int i = 0; i < 100; i++)
-                assert_int_equal(scan->find(w[t], n, i * 0.011 * sums[t][1]), scan_of(0)->find(w[0], n, i * 0.011 * sums[0][1]));
+                assert_int_equal(scan->find(w[t], n, i * 0.011 * sums[t][1]),
+                                 scan_of(0)->find(w[0], n, i * 0.011 * sums[0][1]));
         }
     }
 }

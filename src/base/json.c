@@ -57,7 +57,8 @@ Err json_read(Span text, size_t bytes_max, const char *what, json_t **out, Error
         text = buf_span(&spelled);
     }
     json_error_t at;
-    json_t *value = json_loadb((const char *)text.data, text.bytes, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &at);
+    json_t *value = json_loadb((const char *)text.data, text.bytes,
+                                JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &at);
     buf_deinit(&spelled);
     if (!value)
         return fail(err, BAD_FILE, "%s: line %d, column %d: %s", what, at.line, at.column, at.text);

@@ -44,8 +44,9 @@ Err trace_events_open(const char *path, TraceEvents **out, Error *err)
 void trace_events_put(TraceEvents *t, const char *category, const char *name, double start_seconds, double seconds,
                       const char *args)
 {
-    fprintf(t->file, "%s\n{\"name\": \"%s\", \"cat\": \"%s\", \"ph\": \"X\", \"pid\": 1, \"tid\": 1, \"ts\": %.3f, \"dur\": %.3f, "
-            "\"args\": {%s}}", t->first ? "" : ",", name, category, 1e6 * (start_seconds - t->start), 1e6 * seconds,
+    fprintf(t->file, "%s\n{\"name\": \"%s\", \"cat\": \"%s\", \"ph\": \"X\", \"pid\": 1, \"tid\": 1, "
+            "\"ts\": %.3f, \"dur\": %.3f, \"args\": {%s}}",
+            t->first ? "" : ",", name, category, 1e6 * (start_seconds - t->start), 1e6 * seconds,
             args ? args : "");
     t->first = false;
 }

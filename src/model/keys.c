@@ -104,8 +104,9 @@ Err keys_int(const Keys *k, const char *hf, const char *gguf, int64_t min, int64
         const json_t *found = hf ? config_at(k, hf) : NULL;
         if (!found)
             return missing(k, hf, gguf, err);
-        if (json_is_real(found) && json_real_value(found) == floor(json_real_value(found)) && fabs(json_real_value(found)) < 1e15)
-            value = (int64_t)json_real_value(found);
+        double real = json_real_value(found);   /* 0 for what is no real number */
+        if (json_is_real(found) && real == floor(real) && fabs(real) < 1e15)
+            value = (int64_t)real;
         else if (json_is_integer(found))
             value = json_integer_value(found);
         else
@@ -152,7 +153,8 @@ Err keys_float(const Keys *k, const char *hf, const char *gguf, double min, doub
         TRY(gguf_f64(k->gguf, key, &value, err));
     }
     if (!(value >= min && value <= max))
-        return fail(err, BAD_FILE, "%s: %s is %g; ridge takes %g to %g", k->where, keys_name(k, hf, gguf, key), value, min, max);
+        return fail(err, BAD_FILE, "%s: %s is %g; ridge takes %g to %g", k->where, keys_name(k, hf, gguf, key),
+                    value, min, max);
     *out = (float)value;
     keys_record_float(k, gguf, *out);
     return OK;

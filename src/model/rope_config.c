@@ -182,7 +182,8 @@ Err rope_config_read(const Keys *k, const char *group, int32_t dims, int32_t con
     *out = (RopeConfig){.tables = 1, .inv_freq = ARENA_ARRAY(arena, float, (size_t)dims / 2)};
     if (!out->inv_freq)
         return fail(err, NO_MEMORY, "%s: no memory for the rotary table", k->where);
-    out->angles = (RopeAngles){.kind = ROPE_FIXED, .dims = dims, .original_length = s.original, .magnitude = 1, .magnitude_long = 1};
+    out->angles = (RopeAngles){.kind = ROPE_FIXED, .dims = dims, .original_length = s.original,
+                               .magnitude = 1, .magnitude_long = 1};
     for (int i = 0; i < dims / 2; i++)
         out->inv_freq[i] = 1.0f / powf(s.theta, (float)(2 * i) / (float)dims);
     TRY(kinds[kind].apply(&s, err));

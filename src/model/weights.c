@@ -36,7 +36,8 @@ static WeightDecl *add(WeightList *list, WeightDecl decl)
     return &list->items[list->count++];
 }
 
-WeightDecl *weight_matrix(WeightList *list, Tensor *slot, const char *hf, const char *gguf, int layer, int32_t rows, int32_t width)
+WeightDecl *weight_matrix(WeightList *list, Tensor *slot, const char *hf, const char *gguf, int layer,
+                          int32_t rows, int32_t width)
 {
     WeightDecl *decl = add(list, (WeightDecl){.slot = slot, .rows = rows, .width = width, .use = USE_MATRIX});
     put_name(decl->hf, hf, layer);

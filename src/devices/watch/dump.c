@@ -42,8 +42,9 @@ static void dump_run(Device *d, const OpCall *call)
 {
     DumpDevice *t = (DumpDevice *)d;
     d->inner->calls->run(d->inner, call);
-    for (int out = 0; out < call->outs && t->chosen && !t->planning; out++)
-        for (int64_t row = 0; row < call->out[out].dim[0] && call->out[out].format == &format_f32 && call->op != OP_CACHE_WRITE; row++)
+    bool shown = t->chosen && !t->planning && call->op != OP_CACHE_WRITE;
+    for (int out = 0; shown && out < call->outs; out++)
+        for (int64_t row = 0; row < call->out[out].dim[0] && call->out[out].format == &format_f32; row++)
             dump_row(t, call, out, row);
 }
 

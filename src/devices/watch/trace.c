@@ -17,8 +17,8 @@ static double bytes_of(OpCost c) { return c.weight_bytes + c.cache_bytes + c.act
 static void put_event(const TraceDevice *t, const OpCall *call, OpCost cost, double start, double seconds)
 {
     char args[256];
-    snprintf(args, sizeof args, "\"part\": \"%s\", \"rows\": %d, \"bytes\": %.0f, \"operations\": %.0f, \"GB/s\": %.2f", t->label,
-             call->out[0].dim[0], bytes_of(cost), cost.operations, bytes_of(cost) / seconds / 1e9);
+    snprintf(args, sizeof args, "\"part\": \"%s\", \"rows\": %d, \"bytes\": %.0f, \"operations\": %.0f, \"GB/s\": %.2f",
+             t->label, call->out[0].dim[0], bytes_of(cost), cost.operations, bytes_of(cost) / seconds / 1e9);
     trace_events_put(t->events, "op", op_name(call->op), start, seconds, args);
 }
 
