@@ -175,7 +175,8 @@ Err rope_config_read(const Keys *k, const char *group, int32_t dims, int32_t con
         keys_record_text(k, "rope.scaling.type", gguf);
     s.factor = 1;
     if (kinds[kind].needs_factor)
-        TRY(keys_float(k, scaling_path(&s, "factor", path), gguf ? "rope.scaling.factor" : NULL, 1e-6, FACTOR_MAX, &s.factor, err));
+        TRY(keys_float(k, scaling_path(&s, "factor", path), gguf ? "rope.scaling.factor" : NULL, 1e-6, FACTOR_MAX,
+                       &s.factor, err));
     TRY(keys_int_or(k, scaling_path(&s, "original_max_position_embeddings", path),
                     gguf ? "rope.scaling.original_context_length" : NULL, 1, LENGTH_MAX, context, &s.original, err));
 

@@ -54,7 +54,8 @@ WeightDecl *weight_vector(WeightList *list, Tensor *slot, const char *hf, const 
 
 WeightDecl *weight_constant(WeightList *list, Tensor *slot, const char *gguf, const float *values, int32_t rows, int32_t width)
 {
-    WeightDecl *decl = add(list, (WeightDecl){.slot = slot, .rows = rows, .width = width, .use = USE_VECTOR, .constant = values});
+    WeightDecl *decl = add(list, (WeightDecl){.slot = slot, .rows = rows, .width = width, .use = USE_VECTOR,
+                                         .constant = values});
     put_name(decl->gguf, gguf, 0);
     return decl;
 }

@@ -211,8 +211,8 @@ static void pack_run(void *context, int index, int count)
     int64_t width = tensor_width(t->host), rows = t->host.dim[0];
     Range mine = part_range((CpuPart){index, count, NULL}, panel_count(rows), 1);
     for (int64_t p = mine.from; p < mine.to; p++)
-        t->panel->pack(t->to + (size_t)p * t->panel->bytes(width), tensor_row(t->host, p * PANEL_ROWS), tensor_row_bytes(t->host),
-                       (int)min_i64(PANEL_ROWS, rows - p * PANEL_ROWS), width);
+        t->panel->pack(t->to + (size_t)p * t->panel->bytes(width), tensor_row(t->host, p * PANEL_ROWS),
+                       tensor_row_bytes(t->host), (int)min_i64(PANEL_ROWS, rows - p * PANEL_ROWS), width);
 }
 
 static Err upload_panels(CpuDevice *c, const Panel *panel, Tensor host, Tensor *out, Error *err)
