@@ -25,7 +25,7 @@
  *
  * so segments may be computed by different threads, and few rows with a long past are.
  *
- * In f64, with the largest score known beforehand, in the reference; a fast version may differ by 1e-5
+ * In f64, with the largest score known beforehand, in the reference; a fast version may differ by 2e-5
  * of the largest value of the row as long as scores stay below 100.
  * Cost: 2 (key width + value width) operations a head and seen position; reads each seen key and
  * value of a sequence once; reads q, writes y.

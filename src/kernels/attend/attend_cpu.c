@@ -1,0 +1,461 @@
+/* attend_cpu.c -- a few queries (rows x heads that share a kv head) against tiles of keys and values.
+ *
+ *     keys     [key width][TILE]       turned, so that 16 keys share a vector: s += q[d] * keys[d]
+ *     values   [TILE][value width]     as they are:                             y += p[j] * values[j]
+ *
+ * A tile is read from the cache and turned into F32 once for all queries that work on it. Whole
+ * calls are cut into items of (rows of a sequence, a strip of heads) and, when the rows are few, also
+ * by segments of the past; then the segments' results wait in scratch and are folded in phase 1. Both
+ * ways do the same operations in the same order.
+ */
+#include <math.h>
+
+#include "kernels/attend/attend.h"
+#include "kernels/kit/float_rows.h"
+#include "kernels/kit/transpose.h"
+#include "kernels/kit/vmath.h"
+
+enum {
+    TILE = 2 * LANES,
+    SEGMENT = 512,               /* positions; a multiple of TILE */
+    QUERIES = 32,
+    COLUMNS = 2 * LANES,         /* values of the output that are summed at once */
+    WIDTH_MAX = 576,             /* of a key or value: the latent of DeepSeek; a multiple of COLUMNS */
+    SCRATCH_MAX = 8 << 20,       /* bytes for segments that wait */
+    OPERATIONS_PER_THREAD = 1 << 16,
+#if defined(TIER_avx512)
+    ABREAST = 4,                 /* queries whose sums fit into registers together */
+#else
+    ABREAST = 2,
+#endif
+};
+
+/* Sums that still need each other: relative to e^most. */
+typedef struct Softmax { float most, total; } Softmax;
+
+typedef struct Query {
+    int32_t row, head;
+    Sees sees;
+    int lo, hi;                  /* what it sees of the present tile */
+    float most, shrink;          /* of the present segment: largest score; what a larger one does to the sums */
+    float total[LANES];
+    float q[WIDTH_MAX], p[TILE], sums[WIDTH_MAX];
+    Softmax folded;              /* of the segments before; the sums are in y */
+} Query;
+
+typedef struct Work {
+    AttendCall call;
+    int columns;                 /* value width, rounded up to COLUMNS */
+    float *waiting;              /* [rows][heads][segments][value width + 2]; NULL: nothing waits */
+    int segments;
+    int n;
+    Query query[QUERIES];
+    float keys[WIDTH_MAX * TILE], values[TILE * WIDTH_MAX];
+} Work;
+
+/* A tile of the cache */
+
+typedef struct Tile {
+    const int32_t *table;
+    int32_t kv_head, start;
+    int lo, hi;                  /* keys [lo, hi) of the tile are seen by someone; the others may not exist */
+} Tile;
+
+INLINE void load_keys_as(FloatKind kind, Work *w, const Tile *t)
+{
+    static const uint8_t nothing[WIDTH_MAX * sizeof(float)];
+    int width = w->call.key_width, bytes = kind_bytes(kind);
+    for (int g = 0; g < TILE; g += LANES) {
+        const uint8_t *rows[LANES];
+        for (int i = 0; i < LANES; i++)
+            rows[i] = g + i >= t->lo && g + i < t->hi ? kv_row(w->call.k, t->table, t->kv_head, t->start + g + i) : nothing;
+        for (int d = 0; d < width; d += LANES) {
+            Vf m[LANES];
+            int n = width - d < LANES ? width - d : LANES;
+            for (int i = 0; i < LANES; i++)
+                m[i] = n == LANES ? kind_load(kind, rows[i] + d * bytes) : kind_load_n(kind, rows[i] + d * bytes, n);
+            vf_transpose(m);
+            for (int i = 0; i < n; i++)
+                vf_store(w->keys + (d + i) * TILE + g, m[i]);
+        }
+    }
+}
+
+INLINE void load_values_as(FloatKind kind, Work *w, const Tile *t)
+{
+    int width = w->call.value_width, bytes = kind_bytes(kind);
+    for (int j = t->lo; j < t->hi; j++) {
+        const uint8_t *row = kv_row(w->call.v, t->table, t->kv_head, t->start + j);
+        float *out = w->values + j * w->columns;
+        int d = 0;
+        for (; d + LANES <= width; d += LANES)
+            vf_store(out + d, kind_load(kind, row + d * bytes));
+        for (; d < w->columns; d += LANES)
+            vf_store(out + d, d < width ? kind_load_n(kind, row + d * bytes, width - d) : vf_zero());
+    }
+}
+
+static void load_keys(Work *w, const Tile *t)
+{
+    switch (float_kind(w->call.k.format)) {
+    case KIND_F32: load_keys_as(KIND_F32, w, t); break;
+    case KIND_F16: load_keys_as(KIND_F16, w, t); break;
+    case KIND_BF16: load_keys_as(KIND_BF16, w, t); break;
+    case KIND_OTHER: ASSERT(false);
+    }
+}
+
+static void load_values(Work *w, const Tile *t)
+{
+    switch (float_kind(w->call.v.format)) {
+    case KIND_F32: load_values_as(KIND_F32, w, t); break;
+    case KIND_F16: load_values_as(KIND_F16, w, t); break;
+    case KIND_BF16: load_values_as(KIND_BF16, w, t); break;
+    case KIND_OTHER: ASSERT(false);
+    }
+}
+
+/* Queries against the tile, n of them abreast; n is a constant after inlining. */
+
+INLINE void dot_keys(int n, const Work *w, Query *const *queries)
+{
+    Vf s[ABREAST][2];
+    for (int r = 0; r < n; r++)
+        s[r][0] = s[r][1] = vf_zero();
+    for (int d = 0; d < w->call.key_width; d++) {
+        Vf k0 = vf_load(w->keys + d * TILE), k1 = vf_load(w->keys + d * TILE + LANES);
+        for (int r = 0; r < n; r++) {
+            Vf q = vf_all(queries[r]->q[d]);
+            s[r][0] = vf_fma(q, k0, s[r][0]);
+            s[r][1] = vf_fma(q, k1, s[r][1]);
+        }
+    }
+    for (int r = 0; r < n; r++) {
+        vf_store(queries[r]->p, s[r][0]);
+        vf_store(queries[r]->p + LANES, s[r][1]);
+    }
+}
+
+INLINE void add_value(Vf sum[2], const Query *q, int j, const float *value)
+{
+    Vf p = vf_all(q->p[j]);
+    sum[0] = vf_fma(p, vf_load(value), sum[0]);
+    sum[1] = vf_fma(p, vf_load(value + LANES), sum[1]);
+}
+
+/* What all n see is read once for all; before and after it each goes alone, in ascending order. */
+INLINE void add_columns(int n, const Work *w, Query *const *queries, int column)
+{
+    const float *values = w->values + column;
+    int step = w->columns, from = 0, to = TILE;
+    Vf sum[ABREAST][2];
+    for (int r = 0; r < n; r++) {
+        Vf shrink = vf_all(queries[r]->shrink);
+        sum[r][0] = vf_mul(vf_load(queries[r]->sums + column), shrink);
+        sum[r][1] = vf_mul(vf_load(queries[r]->sums + column + LANES), shrink);
+        from = queries[r]->lo > from ? queries[r]->lo : from;
+        to = queries[r]->hi < to ? queries[r]->hi : to;
+    }
+    to = to < from ? from : to;
+    for (int r = 0; r < n; r++)
+        for (int j = queries[r]->lo; j < from && j < queries[r]->hi; j++)
+            add_value(sum[r], queries[r], j, values + j * step);
+    for (int j = from; j < to; j++)
+        for (int r = 0; r < n; r++)
+            add_value(sum[r], queries[r], j, values + j * step);
+    for (int r = 0; r < n; r++) {
+        for (int j = to; j < queries[r]->hi; j++)
+            add_value(sum[r], queries[r], j, values + j * step);
+        vf_store(queries[r]->sums + column, sum[r][0]);
+        vf_store(queries[r]->sums + column + LANES, sum[r][1]);
+    }
+}
+
+INLINE void add_values(int n, const Work *w, Query *const *queries)
+{
+    for (int column = 0; column < w->columns; column += COLUMNS)
+        add_columns(n, w, queries, column);
+}
+
+/* Scores become powers of e */
+
+INLINE float exp_one(float x)
+{
+    float y[LANES];
+    vf_store(y, vf_exp(vf_all(x)));
+    return y[0];
+}
+
+INLINE Vf lane_numbers(int first)
+{
+    static const int32_t lanes[LANES] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    return vf_of_i(vi_add(vi_load(lanes), vi_all(first)));
+}
+
+INLINE Vf finish_score(const AttendCall *a, const Query *q, Vf s, int32_t first_position)
+{
+    s = vf_mul(s, vf_all(a->how.scale));
+    if (a->how.softcap > 0)
+        s = vf_mul(vf_tanh(vf_div(s, vf_all(a->how.softcap))), vf_all(a->how.softcap));
+    if (a->slopes)
+        s = vf_fma(vf_all(a->slopes[q->head]), lane_numbers(first_position - a->positions[q->row]), s);
+    return s;
+}
+
+INLINE Vf hide(const Query *q, Vf s, int first)     /* keys that the query does not see: e^-infinity = 0 */
+{
+    Vf lane = lane_numbers(first), hidden = vf_all(-INFINITY);
+    s = vf_pick(vf_less(lane, vf_all((float)q->lo)), hidden, s);
+    return vf_pick(vf_less(lane, vf_all((float)q->hi)), s, hidden);
+}
+
+static void soften(const AttendCall *a, Query *q, int32_t start)
+{
+    Vf s0 = finish_score(a, q, vf_load(q->p), start);
+    Vf s1 = finish_score(a, q, vf_load(q->p + LANES), start + LANES);
+    if (q->lo > 0 || q->hi < TILE) {
+        s0 = hide(q, s0, 0);
+        s1 = hide(q, s1, LANES);
+    }
+    float most = vf_most(vf_max(s0, s1));
+    most = most > q->most ? most : q->most;
+    q->shrink = most == q->most ? 1 : exp_one(q->most - most);
+    q->most = most;
+    Vf p0 = vf_exp(vf_sub(s0, vf_all(most))), p1 = vf_exp(vf_sub(s1, vf_all(most)));
+    vf_store(q->p, p0);
+    vf_store(q->p + LANES, p1);
+    vf_store(q->total, vf_fma(vf_load(q->total), vf_all(q->shrink), vf_add(p0, p1)));
+}
+
+/* Segments */
+
+static void work_on_tile(Work *w, int32_t start, Sees limits)
+{
+    Query *seeing[QUERIES];
+    const AttendCall *a = &w->call;
+    Tile t = {.table = attend_table(a, w->query[0].row), .kv_head = w->query[0].head / a->group, .start = start, .lo = TILE};
+    int n = 0, i = 0;
+    for (int k = 0; k < w->n; k++) {
+        Query *q = &w->query[k];
+        int32_t from = q->sees.from > limits.from ? q->sees.from : limits.from;
+        int32_t to = q->sees.to < limits.to ? q->sees.to : limits.to;
+        q->lo = from > start ? from - start : 0;
+        q->hi = to - start < TILE ? to - start : TILE;
+        if (q->lo >= q->hi)
+            continue;
+        seeing[n++] = q;
+        t.lo = q->lo < t.lo ? q->lo : t.lo;
+        t.hi = q->hi > t.hi ? q->hi : t.hi;
+    }
+    if (n == 0)
+        return;
+    load_keys(w, &t);
+    load_values(w, &t);
+    for (; i + ABREAST <= n; i += ABREAST)
+        dot_keys(ABREAST, w, seeing + i);
+    for (; i < n; i++)
+        dot_keys(1, w, seeing + i);
+    for (i = 0; i < n; i++)
+        soften(a, seeing[i], start);
+    for (i = 0; i + ABREAST <= n; i += ABREAST)
+        add_values(ABREAST, w, seeing + i);
+    for (; i < n; i++)
+        add_values(1, w, seeing + i);
+}
+
+static bool sees_of_segment(Sees sees, int segment)
+{
+    return sees.from < (segment + 1) * SEGMENT && sees.to > segment * SEGMENT;
+}
+
+static void work_on_segment(Work *w, int segment)
+{
+    Sees limits = {segment * SEGMENT, (segment + 1) * SEGMENT};
+    for (int i = 0; i < w->n; i++) {
+        Query *q = &w->query[i];
+        q->most = -INFINITY;
+        memset(q->total, 0, sizeof q->total);
+        memset(q->sums, 0, (size_t)w->columns * sizeof(float));
+    }
+    for (int32_t start = limits.from; start < limits.to; start += TILE)
+        work_on_tile(w, start, limits);
+}
+
+/* before + segment, both brought to the larger of the two largest scores */
+static Softmax fold(float *y, Softmax before, const float *sums, Softmax segment, int width)
+{
+    float most = segment.most > before.most ? segment.most : before.most;
+    float keep = exp_one(before.most - most), take = exp_one(segment.most - most);
+    for (int i = 0; i < width; i += LANES) {
+        int n = width - i < LANES ? width - i : LANES;
+        Vf kept = vf_mul(vf_load_n(y + i, n), vf_all(keep));
+        vf_store_n(y + i, vf_fma(vf_load_n(sums + i, n), vf_all(take), kept), n);
+    }
+    return (Softmax){most, before.total * keep + segment.total * take};
+}
+
+static Softmax fold_nothing(float *y, int width)
+{
+    memset(y, 0, (size_t)width * sizeof(float));
+    return (Softmax){-INFINITY, 0};
+}
+
+/* The sink takes part as a score without a value. */
+static void finish(float *y, Softmax s, const float *sink, int width)
+{
+    float factor = 1 / s.total;
+    if (sink) {
+        float most = *sink > s.most ? *sink : s.most, keep = exp_one(s.most - most);
+        factor = keep / (s.total * keep + exp_one(*sink - most));
+    }
+    for (int i = 0; i < width; i++)
+        y[i] *= factor;
+}
+
+static float *output(const AttendCall *a, int32_t row, int32_t head)
+{
+    return f32_row_out(a->y, row) + (int64_t)head * a->value_width;
+}
+
+static float *waiting_place(const Work *w, int32_t row, int32_t head, int segment)
+{
+    const AttendCall *a = &w->call;
+    return w->waiting + (((int64_t)row * a->heads + head) * w->segments + segment) * (a->value_width + 2);
+}
+
+/* Items */
+
+static void take_queries(Work *w, int32_t row, int32_t rows, int32_t head, int32_t heads)
+{
+    const AttendCall *a = &w->call;
+    int32_t last = attend_last(a, row);
+    w->n = 0;
+    for (int32_t r = row; r < row + rows; r++)
+        for (int32_t h = head; h < head + heads; h++) {
+            Query *q = &w->query[w->n++];
+            q->row = r;
+            q->head = h;
+            q->sees = attend_sees(a, r, last);
+            memcpy(q->q, f32_row(a->q, r) + (int64_t)h * a->key_width, (size_t)a->key_width * sizeof(float));
+        }
+}
+
+static void item_whole(Work *w)
+{
+    const AttendCall *a = &w->call;
+    Sees all = {a->capacity, 0};
+    for (int i = 0; i < w->n; i++) {
+        Query *q = &w->query[i];
+        all.from = q->sees.from < all.from ? q->sees.from : all.from;
+        all.to = q->sees.to > all.to ? q->sees.to : all.to;
+        q->folded = fold_nothing(output(a, q->row, q->head), a->value_width);
+    }
+    for (int segment = all.from / SEGMENT; segment * SEGMENT < all.to; segment++) {
+        work_on_segment(w, segment);
+        for (int i = 0; i < w->n; i++) {
+            Query *q = &w->query[i];
+            Softmax s = {q->most, vf_sum(vf_load(q->total))};
+            if (sees_of_segment(q->sees, segment))
+                q->folded = fold(output(a, q->row, q->head), q->folded, q->sums, s, a->value_width);
+        }
+    }
+    for (int i = 0; i < w->n; i++) {
+        Query *q = &w->query[i];
+        finish(output(a, q->row, q->head), q->folded, a->sinks ? a->sinks + q->head : NULL, a->value_width);
+    }
+}
+
+static void item_of_segment(Work *w, int segment)
+{
+    int width = w->call.value_width;
+    work_on_segment(w, segment);
+    for (int i = 0; i < w->n; i++) {
+        const Query *q = &w->query[i];
+        float *place = waiting_place(w, q->row, q->head, segment);
+        place[0] = q->most;
+        place[1] = vf_sum(vf_load(q->total));
+        memcpy(place + 2, q->sums, (size_t)width * sizeof(float));
+    }
+}
+
+static void fold_waiting(const Work *w, int32_t row, int32_t head)
+{
+    const AttendCall *a = &w->call;
+    Sees sees = attend_sees(a, row, attend_last(a, row));
+    float *y = output(a, row, head);
+    Softmax folded = fold_nothing(y, a->value_width);
+    for (int segment = sees.from / SEGMENT; segment * SEGMENT < sees.to; segment++) {
+        const float *place = waiting_place(w, row, head, segment);
+        folded = fold(y, folded, place + 2, (Softmax){place[0], place[1]}, a->value_width);
+    }
+    finish(y, folded, a->sinks ? a->sinks + head : NULL, a->value_width);
+}
+
+/* Items go round: later rows see more, so that neighbours are about equally long. */
+static void run_items(Work *w, CpuPart part)
+{
+    const AttendCall *a = &w->call;
+    int32_t strip = a->group < QUERIES ? a->group : QUERIES;
+    int64_t item = 0;
+    for (int32_t row = 0, rows; row < a->rows; row += rows) {
+        rows = attend_rows_together(a, row, QUERIES / strip);
+        for (int32_t head = 0, heads; head < a->heads; head += heads) {
+            heads = (int32_t)min_i64(strip, a->group - head % a->group);
+            if (!w->waiting) {
+                if (item++ % part.count != part.index)
+                    continue;
+                take_queries(w, row, rows, head, heads);
+                item_whole(w);
+                continue;
+            }
+            take_queries(w, row, rows, head, heads);
+            for (int segment = 0; segment < w->segments; segment++) {
+                bool seen = false;
+                for (int i = 0; i < w->n; i++)
+                    seen |= sees_of_segment(w->query[i].sees, segment);
+                if (seen && item++ % part.count == part.index)
+                    item_of_segment(w, segment);
+            }
+        }
+    }
+}
+
+/* 0 where nothing has to wait: a short past, or so many rows that there are enough items without. */
+static size_t scratch_bytes(const OpCall *c)
+{
+    AttendCall a = attend_call(c);
+    int64_t segments = ceil_div(a.capacity, SEGMENT);
+    double bytes = (double)a.rows * a.heads * (double)segments * (a.value_width + 2) * sizeof(float);
+    return segments > 1 && bytes <= SCRATCH_MAX ? (size_t)bytes : 0;
+}
+
+static void run(const OpCall *c, int phase, CpuPart part)
+{
+    Work w;
+    w.call = attend_call(c);
+    w.columns = (int)(ceil_div(w.call.value_width, COLUMNS) * COLUMNS);
+    w.waiting = scratch_bytes(c) > 0 ? part.scratch : NULL;
+    w.segments = (int)ceil_div(w.call.capacity, SEGMENT);
+    if (phase == 0)
+        run_items(&w, part);
+    else if (w.waiting)
+        for (int64_t i = part.index; i < (int64_t)w.call.rows * w.call.heads; i += part.count)
+            fold_waiting(&w, (int32_t)(i / w.call.heads), (int32_t)(i % w.call.heads));
+}
+
+static bool takes(const OpCall *c)
+{
+    AttendCall a = attend_call(c);
+    return a.key_width <= WIDTH_MAX && a.value_width <= WIDTH_MAX && float_kind(a.k.format) != KIND_OTHER &&
+           float_kind(a.v.format) != KIND_OTHER;
+}
+
+static int64_t threads(const OpCall *c)
+{
+    AttendCall a = attend_call(c);
+    return (int64_t)(attend_operations(&a) / OPERATIONS_PER_THREAD) + 1;
+}
+
+const CpuKernel TIERED(kernel_attend) = {
+    .takes = takes, .phases = 2, .scratch_bytes = scratch_bytes, .threads = threads, .run = run,
+};

@@ -1,0 +1,500 @@
+#include "kernel_cases.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/kit/rows.h"
+
+enum { GUARD = 128, GUARD_BYTE = 0xA7, POISON = 0xFF /* NaN, or -1 */ };
+
+/* Chance */
+
+/* Steele, Lea & Flood 2014 (SplitMix64): millions of numbers a test, so a quick one. */
+static uint64_t bits(KernelCase *c)
+{
+    uint64_t z = c->random += 0x9e3779b97f4a7c15;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+    z = (z ^ z >> 27) * 0x94d049bb133111eb;
+    return z ^ z >> 31;
+}
+
+static int32_t below(KernelCase *c, int32_t n) { return (int32_t)(bits(c) % (uint64_t)n); }
+static bool one_in(KernelCase *c, int32_t n) { return below(c, n) == 0; }
+
+/* Mostly next to a power of two, where loops have their seams. */
+static int32_t size_up_to(KernelCase *c, int32_t most)
+{
+    static const int32_t edges[] = {1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 48, 63, 64, 65, 100, 127, 128, 129, 255, 257};
+    int32_t n = one_in(c, 4) ? 1 + below(c, most) : edges[below(c, COUNT_OF(edges))];
+    return n <= most ? n : 1 + n % most;
+}
+
+static int32_t of_blocks(int32_t n, const Format *f)      /* at least one block */
+{
+    return (n + f->block_elems - 1) / f->block_elems * f->block_elems;
+}
+
+static float normal(KernelCase *c)      /* nearly: a sum of four uniforms */
+{
+    uint64_t word = bits(c);
+    int32_t sum = -2 * 65535;
+    for (int i = 0; i < 4; i++)
+        sum += (int32_t)(word >> 16 * i & 65535);
+    return (float)sum * (1.7320508f / 65536);
+}
+
+/* Memory */
+
+static Tensor take(KernelCase *c, const Format *f, int32_t rows, int64_t width, int32_t gap)
+{
+    ASSERT(c->pieces < CASE_PIECES);
+    CasePiece *p = &c->piece[c->pieces++];
+    Tensor t = tensor_of(NULL, f, rows, (int32_t)width);
+    t.row_elems = width + (int64_t)gap * f->block_elems;
+    p->bytes = (size_t)rows * format_row_bytes(f, t.row_elems) + 2 * GUARD;
+    p->start = aligned_alloc(64, (p->bytes + 63) / 64 * 64);
+    p->before = malloc(p->bytes);
+    p->may_change = calloc(1, p->bytes);
+    ASSERT(p->start && p->before && p->may_change);
+    memset(p->start, GUARD_BYTE, p->bytes);
+    t.data = p->start + GUARD;
+    return t;
+}
+
+static void fill(KernelCase *c, Tensor t, float size)
+{
+    int64_t width = tensor_width(t);
+    float *values = malloc((size_t)width * sizeof *values);
+    for (int32_t r = 0; r < t.dim[0]; r++) {
+        for (int64_t i = 0; i < width; i++)
+            values[i] = one_in(c, 40) ? 0 : size * normal(c);
+        t.format->encode(tensor_row(t, r), values, (size_t)width, NULL);
+    }
+    free(values);
+}
+
+static Tensor floats(KernelCase *c, int32_t rows, int32_t width, float size)
+{
+    Tensor t = take(c, &format_f32, rows, width, one_in(c, 2) ? 1 + below(c, 20) : 0);
+    fill(c, t, size);
+    return t;
+}
+
+static Tensor vector(KernelCase *c, int32_t n, float size)
+{
+    Tensor t = take(c, &format_f32, 1, n, 0);
+    fill(c, t, size);
+    return tensor_vector(t.data, &format_f32, n);
+}
+
+static Tensor vector_or_none(KernelCase *c, int32_t n) { return one_in(c, 3) ? (Tensor){0} : vector(c, n, 1); }
+
+static Tensor numbers(KernelCase *c, int32_t n)
+{
+    return tensor_vector(take(c, &format_i32, 1, n, 0).data, &format_i32, n);
+}
+
+static Tensor numbers_below(KernelCase *c, int32_t n, int32_t limit)
+{
+    Tensor t = numbers(c, n);
+    for (int32_t i = 0; i < n; i++)
+        tensor_i32(t)[i] = below(c, limit);
+    return t;
+}
+
+static void say(KernelCase *c, const char *format, ...)
+{
+    size_t used = strlen(c->what);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(c->what + used, sizeof c->what - used, format, args);
+    va_end(args);
+}
+
+/* A case for each operation */
+
+/* y and inputs of one shape; y may be the first input. */
+static void make_elementwise(KernelCase *c, int inputs, bool in_place)
+{
+    int32_t width = size_up_to(c, 300);
+    c->rows = size_up_to(c, 9);
+    for (int i = 0; i < inputs; i++) {
+        c->call.in[i] = floats(c, c->rows, width, one_in(c, 3) ? 20 : 2);
+        c->ins_by_row |= 1u << i;
+    }
+    bool same = in_place && one_in(c, 2);
+    c->call.out[0] = same ? c->call.in[0] : floats(c, c->rows, width, 1);
+    c->outs_by_row = 1;
+    c->rows_alone = true;
+    say(c, "rows %d, width %d%s", c->rows, width, same ? ", in place" : "");
+}
+
+static void make_add(KernelCase *c) { make_elementwise(c, 1, false); }
+static void make_scale(KernelCase *c)
+{
+    make_elementwise(c, 1, true);
+    c->call.factor = normal(c);
+}
+static void make_activate(KernelCase *c)
+{
+    make_elementwise(c, 1, true);
+    c->call.activation = (Activation)below(c, TANH + 1);
+    say(c, ", function %d", c->call.activation);
+}
+static void make_gate(KernelCase *c)
+{
+    make_elementwise(c, 2, true);
+    c->call.activation = (Activation)below(c, TANH + 1);
+    say(c, ", function %d", c->call.activation);
+}
+
+static void make_norm(KernelCase *c, int vectors)
+{
+    int32_t heads = one_in(c, 2) ? 1 : 1 + below(c, 4), width = size_up_to(c, 300);
+    c->rows = size_up_to(c, 9);
+    Tensor x = floats(c, c->rows, heads * width, 2), y = one_in(c, 2) ? x : floats(c, c->rows, heads * width, 1);
+    c->call.in[0] = heads > 1 ? tensor_heads(x, heads) : x;
+    c->call.out[0] = heads > 1 ? tensor_heads(y, heads) : y;
+    for (int i = 0; i < vectors; i++)
+        c->call.in[1 + i] = vector_or_none(c, width);
+    c->call.eps = one_in(c, 2) ? 1e-5f : 1e-2f;
+    c->ins_by_row = c->outs_by_row = 1;
+    c->rows_alone = true;
+    say(c, "rows %d, heads %d, width %d", c->rows, heads, width);
+}
+static void make_rms_norm(KernelCase *c) { make_norm(c, 1); }
+static void make_layer_norm(KernelCase *c) { make_norm(c, 2); }
+
+static void make_embed(KernelCase *c)
+{
+    int32_t width = of_blocks(size_up_to(c, 300), c->format), vocabulary = size_up_to(c, 40);
+    c->rows = size_up_to(c, 9);
+    c->call.in[0] = take(c, c->format, vocabulary, width, 0);
+    fill(c, c->call.in[0], 1);
+    c->call.in[1] = numbers_below(c, c->rows, vocabulary);
+    c->call.out[0] = floats(c, c->rows, width, 1);
+    c->call.embed.factor = one_in(c, 2) ? 1 : 3.7f;
+    c->ins_by_row = 2;
+    c->outs_by_row = 1;
+    c->rows_alone = true;
+    say(c, "rows %d, width %d, vocabulary %d", c->rows, width, vocabulary);
+}
+
+static void make_take_rows(KernelCase *c)
+{
+    int32_t width = size_up_to(c, 300), from = size_up_to(c, 40);
+    c->rows = size_up_to(c, 9);
+    c->call.in[0] = floats(c, from, width, 1);
+    c->call.in[1] = numbers_below(c, c->rows, from);
+    c->call.out[0] = floats(c, c->rows, width, 1);
+    c->ins_by_row = 2;
+    c->outs_by_row = 1;
+    c->rows_alone = true;
+    say(c, "rows %d of %d, width %d", c->rows, from, width);
+}
+
+static void make_rope_angles(KernelCase *c)
+{
+    int32_t dims = 2 * (1 + size_up_to(c, 64));
+    RopeAngles *a = &c->call.angles;
+    *a = (RopeAngles){.kind = (RopeKind)below(c, 3), .dims = dims, .original_length = 1000, .base = 1e4f, .factor = 4,
+                      .magnitude = one_in(c, 2) ? 1 : 1.2f, .magnitude_long = 1.5f};
+    c->rows = size_up_to(c, 9);
+    c->call.in[0] = numbers_below(c, c->rows, 1000000);
+    c->call.in[1] = numbers_below(c, c->rows, 2000);
+    c->call.in[2] = floats(c, a->kind == ROPE_LONG ? 2 : 1, dims / 2, 0.5f);
+    c->call.out[0] = floats(c, c->rows, dims, 1);
+    c->ins_by_row = 3;
+    c->outs_by_row = 1;
+    c->rows_alone = true;
+    say(c, "rows %d, dims %d, kind %d", c->rows, dims, a->kind);
+}
+
+static void make_rope(KernelCase *c)
+{
+    int32_t heads = 1 + below(c, 4), dims = 2 * size_up_to(c, 70), width = dims + (one_in(c, 2) ? below(c, 40) : 0);
+    c->rows = size_up_to(c, 9);
+    c->call.reads_out = true;
+    c->call.out[0] = tensor_heads(floats(c, c->rows, heads * width, 2), heads);
+    c->call.in[0] = floats(c, c->rows, dims, 1);
+    for (int32_t r = 0; r < c->rows; r++)
+        for (int32_t i = 0; i < dims / 2; i++) {
+            float *row = tensor_row(c->call.in[0], r), angle = row[i];
+            row[i] = cosf(angle);
+            row[i + dims / 2] = sinf(angle);
+        }
+    c->call.rope.interleaved = one_in(c, 2);
+    c->ins_by_row = c->outs_by_row = 1;
+    c->rows_alone = true;
+    say(c, "rows %d, heads %d, dims %d of %d, %s", c->rows, heads, dims, width, c->call.rope.interleaved ? "neighbours" : "halves");
+}
+
+/* The cache */
+
+typedef struct CaseCache {
+    int32_t seqs, kv_heads, block_tokens, table_blocks, key_width, value_width;   /* value_width 0: a latent */
+    int32_t length[4];          /* positions known after the step; the step's rows are the last ones */
+    int32_t rows_of[4];
+    Tensor k, v, tables, positions, row_seq;
+} CaseCache;
+
+/* Each block belongs to one sequence at most, in no order. What nobody wrote is NaN. */
+static void make_cache(KernelCase *c, CaseCache *m)
+{
+    int32_t blocks = 1;
+    m->table_blocks = 1;
+    for (int32_t s = 0; s < m->seqs; s++) {
+        int32_t used = (m->length[s] + m->block_tokens - 1) / m->block_tokens;
+        m->table_blocks = used > m->table_blocks ? used : m->table_blocks;
+        blocks += used;
+        c->rows += m->rows_of[s];
+    }
+    m->table_blocks += below(c, 3);
+    Tensor k = take(c, c->format, blocks, (int64_t)m->kv_heads * m->block_tokens * m->key_width, 0);
+    m->k = tensor_4d(k.data, c->format, blocks, m->kv_heads, m->block_tokens, m->key_width);
+    memset(k.data, POISON, tensor_bytes(k));
+    if (m->value_width > 0) {
+        Tensor v = take(c, c->format, blocks, (int64_t)m->kv_heads * m->block_tokens * m->value_width, 0);
+        m->v = tensor_4d(v.data, c->format, blocks, m->kv_heads, m->block_tokens, m->value_width);
+        memset(v.data, POISON, tensor_bytes(v));
+    }
+    m->tables = take(c, &format_i32, m->seqs, m->table_blocks, below(c, 2));
+    m->positions = numbers(c, c->rows);
+    m->row_seq = numbers(c, c->rows);
+    int32_t next = 0, row = 0;
+    for (int32_t s = 0; s < m->seqs; s++) {
+        int32_t *table = tensor_row(m->tables, s);
+        for (int32_t i = 0; i < m->table_blocks; i++)
+            table[i] = i * m->block_tokens < m->length[s] ? blocks - 1 - next++ : -1;
+        for (int32_t i = 0; i < m->rows_of[s]; i++, row++) {
+            tensor_i32(m->positions)[row] = m->length[s] - m->rows_of[s] + i;
+            tensor_i32(m->row_seq)[row] = s;
+        }
+    }
+}
+
+static void choose_sequences(KernelCase *c, CaseCache *m, int32_t rows_max, int32_t past_max)
+{
+    m->seqs = 1 + below(c, 3);
+    m->block_tokens = 1 << below(c, 7);
+    m->kv_heads = 1 + below(c, 3);
+    for (int32_t s = 0; s < m->seqs; s++) {
+        m->rows_of[s] = size_up_to(c, rows_max);
+        m->length[s] = m->rows_of[s] + below(c, past_max);
+    }
+}
+
+static void make_cache_write(KernelCase *c)
+{
+    CaseCache m = {0};
+    choose_sequences(c, &m, 9, 60);
+    m.key_width = of_blocks(size_up_to(c, 130), c->format);
+    m.value_width = one_in(c, 4) ? 0 : of_blocks(size_up_to(c, 130), c->format);
+    make_cache(c, &m);
+    c->call.reads_out = true;
+    c->call.out[0] = m.k;
+    c->call.out[1] = m.v;
+    c->call.in[0] = tensor_heads(floats(c, c->rows, m.kv_heads * m.key_width, 3), m.kv_heads);
+    if (m.value_width > 0)
+        c->call.in[1] = tensor_heads(floats(c, c->rows, m.kv_heads * m.value_width, 3), m.kv_heads);
+    c->call.in[2] = m.tables;
+    c->call.in[3] = m.positions;
+    c->call.in[4] = m.row_seq;
+    c->ins_by_row = 1 | (m.value_width > 0 ? 2 : 0) | 8 | 16;
+    c->rows_alone = true;
+    say(c, "rows %d, %d heads of %d and %d, blocks of %d", c->rows, m.kv_heads, m.key_width, m.value_width, m.block_tokens);
+}
+
+static void write_past(KernelCase *c, const CaseCache *m, Tensor pool)
+{
+    float *values = malloc((size_t)pool.dim[3] * sizeof *values);
+    for (int32_t s = 0; s < m->seqs; s++)
+        for (int32_t j = 0; j < m->length[s]; j++)
+            for (int32_t h = 0; h < m->kv_heads; h++) {
+                const int32_t *table = tensor_row(m->tables, s);
+                int64_t place = ((int64_t)h * m->block_tokens + j % m->block_tokens) * pool.dim[3];
+                for (int32_t i = 0; i < pool.dim[3]; i++)
+                    values[i] = normal(c);
+                pool.format->encode((uint8_t *)tensor_row(pool, table[j / m->block_tokens]) + format_row_bytes(pool.format, place),
+                                    values, (size_t)pool.dim[3], NULL);
+            }
+    free(values);
+}
+
+/* Blocks that no row can see any more are given back. */
+static void drop_unseen(const CaseCache *m, int32_t window)
+{
+    for (int32_t s = 0; s < m->seqs && window > 0; s++)
+        for (int32_t i = 0; (i + 1) * m->block_tokens <= m->length[s] - m->rows_of[s] - window + 1; i++)
+            ((int32_t *)tensor_row(m->tables, s))[i] = -1;
+}
+
+static void make_attend(KernelCase *c)
+{
+    static const int32_t groups[] = {1, 1, 2, 3, 4, 5, 8, 33};
+    CaseCache m = {0};
+    bool far = one_in(c, 4);       /* over several segments of the past */
+    choose_sequences(c, &m, far ? 3 : 20, far ? 1200 : 90);
+    int32_t heads = m.kv_heads * groups[below(c, COUNT_OF(groups))];
+    m.key_width = of_blocks(size_up_to(c, far ? 33 : 130), c->format);
+    m.value_width = one_in(c, 5) ? 0 : of_blocks(size_up_to(c, far ? 33 : 130), c->format);
+    make_cache(c, &m);
+    write_past(c, &m, m.k);
+    if (m.value_width > 0)
+        write_past(c, &m, m.v);
+    int32_t y_width = m.value_width > 0 ? m.value_width : of_blocks(1 + m.key_width / 2, c->format);
+    Attend *a = &c->call.attend;
+    *a = (Attend){.scale = (one_in(c, 3) ? 4 : 1) / sqrtf((float)m.key_width), .softcap = one_in(c, 4) ? 5 : 0,
+                  .window = one_in(c, 3) ? size_up_to(c, 700) : 0, .chunk = one_in(c, 5) ? size_up_to(c, 100) : 0,
+                  .bidirectional = one_in(c, 5)};
+    drop_unseen(&m, a->window);
+    Tensor q = floats(c, c->rows, heads * m.key_width, 1);
+    c->call.in[0] = tensor_heads(q, heads);
+    c->call.out[0] = tensor_heads(y_width == m.key_width && one_in(c, 2) ? q : floats(c, c->rows, heads * y_width, 1), heads);
+    Tensor ins[] = {m.k, m.v, m.tables, m.positions, m.row_seq, vector_or_none(c, heads), {0}};
+    memcpy(c->call.in + 1, ins, sizeof ins);
+    if (one_in(c, 4))
+        c->call.in[7] = vector(c, heads, 0.05f);
+    c->ins_by_row = 1 | 16 | 32;
+    c->outs_by_row = 1;
+    c->rows_alone = !a->bidirectional;
+    say(c, "rows %d of %d sequences, heads %d over %d, widths %d and %d, blocks of %d, window %d, chunk %d%s", c->rows, m.seqs,
+        heads, m.kv_heads, m.key_width, y_width, m.block_tokens, a->window, a->chunk, a->bidirectional ? ", both ways" : "");
+}
+
+/* What there is */
+
+static bool any_product(const Format *f) { return f->activation && f->encode; }
+static bool any_cache(const Format *f) { return any_product(f) && f->block_elems <= 32; }
+
+static const struct Maker {
+    void (*make)(KernelCase *);
+    bool (*varies)(const Format *);     /* NULL: F32 only */
+} makers[OP_COUNT] = {
+    [OP_EMBED] = {make_embed, any_product},
+    [OP_RMS_NORM] = {make_rms_norm, NULL},
+    [OP_LAYER_NORM] = {make_layer_norm, NULL},
+    [OP_ROPE_ANGLES] = {make_rope_angles, NULL},
+    [OP_ROPE] = {make_rope, NULL},
+    [OP_CACHE_WRITE] = {make_cache_write, any_cache},
+    [OP_ATTEND] = {make_attend, any_cache},
+    [OP_ACTIVATE] = {make_activate, NULL},
+    [OP_GATE] = {make_gate, NULL},
+    [OP_ADD] = {make_add, NULL},
+    [OP_SCALE] = {make_scale, NULL},
+    [OP_TAKE_ROWS] = {make_take_rows, NULL},
+};
+
+bool kernel_case_exists(Op op) { return makers[op].make != NULL; }
+
+bool kernel_case_varies(Op op, const Format *f)
+{
+    return makers[op].varies ? makers[op].varies(f) : f == &format_f32;
+}
+
+static void mark_outputs(KernelCase *c)
+{
+    for (int o = 0; o < OP_OUTS; o++) {
+        Tensor t = c->call.out[o];
+        for (int i = 0; i < c->pieces && !tensor_is_none(t); i++) {
+            CasePiece *p = &c->piece[i];
+            if ((uint8_t *)t.data < p->start || (uint8_t *)t.data >= p->start + p->bytes)
+                continue;
+            for (int32_t r = 0; r < t.dim[0]; r++)
+                memset(p->may_change + ((uint8_t *)tensor_row(t, r) - p->start), 1, tensor_row_bytes(t));
+        }
+    }
+}
+
+void kernel_case_init(KernelCase *c, Op op, const Format *format, uint64_t seed)
+{
+    memset(c, 0, sizeof *c);
+    c->call.op = op;
+    c->format = format;
+    c->random = seed * OP_COUNT + op;
+    say(c, "%s %s, seed %llu: ", op_name(op), format->name, (unsigned long long)seed);
+    makers[op].make(c);
+    mark_outputs(c);
+    for (int i = 0; i < c->pieces; i++)
+        memcpy(c->piece[i].before, c->piece[i].start, c->piece[i].bytes);
+}
+
+void kernel_case_deinit(KernelCase *c)
+{
+    for (int i = 0; i < c->pieces; i++) {
+        free(c->piece[i].start);
+        free(c->piece[i].before);
+        free(c->piece[i].may_change);
+    }
+}
+
+void kernel_case_reset(KernelCase *c)
+{
+    for (int i = 0; i < c->pieces; i++)
+        memcpy(c->piece[i].start, c->piece[i].before, c->piece[i].bytes);
+}
+
+void kernel_case_run(KernelCase *c, const CpuKernel *kernel, const OpCall *call, int parts, bool backwards)
+{
+    (void)c;
+    size_t bytes = kernel->scratch_bytes ? kernel->scratch_bytes(call) : 0, room = (bytes + 127) / 64 * 64 + GUARD;
+    uint8_t *scratch = aligned_alloc(64, room);
+    ASSERT(scratch);
+    memset(scratch, POISON, bytes);
+    memset(scratch + bytes, GUARD_BYTE, room - bytes);
+    for (int phase = 0; phase < kernel->phases; phase++)
+        for (int i = 0; i < parts; i++)
+            kernel->run(call, phase, (CpuPart){backwards ? parts - 1 - i : i, parts, scratch});
+    for (size_t i = bytes; i < room; i++)
+        ASSERT(scratch[i] == GUARD_BYTE);
+    free(scratch);
+}
+
+static Tensor rows_of(Tensor t, int32_t from, int32_t rows)
+{
+    if (t.dims > 1)
+        return tensor_rows(t, from, rows);
+    return tensor_vector((uint8_t *)t.data + format_row_bytes(t.format, from), t.format, rows);
+}
+
+OpCall kernel_case_rows(const KernelCase *c, int32_t from, int32_t rows)
+{
+    OpCall call = c->call;
+    for (int i = 0; i < OP_OUTS; i++)
+        if (c->outs_by_row >> i & 1)
+            call.out[i] = rows_of(call.out[i], from, rows);
+    for (int i = 0; i < OP_INS; i++)
+        if (c->ins_by_row >> i & 1)
+            call.in[i] = rows_of(call.in[i], from, rows);
+    return call;
+}
+
+uint8_t *kernel_case_outputs(const KernelCase *c, size_t *bytes)
+{
+    uint8_t *all = NULL;
+    *bytes = 0;
+    for (int o = 0; o < OP_OUTS; o++) {
+        Tensor t = c->call.out[o];
+        if (tensor_is_none(t))
+            continue;
+        all = realloc(all, *bytes + tensor_bytes(t));
+        ASSERT(all);
+        for (int32_t r = 0; r < t.dim[0]; r++, *bytes += tensor_row_bytes(t))
+            memcpy(all + *bytes, tensor_row(t, r), tensor_row_bytes(t));
+    }
+    return all;
+}
+
+bool kernel_case_intact(const KernelCase *c)
+{
+    for (int i = 0; i < c->pieces; i++)
+        for (size_t at = 0; at < c->piece[i].bytes; at++)
+            if (c->piece[i].start[at] != c->piece[i].before[at] && !c->piece[i].may_change[at]) {
+                fprintf(stderr, "%s: piece %d changed at byte %zu of %zu\n", c->what, i, at, c->piece[i].bytes);
+                return false;
+            }
+    return true;
+}

@@ -1,0 +1,58 @@
+/* kernel_cases.h -- calls of every operation, made up from a seed: the material of test_kernels.
+ *
+ * A case owns all memory that its call names. Each piece lies between guard bytes:
+ *
+ *     | guard | row 0 | gap | row 1 | gap | ... | guard |
+ *
+ * and has a copy of what it was before. Where rows may lie apart, they do in half of the cases, and the
+ * gaps are guards as well. Sizes come from the edges of what kernels work in: 1, 15, 16, 17, 31, ...
+ */
+#ifndef TESTS_KERNEL_CASES_H
+#define TESTS_KERNEL_CASES_H
+
+#include "devices/cpu/cpu_tiers.h"
+#include "kernels/op_spec.h"
+
+enum { CASE_PIECES = 16 };
+
+typedef struct CasePiece {
+    uint8_t *start;            /* of the first guard */
+    uint8_t *before;           /* all of it, as it was made */
+    uint8_t *may_change;       /* a byte per byte, 1: part of an output */
+    size_t bytes;              /* guards included */
+} CasePiece;
+
+typedef struct KernelCase {
+    OpCall call;
+    const Format *format;      /* of the weights or of the cache */
+    uint64_t random;
+    char what[200];            /* "attend F16, seed 7: rows 3, heads 4, ..." */
+    int pieces;
+    CasePiece piece[CASE_PIECES];
+    int32_t rows;              /* of the step */
+    uint32_t ins_by_row, outs_by_row;   /* bits: which tensors have one row (or number) for each of them */
+    bool rows_alone;           /* each row may be computed in a call of its own */
+} KernelCase;
+
+bool kernel_case_exists(Op);                            /* whether cases can be made */
+bool kernel_case_varies(Op, const Format *);            /* whether this is a format to try the operation with */
+
+void kernel_case_init(KernelCase *, Op, const Format *, uint64_t seed);
+void kernel_case_deinit(KernelCase *);
+
+/* Everything as it was made. */
+void kernel_case_reset(KernelCase *);
+
+/* Runs all parts of each phase one after another, the last one first where backwards. */
+void kernel_case_run(KernelCase *, const CpuKernel *, const OpCall *, int parts, bool backwards);
+
+/* The call for rows [from, from + rows) alone. */
+OpCall kernel_case_rows(const KernelCase *, int32_t from, int32_t rows);
+
+/* A copy of the outputs' rows, one after another (to be freed). */
+uint8_t *kernel_case_outputs(const KernelCase *, size_t *bytes);
+
+/* Whether all bytes outside the outputs are as they were made. */
+bool kernel_case_intact(const KernelCase *);
+
+#endif

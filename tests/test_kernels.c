@@ -1,0 +1,208 @@
+/* Every kernel of every tier that this processor has, in every format, against the scalar reference,
+ * against the other tiers, and against itself with other threads and other rows around. */
+#include "test.h"
+
+#include <math.h>
+
+#include "kernel_cases.h"
+
+enum { SEEDS = 40, SEEDS_OF_BLOCKS = 6 };       /* formats of blocks are slow to encode, and many */
+
+typedef struct Output { uint8_t *data; size_t bytes; } Output;
+
+static Output run(KernelCase *c, const CpuKernel *kernel, int parts, bool backwards)
+{
+    Output out;
+    kernel_case_reset(c);
+    kernel_case_run(c, kernel, &c->call, parts, backwards);
+    assert_true(kernel_case_intact(c));
+    out.data = kernel_case_outputs(c, &out.bytes);
+    return out;
+}
+
+static bool takes(const CpuKernel *kernel, const KernelCase *c)
+{
+    return kernel && (!kernel->takes || kernel->takes(&c->call));
+}
+
+/* The case's kernel of a tier; NULL where the tier is not there or does not take it. */
+static const CpuKernel *kernel_for(const KernelCase *c, int tier)
+{
+    const CpuKernel *kernel = tier <= (int)cpu_best_tier() ? cpu_kernel(c->call.op, (CpuTier)tier) : NULL;
+    return takes(kernel, c) ? kernel : NULL;
+}
+
+static void each_case(void (*check)(KernelCase *))
+{
+    const Format *format;
+    for (int op = 0; op < OP_COUNT; op++)
+        for (int f = 0; kernel_case_exists((Op)op) && (format = format_at(f)); f++) {
+            int seeds = format->block_elems > 1 ? SEEDS_OF_BLOCKS : SEEDS;
+            for (int seed = 0; kernel_case_varies((Op)op, format) && seed < seeds; seed++) {
+                KernelCase c;
+                kernel_case_init(&c, (Op)op, format, (uint64_t)seed);
+                check(&c);
+                kernel_case_deinit(&c);
+            }
+        }
+}
+
+static void same_bits(const KernelCase *c, const char *what, Output a, Output b)
+{
+    if (a.bytes == b.bytes && memcmp(a.data, b.data, a.bytes) == 0)
+        return;
+    size_t at = 0;
+    while (a.data[at] == b.data[at])
+        at++;
+    print_error("%s: %s: other bits from byte %zu of %zu on\n", c->what, what, at, a.bytes);
+    assert_true(false);
+}
+
+/* The largest |fast - reference| of a row, relative to the largest |reference| in it. */
+static double row_error(const float *fast, const float *exact, int64_t width)
+{
+    double largest = 0, worst = 0;
+    for (int64_t i = 0; i < width; i++)
+        largest = fmax(largest, fabs(exact[i]));
+    for (int64_t i = 0; i < width; i++) {
+        double error = fabs((double)fast[i] - exact[i]);
+        if (!(error <= worst))      /* a NaN counts as infinitely wrong */
+            worst = isnan(error) ? INFINITY : error;
+    }
+    return worst == 0 ? 0 : worst / (largest + 1e-30);
+}
+
+static double worst_error(const KernelCase *c, Output fast, Output exact)
+{
+    double worst = 0;
+    size_t at = 0;
+    for (int o = 0; o < OP_OUTS; o++) {
+        Tensor t = c->call.out[o];
+        for (int32_t r = 0; !tensor_is_none(t) && r < t.dim[0]; r++, at += tensor_row_bytes(t))
+            worst = fmax(worst, row_error((float *)(fast.data + at), (float *)(exact.data + at), tensor_width(t)));
+    }
+    return worst;
+}
+
+static double worst_of_op[OP_COUNT];
+
+static void hold_against_reference(KernelCase *c)
+{
+    float tolerance = op_spec(c->call.op)->tolerance;
+    Output exact = run(c, cpu_kernel(c->call.op, TIER_REFERENCE), 1, false);
+    for (int tier = TIER_REFERENCE + 1; tier < TIER_COUNT; tier++) {
+        const CpuKernel *kernel = kernel_for(c, tier);
+        if (!kernel)
+            continue;
+        Output fast = run(c, kernel, 1, false);
+        if (tolerance == 0) {
+            same_bits(c, cpu_tier_name((CpuTier)tier), fast, exact);
+        } else {
+            double error = worst_error(c, fast, exact);
+            worst_of_op[c->call.op] = fmax(worst_of_op[c->call.op], error);
+            if (error > tolerance)
+                print_error("%s: %s is wrong by %g of the row\n", c->what, cpu_tier_name((CpuTier)tier), error);
+            assert_true(error <= tolerance);
+        }
+        free(fast.data);
+    }
+    free(exact.data);
+}
+
+static void fast_kernels_compute_what_the_reference_computes(void **state)
+{
+    (void)state;
+    each_case(hold_against_reference);
+    for (int op = 0; op < OP_COUNT; op++)
+        if (worst_of_op[op] > 0)
+            printf("%-12s wrong by %.1e of the row at most, %.1e allowed\n", op_name((Op)op), worst_of_op[op],
+                   (double)op_spec((Op)op)->tolerance);
+}
+
+static void compare_tiers(KernelCase *c)
+{
+    const CpuKernel *low = kernel_for(c, TIER_AVX2), *high = kernel_for(c, TIER_AVX512);
+    if (!low || !high)
+        return;
+    Output a = run(c, low, 1, false), b = run(c, high, 1, false);
+    same_bits(c, "avx2 against avx512", a, b);
+    free(a.data);
+    free(b.data);
+}
+
+static void every_tier_gives_the_same_bits(void **state)
+{
+    (void)state;
+    each_case(compare_tiers);
+}
+
+static void compare_parts(KernelCase *c)
+{
+    for (int tier = TIER_REFERENCE + 1; tier < TIER_COUNT; tier++) {
+        const CpuKernel *kernel = kernel_for(c, tier);
+        if (!kernel)
+            continue;
+        Output one = run(c, kernel, 1, false);
+        for (int parts = 2; parts <= 7; parts += parts == 3 ? 4 : 1) {
+            Output many = run(c, kernel, parts, parts & 1);
+            same_bits(c, "with more threads", many, one);
+            free(many.data);
+        }
+        free(one.data);
+    }
+}
+
+static void threads_change_no_bit(void **state)
+{
+    (void)state;
+    each_case(compare_parts);
+}
+
+static void compare_rows(KernelCase *c)
+{
+    for (int tier = TIER_REFERENCE + 1; tier < TIER_COUNT && c->rows_alone; tier++) {
+        const CpuKernel *kernel = kernel_for(c, tier);
+        if (!kernel)
+            continue;
+        Output together = run(c, kernel, 1, false), alone;
+        kernel_case_reset(c);
+        for (int32_t r = 0; r < c->rows; r++) {
+            OpCall call = kernel_case_rows(c, r, 1);
+            kernel_case_run(c, kernel, &call, 1 + r % 2, false);
+        }
+        alone.data = kernel_case_outputs(c, &alone.bytes);
+        same_bits(c, "rows one by one", alone, together);
+        free(together.data);
+        free(alone.data);
+    }
+}
+
+static void a_row_has_the_same_bits_alone_and_in_company(void **state)
+{
+    (void)state;
+    each_case(compare_rows);
+}
+
+static void every_operation_has_a_specification_and_cases(void **state)
+{
+    (void)state;
+    for (int op = 0; op < OP_COUNT; op++) {
+        if (!cpu_kernel((Op)op, TIER_REFERENCE))
+            continue;
+        assert_true(kernel_case_exists((Op)op));
+        assert_non_null(op_spec((Op)op));
+        assert_non_null(op_spec((Op)op)->cost);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_operation_has_a_specification_and_cases),
+        cmocka_unit_test(fast_kernels_compute_what_the_reference_computes),
+        cmocka_unit_test(every_tier_gives_the_same_bits),
+        cmocka_unit_test(threads_change_no_bit),
+        cmocka_unit_test(a_row_has_the_same_bits_alone_and_in_company),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

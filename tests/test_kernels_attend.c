@@ -1,0 +1,205 @@
+/* Attention over a long past: the bits of a row do not depend on how the prompt was cut into chunks, on
+ * the blocks of the cache, on other sequences, or on whether segments of the past wait in scratch.
+ * Protects all that assumes batch invariance: shared prefixes, preemption, speculation. */
+#include "test.h"
+
+#include <math.h>
+
+#include "base/checked.h"
+#include "devices/cpu/cpu_tiers.h"
+#include "kernels/op_spec.h"
+
+enum { POSITIONS = 1100, KV_HEADS = 2, HEADS = 6, WIDTH = 24, SEQS = 3 };
+
+typedef struct Setup {
+    const char *format;
+    int32_t block_tokens, chunk, seqs;    /* seqs > 1: the others have rows in each step as well */
+    int32_t spare_blocks;                 /* room in the tables that is never used */
+    int parts;
+    Attend how;
+} Setup;
+
+typedef struct World {
+    Setup setup;
+    const CpuKernel *kernel;
+    Tensor k, v, tables;
+    float *values;           /* of all keys and values: [SEQS][POSITIONS][KV_HEADS][2][WIDTH] */
+    float *q, *y;            /* [SEQS][POSITIONS][HEADS][WIDTH] */
+} World;
+
+static float made_up(uint64_t n)
+{
+    n = (n + 1) * 0x9e3779b97f4a7c15;
+    n = (n ^ n >> 31) * 0xbf58476d1ce4e5b9;
+    return (float)(int32_t)(n >> 32) * 0x1p-30f;
+}
+
+static Tensor new_pool(const Setup *s, int32_t blocks)
+{
+    const Format *f = format_find(s->format);
+    Tensor t = tensor_4d(NULL, f, blocks, KV_HEADS, s->block_tokens, WIDTH);
+    t.data = malloc(tensor_bytes(t));
+    assert_non_null(t.data);
+    memset(t.data, 0xFF, tensor_bytes(t));
+    return t;
+}
+
+static void open_world(World *w, Setup setup, int tier)
+{
+    int32_t used = (int32_t)ceil_div(POSITIONS, setup.block_tokens);
+    size_t q_elems = (size_t)SEQS * POSITIONS * HEADS * WIDTH;
+    *w = (World){.setup = setup, .kernel = cpu_kernel(OP_ATTEND, (CpuTier)tier)};
+    w->k = new_pool(&setup, SEQS * used);
+    w->v = new_pool(&setup, SEQS * used);
+    w->tables = tensor_of(NULL, &format_i32, SEQS, used + setup.spare_blocks);
+    w->tables.data = malloc(tensor_bytes(w->tables));
+    w->q = malloc(q_elems * sizeof(float));
+    w->y = calloc(q_elems, sizeof(float));
+    assert_true(w->tables.data && w->q && w->y);
+    for (size_t i = 0; i < q_elems; i++)
+        w->q[i] = made_up(i);
+    for (int32_t s = 0; s < SEQS; s++)
+        for (int32_t b = 0; b < w->tables.dim[1]; b++)
+            ((int32_t *)tensor_row(w->tables, s))[b] = b < used ? (b * 7 + 3) % used * SEQS + s : -1;
+}
+
+static void close_world(World *w)
+{
+    free(w->k.data);
+    free(w->v.data);
+    free(w->tables.data);
+    free(w->q);
+    free(w->y);
+}
+
+/* The rows of one step are those of [from, to) of sequence 0 and, with company, as many of the others,
+ * each a little further on. */
+typedef struct Rows { int32_t n, position[SEQS * POSITIONS], seq[SEQS * POSITIONS]; } Rows;
+
+static void write_cache(World *w, const Rows *rows)
+{
+    size_t elems = (size_t)rows->n * KV_HEADS * WIDTH;
+    float *k = malloc(elems * sizeof *k), *v = malloc(elems * sizeof *v);
+    for (size_t i = 0; i < elems; i++) {
+        size_t row = i / (KV_HEADS * WIDTH), in_row = i % (KV_HEADS * WIDTH);
+        uint64_t place = ((uint64_t)rows->seq[row] * POSITIONS + (uint64_t)rows->position[row]) * 1000 + in_row;
+        k[i] = made_up(place + 77777777);
+        v[i] = made_up(place + 99999999999);
+    }
+    OpCall call = {.op = OP_CACHE_WRITE, .out = {w->k, w->v},
+                   .in = {tensor_of(k, &format_f32, rows->n, KV_HEADS * WIDTH), tensor_of(v, &format_f32, rows->n, KV_HEADS * WIDTH),
+                          w->tables, tensor_vector((void *)rows->position, &format_i32, rows->n),
+                          tensor_vector((void *)rows->seq, &format_i32, rows->n)}};
+    cpu_kernel(OP_CACHE_WRITE, TIER_REFERENCE)->run(&call, 0, (CpuPart){0, 1, NULL});
+    free(k);
+    free(v);
+}
+
+static void attend(World *w, const Rows *rows)
+{
+    size_t row_elems = HEADS * WIDTH;
+    float *q = malloc((size_t)rows->n * row_elems * sizeof *q), *y = malloc((size_t)rows->n * row_elems * sizeof *y);
+    for (int32_t r = 0; r < rows->n; r++)
+        memcpy(q + (size_t)r * row_elems, w->q + ((size_t)rows->seq[r] * POSITIONS + (size_t)rows->position[r]) * row_elems,
+               row_elems * sizeof *q);
+    OpCall call = {.op = OP_ATTEND, .attend = w->setup.how, .out = {tensor_3d(y, &format_f32, rows->n, HEADS, WIDTH)},
+                   .in = {tensor_3d(q, &format_f32, rows->n, HEADS, WIDTH), w->k, w->v, w->tables,
+                          tensor_vector((void *)rows->position, &format_i32, rows->n),
+                          tensor_vector((void *)rows->seq, &format_i32, rows->n)}};
+    void *scratch = malloc(w->kernel->scratch_bytes(&call) + 1);
+    for (int phase = 0; phase < w->kernel->phases; phase++)
+        for (int part = w->setup.parts - 1; part >= 0; part--)
+            w->kernel->run(&call, phase, (CpuPart){part, w->setup.parts, scratch});
+    for (int32_t r = 0; r < rows->n; r++)
+        memcpy(w->y + ((size_t)rows->seq[r] * POSITIONS + (size_t)rows->position[r]) * row_elems, y + (size_t)r * row_elems,
+               row_elems * sizeof *y);
+    free(scratch);
+    free(q);
+    free(y);
+}
+
+static float *outputs(Setup setup, int tier)     /* of sequence 0: [POSITIONS][HEADS][WIDTH] */
+{
+    World w;
+    static Rows rows;
+    open_world(&w, setup, tier);
+    for (int32_t from = 0; from < POSITIONS; from += setup.chunk) {
+        rows.n = 0;
+        for (int32_t s = 0; s < setup.seqs; s++)
+            for (int32_t p = from; p < from + setup.chunk && p < POSITIONS; p++) {
+                rows.position[rows.n] = p;
+                rows.seq[rows.n++] = s;
+            }
+        write_cache(&w, &rows);
+        attend(&w, &rows);
+    }
+    size_t bytes = sizeof(float) * POSITIONS * HEADS * WIDTH;
+    float *y = malloc(bytes);
+    memcpy(y, w.y, bytes);
+    close_world(&w);
+    return y;
+}
+
+static void same_outputs(const float *a, Setup setup, int tier, const char *what)
+{
+    float *b = outputs(setup, tier);
+    for (int32_t i = 0; i < POSITIONS * HEADS * WIDTH; i++)
+        if (memcmp(&a[i], &b[i], sizeof *a) != 0) {
+            print_error("%s, %s: position %d, head %d differs\n", what, cpu_tier_name((CpuTier)tier), i / (HEADS * WIDTH), i / WIDTH % HEADS);
+            assert_true(false);
+        }
+    free(b);
+}
+
+static const Attend hows[] = {
+    {.scale = 0.5f},
+    {.scale = 0.5f, .window = 70},
+    {.scale = 0.5f, .chunk = 600, .softcap = 3},
+};
+
+static void neither_chunks_nor_blocks_nor_company_change_a_bit(void **state)
+{
+    (void)state;
+    for (int tier = TIER_REFERENCE + 1; tier <= (int)cpu_best_tier(); tier++)
+        for (size_t i = 0; i < COUNT_OF(hows); i++) {
+            const Setup plain = {.format = "F16", .block_tokens = 16, .chunk = POSITIONS, .seqs = 1, .parts = 1, .how = hows[i]};
+            Setup s = plain;
+            float *whole = outputs(plain, tier);
+            s.chunk = 64;
+            same_outputs(whole, s, tier, "chunks of 64");
+            s = (Setup){.format = "F16", .block_tokens = 64, .chunk = 7, .seqs = 1, .parts = 2, .how = hows[i]};
+            same_outputs(whole, s, tier, "chunks of 7, blocks of 64, two threads");
+            s = (Setup){.format = "F16", .block_tokens = 5, .chunk = 1, .seqs = 1, .parts = 3, .how = hows[i]};
+            same_outputs(whole, s, tier, "one by one, blocks of 5, three threads");
+            s = (Setup){.format = "F16", .block_tokens = 2048, .chunk = 33, .seqs = SEQS, .parts = 3, .how = hows[i]};
+            same_outputs(whole, s, tier, "chunks of 33 in company");
+            s = (Setup){.format = "F16", .block_tokens = 16, .chunk = 8, .seqs = 1, .parts = 2, .spare_blocks = 1 << 16, .how = hows[i]};
+            same_outputs(whole, s, tier, "with so much room that nothing waits");
+            free(whole);
+        }
+}
+
+static void few_rows_with_a_long_past_keep_several_threads_busy(void **state)
+{
+    (void)state;
+    if (cpu_best_tier() == TIER_REFERENCE)
+        skip();
+    int32_t position = 4000, seq = 0, table[256] = {0};
+    float q[HEADS * WIDTH], k[1];
+    OpCall call = {.op = OP_ATTEND, .attend = hows[0], .out = {tensor_3d(q, &format_f32, 1, HEADS, WIDTH)},
+                   .in = {tensor_3d(q, &format_f32, 1, HEADS, WIDTH), tensor_4d(k, &format_f32, 9, KV_HEADS, 16, WIDTH),
+                          tensor_4d(k, &format_f32, 9, KV_HEADS, 16, WIDTH), tensor_of(table, &format_i32, 1, 256),
+                          tensor_vector(&position, &format_i32, 1), tensor_vector(&seq, &format_i32, 1)}};
+    const CpuKernel *kernel = cpu_kernel(OP_ATTEND, cpu_best_tier());
+    assert_true(kernel->scratch_bytes(&call) > 0);
+    assert_true(kernel->threads(&call) >= 8);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(neither_chunks_nor_blocks_nor_company_change_a_bit),
+        cmocka_unit_test(few_rows_with_a_long_past_keep_several_threads_busy),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
