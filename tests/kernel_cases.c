@@ -105,6 +105,24 @@ static Tensor numbers_below(KernelCase *c, int32_t n, int32_t limit)
     return t;
 }
 
+/* A matrix or, as an input of the fast call, its panels: in one case of four it stays in rows there too. */
+static void matrix(KernelCase *c, int input, int32_t out, int32_t in)
+{
+    const Panel *panel = cpu_panel(c->format, cpu_best_tier());
+    Tensor w = take(c, c->format, out, in, 0);
+    fill(c, w, 1);
+    c->call.in[input] = c->packed[input] = w;
+    if (!panel || one_in(c, 4))
+        return;
+    size_t bytes = panel->bytes(in);
+    Tensor p = take(c, &format_f32, (int32_t)panel_count(out), (int64_t)(bytes / sizeof(float)), 0);
+    memset(p.data, 0, tensor_bytes(p));
+    for (int32_t o = 0; o < out; o += PANEL_ROWS)
+        panel->pack(tensor_row(p, o / PANEL_ROWS), tensor_row(w, o), tensor_row_bytes(w), out - o < PANEL_ROWS ? out - o : PANEL_ROWS, in);
+    c->packed[input].data = p.data;
+    c->packed[input].packing = PACKING_PANELS;
+}
+
 static void say(KernelCase *c, const char *format, ...)
 {
     size_t used = strlen(c->what);
@@ -172,8 +190,7 @@ static void make_embed(KernelCase *c)
 {
     int32_t width = of_blocks(size_up_to(c, 300), c->format), vocabulary = size_up_to(c, 40);
     c->rows = size_up_to(c, 9);
-    c->call.in[0] = take(c, c->format, vocabulary, width, 0);
-    fill(c, c->call.in[0], 1);
+    matrix(c, 0, vocabulary, width);
     c->call.in[1] = numbers_below(c, c->rows, vocabulary);
     c->call.out[0] = floats(c, c->rows, width, 1);
     c->call.embed.factor = one_in(c, 2) ? 1 : 3.7f;
@@ -230,6 +247,61 @@ static void make_rope(KernelCase *c)
     c->ins_by_row = c->outs_by_row = 1;
     c->rows_alone = true;
     say(c, "rows %d, heads %d, dims %d of %d, %s", c->rows, heads, dims, width, c->call.rope.interleaved ? "neighbours" : "halves");
+}
+
+/* Products */
+
+static void make_linear(KernelCase *c)
+{
+    int32_t in = of_blocks(size_up_to(c, 600), c->format), out = size_up_to(c, 140);
+    c->rows = size_up_to(c, 40);
+    c->call.reads_out = one_in(c, 2);
+    c->call.in[0] = floats(c, c->rows, in, 1);
+    matrix(c, 1, out, in);
+    c->call.in[2] = vector_or_none(c, out);
+    c->call.out[0] = floats(c, c->rows, out, 1);
+    c->ins_by_row = c->outs_by_row = 1;
+    c->rows_alone = true;
+    c->typical = sqrtf((float)in);
+    say(c, "rows %d, %d to %d%s", c->rows, in, out, c->call.reads_out ? ", added" : "");
+}
+
+static void make_linear3(KernelCase *c)
+{
+    int32_t in = of_blocks(size_up_to(c, 600), c->format);
+    c->rows = size_up_to(c, 20);
+    c->call.in[0] = floats(c, c->rows, in, 1);
+    say(c, "rows %d, %d to", c->rows, in);
+    for (int i = 0; i < 3; i++) {
+        int32_t out = size_up_to(c, 100);
+        matrix(c, 1 + i, out, in);
+        c->call.in[4 + i] = vector_or_none(c, out);
+        c->call.out[i] = floats(c, c->rows, out, 1);
+        say(c, " %d", out);
+    }
+    c->ins_by_row = 1;
+    c->outs_by_row = 7;
+    c->rows_alone = true;
+    c->typical = sqrtf((float)in);
+}
+
+static void make_gated_mlp(KernelCase *c)
+{
+    int32_t width = of_blocks(size_up_to(c, 300), c->format), between = of_blocks(size_up_to(c, 300), c->format);
+    c->rows = size_up_to(c, 20);
+    c->call.reads_out = true;
+    c->call.activation = (Activation)below(c, TANH + 1);
+    c->call.in[0] = floats(c, c->rows, width, 1 / sqrtf((float)width));
+    matrix(c, 1, between, width);
+    matrix(c, 2, between, width);
+    matrix(c, 3, width, between);
+    for (int i = 0; i < 3; i++)
+        c->call.in[4 + i] = vector_or_none(c, i < 2 ? between : width);
+    c->call.out[0] = floats(c, c->rows, width, 1);
+    c->ins_by_row = c->outs_by_row = 1;
+    c->rows_alone = true;
+    c->typical = sqrtf((float)between);
+    say(c, "rows %d, width %d, between %d, function %d", c->rows, width, between, c->call.activation);
 }
 
 /* The cache */
@@ -375,6 +447,9 @@ static const struct Maker {
     bool (*varies)(const Format *);     /* NULL: F32 only */
 } makers[OP_COUNT] = {
     [OP_EMBED] = {make_embed, any_product},
+    [OP_LINEAR] = {make_linear, any_product},
+    [OP_LINEAR3] = {make_linear3, any_product},
+    [OP_GATED_MLP] = {make_gated_mlp, any_product},
     [OP_RMS_NORM] = {make_rms_norm, NULL},
     [OP_LAYER_NORM] = {make_layer_norm, NULL},
     [OP_ROPE_ANGLES] = {make_rope_angles, NULL},
@@ -418,6 +493,10 @@ void kernel_case_init(KernelCase *c, Op op, const Format *format, uint64_t seed)
     say(c, "%s %s, seed %llu: ", op_name(op), format->name, (unsigned long long)seed);
     makers[op].make(c);
     mark_outputs(c);
+    c->fast = c->call;
+    for (int i = 0; i < OP_INS; i++)
+        if (!tensor_is_none(c->packed[i]))
+            c->fast.in[i] = c->packed[i];
     for (int i = 0; i < c->pieces; i++)
         memcpy(c->piece[i].before, c->piece[i].start, c->piece[i].bytes);
 }
@@ -453,6 +532,19 @@ void kernel_case_run(KernelCase *c, const CpuKernel *kernel, const OpCall *call,
     free(scratch);
 }
 
+void kernel_case_run_reference(KernelCase *c)
+{
+    Device *device;
+    OpCall call = c->call;
+    Error err;
+    ASSERT(cpu_device_open(&(CpuOptions){.tier = TIER_REFERENCE, .threads = 1}, &device, &err) == OK);
+    device->calls->plan_begin(device);
+    device_run(device, &call);
+    ASSERT(device->calls->plan_end(device, &err) == OK);
+    device_run(device, &call);
+    device_close(device);
+}
+
 static Tensor rows_of(Tensor t, int32_t from, int32_t rows)
 {
     if (t.dims > 1)
@@ -462,7 +554,7 @@ static Tensor rows_of(Tensor t, int32_t from, int32_t rows)
 
 OpCall kernel_case_rows(const KernelCase *c, int32_t from, int32_t rows)
 {
-    OpCall call = c->call;
+    OpCall call = c->fast;
     for (int i = 0; i < OP_OUTS; i++)
         if (c->outs_by_row >> i & 1)
             call.out[i] = rows_of(call.out[i], from, rows);

@@ -23,10 +23,13 @@ typedef struct CasePiece {
 } CasePiece;
 
 typedef struct KernelCase {
-    OpCall call;
+    OpCall call;               /* weights in plain rows, as the reference reads them */
+    OpCall fast;               /* the same with weights as the device keeps them, where it repacks them */
     const Format *format;      /* of the weights or of the cache */
+    float typical;             /* what outputs are like even where those of a row all happen to be small */
     uint64_t random;
     char what[200];            /* "attend F16, seed 7: rows 3, heads 4, ..." */
+    Tensor packed[OP_INS];     /* the inputs in which the two calls differ */
     int pieces;
     CasePiece piece[CASE_PIECES];
     int32_t rows;              /* of the step */
@@ -46,7 +49,10 @@ void kernel_case_reset(KernelCase *);
 /* Runs all parts of each phase one after another, the last one first where backwards. */
 void kernel_case_run(KernelCase *, const CpuKernel *, const OpCall *, int parts, bool backwards);
 
-/* The call for rows [from, from + rows) alone. */
+/* On a device of the reference tier, which composes what has no reference of its own. */
+void kernel_case_run_reference(KernelCase *);
+
+/* The (fast) call for rows [from, from + rows) alone. */
 OpCall kernel_case_rows(const KernelCase *, int32_t from, int32_t rows);
 
 /* A copy of the outputs' rows, one after another (to be freed). */

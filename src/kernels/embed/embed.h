@@ -2,8 +2,9 @@
  *
  *     y[r][i] = factor * table[ids[r]][i]
  *
- * table: [vocabulary, width] of any format; ids: [rows] I32, each in [0, vocabulary) (the engine looks
- * at what comes from outside; here it is an ASSERT); y: [rows, width] F32.
+ * table: [vocabulary, width] of any format, on the CPU in plain rows or, where it is the last matrix of
+ * the model as well, in panels; ids: [rows] I32, each in [0, vocabulary) (the engine looks at what comes
+ * from outside; here it is an ASSERT); y: [rows, width] F32.
  * Exact: the format's own decoding and one rounding, so every version gives the same bits.
  * Cost: rows width operations; reads rows of the table and 4 rows bytes, writes 4 rows width.
  */
@@ -14,7 +15,11 @@
 #include "kernels/kit/rows.h"
 #include "kernels/op_spec.h"
 
-/* y[r] = table[ids[r]] as F32, not yet multiplied. */
-void embed_decode_row(const OpCall *, int64_t r);
+static inline int32_t embed_id(const OpCall *c, int64_t r)
+{
+    int32_t id = tensor_i32(c->in[1])[r];
+    ASSERT(id >= 0 && id < c->in[0].dim[0] && tensor_width(c->out[0]) == tensor_width(c->in[0]));
+    return id;
+}
 
 #endif

@@ -1,17 +1,26 @@
 /* embed_cpu.c -- few rows, each decoded by its format's own function: what is to be gained are threads. */
 #include "kernels/embed/embed.h"
 
+#include "formats/panel.h"
+
+static void decode(Tensor table, int32_t id, float *row)
+{
+    int64_t width = tensor_width(table);
+    if (table.packing == PACKING_PANELS)
+        panel_row(TIERED(panel_find)(table.format), row, table.data, id, width);
+    else
+        table.format->decode(row, tensor_row(table, id), (size_t)width);
+}
+
 static void run(const OpCall *c, int phase, CpuPart part)
 {
     (void)phase;
     Tensor y = c->out[0];
     Range rows = part_range(part, y.dim[0], 1);
     for (int64_t r = rows.from; r < rows.to; r++) {
-        embed_decode_row(c, r);
-        if (c->embed.factor == 1)
-            continue;
         float *row = f32_row_out(y, r);
-        for (int64_t i = 0; i < tensor_width(y); i++)
+        decode(c->in[0], embed_id(c, r), row);
+        for (int64_t i = 0; i < tensor_width(y) && c->embed.factor != 1; i++)
             row[i] *= c->embed.factor;
     }
 }

@@ -1,21 +1,15 @@
 #include "kernels/embed/embed.h"
 
-void embed_decode_row(const OpCall *c, int64_t r)
-{
-    Tensor y = c->out[0], table = c->in[0];
-    int32_t id = tensor_i32(c->in[1])[r];
-    ASSERT(id >= 0 && id < table.dim[0] && tensor_width(y) == tensor_width(table));
-    table.format->decode(f32_row_out(y, r), tensor_row(table, id), (size_t)tensor_width(table));
-}
-
 static void run(const OpCall *c, int phase, CpuPart part)
 {
     (void)phase, (void)part;
-    Tensor y = c->out[0];
+    Tensor y = c->out[0], table = c->in[0];
+    ASSERT(table.packing == PACKING_ROWS);
     for (int64_t r = 0; r < y.dim[0]; r++) {
-        embed_decode_row(c, r);
+        float *row = f32_row_out(y, r);
+        table.format->decode(row, tensor_row(table, embed_id(c, r)), (size_t)tensor_width(table));
         for (int64_t i = 0; i < tensor_width(y); i++)
-            f32_row_out(y, r)[i] *= c->embed.factor;
+            row[i] *= c->embed.factor;
     }
 }
 
