@@ -105,14 +105,14 @@ static Tensor numbers_below(KernelCase *c, int32_t n, int32_t limit)
     return t;
 }
 
-/* A matrix or, as an input of the fast call, its panels: in one case of four it stays in rows there too. */
-static void matrix(KernelCase *c, int input, int32_t out, int32_t in)
+/* A matrix: in plain rows in the call and, where the format has them, in panels in the fast call. */
+static void matrix(KernelCase *c, int input, int32_t out, int32_t in, bool in_panels)
 {
-    const Panel *panel = cpu_panel(c->format, cpu_best_tier());
+    const Panel *panel = in_panels ? cpu_panel(c->format, cpu_best_tier()) : NULL;
     Tensor w = take(c, c->format, out, in, 0);
     fill(c, w, 1);
     c->call.in[input] = c->packed[input] = w;
-    if (!panel || one_in(c, 4))
+    if (!panel)
         return;
     size_t bytes = panel->bytes(in);
     Tensor p = take(c, &format_f32, (int32_t)panel_count(out), (int64_t)(bytes / sizeof(float)), 0);
@@ -190,7 +190,7 @@ static void make_embed(KernelCase *c)
 {
     int32_t width = of_blocks(size_up_to(c, 300), c->format), vocabulary = size_up_to(c, 40);
     c->rows = size_up_to(c, 9);
-    matrix(c, 0, vocabulary, width);
+    matrix(c, 0, vocabulary, width, one_in(c, 2));
     c->call.in[1] = numbers_below(c, c->rows, vocabulary);
     c->call.out[0] = floats(c, c->rows, width, 1);
     c->call.embed.factor = one_in(c, 2) ? 1 : 3.7f;
@@ -257,7 +257,7 @@ static void make_linear(KernelCase *c)
     c->rows = size_up_to(c, 40);
     c->call.reads_out = one_in(c, 2);
     c->call.in[0] = floats(c, c->rows, in, 1);
-    matrix(c, 1, out, in);
+    matrix(c, 1, out, in, true);
     c->call.in[2] = vector_or_none(c, out);
     c->call.out[0] = floats(c, c->rows, out, 1);
     c->ins_by_row = c->outs_by_row = 1;
@@ -274,7 +274,7 @@ static void make_linear3(KernelCase *c)
     say(c, "rows %d, %d to", c->rows, in);
     for (int i = 0; i < 3; i++) {
         int32_t out = size_up_to(c, 100);
-        matrix(c, 1 + i, out, in);
+        matrix(c, 1 + i, out, in, true);
         c->call.in[4 + i] = vector_or_none(c, out);
         c->call.out[i] = floats(c, c->rows, out, 1);
         say(c, " %d", out);
@@ -292,9 +292,9 @@ static void make_gated_mlp(KernelCase *c)
     c->call.reads_out = true;
     c->call.activation = (Activation)below(c, TANH + 1);
     c->call.in[0] = floats(c, c->rows, width, 1 / sqrtf((float)width));
-    matrix(c, 1, between, width);
-    matrix(c, 2, between, width);
-    matrix(c, 3, width, between);
+    matrix(c, 1, between, width, true);
+    matrix(c, 2, between, width, true);
+    matrix(c, 3, width, between, true);
     for (int i = 0; i < 3; i++)
         c->call.in[4 + i] = vector_or_none(c, i < 2 ? between : width);
     c->call.out[0] = floats(c, c->rows, width, 1);

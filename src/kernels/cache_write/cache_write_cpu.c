@@ -16,7 +16,7 @@ static void put(const Format *f, void *place, const float *x, int32_t width)
     case KIND_F32: put_as(KIND_F32, place, x, width); break;
     case KIND_F16: put_as(KIND_F16, place, x, width); break;
     case KIND_BF16: put_as(KIND_BF16, place, x, width); break;
-    case KIND_OTHER: f->encode(place, x, (size_t)width, NULL); break;
+    case KIND_OTHER: ASSERT(false);
     }
 }
 
@@ -32,6 +32,12 @@ static void run(const OpCall *c, int phase, CpuPart part)
     }
 }
 
+static bool takes(const OpCall *c)
+{
+    Tensor v = c->out[1];
+    return float_kind(c->out[0].format) != KIND_OTHER && (tensor_is_none(v) || float_kind(v.format) != KIND_OTHER);
+}
+
 static int64_t threads(const OpCall *c) { return threads_by_rows(c->in[0]); }
 
-const CpuKernel TIERED(kernel_cache_write) = {.phases = 1, .threads = threads, .run = run};
+const CpuKernel TIERED(kernel_cache_write) = {.takes = takes, .phases = 1, .threads = threads, .run = run};
