@@ -140,3 +140,9 @@ const PreName *pre_name_find(Span name)
             return &names[i];
     return NULL;
 }
+
+
+const PreName *pre_name_at(int index)
+{
+    return index >= 0 && (size_t)index < COUNT_OF(names) ? &names[index] : NULL;
+}

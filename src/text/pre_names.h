@@ -26,5 +26,6 @@ typedef struct PreName {
 } PreName;
 
 const PreName *pre_name_find(Span name);      /* NULL: not known */
+const PreName *pre_name_at(int index);        /* 0, 1, ... until NULL: all of them */
 
 #endif

@@ -1,0 +1,201 @@
+/* cmd_inspect.c -- ridge inspect: what a model is, what it weighs, what it keeps of the past. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cache/kv_ledger.h"
+#include "main/session.h"
+
+typedef struct InspectFlags {
+    bool json, tensors;
+    int32_t context;
+} InspectFlags;
+
+#define AT(field) offsetof(InspectFlags, field)
+static const Flag own_flags[] = {
+    {"--json", NULL, NULL, FLAG_SWITCH, AT(json), "the same as one JSON object", 0, 0, 0, 0},
+    {"--tensors", NULL, NULL, FLAG_SWITCH, AT(tensors), "the table of tensors as well", 0, 0, 0, 0},
+    {"--context", "-c", "N", FLAG_INT, AT(context),
+     "positions that the bytes of a sequence are told for; 0: the model's own", 0, 1 << 28, 0, 0},
+};
+
+typedef struct Part { /* of the weights: everything that belongs together */
+    const char *name;
+    const char *marks[8]; /* its tensors' names contain one of these */
+    int64_t bytes, parameters;
+} Part;
+
+static void add_to_parts(Part *parts, int count, const StoreTensor *t)
+{
+    for (int p = 0; p < count; p++)
+        for (int m = 0; m < 8 && parts[p].marks[m]; m++)
+            if (strstr(t->name, parts[p].marks[m])) {
+                parts[p].bytes += (int64_t)t->bytes.bytes;
+                parts[p].parameters += store_tensor_elems(t);
+                return;
+            }
+}
+
+/* The numbers of the cache in F16, for one sequence; what plain multi-head attention would keep beside it. */
+typedef struct CacheFacts {
+    int64_t token_bytes, window_bytes, sequence_bytes, multi_head_bytes;
+    int32_t context;
+} CacheFacts;
+
+static Err cache_facts(const Model *m, int32_t context, CacheFacts *out, Error *err)
+{
+    KvLedger ledger;
+    const ModelShape *s = &m->shape;
+    *out = (CacheFacts){.context = context ? context : s->context};
+    KvOptions options = {
+        .format = format_find("F16"), .block_tokens = 16, .sequences = 1, .context = out->context, .rows = 1};
+    TRY(kv_ledger_init(&ledger, &m->kv, &options, err));
+    out->token_bytes = ledger.token_bytes;
+    out->window_bytes = ledger.window_bytes;
+    out->sequence_bytes = kv_ledger_sequence_bytes(&ledger, out->context);
+    out->multi_head_bytes = (int64_t)2 * 2 * s->L * s->N * s->H;
+    return OK;
+}
+
+static json_t *dims_json(const StoreTensor *t)
+{
+    json_t *dims = json_array();
+    for (int d = 0; d < t->dims; d++)
+        json_array_append_new(dims, json_integer(t->dim[d]));
+    return dims;
+}
+
+static json_t *formats_json(const Store *store)
+{
+    json_t *formats = json_object();
+    for (size_t i = 0; i < store_count(store); i++) {
+        const StoreTensor *t = store_at(store, i);
+        json_int_t bytes = json_integer_value(json_object_get(formats, t->format->name));
+        json_object_set_new(formats, t->format->name, json_integer(bytes + (json_int_t)t->bytes.bytes));
+    }
+    return formats;
+}
+
+static json_t *report(const Package *package, const Model *m, const CacheFacts *cache)
+{
+    const ModelShape *s = &m->shape;
+    Part parts[] = {{.name = "embeddings", .marks = {"embed", "token_embd", "lm_head", "output.weight"}},
+                    {.name = "norms", .marks = {"norm"}},
+                    {.name = "attention", .marks = {"attn", "attention"}},
+                    {.name = "mlp", .marks = {"mlp", "ffn", "feed_forward", "expert"}},
+                    {.name = "other", .marks = {""}}};
+    json_t *tensors = json_array(), *by_part = json_object();
+    for (size_t i = 0; i < store_count(package->checkpoint.store); i++) {
+        const StoreTensor *t = store_at(package->checkpoint.store, i);
+        add_to_parts(parts, COUNT_OF(parts), t);
+        json_array_append_new(tensors, json_pack("{s:s, s:s, s:o, s:I}", "name", t->name, "format", t->format->name,
+                                                 "shape", dims_json(t), "bytes", (json_int_t)t->bytes.bytes));
+    }
+    for (size_t p = 0; p < COUNT_OF(parts); p++)
+        if (parts[p].bytes)
+            json_object_set_new(by_part, parts[p].name,
+                                json_pack("{s:I, s:I}", "bytes", (json_int_t)parts[p].bytes, "parameters",
+                                          (json_int_t)parts[p].parameters));
+    return json_pack(
+        "{s:s, s:s, s:I, s:{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b}, s:o, s:o, s:I,"
+        " s:{s:s, s:I, s:I, s:I, s:i, s:I}, s:i, s:o}",
+        "path", package->path, "family", s->family, "parameters", (json_int_t)m->parameters, "shape", "D", s->D, "F",
+        s->F, "N", s->N, "K", s->K, "H", s->H, "L", s->L, "V", s->V, "context", s->context, "tied", s->tied, "formats",
+        formats_json(package->checkpoint.store), "parts", by_part, "bytes_read_per_token", (json_int_t)m->weight_bytes,
+        "cache", "format", "F16", "bytes_per_token", (json_int_t)cache->token_bytes, "bytes_fixed",
+        (json_int_t)cache->window_bytes, "bytes_per_sequence", (json_int_t)cache->sequence_bytes, "context",
+        cache->context, "multi_head_bytes_per_token", (json_int_t)cache->multi_head_bytes, "vocabulary_of_tokenizer",
+        package->tokenizer ? tokenizer_size(package->tokenizer) : 0, "tensors", tensors);
+}
+
+static double mega(const json_t *object, const char *key)
+{
+    return (double)json_integer_value(json_object_get(object, key)) / 1e6;
+}
+
+static void print_people(const json_t *r, bool with_tensors)
+{
+    const json_t *shape = json_object_get(r, "shape"), *cache = json_object_get(r, "cache");
+    const char *key;
+    json_t *value;
+    size_t i;
+    printf("%s\n  family       %s\n  parameters   %.2f M\n  shape       ",
+           json_string_value(json_object_get(r, "path")), json_string_value(json_object_get(r, "family")),
+           mega(r, "parameters"));
+    json_object_foreach((json_t *)shape, key, value) json_is_integer(value)
+        ? printf(" %s %lld", key, (long long)json_integer_value(value))
+        : printf(" %s %s", key, json_is_true(value) ? "yes" : "no");
+    fputs("\n  formats     ", stdout);
+    json_object_foreach(json_object_get(r, "formats"), key, value)
+        printf(" %s %.2f MB", key, (double)json_integer_value(value) / 1e6);
+    fputs("\n  weights\n", stdout);
+    json_object_foreach(json_object_get(r, "parts"), key, value)
+        printf("    %-12s %10.2f MB  %10.2f M parameters\n", key, mega(value, "bytes"), mega(value, "parameters"));
+    printf("  read for each token  %.2f MB\n", mega(r, "bytes_read_per_token"));
+    printf("  cache (%s)  %lld bytes per token", json_string_value(json_object_get(cache, "format")),
+           (long long)json_integer_value(json_object_get(cache, "bytes_per_token")));
+    if (json_integer_value(json_object_get(cache, "bytes_fixed")))
+        printf(" and %.3f MB that do not grow", mega(cache, "bytes_fixed"));
+    printf("; a sequence of %lld: %.2f MB\n", (long long)json_integer_value(json_object_get(cache, "context")),
+           mega(cache, "bytes_per_sequence"));
+    printf("  plain multi-head attention of this width would keep %lld bytes per token\n",
+           (long long)json_integer_value(json_object_get(cache, "multi_head_bytes_per_token")));
+    if (!with_tensors)
+        return;
+    json_array_foreach(json_object_get(r, "tensors"), i, value)
+    {
+        char *dims = json_dumps(json_object_get(value, "shape"), JSON_COMPACT);
+        printf("  %-50s %-8s %-18s %12lld\n", json_string_value(json_object_get(value, "name")),
+               json_string_value(json_object_get(value, "format")), dims,
+               (long long)json_integer_value(json_object_get(value, "bytes")));
+        free(dims);
+    }
+}
+
+static Err inspect(const char *path, const InspectFlags *flags, Error *err)
+{
+    Package package;
+    Model *m;
+    CacheFacts cache;
+    TRY(package_open(&package, path, err));
+    Err result = package.checkpoint.store ? model_describe(&package.checkpoint, &m, err)
+                                          : fail(err, BAD_ARGUMENT, "%s: holds no weights", package.path);
+    if (result == OK) {
+        result = cache_facts(m, flags->context, &cache, err);
+        json_t *r = result == OK ? report(&package, m, &cache) : NULL;
+        if (r && flags->json)
+            json_dumpf(r, stdout, JSON_INDENT(1)), putchar('\n');
+        else if (r)
+            print_people(r, flags->tensors);
+        json_decref(r);
+        model_close(m);
+    }
+    package_close(&package);
+    return result == OK ? stdout_flush(err) : result;
+}
+
+static int run(int argc, char **argv);
+static const FlagGroup groups[] = {FLAG_GROUP("options", own_flags, NULL), {0}};
+const Command command_inspect = {
+    .name = "inspect",
+    .arguments = "[MODEL] [options]",
+    .summary = "what a model is, what it weighs, what it keeps of the past",
+    .description =
+        "Family, shape, parameters, formats, bytes of each part, bytes that a token reads, bytes of cache per token and "
+        "per sequence, and how that compares with plain multi-head attention of the same width. Reads no weights.",
+    .examples = "  ridge inspect model.gguf --tensors\n  ridge inspect path/to/checkpoint --json\n",
+    .groups = groups,
+    .run = run,
+};
+
+static int run(int argc, char **argv)
+{
+    Error err;
+    InspectFlags flags = {0};
+    const char *path = NULL;
+    int status, word_count;
+    const FlagGroup filled[] = {FLAG_GROUP("options", own_flags, &flags), {0}};
+    if (!command_begin(&command_inspect, filled, argc, argv, &path, 1, &word_count, &status))
+        return status;
+    return inspect(path, &flags, &err) == OK ? 0 : command_fail(&err);
+}

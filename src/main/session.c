@@ -1,0 +1,248 @@
+#include "main/session.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "devices/cpu/cpu_device.h"
+#include "devices/watch/watch.h"
+#include "main/help.h"
+
+static const double PROGRESS_AFTER_SECONDS = 0.5;
+static const int64_t SMALL_CACHE_BYTES = 64 << 20;
+static const size_t INPUT_BYTES_MAX = (size_t)1 << 28;
+
+enum { CACHE_AUTO, CACHE_F32, CACHE_F16, CACHE_BF16 };
+
+#define AT(field) offsetof(ModelFlags, field)
+const Flag model_flags[MODEL_FLAG_COUNT] = {
+    {"--model", "-m", "MODEL", FLAG_TEXT, AT(model), "checkpoint directory or .gguf file; without it the default model",
+     0, 0, 0, 0},
+    {"--threads", "-t", "N", FLAG_INT, AT(threads), "threads; 0: as many as the processor and its cgroup allow", 0, 512,
+     0, 0},
+    {"--tier", NULL, "TIER", FLAG_CHOICE, AT(tier), "instruction set: best, reference, avx2 or avx512", 0, 0,
+     "best,reference,avx2,avx512", 0},
+    {"--context", "-c", "N", FLAG_INT, AT(context),
+     "positions of the longest sequence; 0: the model's own, 8192 at most", 0, 1 << 28, 0, 0},
+    {"--cache-type", NULL, "TYPE", FLAG_CHOICE, AT(cache_type),
+     "format of keys and values: f32, f16, bf16, or auto: f32 while all of the cache stays under 64 MiB, else f16", 0,
+     0, "auto,f32,f16,bf16", 0},
+    {"--block-size", NULL, "N", FLAG_INT, AT(block_tokens), "tokens of a cache block", 1, 1024, 0, 0},
+    {"--trace", NULL, "FILE", FLAG_TEXT, AT(trace), "write each operation's time as events that ui.perfetto.dev opens",
+     0, 0, 0, 0},
+    {"--profile", NULL, NULL, FLAG_SWITCH, AT(profile), "at the end, a table of operations: time, bytes, GB/s", 0, 0, 0,
+     0},
+    {"--dump", NULL, "PART", FLAG_TEXT, AT(dump),
+     "print the outputs of parts, as layer.3.attn, layer.*.mlp, embed or head", 0, 0, 0, 0},
+    {"--compare", NULL, NULL, FLAG_SWITCH, AT(compare),
+     "compute all on the reference too and name the first operation that differs", 0, 0, 0, 0},
+};
+
+ModelFlags model_flags_default(void) { return (ModelFlags){.block_tokens = 16}; }
+
+/* ---- opening ---- */
+
+typedef struct Bar {
+    double started;
+    bool shown;
+} Bar;
+
+static void show_progress(void *context, double done, double total)
+{
+    Bar *bar = context;
+    if (clock_seconds() - bar->started < PROGRESS_AFTER_SECONDS || !isatty(STDERR_FILENO))
+        return;
+    bar->shown = true;
+    int filled = (int)(30 * done / total);
+    fprintf(stderr, "\rloading [%.*s%*s] %3.0f%%", filled, "##############################", 30 - filled, "",
+            100 * done / total);
+}
+
+static Err watch_over(Session *s, const ModelFlags *flags, Error *err)
+{
+    if (flags->compare) {
+        Device *reference;
+        TRY(cpu_device_open(&(CpuOptions){.tier = TIER_REFERENCE, .threads = flags->threads}, &reference, err));
+        if (compare_open(s->device, reference, &s->comparer, err) != OK) {
+            device_close(reference);
+            return err->code;
+        }
+        s->device = s->comparer;
+    }
+    if (flags->dump)
+        TRY(dump_open(s->device, flags->dump, stderr, &s->device, err));
+    if (flags->trace)
+        TRY(trace_events_open(flags->trace, &s->events, err));
+    if (flags->trace || flags->profile) {
+        TRY(trace_open(s->device, s->events, &s->tracer, err));
+        s->device = s->tracer;
+    }
+    TRY(tally_open(s->device, &s->tally, err));
+    s->device = s->tally;
+    return OK;
+}
+
+static Err open_parts(Session *s, const ModelFlags *flags, Error *err)
+{
+    TRY(package_open(&s->package, flags->model, err));
+    if (!s->package.checkpoint.store || store_count(s->package.checkpoint.store) == 0)
+        return fail(err, BAD_ARGUMENT, "%s: holds no weights, only a vocabulary", s->package.path);
+    CpuOptions options = {.tier = (CpuTier)(flags->tier - 1), .threads = flags->threads};
+    TRY(cpu_device_open(&options, &s->cpu, err));
+    s->device = s->cpu;
+    TRY(watch_over(s, flags, err));
+    Bar bar = {.started = clock_seconds()};
+    Err result = model_open(&s->package.checkpoint, s->device, &(Progress){show_progress, &bar}, &s->model, err);
+    if (bar.shown)
+        fprintf(stderr, "\r%48s\r", "");
+    TRY(result);
+    if (s->package.tokenizer && tokenizer_size(s->package.tokenizer) > s->model->shape.V)
+        return fail(err, BAD_FILE, "%s: the tokenizer has ids up to %d, but the model's vocabulary has %d entries",
+                    s->package.path, tokenizer_size(s->package.tokenizer) - 1, s->model->shape.V);
+    return OK;
+}
+
+Err session_open_model(Session *s, const ModelFlags *flags, Error *err)
+{
+    Error ignored;
+    *s = (Session){0};
+    Err result = open_parts(s, flags, err);
+    if (result != OK)
+        session_close(s, &ignored);
+    return result;
+}
+
+static const Format *cache_format(const Session *s, int32_t choice, int32_t context, int32_t sequences)
+{
+    static const char *const names[] = {[CACHE_F32] = "F32", [CACHE_F16] = "F16", [CACHE_BF16] = "BF16"};
+    if (choice == CACHE_AUTO) {
+        int64_t bytes = 0;
+        for (int l = 0; l < s->model->kv.layers; l++) {
+            const KvLayer *layer = &s->model->kv.layer[l];
+            bytes +=
+                (int64_t)sizeof(float) * layer->heads * (layer->key_width + layer->value_width) * context * sequences;
+        }
+        choice = bytes <= SMALL_CACHE_BYTES ? CACHE_F32 : CACHE_F16;
+    }
+    const Format *format = format_find(names[choice]);
+    ASSERT(format);
+    return format;
+}
+
+Err session_open(Session *s, const ModelFlags *flags, EngineOptions options, Error *err)
+{
+    Error ignored;
+    TRY(session_open_model(s, flags, err));
+    int32_t own = s->model->shape.context;
+    options.context = flags->context ? flags->context : own < SESSION_CONTEXT ? own : SESSION_CONTEXT;
+    options.block_tokens = flags->block_tokens;
+    options.cache_format = cache_format(s, flags->cache_type, options.context, options.sequences);
+    EngineModel model = engine_model(s->model);
+    Err result = engine_new(&s->engine, &options, &model, s->device, err);
+    if (result != OK)
+        session_close(s, &ignored);
+    return result;
+}
+
+Err session_close(Session *s, Error *err)
+{
+    engine_free(s->engine);
+    if (s->comparer) {
+        const Difference *d = compare_read(s->comparer);
+        fprintf(stderr,
+                d->found ? "first difference after %lld operations: %s\n" : "%lld operations compared: none differs\n",
+                (long long)d->calls, d->text);
+    }
+    if (s->tracer)
+        trace_print(s->tracer, stderr);
+    model_close(s->model);
+    device_close(s->device);
+    Err result = trace_events_close(s->events, err);
+    package_close(&s->package);
+    *s = (Session){0};
+    return result;
+}
+
+/* ---- manners ---- */
+
+int command_fail(const Error *err)
+{
+    fflush(stdout);
+    fprintf(stderr, "ridge: %s\n", err->text);
+    return 1;
+}
+
+bool command_begin(const Command *c, const FlagGroup *groups, int argc, char **argv, const char **words, int words_max,
+                   int *word_count, int *status)
+{
+    Error err;
+    bool help;
+    if (flags_read(groups, argc, argv, words, words_max, word_count, &help, &err) != OK) {
+        fprintf(stderr, "ridge %s: %s\n", c->name, err.text);
+        *status = 1;
+        return false;
+    }
+    if (help) {
+        help_command(stdout, c);
+        *status = 0;
+        return false;
+    }
+    return true;
+}
+
+static Err read_stream(FILE *file, const char *name, Buf *out, Error *err)
+{
+    char chunk[1 << 16];
+    size_t bytes;
+    while ((bytes = fread(chunk, 1, sizeof chunk, file)) > 0)
+        if (!buf_put(out, chunk, bytes))
+            return fail(err, LIMIT_REACHED, "%s: has more than %zu bytes", name, INPUT_BYTES_MAX);
+    return ferror(file) ? fail(err, IO_FAILED, "%s: %s", name, strerror(errno)) : OK;
+}
+
+Err text_input(const char *text, const char *file, Buf *out, Error *err)
+{
+    buf_init(out, INPUT_BYTES_MAX);
+    if (text && file)
+        return fail(err, BAD_ARGUMENT, "give the prompt with -p or with -f, not both");
+    if (text)
+        return buf_put_text(out, text) ? OK : fail(err, NO_MEMORY, "no memory for the prompt");
+    if (!file || !strcmp(file, "-"))
+        return read_stream(stdin, "standard input", out, err);
+    FILE *f = fopen(file, "rb");
+    if (!f)
+        return fail(err, IO_FAILED, "%s: %s", file, strerror(errno));
+    Err result = read_stream(f, file, out, err);
+    fclose(f);
+    return result;
+}
+
+Err stdout_flush(Error *err)
+{
+    if (fflush(stdout) != 0 || ferror(stdout))
+        return fail(err, IO_FAILED, "standard output: %s", strerror(errno));
+    return OK;
+}
+
+static volatile sig_atomic_t interrupts;
+
+static void on_interrupt(int signal_number)
+{
+    (void)signal_number;
+    if (++interrupts > 1)
+        _exit(130);
+}
+
+void interrupt_catch(void)
+{
+    struct sigaction action = {.sa_handler = on_interrupt};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+}
+
+bool interrupted(void) { return interrupts > 0; }
+void interrupt_clear(void) { interrupts = 0; }

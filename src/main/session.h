@@ -1,0 +1,65 @@
+/* session.h -- what a command that runs a model opens first, and closes last.
+ *
+ *     flags -> package -> device (with its watchers) -> model -> engine
+ *
+ * A command says which flags it takes; session_open() brings up what they ask for and leaves nothing
+ * open when it fails.
+ */
+#ifndef MAIN_SESSION_H
+#define MAIN_SESSION_H
+
+#include "base/trace_events.h"
+#include "engine/engine.h"
+#include "main/flags.h"
+#include "model/package.h"
+
+typedef struct ModelFlags {
+    const char *model; /* NULL: the default one */
+    int32_t threads, tier; /* tier 0: best */
+    int32_t context, cache_type, block_tokens;
+    const char *trace, *dump;
+    bool compare, profile;
+} ModelFlags;
+
+ModelFlags model_flags_default(void);
+enum { MODEL_FLAG_COUNT = 10 };
+extern const Flag model_flags[MODEL_FLAG_COUNT];
+#define MODEL_GROUP(options)                                                                                           \
+    {                                                                                                                  \
+        "model", model_flags, MODEL_FLAG_COUNT, options                                                                \
+    }
+
+typedef struct Session {
+    Package package;
+    Device *cpu; /* the device that computes */
+    Device *device; /* the outermost: cpu, or a watcher of it */
+    Device *tally, *tracer, *comparer; /* those of the watchers that are there */
+    TraceEvents *events;
+    Model *model;
+    Engine *engine;
+} Session;
+
+enum { SESSION_CONTEXT = 8192 }; /* without --context: at most so many positions, whatever the model could */
+
+/* Opens all but the engine. */
+Err session_open_model(Session *, const ModelFlags *, Error *err);
+/* engine->context, cache_format and block_tokens come from the flags; the rest as given. */
+Err session_open(Session *, const ModelFlags *, EngineOptions engine, Error *err);
+/* Tells what a watcher found, and closes. Returns an error of the trace file. */
+Err session_close(Session *, Error *err);
+
+int command_fail(const Error *); /* prints "ridge: ..." and returns 1 */
+/* Reads the flags; false: *status is what to return now (after --help or an error). */
+bool command_begin(const Command *, const FlagGroup *groups, int argc, char **argv, const char **words, int words_max,
+                   int *word_count, int *status);
+
+/* -p TEXT, -f FILE, or stdin. The caller frees *out's data by buf_deinit. */
+Err text_input(const char *text, const char *file, Buf *out, Error *err);
+Err stdout_flush(Error *err); /* a full disk or a closed pipe is told */
+
+/* After this Ctrl-C sets the flag instead of ending the program; a second one ends it. */
+void interrupt_catch(void);
+bool interrupted(void);
+void interrupt_clear(void);
+
+#endif
