@@ -98,6 +98,17 @@ $(BUILD)/bench/%: bench/%.c $(BUILD)/libridge.a
 .PHONY: bench
 bench: $(BENCHES)
 
+# The simulation can replace these functions by faulty ones, to show that it would notice.
+MUTABLE := block_pool_own block_pool_give block_pool_share prefix_index_find prefix_index_make kv_group_first \
+           kv_cache_commit kv_cache_copy kv_cache_drop kv_cache_extend kv_cache_fork kv_cache_match request_room
+$(BUILD)/tests/test_engine_sim: LIBS += $(MUTABLE:%=-Wl,--wrap=%)
+
+# make sim SEED=n: one random world of the simulation, step by step. make sim SEED=n WORLDS=m: many, quietly.
+SEED ?= 1
+.PHONY: sim
+sim: $(BUILD)/tests/test_engine_sim
+	@$< $(SEED) $(WORLDS)
+
 .PHONY: setup tests check
 setup:
 	@tools/setup

@@ -271,7 +271,7 @@ void kv_cache_drop(KvCache *c, int32_t s)
 
 static int32_t lacks(const KvCache *c, const Slot *slot, int32_t g, int32_t tokens)
 {
-    int32_t held = slot->blocks - slot->first[g], needs = kv_ledger_blocks(&c->ledger, g, tokens);
+    int32_t held = slot->blocks - slot->first[g], needs = kv_ledger_blocks(&c->ledger, g, tokens, 1);
     return needs > held ? needs - held : 0;
 }
 
@@ -312,3 +312,4 @@ const KvLedger *kv_cache_ledger(const KvCache *c) { return &c->ledger; }
 BlockCounts kv_cache_counts(const KvCache *c, int32_t g) { return block_pool_counts(c->pool[g]); }
 const BlockPool *kv_cache_pool(const KvCache *c, int32_t g) { return c->pool[g]; }
 const PrefixIndex *kv_cache_index(const KvCache *c) { return c->index; }
+uint64_t kv_cache_salt(const KvCache *c, int32_t s) { return slot_at(c, s)->salt; }

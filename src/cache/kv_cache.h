@@ -58,5 +58,6 @@ BlockCounts kv_cache_counts(const KvCache *, int32_t group);
 const BlockPool *kv_cache_pool(const KvCache *, int32_t group);
 const PrefixIndex *kv_cache_index(const KvCache *);
 int32_t kv_cache_named(const KvCache *, int32_t s);         /* how many leading blocks have a name */
+uint64_t kv_cache_salt(const KvCache *, int32_t s);
 
 #endif

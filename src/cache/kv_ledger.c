@@ -79,13 +79,13 @@ static Err group_layers(KvLedger *l, const KvLayout *layout, Error *err)
 /* Blocks that n neighbouring positions can touch, wherever they begin. */
 static int64_t blocks_touched(int64_t n, int32_t block_tokens) { return ceil_div(n - 1, block_tokens) + 1; }
 
-int32_t kv_ledger_blocks(const KvLedger *l, int32_t group, int64_t tokens)
+int32_t kv_ledger_blocks(const KvLedger *l, int32_t group, int64_t tokens, int32_t rows)
 {
     const KvGroup *g = &l->group[group];
     int64_t all = ceil_div(tokens, l->options.block_tokens);
     if (g->kind == KV_FULL)
         return (int32_t)all;
-    return (int32_t)min_i64(all, blocks_touched(g->window - 1 + l->options.rows, l->options.block_tokens));
+    return (int32_t)min_i64(all, blocks_touched(g->window - 1 + rows, l->options.block_tokens));
 }
 
 /* So that every sequence may have its window and one step's rows be added; more serves nobody but
@@ -140,7 +140,7 @@ Err kv_ledger_init(KvLedger *l, const KvLayout *layout, const KvOptions *o, Erro
         if (group->kind == KV_FULL)
             l->token_bytes += group->block_bytes / o->block_tokens;
         else
-            l->window_bytes += kv_ledger_blocks(l, g, o->context) * group->block_bytes;
+            l->window_bytes += kv_ledger_blocks(l, g, o->context, 1) * group->block_bytes;
     }
     int64_t tokens_max = (int64_t)o->sequences * o->context;
     if (o->bytes > 0)
@@ -153,7 +153,7 @@ int64_t kv_ledger_sequence_bytes(const KvLedger *l, int64_t tokens)
 {
     int64_t bytes = 0;
     for (int32_t g = 0; g < l->groups; g++)
-        bytes += kv_ledger_blocks(l, g, tokens) * l->group[g].block_bytes;
+        bytes += kv_ledger_blocks(l, g, tokens, 1) * l->group[g].block_bytes;
     return bytes;
 }
 
@@ -161,7 +161,7 @@ int64_t kv_ledger_sequences(const KvLedger *l, int64_t tokens)
 {
     int64_t fit = l->options.sequences;
     for (int32_t g = 0; g < l->groups; g++) {
-        int32_t blocks = kv_ledger_blocks(l, g, tokens);
+        int32_t blocks = kv_ledger_blocks(l, g, tokens, 1);
         if (blocks > 0)
             fit = min_i64(fit, l->group[g].blocks / blocks);
     }

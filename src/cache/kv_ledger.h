@@ -53,8 +53,9 @@ typedef struct KvLedger {
 /* UNSUPPORTED, BAD_ARGUMENT: names the layer or the option, and the numbers. */
 Err kv_ledger_init(KvLedger *, const KvLayout *, const KvOptions *, Error *);
 
-/* The most blocks of a group that a sequence holds on its way to `tokens` tokens. */
-int32_t kv_ledger_blocks(const KvLedger *, int32_t group, int64_t tokens);
+/* The most blocks of a group that a sequence holds on its way to `tokens` tokens, `rows` a step. */
+int32_t kv_ledger_blocks(const KvLedger *, int32_t group, int64_t tokens, int32_t rows);
+/* ... while it generates, a row a step. */
 int64_t kv_ledger_sequence_bytes(const KvLedger *, int64_t tokens);
 int64_t kv_ledger_sequences(const KvLedger *, int64_t tokens);      /* how many such sequences fit at once */
 int64_t kv_ledger_longest(const KvLedger *);                        /* tokens of the longest that fits alone */

@@ -15,8 +15,8 @@ struct PrefixIndex {
     int32_t *tokens;                  /* [nodes_max, block_tokens] */
     NodeId *buckets;
     uint32_t bucket_mask;
-    NodeId first_unused;
-    int32_t used;
+    NodeId first_unused;              /* given back; those from `fresh` on were never used */
+    int32_t fresh, used;
 };
 
 PrefixIndex *prefix_index_new(Arena *arena, PrefixIndexOptions o)
@@ -34,10 +34,6 @@ PrefixIndex *prefix_index_new(Arena *arena, PrefixIndexOptions o)
     for (uint32_t i = 0; i < buckets; i++)
         ix->buckets[i] = NODE_NONE;
     ix->first_unused = NODE_NONE;
-    for (NodeId n = o.nodes_max - 1; n >= 0; n--) {
-        ix->nodes[n].next = ix->first_unused;
-        ix->first_unused = n;
-    }
     return ix;
 }
 
@@ -90,14 +86,23 @@ void prefix_index_hold(PrefixIndex *ix, NodeId n)
         node_at(ix, n)->uses++;
 }
 
+static NodeId unused_node(PrefixIndex *ix)
+{
+    NodeId n = ix->first_unused;
+    if (n != NODE_NONE)
+        ix->first_unused = ix->nodes[n].next;
+    else if (ix->fresh < ix->o.nodes_max)
+        n = ix->fresh++;
+    return n;
+}
+
 NodeId prefix_index_make(PrefixIndex *ix, NodeId parent, uint64_t salt, const int32_t *tokens)
 {
     uint64_t hash = hash_of(ix, parent, salt, tokens);
     NodeId n = find(ix, hash, parent, salt, tokens);
-    if (n == NODE_NONE && (n = ix->first_unused) != NODE_NONE) {
+    if (n == NODE_NONE && (n = unused_node(ix)) != NODE_NONE) {
         Node *node = &ix->nodes[n];
         NodeId *bucket = bucket_of(ix, hash);
-        ix->first_unused = node->next;
         *node = (Node){.hash = hash, .salt = salt, .parent = parent, .next = *bucket};
         for (int g = 0; g < KV_GROUPS_MAX; g++)
             node->block[g] = BLOCK_NONE;

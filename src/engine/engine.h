@@ -63,8 +63,8 @@ EngineOptions engine_options_default(void);
 Err engine_new(Engine **, const EngineOptions *, const EngineModel *, Device *, Error *);
 void engine_free(Engine *);    /* ends what still runs (END_CANCELLED); requests may be closed afterwards. NULL is allowed */
 
-/* Computes one step. False: nothing can be done until a request arrives, is cancelled, or its events
- * are read. One thread at a time. */
+/* Computes one step. False: nothing can be done until a request arrives, is cancelled, or events are
+ * read. One thread at a time. */
 bool engine_step(Engine *);
 /* Sleeps until engine_step() may have something to do, or for so many seconds. */
 void engine_wait(Engine *, double seconds);
@@ -84,7 +84,8 @@ typedef struct RequestOptions {
     int32_t score_from;        /* ... that follows a position >= this one */
     float *logits;             /* NULL, or where to put those of the prompt's positions >= score_from:
                                   [prompt_count - score_from, V], alive until the last event */
-    void (*notify)(void *with);   /* NULL, or called on the engine's thread when there are new events */
+    void (*notify)(void *with);   /* NULL, or called on the engine's thread at each event; the request is
+                                     locked meanwhile, so it may signal somebody, and no more */
     void *notify_with;
 } RequestOptions;
 
@@ -123,21 +124,24 @@ typedef struct Event {
 Err engine_submit(Engine *, const RequestOptions *, Request **, Error *);
 bool request_next(Request *, Event *);                   /* false: no event now */
 bool request_wait(Request *, double seconds);            /* false: still none */
-bool request_ended(const Request *);                     /* all events were read */
+bool request_ended(Request *);                           /* all events were read */
 void request_cancel(Request *);                          /* acts before the next step */
 const char *request_error(const Request *);              /* after END_ERROR */
 void request_close(Request *);                           /* cancels what still runs; NULL is allowed */
 
 typedef struct EngineStats {
-    int32_t queued, waiting, running, resting;           /* resting: nobody reads their events */
+    int32_t queued;                                      /* requests */
+    int32_t waiting, running, resting;                   /* sequences; resting: nobody reads their events */
     int64_t steps, rows, preemptions, copies;
-    int64_t prompt_tokens, reused_tokens, generated_tokens;
+    int64_t prompt_tokens, reused_tokens, generated_tokens;   /* of what has ended */
     int32_t groups;
     BlockCounts blocks[KV_GROUPS_MAX];
-    int64_t held_tokens, held_places;                    /* of the first group: what lies in held blocks, and could */
 } EngineStats;
 
 EngineStats engine_stats(const Engine *);                /* on the engine's thread, between steps */
+/* Recounts all that is held, between steps; an Error says what does not agree. For tests and for doubt. */
+Err engine_audit(const Engine *, Error *);
 const KvLedger *engine_ledger(const Engine *);
+int32_t engine_longest(const Engine *);                  /* tokens of the longest sequence that fits: prompt and answer */
 
 #endif

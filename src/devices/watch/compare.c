@@ -166,7 +166,7 @@ Err compare_open(Device *inner, Device *reference, Device **out, Error *err)
 {
     static const DeviceCalls calls = {.run = compare_run, .upload = compare_upload, .take = watch_take, .push = watch_push,
                                       .mark = watch_mark, .release = watch_release, .plan_begin = compare_plan_begin,
-                                      .plan_end = compare_plan_end, .write = watch_write, .read = watch_read,
+                                      .plan_end = compare_plan_end, .write = watch_write, .read = watch_read, .copy = watch_copy,
                                       .label = compare_label, .close = compare_close};
     CompareDevice *c = calloc(1, sizeof *c);
     if (!c)

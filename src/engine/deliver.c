@@ -1,0 +1,122 @@
+#include "engine/deliver.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+void deliver_end(Deliver *d, Sequence *q, EndReason reason, int32_t token)
+{
+    Request *r = q->request;
+    if (q->state != SEQUENCE_FOLLOWS)
+        scheduler_remove(d->scheduler, q);
+    q->state = SEQUENCE_UNUSED;
+    q->request = NULL;
+    q->times.ended = clock_seconds() - r->submitted;
+    q->times.prompt_tokens = q->prompt;
+    q->times.generated_tokens = q->known - q->prompt;
+    d->counts.prompt_tokens += q->sample == 0 ? q->prompt : 0;
+    d->counts.reused_tokens += q->times.reused_tokens;
+    d->counts.generated_tokens += q->times.generated_tokens;
+    r->left--;
+    Event end = {.kind = EVENT_END, .reason = reason, .sample = q->sample, .position = q->known, .left = r->left,
+                 .times = q->times, .token = {.id = token, .logprob = NAN}};
+    request_push(r, &end);
+    if (r->left == 0)
+        request_let_go(r);
+}
+
+void deliver_end_request(Deliver *d, Request *r, EndReason reason)
+{
+    for (int32_t i = 0; i < d->count; i++)
+        if (d->sequences[i].request == r)
+            deliver_end(d, &d->sequences[i], reason, -1);
+}
+
+/* A row of the prompt: what the model thinks of the token that comes after it. */
+static Err deliver_prompt(Deliver *d, Sequence *q, int32_t position, const float *logits, Error *err)
+{
+    const RequestOptions *o = &q->request->options;
+    if (o->logits)
+        memcpy(o->logits + (size_t)(position - o->score_from) * (size_t)d->vocabulary, logits,
+               (size_t)d->vocabulary * sizeof *logits);
+    q->scored = position + 1;
+    if (!o->prompt_logprobs || position + 1 == q->prompt)
+        return OK;
+    Event event = {.kind = EVENT_PROMPT, .sample = q->sample, .position = position + 1};
+    int32_t best = o->sampling.logprobs > 0 ? o->sampling.logprobs : 0;
+    TRY(sampler_logprobs(d->sampler, logits, q->tokens[position + 1], best, &event.token, err));
+    request_push(q->request, &event);
+    return OK;
+}
+
+static Err deliver_token(Deliver *d, Sequence *q, const float *logits, Error *err)
+{
+    const RequestOptions *o = &q->request->options;
+    SamplePlace place = {.tokens = q->tokens, .prompt_count = q->prompt, .token_count = q->known,
+                         .sample = (uint32_t)q->sample};
+    Event event = {.kind = EVENT_TOKEN, .sample = q->sample, .position = q->known};
+    TRY(sampler_sample(d->sampler, &o->sampling, &place, logits, &event.token, err));
+    if (q->times.first_token == 0)
+        q->times.first_token = clock_seconds() - q->request->submitted;
+    if (sampler_ends_at(&o->sampling, event.token.id)) {
+        deliver_end(d, q, END_STOP, event.token.id);
+        return OK;
+    }
+    q->tokens[q->known++] = event.token.id;
+    request_push(q->request, &event);
+    if (q->known == q->limit)
+        deliver_end(d, q, END_LENGTH, -1);
+    return OK;
+}
+
+static Err deliver_last(Deliver *d, Sequence *q, const float *logits, Error *err)
+{
+    if (q->known < q->limit)
+        return deliver_token(d, q, logits, err);
+    deliver_end(d, q, END_LENGTH, -1);
+    return OK;
+}
+
+/* The prompt is computed: the other samples go on from here, each with its own first token. */
+static Err deliver_followers(Deliver *d, const Sequence *first, const float *logits, Error *err)
+{
+    Request *r = first->request;
+    for (int32_t i = 0; i < d->count; i++) {
+        Sequence *q = &d->sequences[i];
+        if (q->request == r && q->state == SEQUENCE_FOLLOWS) {
+            scheduler_fork(d->scheduler, first, q);
+            q->times.started = first->times.started;
+            TRY(deliver_last(d, q, logits, err));
+        }
+    }
+    return OK;
+}
+
+static Err deliver_row(Deliver *d, Sequence *q, int32_t position, const float *logits, Error *err)
+{
+    if (position < q->prompt && position >= q->scored)
+        TRY(deliver_prompt(d, q, position, logits, err));
+    if (position != q->known - 1)
+        return OK;
+    if (q->known == q->prompt && q->sample == 0 && q->request->left > 1)
+        TRY(deliver_followers(d, q, logits, err));
+    return deliver_last(d, q, logits, err);
+}
+
+void deliver_step(Deliver *d, Runner *runner, const Plan *plan)
+{
+    int32_t out = 0;
+    for (int32_t i = 0; i < plan->entries; i++) {
+        const PlanEntry *e = &plan->entry[i];
+        Request *r = e->sequence->request;
+        for (int32_t j = e->rows - e->outs; j < e->rows; j++, out++) {
+            if (!r || e->sequence->request != r)
+                continue;   /* it has ended in this step */
+            if (deliver_row(d, e->sequence, e->first + j, runner_logits(runner, out), &r->error) != OK) {
+                deliver_end_request(d, r, END_ERROR);
+                r = NULL;
+            }
+        }
+    }
+}

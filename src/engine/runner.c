@@ -1,0 +1,190 @@
+#include "engine/runner.h"
+
+#include <string.h>
+
+#include "base/checked.h"
+
+enum { LOGIT_ROWS_READ = 8 };     /* that are brought to the host at a time */
+
+/* Numbers of a step: filled on the host, then written to the device. */
+typedef struct Staged {
+    int32_t *host;
+    void *device;
+} Staged;
+
+struct Runner {
+    RunnerOptions o;
+    EngineModel model;
+    const KvCache *cache;
+    Device *device;
+    int32_t layers, groups, blocks_max;
+    Staged tokens, positions, row_seq, lengths, out_rows, tables[KV_GROUPS_MAX];
+    KvView views[LAYERS_MAX];
+    Tensor logits;                /* [logit_rows, V] */
+    float *logits_read;           /* [LOGIT_ROWS_READ, V] */
+    int32_t read_first, read_count, outs;
+};
+
+static Err stage(Staged *out, size_t count, Device *d, Arena *arena, Error *err)
+{
+    out->host = ARENA_ARRAY(arena, int32_t, count);
+    if (!out->host)
+        return fail(err, NO_MEMORY, "no memory for the tables of a step");
+    return d->calls->take(d, count * sizeof *out->host, &out->device, err);
+}
+
+static Err take_step(Runner *r, Arena *arena, Error *err)
+{
+    Device *d = r->device;
+    size_t rows = (size_t)r->o.rows;
+    TRY(stage(&r->tokens, rows, d, arena, err));
+    TRY(stage(&r->positions, rows, d, arena, err));
+    TRY(stage(&r->row_seq, rows, d, arena, err));
+    TRY(stage(&r->lengths, rows, d, arena, err));
+    TRY(stage(&r->out_rows, (size_t)r->o.logit_rows, d, arena, err));
+    for (int32_t g = 0; g < r->groups; g++)
+        TRY(stage(&r->tables[g], (size_t)r->o.sequences * (size_t)r->blocks_max, d, arena, err));
+    return OK;
+}
+
+static Err take_logits(Runner *r, Arena *arena, Error *err)
+{
+    void *data;
+    r->logits = tensor_of(NULL, &format_f32, r->o.logit_rows, r->model.shape->V);
+    r->logits_read = ARENA_ARRAY(arena, float, (size_t)LOGIT_ROWS_READ * (size_t)r->model.shape->V);
+    if (!r->logits_read)
+        return fail(err, NO_MEMORY, "no memory for logits of %d tokens", r->model.shape->V);
+    TRY(r->device->calls->take(r->device, tensor_bytes(r->logits), &data, err));
+    r->logits.data = data;
+    return OK;
+}
+
+static Tensor vector(const Staged *staged, int32_t n) { return tensor_vector(staged->device, &format_i32, n); }
+
+/* Tables of this step: one row per entry, as wide as the longest sequence needs. */
+static Step step_of(Runner *r, int32_t rows, int32_t seqs, int32_t outs, int32_t blocks)
+{
+    Step step = {
+        .rows = rows, .seqs = seqs, .outs = outs, .layers = r->views,
+        .tokens = vector(&r->tokens, rows), .positions = vector(&r->positions, rows),
+        .row_seq = vector(&r->row_seq, rows), .lengths = vector(&r->lengths, rows),
+        .out_rows = vector(&r->out_rows, outs),
+    };
+    const KvLedger *ledger = kv_cache_ledger(r->cache);
+    for (int32_t i = 0; i < r->layers; i++) {
+        int32_t g = ledger->group_of[i];
+        if (g < 0)
+            continue;
+        r->views[i].tables = tensor_of(r->tables[g].device, &format_i32, seqs, blocks);
+        r->views[i].positions = step.positions;
+        r->views[i].row_seq = step.row_seq;
+    }
+    return step;
+}
+
+static void forward(Runner *r, const Step *step)
+{
+    size_t mark = device_mark(r->device);
+    r->model.forward(r->model.model, r->device, step, tensor_rows(r->logits, 0, step->outs));
+    device_release(r->device, mark);
+}
+
+/* Few rows may be computed in another way than many, with more scratch: the device sees both. */
+static Err plan_memory(Runner *r, Error *err)
+{
+    const int32_t shapes[] = {1, (int32_t)min_i64(r->o.sequences, r->o.rows), r->o.rows};
+    r->device->calls->plan_begin(r->device);
+    for (size_t i = 0; i < COUNT_OF(shapes); i++) {
+        int32_t seqs = (int32_t)min_i64(shapes[i], r->o.sequences), outs = (int32_t)min_i64(shapes[i], r->o.logit_rows);
+        Step step = step_of(r, shapes[i], seqs, outs, r->blocks_max);
+        forward(r, &step);
+    }
+    return r->device->calls->plan_end(r->device, err);
+}
+
+Err runner_new(Runner **out, RunnerOptions o, const EngineModel *model, const KvCache *cache, Device *device, Arena *arena,
+               Error *err)
+{
+    Runner *r = ARENA_NEW(arena, Runner);
+    if (!r)
+        return fail(err, NO_MEMORY, "no memory for a runner");
+    const KvLedger *ledger = kv_cache_ledger(cache);
+    r->o = o;
+    r->model = *model;
+    r->cache = cache;
+    r->device = device;
+    r->layers = model->kv->layers;
+    r->groups = ledger->groups;
+    r->blocks_max = (int32_t)ceil_div(ledger->options.context, ledger->options.block_tokens);
+    for (int32_t i = 0; i < r->layers; i++)
+        r->views[i] = kv_cache_view(cache, i);
+    TRY(take_step(r, arena, err));
+    TRY(take_logits(r, arena, err));
+    *out = r;
+    return plan_memory(r, err);
+}
+
+static void fill_rows(Runner *r, const Plan *plan)
+{
+    int32_t row = 0, out = 0;
+    for (int32_t i = 0; i < plan->entries; i++) {
+        const PlanEntry *e = &plan->entry[i];
+        const Sequence *q = e->sequence;
+        for (int32_t j = 0; j < e->rows; j++, row++) {
+            int32_t position = e->first + j;
+            r->tokens.host[row] = q->tokens[position];
+            r->positions.host[row] = position;
+            r->row_seq.host[row] = i;
+            r->lengths.host[row] = position < q->prompt ? q->prompt : position + 1;
+            if (j >= e->rows - e->outs)
+                r->out_rows.host[out++] = row;
+        }
+    }
+}
+
+static int32_t fill_tables(Runner *r, const Plan *plan)
+{
+    int32_t blocks = 1;
+    for (int32_t i = 0; i < plan->entries; i++)
+        blocks = (int32_t)max_i64(blocks, kv_cache_blocks(r->cache, plan->entry[i].sequence->slot));
+    for (int32_t g = 0; g < r->groups; g++)
+        for (int32_t i = 0; i < plan->entries; i++)
+            memcpy(r->tables[g].host + (size_t)i * (size_t)blocks,
+                   kv_cache_table(r->cache, plan->entry[i].sequence->slot, g), (size_t)blocks * sizeof(BlockId));
+    return blocks;
+}
+
+static void send(Runner *r, const Staged *staged, size_t count)
+{
+    r->device->calls->write(r->device, staged->device, staged->host, count * sizeof *staged->host);
+}
+
+void runner_run(Runner *r, const Plan *plan)
+{
+    for (int32_t i = 0; i < plan->copies.count; i++)
+        kv_cache_copy(r->cache, r->device, plan->copies.copy[i]);
+    fill_rows(r, plan);
+    int32_t blocks = fill_tables(r, plan);
+    const Staged *per_row[] = {&r->tokens, &r->positions, &r->row_seq, &r->lengths};
+    for (size_t i = 0; i < COUNT_OF(per_row); i++)
+        send(r, per_row[i], (size_t)plan->rows);
+    send(r, &r->out_rows, (size_t)plan->outs);
+    for (int32_t g = 0; g < r->groups; g++)
+        send(r, &r->tables[g], (size_t)plan->entries * (size_t)blocks);
+    Step step = step_of(r, plan->rows, plan->entries, plan->outs, blocks);
+    forward(r, &step);
+    r->outs = plan->outs;
+    r->read_first = r->read_count = 0;
+}
+
+const float *runner_logits(Runner *r, int32_t i)
+{
+    ASSERT(i >= r->read_first && i < r->outs);
+    if (i >= r->read_first + r->read_count) {
+        r->read_first = i;
+        r->read_count = (int32_t)min_i64(LOGIT_ROWS_READ, r->outs - i);
+        Tensor rows = tensor_rows(r->logits, i, r->read_count);
+        r->device->calls->read(r->device, r->logits_read, rows.data, tensor_bytes(rows));
+    }
+    return r->logits_read + (size_t)(i - r->read_first) * (size_t)r->model.shape->V;
+}

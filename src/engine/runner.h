@@ -1,0 +1,24 @@
+/* runner.h -- a plan becomes a step on the device, and logits come back.
+ *
+ *     plan -> copies of blocks -> tokens, positions, tables -> forward -> logits, a few rows at a time
+ *
+ * All tensors of a step are taken at start, as large as the largest step; the largest step is shown to
+ * the device as well, so that it can take its activations. A step writes only as much as it has rows.
+ */
+#ifndef ENGINE_RUNNER_H
+#define ENGINE_RUNNER_H
+
+#include "engine/scheduler.h"
+
+typedef struct RunnerOptions {
+    int32_t sequences, rows, logit_rows;
+} RunnerOptions;
+
+typedef struct Runner Runner;
+
+Err runner_new(Runner **, RunnerOptions, const EngineModel *, const KvCache *, Device *, Arena *, Error *);
+void runner_run(Runner *, const Plan *);
+/* The logits of the plan's i-th wanted row, [V]; ask in ascending order. Valid until the next call. */
+const float *runner_logits(Runner *, int32_t i);
+
+#endif

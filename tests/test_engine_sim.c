@@ -1,0 +1,630 @@
+/* test_engine_sim.c -- thousands of random worlds, each from a seed.
+ *
+ * A world has a random hash model (full, window, chunk and alias layers), an engine with a cache that
+ * is often too small, and requests that share prefixes, continue conversations, ask for several samples
+ * and for scores, are cancelled, or are read slowly. In every world:
+ *
+ *     the tokens, reasons and scores of a request equal those of its solo run, which knows no engine
+ *     after every step the books of the cache agree (kv_audit.h)
+ *     all requests end, within a bounded number of steps, and all blocks come back
+ *
+ *     test_engine_sim            1,000 seeds, and the mutants: the same worlds with a mistake built in,
+ *                                each of which must be noticed
+ *     test_engine_sim SEED [N]   N worlds from SEED on (1), each step told;  make sim SEED=n
+ *
+ * The mutants replace functions of the cache and the engine at link time (see the Makefile).
+ */
+#include "test.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/prng.h"
+#include "cache/kv_cache.h"
+#include "devices/cpu/cpu_device.h"
+#include "devices/hash/hash_device.h"
+#include "devices/hash/hash_model.h"
+#include "engine/engine.h"
+#include "engine/request.h"
+
+enum {
+    SEEDS = 1000, MUTANT_SEEDS = 400, VOCABULARY = 24, CONTEXT_MAX = 96, REQUESTS = 12, SAMPLES = 3,
+    ITERATIONS_MAX = 20000, TRACE_LINES = 24, STOP_ID = 3,
+};
+
+/* --- mutants --- */
+
+typedef enum Mutant {
+    NO_MUTANT, WRITES_SHARED_BLOCKS, FORGETS_THE_COPY, WINDOW_TOO_SHORT, WINDOW_TOO_LONG, LOSES_BLOCKS, FREES_TOO_EARLY,
+    TRUSTS_THE_HASH, IGNORES_SALTS, COMMITS_TOO_MUCH, REUSES_TOO_MUCH, KEEPS_ENDED_PASTS, FORKS_THE_WRONG_ONE,
+    IGNORES_FULL_RINGS, EXTENDS_TOO_LITTLE, MUTANTS
+} Mutant;
+
+static const char *const mutant_names[MUTANTS] = {
+    "none", "writes shared blocks", "forgets the copy", "window too short", "window too long", "loses blocks",
+    "frees too early", "trusts the hash", "ignores salts", "commits too much", "reuses too much", "keeps ended pasts",
+    "forks the wrong one", "ignores full rings", "extends too little",
+};
+
+static Mutant mutant;
+
+#define WRAPPED(type, name, ...)         \
+    type __real_##name(__VA_ARGS__);     \
+    type __wrap_##name(__VA_ARGS__);     \
+    type __wrap_##name(__VA_ARGS__)
+
+static bool seldom(void)   /* every seventh time */
+{
+    static int times;
+    return ++times % 7 == 0;
+}
+
+WRAPPED(BlockId, block_pool_own, BlockPool *p, BlockId b, BlockCopy *todo)
+{
+    return mutant == WRITES_SHARED_BLOCKS ? (*todo = (BlockCopy){0, b, b}, b) : __real_block_pool_own(p, b, todo);
+}
+WRAPPED(void, kv_cache_copy, const KvCache *c, Device *d, BlockCopy copy)
+{
+    if (mutant != FORGETS_THE_COPY)
+        __real_kv_cache_copy(c, d, copy);
+}
+WRAPPED(int32_t, kv_group_first, const KvGroup *g, int32_t position, int32_t block_tokens)
+{
+    position += mutant == WINDOW_TOO_SHORT ? 1 : mutant == WINDOW_TOO_LONG ? -1 : 0;
+    return __real_kv_group_first(g, position, block_tokens);
+}
+WRAPPED(void, block_pool_give, BlockPool *p, BlockId b)
+{
+    if (mutant != LOSES_BLOCKS || !seldom())
+        __real_block_pool_give(p, b);
+}
+WRAPPED(void, block_pool_share, BlockPool *p, BlockId b)
+{
+    if (mutant != FREES_TOO_EARLY || block_pool_references(p, b) == 0 || !seldom())
+        __real_block_pool_share(p, b);
+}
+WRAPPED(NodeId, prefix_index_find, const PrefixIndex *ix, NodeId parent, uint64_t salt, const int32_t *tokens)
+{
+    NodeId found = __real_prefix_index_find(ix, parent, mutant == IGNORES_SALTS ? 0 : salt, tokens);
+    for (int32_t id = 0; found == NODE_NONE && mutant == TRUSTS_THE_HASH && id < VOCABULARY; id++) {
+        int32_t collides[CONTEXT_MAX];
+        memcpy(collides, tokens, sizeof collides);
+        collides[0] = id;
+        found = __real_prefix_index_find(ix, parent, salt, collides);
+    }
+    return found;
+}
+WRAPPED(NodeId, prefix_index_make, PrefixIndex *ix, NodeId parent, uint64_t salt, const int32_t *tokens)
+{
+    return __real_prefix_index_make(ix, parent, mutant == IGNORES_SALTS ? 0 : salt, tokens);
+}
+WRAPPED(void, kv_cache_commit, KvCache *c, int32_t s, const int32_t *tokens, int32_t computed)
+{
+    __real_kv_cache_commit(c, s, tokens, computed + (mutant == COMMITS_TOO_MUCH));
+}
+WRAPPED(int32_t, kv_cache_match, KvCache *c, int32_t s, const int32_t *tokens, int32_t limit, uint64_t salt)
+{
+    return __real_kv_cache_match(c, s, tokens, limit + (mutant == REUSES_TOO_MUCH), salt);
+}
+WRAPPED(void, kv_cache_drop, KvCache *c, int32_t s)
+{
+    if (mutant != KEEPS_ENDED_PASTS || !seldom())
+        __real_kv_cache_drop(c, s);
+}
+WRAPPED(void, kv_cache_fork, KvCache *c, int32_t from, int32_t to)
+{
+    int32_t wrong = (from + 1) % kv_cache_ledger(c)->options.sequences;
+    bool other = mutant == FORKS_THE_WRONG_ONE && wrong != to && kv_cache_blocks(c, wrong) == kv_cache_blocks(c, from);
+    __real_kv_cache_fork(c, other ? wrong : from, to);
+}
+WRAPPED(int32_t, request_room, Request *r)
+{
+    return __real_request_room(r) + (mutant == IGNORES_FULL_RINGS);
+}
+WRAPPED(bool, kv_cache_extend, KvCache *c, int32_t s, int32_t from, int32_t to, BlockCopies *copies)
+{
+    return __real_kv_cache_extend(c, s, from, to - (mutant == EXTENDS_TOO_LITTLE && to - from > 1), copies);
+}
+
+/* --- what happened lately --- */
+
+typedef struct Trace {
+    char line[TRACE_LINES][160];
+    int64_t lines;
+    bool aloud;
+} Trace;
+
+static Trace trace;
+static uint64_t world_seed;
+
+__attribute__((format(printf, 1, 2))) static void tell(const char *format, ...)
+{
+    va_list args;
+    char *line = trace.line[trace.lines++ % TRACE_LINES];
+    va_start(args, format);
+    vsnprintf(line, sizeof trace.line[0], format, args);
+    va_end(args);
+    if (trace.aloud)
+        puts(line);
+}
+
+static void print_trace(void)
+{
+    for (int64_t i = trace.lines > TRACE_LINES ? trace.lines - TRACE_LINES : 0; i < trace.lines && !trace.aloud; i++)
+        fprintf(stderr, "    %s\n", trace.line[i % TRACE_LINES]);
+    fprintf(stderr, "seed %llu failed: make sim SEED=%llu\n", (unsigned long long)world_seed, (unsigned long long)world_seed);
+}
+
+static void on_abort(int signal_number)
+{
+    (void)signal_number;
+    fflush(stdout);
+    if (mutant == NO_MUTANT)
+        print_trace();
+    _exit(1);
+}
+
+__attribute__((format(printf, 1, 2))) static void wrong(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    if (mutant == NO_MUTANT) {
+        vfprintf(stderr, format, args);
+        fputc('\n', stderr);
+    }
+    va_end(args);
+    abort();
+}
+
+#define MUST(call)                                  \
+    do {                                            \
+        Error must_err;                             \
+        if ((call) != OK)                           \
+            wrong("%s: %s", #call, must_err.text);  \
+    } while (0)
+
+/* --- a world --- */
+
+typedef struct Visit {             /* a request, what came of it, and what should have */
+    RequestOptions options;
+    int32_t prompt[CONTEXT_MAX];
+    Request *request;
+    int32_t tokens[SAMPLES][CONTEXT_MAX], count[SAMPLES];
+    float prompt_logprob[CONTEXT_MAX];
+    int32_t scored;
+    int32_t ends;
+    bool ended[SAMPLES], cancelled, slow;
+} Visit;
+
+typedef struct World {
+    PrngStream random;
+    HashModel model;
+    ModelShape shape;
+    KvLayout layout;
+    EngineOptions options;
+    Device *device;
+    Engine *engine;
+    Visit visit[REQUESTS];
+    int32_t visits, ended;
+    int32_t prefix[3][CONTEXT_MAX];
+} World;
+
+static int32_t between(World *w, int32_t low, int32_t high) { return low + (int32_t)stream_below(&w->random, (uint32_t)(high - low + 1)); }
+static bool chance(World *w, int32_t percent) { return between(w, 1, 100) <= percent; }
+
+static void random_model(World *w)
+{
+    w->model.layers = w->layout.layers = between(w, 1, 4);
+    w->model.vocabulary = VOCABULARY;
+    for (int32_t l = 0; l < w->model.layers; l++) {
+        HashLayer *layer = &w->model.layer[l];
+        KvLayer *kv = &w->layout.layer[l];
+        *layer = (HashLayer){.alias_of = -1};
+        *kv = (KvLayer){.kind = KV_FULL, .heads = 1, .key_width = 1, .value_width = 1};
+        int32_t kind = between(w, 0, 3);
+        if (kind == 1) {
+            *kv = (KvLayer){KV_WINDOW, 1, 1, 1, layer->window = between(w, 1, 20), 0, 0};
+        } else if (kind == 2) {
+            *kv = (KvLayer){KV_CHUNK, 1, 1, 1, layer->chunk = between(w, 1, 20), 0, 0};
+        } else if (kind == 3 && l > 0) {
+            *layer = w->model.layer[l - 1];
+            layer->alias_of = l - 1;
+            *kv = (KvLayer){.kind = KV_ALIAS, .alias_of = l - 1};
+        }
+    }
+    w->shape = (ModelShape){.V = VOCABULARY, .L = w->model.layers, .context = CONTEXT_MAX};
+}
+
+static void random_engine(World *w)
+{
+    EngineOptions *o = &w->options;
+    *o = engine_options_default();
+    o->sequences = between(w, 1, 6);
+    o->rows = between(w, 1, chance(w, 50) ? 8 : 60);
+    o->logit_rows = between(w, 1, 8);
+    o->context = between(w, 24, CONTEXT_MAX);
+    o->block_tokens = between(w, 1, chance(w, 50) ? 4 : 20);
+    o->cache_tokens = chance(w, 30) ? 0 : between(w, 16, o->context * 2);
+    o->policy = chance(w, 60) ? "fcfs" : "priority";
+    o->queue = between(w, 1, 4);
+    o->events = between(w, 1, 6);
+    for (int32_t i = 0; i < 3; i++)
+        for (int32_t j = 0; j < CONTEXT_MAX; j++)
+            w->prefix[i][j] = i == 2 && j < 20 ? w->prefix[1][j] : between(w, 0, VOCABULARY - 1);
+}
+
+static void world_open(World *w, uint64_t seed)
+{
+    Error err;
+    Device *cpu;
+    *w = (World){.random = {.seed = seed}};
+    random_model(w);
+    random_engine(w);
+    MUST(cpu_device_open(&(CpuOptions){.tier = TIER_REFERENCE, .threads = 1}, &cpu, &must_err));
+    MUST(hash_device_open(cpu, &w->device, &must_err));
+    MUST(hash_model_init(&w->model, w->device, &must_err));
+    EngineModel model = {&w->shape, &w->layout, hash_model_forward, &w->model};
+    if (engine_new(&w->engine, &w->options, &model, w->device, &err) != OK)
+        wrong("no engine: %s", err.text);
+    tell("world: %d layers, %d sequences, %d rows, %d logit rows, context %d, blocks of %d, cache %d, policy %s, events %d",
+         w->model.layers, w->options.sequences, w->options.rows, w->options.logit_rows, w->options.context,
+         w->options.block_tokens, (int)w->options.cache_tokens, w->options.policy, w->options.events);
+}
+
+/* --- the solo run: the definition, with a contiguous cache and no engine --- */
+
+typedef struct Solo {
+    Device *device;
+    HashModel model;
+    int32_t ints[4][CONTEXT_MAX];           /* tokens, positions, lengths, out_rows */
+    int32_t zeros[CONTEXT_MAX];
+    float k[HASH_LAYERS_MAX][CONTEXT_MAX], v[HASH_LAYERS_MAX][CONTEXT_MAX];
+    float logits[CONTEXT_MAX][VOCABULARY];  /* by position */
+    KvView views[HASH_LAYERS_MAX];
+    Arena *arena;
+    Sampler *sampler;
+} Solo;
+
+static Solo solo;
+
+static Tensor ints(int32_t *data, int32_t n) { return tensor_vector(data, &format_i32, n); }
+
+static void solo_rows(const int32_t *tokens, int32_t first, int32_t rows)
+{
+    for (int32_t i = 0; i < rows; i++) {
+        solo.ints[0][i] = tokens[first + i];
+        solo.ints[1][i] = first + i;
+        solo.ints[3][i] = i;
+    }
+    Step step = {.rows = rows, .seqs = 1, .outs = rows, .tokens = ints(solo.ints[0], rows), .positions = ints(solo.ints[1], rows),
+                 .row_seq = ints(solo.zeros, rows), .lengths = ints(solo.ints[2], rows), .out_rows = ints(solo.ints[3], rows),
+                 .layers = solo.views};
+    for (int32_t l = 0; l < solo.model.layers; l++) {
+        int32_t owner = l;
+        while (solo.model.layer[owner].alias_of >= 0)
+            owner = solo.model.layer[owner].alias_of;
+        solo.views[l] = (KvView){.k = tensor_4d(solo.k[owner], &format_f32, 1, 1, CONTEXT_MAX, 1),
+                                 .v = tensor_4d(solo.v[owner], &format_f32, 1, 1, CONTEXT_MAX, 1),
+                                 .tables = tensor_of(solo.zeros, &format_i32, 1, 1), .positions = step.positions,
+                                 .row_seq = step.row_seq};
+    }
+    size_t mark = device_mark(solo.device);
+    hash_model_forward(&solo.model, solo.device, &step, tensor_of(solo.logits[first], &format_f32, rows, VOCABULARY));
+    device_release(solo.device, mark);
+}
+
+static void solo_open(void)
+{
+    Device *cpu;
+    MUST(cpu_device_open(&(CpuOptions){.tier = TIER_REFERENCE, .threads = 1}, &cpu, &must_err));
+    MUST(hash_device_open(cpu, &solo.device, &must_err));
+    solo.model.layers = HASH_LAYERS_MAX;
+    for (int32_t l = 0; l < HASH_LAYERS_MAX; l++)
+        solo.model.layer[l].alias_of = -1;
+    MUST(hash_model_init(&solo.model, solo.device, &must_err));
+    solo.device->calls->plan_begin(solo.device);
+    solo_rows(solo.zeros, 0, CONTEXT_MAX);
+    MUST(solo.device->calls->plan_end(solo.device, &must_err));
+    solo.arena = arena_new(1 << 24);
+    solo.sampler = sampler_new(solo.arena, VOCABULARY);
+}
+
+static void solo_close(void)
+{
+    device_close(solo.device);
+    arena_free(solo.arena);
+}
+
+/* The answer of one sample; *reason says why it ends. Leaves the logits of the prompt in solo. */
+static int32_t solo_run(const World *w, const Visit *v, uint32_t sample, int32_t *answer, EndReason *reason)
+{
+    const RequestOptions *o = &v->options;
+    int32_t tokens[CONTEXT_MAX], known = o->prompt_count;
+    int32_t limit = o->max_tokens == TOKENS_ALL ? engine_longest(w->engine) : known + o->max_tokens;
+    memcpy(tokens, o->prompt, (size_t)known * sizeof *tokens);
+    Tensor weights[HASH_LAYERS_MAX + 1];
+    memcpy(weights, solo.model.weight, sizeof weights);
+    solo.model = w->model;
+    memcpy(solo.model.weight, weights, sizeof weights);
+    solo_rows(tokens, 0, known);
+    *reason = END_LENGTH;
+    while (known < limit) {
+        Sampled s;
+        SamplePlace place = {.tokens = tokens, .prompt_count = o->prompt_count, .token_count = known, .sample = sample};
+        MUST(sampler_sample(solo.sampler, &o->sampling, &place, solo.logits[known - 1], &s, &must_err));
+        if (sampler_ends_at(&o->sampling, s.id)) {
+            *reason = END_STOP;
+            break;
+        }
+        answer[known - o->prompt_count] = tokens[known] = s.id;
+        if (++known < limit)
+            solo_rows(tokens, known - 1, 1);
+    }
+    return known - o->prompt_count;
+}
+
+/* --- requests --- */
+
+/* A prompt begins like others do: with a common prefix, or with another conversation. */
+static int32_t random_prompt(World *w, int32_t *prompt, int32_t max)
+{
+    int32_t count = between(w, 1, max), same;
+    const Visit *earlier = w->visits > 0 ? &w->visit[between(w, 0, w->visits - 1)] : NULL;
+    if (earlier && chance(w, 40)) {
+        same = earlier->options.prompt_count < count ? earlier->options.prompt_count : count;
+        memcpy(prompt, earlier->prompt, (size_t)same * sizeof *prompt);
+        for (int32_t i = 0; i < earlier->count[0] && same < count; i++)
+            prompt[same++] = earlier->tokens[0][i];
+    } else {
+        same = between(w, 0, count);
+        memcpy(prompt, w->prefix[between(w, 0, 2)], (size_t)same * sizeof *prompt);
+    }
+    for (int32_t i = same; i < count; i++)
+        prompt[i] = between(w, 0, VOCABULARY - 1);
+    return count;
+}
+
+static void random_request(World *w, Visit *v)
+{
+    int32_t longest = engine_longest(w->engine);
+    RequestOptions *o = &v->options;
+    *o = (RequestOptions){.prompt = v->prompt, .samples = between(w, 1, w->options.sequences < SAMPLES ? w->options.sequences : SAMPLES),
+                          .priority = between(w, 0, 2), .salt = (uint64_t)chance(w, 20), .sampling = sampler_options_greedy()};
+    o->prompt_count = random_prompt(w, v->prompt, longest - 1);
+    int32_t left = longest - o->prompt_count;
+    o->max_tokens = chance(w, 10) ? TOKENS_ALL : between(w, 0, left < 24 ? left : 24);
+    if (chance(w, 60)) {
+        o->sampling.temperature = 1;
+        o->sampling.seed = (uint64_t)between(w, 0, 3);
+    }
+    if (chance(w, 50))
+        token_ids_add(&o->sampling.stop, STOP_ID);
+    o->prompt_logprobs = chance(w, 15);
+    if (o->prompt_logprobs)
+        o->score_from = between(w, 0, o->prompt_count - 1);
+    v->slow = chance(w, 25);
+}
+
+static void submit(World *w)
+{
+    Error err;
+    Visit *v = &w->visit[w->visits];
+    random_request(w, v);
+    Err result = engine_submit(w->engine, &v->options, &v->request, &err);
+    if (result == LIMIT_REACHED)   /* the queue is full: another time */
+        return;
+    if (result != OK)
+        wrong("not taken: %s", err.text);
+    tell("request %d: %d tokens, %d more, %d samples, salt %d, priority %d%s%s", w->visits, v->options.prompt_count,
+         v->options.max_tokens, v->options.samples, (int)v->options.salt, v->options.priority,
+         v->options.prompt_logprobs ? ", scored" : "", v->slow ? ", read slowly" : "");
+    w->visits++;
+}
+
+static void check_scores(const Visit *v)
+{
+    if (!v->options.prompt_logprobs || v->cancelled)
+        return;
+    if (v->scored != v->options.prompt_count - 1 - v->options.score_from)
+        wrong("%d positions were scored, not %d", v->scored, v->options.prompt_count - 1 - v->options.score_from);
+    for (int32_t p = v->options.score_from + 1; p < v->options.prompt_count; p++) {
+        Sampled s;
+        MUST(sampler_logprobs(solo.sampler, solo.logits[p - 1], v->prompt[p], 0, &s, &must_err));
+        if (s.logprob != v->prompt_logprob[p])
+            wrong("position %d scores %g, alone %g", p, (double)v->prompt_logprob[p], (double)s.logprob);
+    }
+}
+
+static void check_end(World *w, Visit *v, const Event *end)
+{
+    int32_t answer[CONTEXT_MAX], sample = end->sample;
+    EndReason reason;
+    int32_t count = solo_run(w, v, (uint32_t)sample, answer, &reason);
+    bool cut = end->reason == END_CANCELLED;
+    tell("request %d.%d ends: reason %d, %d tokens", (int)(v - w->visit), sample, end->reason, v->count[sample]);
+    if (cut && !v->cancelled)
+        wrong("nobody cancelled it");
+    if (v->ended[sample])
+        wrong("it ended before");
+    if (!cut && (end->reason != reason || v->count[sample] != count))
+        wrong("%d tokens, reason %d; alone %d tokens, reason %d", v->count[sample], end->reason, count, reason);
+    if (cut && v->count[sample] > count)
+        wrong("%d tokens, alone %d", v->count[sample], count);
+    for (int32_t i = 0; i < v->count[sample]; i++)
+        if (v->tokens[sample][i] != answer[i])
+            wrong("token %d is %d, alone %d", i, v->tokens[sample][i], answer[i]);
+    check_scores(v);
+    v->ended[sample] = true;
+}
+
+static bool read_event(World *w, Visit *v)
+{
+    Event event;
+    if (!request_next(v->request, &event))
+        return false;
+    switch (event.kind) {
+    case EVENT_PROMPT:
+        v->prompt_logprob[event.position] = event.token.logprob;
+        v->scored++;
+        break;
+    case EVENT_TOKEN:
+        if (event.position != v->options.prompt_count + v->count[event.sample])
+            wrong("a token at %d after %d", event.position, v->count[event.sample]);
+        v->tokens[event.sample][v->count[event.sample]++] = event.token.id;
+        break;
+    case EVENT_END:
+        check_end(w, v, &event);
+        if (++v->ends == v->options.samples) {
+            request_close(v->request);
+            v->request = NULL;
+            w->ended++;
+        }
+        break;
+    }
+    return true;
+}
+
+static bool read_events(World *w)
+{
+    bool any = false;
+    for (int32_t i = 0; i < w->visits; i++) {
+        Visit *v = &w->visit[i];
+        for (int32_t n = v->slow ? (int32_t)chance(w, 10) : CONTEXT_MAX; n > 0 && v->request && read_event(w, v); n--)
+            any = true;
+    }
+    return any;
+}
+
+static void maybe_cancel(World *w)
+{
+    Visit *v = &w->visit[between(w, 0, REQUESTS - 1)];
+    if (v->request && chance(w, 3)) {
+        tell("request %d is cancelled", (int)(v - w->visit));
+        v->cancelled = true;
+        request_cancel(v->request);
+    }
+}
+
+/* --- living --- */
+
+static void check_books(World *w)
+{
+    Error err;
+    if (engine_audit(w->engine, &err) != OK)
+        wrong("the books: %s", err.text);
+}
+
+static void check_all_came_back(World *w)
+{
+    EngineStats stats = engine_stats(w->engine);
+    if (stats.queued + stats.waiting + stats.running != 0)
+        wrong("%d queued, %d waiting, %d running at the end", stats.queued, stats.waiting, stats.running);
+    for (int32_t g = 0; g < stats.groups; g++)
+        if (stats.blocks[g].held != 0)
+            wrong("group %d: %d blocks are still held", g, stats.blocks[g].held);
+}
+
+typedef struct Tally {
+    int64_t worlds, steps, preemptions, copies, reused, cancelled, tokens;
+} Tally;
+
+static void world_run(uint64_t seed, Tally *t)
+{
+    static World w;
+    world_seed = seed;
+    trace.lines = 0;
+    world_open(&w, seed);
+    int32_t idle = 0;
+    for (int32_t i = 0; w.ended < REQUESTS; i++) {
+        if (i > ITERATIONS_MAX)
+            wrong("after %d steps %d of %d requests have ended: somebody starves", i, w.ended, REQUESTS);
+        while (w.visits < REQUESTS && chance(&w, 30))
+            submit(&w);
+        maybe_cancel(&w);
+        bool stepped = engine_step(w.engine), read = read_events(&w);
+        check_books(&w);
+        EngineStats stats = engine_stats(w.engine);
+        tell("step %d: %d queued, %d waiting, %d running, %d resting, %lld rows, %lld preempted", i, stats.queued,
+             stats.waiting, stats.running, stats.resting, (long long)stats.rows, (long long)stats.preemptions);
+        idle = stepped || read || w.visits < REQUESTS ? 0 : idle + 1;
+        if (idle > 1000)   /* slow readers read now and then: nobody is slower than that */
+            wrong("deadlock: %d of %d requests have ended", w.ended, REQUESTS);
+    }
+    check_all_came_back(&w);
+    EngineStats stats = engine_stats(w.engine);
+    *t = (Tally){t->worlds + 1, t->steps + stats.steps, t->preemptions + stats.preemptions, t->copies + stats.copies,
+                 t->reused + stats.reused_tokens, t->cancelled, t->tokens + stats.generated_tokens};
+    engine_free(w.engine);
+    device_close(w.device);
+}
+
+static Tally run_seeds(uint64_t from, uint64_t count)
+{
+    Tally t = {0};
+    signal(SIGABRT, on_abort);
+    solo_open();
+    for (uint64_t seed = from; seed < from + count; seed++)
+        world_run(seed, &t);
+    solo_close();
+    signal(SIGABRT, SIG_DFL);
+    return t;
+}
+
+/* --- tests --- */
+
+static int exit_status_of(Mutant m, uint64_t seeds)
+{
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        mutant = m;
+        if (m != NO_MUTANT)
+            freopen("/dev/null", "w", stderr);
+        alarm(60);
+        Tally t = run_seeds(1, seeds);
+        if (m == NO_MUTANT)
+            printf("%lld worlds, %lld steps, %lld tokens, %lld preemptions, %lld copies, %lld tokens reused\n", (long long)t.worlds,
+                   (long long)t.steps, (long long)t.tokens, (long long)t.preemptions, (long long)t.copies, (long long)t.reused);
+        bool rich = t.preemptions > t.worlds && t.copies > t.worlds / 2 && t.reused > t.worlds;   /* else it tests nothing */
+        fflush(NULL);
+        _exit(m == NO_MUTANT && !rich ? 2 : 0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return status;
+}
+
+/* Protects everything: who shares, waits, is interrupted or cut into chunks receives the same tokens. */
+static void in_a_thousand_worlds_every_request_receives_its_solo_run(void **state)
+{
+    (void)state;
+    assert_int_equal(exit_status_of(NO_MUTANT, SEEDS), 0);
+}
+
+/* Protects the simulation: it would notice. */
+static void every_mutant_is_noticed(void **state)
+{
+    (void)state;
+    int unnoticed = 0;
+    for (Mutant m = NO_MUTANT + 1; m < MUTANTS; m++)
+        if (exit_status_of(m, MUTANT_SEEDS) == 0) {
+            print_error("not noticed: %s\n", mutant_names[m]);
+            unnoticed++;
+        }
+    assert_int_equal(unnoticed, 0);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1) {
+        trace.aloud = argc == 2;
+        run_seeds(strtoull(argv[1], NULL, 10), argc > 2 ? strtoull(argv[2], NULL, 10) : 1);
+        return 0;
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(in_a_thousand_worlds_every_request_receives_its_solo_run),
+        cmocka_unit_test(every_mutant_is_noticed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
