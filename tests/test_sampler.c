@@ -264,6 +264,9 @@ static void equals_go_to_the_lowest_id(void **state)
         f->logits[i] = i % 7 == 5 ? 2.0f : -1.0f;
     assert_int_equal(sample(f, &o, place(0)).id, 5);
     o = plain();
+    o.min_p = 1;                /* all nine are as likely as the best */
+    check_draws(f, &o, 2000);
+    o.min_p = 0;
     o.top_k = 3;                /* 5, 12 and 19 of nine equals */
     bool seen[V] = {0};
     for (uint32_t i = 0; i < 300; i++)
@@ -386,9 +389,16 @@ static void a_large_vocabulary_keeps_the_right_tokens(void **state)
     Error err;
     Sampled out;
     for (int shape = 0; shape < 4; shape++) {
-        for (int i = 0; i < LARGE; i++)     /* rising, falling, a few steps with many equals, noise */
-            z[i] = shape == 0 ? (float)i * 1e-3f : shape == 1 ? (float)i * -1e-3f
-                 : shape == 2 ? (float)(i % 3) : (float)(int)(philox(1, (PhiloxBlock){{(uint32_t)i}}).word[0] >> 8) * 1e-6f;
+        int first = 0;
+        for (int i = 0; i < LARGE; i++)     /* by the smallest steps upward, falling, many equals, noise */
+            z[i] = shape == 0 ? (i ? nextafterf(z[i - 1], 2) : 1) : shape == 1 ? (float)i * -1e-3f
+                 : shape == 2 ? (float)(i % 3) : (float)(philox(1, (PhiloxBlock){{(uint32_t)i}}).word[0] >> 8) * 1e-6f;
+        for (int i = 0; i < LARGE; i++)
+            first = z[i] > z[first] ? i : first;
+        SamplerOptions greedy = sampler_options_greedy();
+        SamplePlace here = place(0);
+        assert_int_equal(sampler_sample(sampler, &greedy, &here, z, &out, &err), OK);
+        assert_int_equal(out.id, first);
         assert_int_equal(sampler_logprobs(sampler, z, 0, K, &out, &err), OK);
         assert_int_equal(out.best_count, K);
         float last = z[out.best[K - 1].id];
@@ -420,9 +430,9 @@ static void all_tiers_give_the_same_bits(void **state)
     for (size_t s = 0; s < COUNT_OF(sizes); s++) {
         int32_t n = sizes[s];
         for (int i = 0; i < n; i++)
-            z[0][i] = i % 37 == 36 ? -INFINITY : (float)(200 * stream_unit(&stream) - 120);
+            z[0][i] = i % 37 == 36 || (i == 0 && n > 1) ? -INFINITY : (float)(200 * stream_unit(&stream) - 120);
         for (int i = 0; i < 35; i++)
-            allowed[i] = (uint32_t)stream_bits(&stream) | 1u;
+            allowed[i] = (uint32_t)stream_bits(&stream) | 3u;
         memcpy(z[1], z[0], sizeof z[0]);
         memcpy(z[2], z[0], sizeof z[0]);
         double sums[3][2];
@@ -438,9 +448,11 @@ static void all_tiers_give_the_same_bits(void **state)
             assert_memory_equal(sums[t], sums[0], sizeof sums[0]);
             assert_memory_equal(z[t], z[0], (size_t)n * sizeof z[0][0]);
             assert_memory_equal(w[t], w[0], (size_t)n * sizeof w[0][0]);
-            for (int i = 0; i < 100; i++)
-                assert_int_equal(scan->find(w[t], n, i * 0.011 * sums[t][1]),
-                                 scan_of(0)->find(w[0], n, i * 0.011 * sums[0][1]));
+            for (int i = 0; i < 100; i++) {     /* also beyond the sum, and from 0 with a weight of 0 in front */
+                int32_t at = scan->find(w[t], n, i * 0.011 * sums[t][1]);
+                assert_true(w[t][at] > 0);
+                assert_int_equal(at, scan_of(0)->find(w[0], n, i * 0.011 * sums[0][1]));
+            }
         }
     }
 }

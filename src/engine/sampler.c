@@ -1,6 +1,5 @@
 #include "engine/sampler.h"
 
-#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -94,7 +93,7 @@ static Err check_peak(Peak peak, Error *err)
     return OK;
 }
 
-/* Below this logit nothing can pass the filters; -FLT_MAX when that cannot be said beforehand.
+/* At and below this logit nothing can pass the filters; -INFINITY when that cannot be said beforehand.
  *
  * top_p: all with p < (1 - top_p) / V together have less than 1 - top_p, so what lies above them
  * reaches top_p without them. min_p alone: its own definition. */
@@ -102,10 +101,9 @@ static float filter_floor(const SamplerOptions *o, int32_t vocabulary, float pea
 {
     double least = o->typical_p < 1 ? 0 : o->top_p < 1 ? (1 - (double)o->top_p) * total / vocabulary : (double)o->min_p;
     if (least <= 0)
-        return -FLT_MAX;
+        return -INFINITY;
     /* One thousandth more and the rounding of logits, so that only a filter itself decides. */
-    double floor = (double)peak + (log(least) - 1e-3) * (double)o->temperature - fabs((double)peak) * 1e-6;
-    return floor > -(double)FLT_MAX ? (float)floor : -FLT_MAX;
+    return (float)((double)peak + (log(least) - 1e-3) * (double)o->temperature - fabs((double)peak) * 1e-6);
 }
 
 /* Ranks by how near -ln p is to the entropy. With x = ln p + constant, the entropy is the mean of -x

@@ -81,9 +81,8 @@ static void gather_block(Picks *p, const float *z, int32_t from, int32_t n, floa
     }
 }
 
-void picks_gather(Picks *p, const float *z, int32_t n, float floor)
+void picks_gather(Picks *p, const float *z, int32_t n, float bound)
 {
-    float bound = floor > -FLT_MAX ? nextafterf(floor, -INFINITY) : -INFINITY;   /* z > bound: z >= floor */
     p->count = 0;
     for (int32_t i = 0; (i = p->scan->next_above(z, i, n, bound)) < n; i += SCAN_BLOCK)
         gather_block(p, z, i, n, bound);

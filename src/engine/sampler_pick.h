@@ -22,8 +22,8 @@ typedef struct Picks {
 
 bool picks_init(Picks *, Arena *, int32_t room, const Scan *);     /* false: the arena is full */
 
-/* All with z >= floor, -infinity never; keys are z. */
-void picks_gather(Picks *, const float *z, int32_t n, float floor);
+/* All with z > bound, which may be -infinity; keys are z. */
+void picks_gather(Picks *, const float *z, int32_t n, float bound);
 
 /* The k best of z, -infinity never; keys are z. */
 void picks_gather_best(Picks *, const float *z, int32_t n, int32_t k);
