@@ -10,17 +10,18 @@
 #include "kernels/op_spec.h"
 
 extern const CpuKernel kernel_linear_reference, kernel_linear_avx2, kernel_linear_avx512;
+extern const CpuKernel kernel_linear3_avx2, kernel_linear3_avx512, kernel_gated_mlp_avx2, kernel_gated_mlp_avx512;
 extern const OpSpec spec_linear;
 
 typedef struct Tier {
     const char *name;
-    const CpuKernel *linear;
+    const CpuKernel *linear, *linear3, *gated_mlp;
     const Panel *(*find)(const Format *);
 } Tier;
 
 static const Tier tiers[] = {
-    {"avx2", &kernel_linear_avx2, panel_find_avx2},
-    {"avx512", &kernel_linear_avx512, panel_find_avx512},
+    {"avx2", &kernel_linear_avx2, &kernel_linear3_avx2, &kernel_gated_mlp_avx2, panel_find_avx2},
+    {"avx512", &kernel_linear_avx512, &kernel_linear3_avx512, &kernel_gated_mlp_avx512, panel_find_avx512},
 };
 
 static bool has_tier(int i)
@@ -121,6 +122,18 @@ typedef struct Case {
     bool bias, adds;
 } Case;
 
+static bool agree(const float *fast, const float *exact, int n, float typical, float tolerance)
+{
+    float largest = typical, worst = 0;
+    for (int i = 0; i < n; i++) {
+        largest = fmaxf(largest, fabsf(exact[i]));
+        worst = fmaxf(worst, fabsf(fast[i] - exact[i]));
+    }
+    if (!(worst <= tolerance * largest))
+        print_error("differs by %g of %g: ", (double)worst, (double)largest);
+    return worst <= tolerance * largest;
+}
+
 /* One product on all tiers: rows of x and y are slices of wider ones, as after tensor_columns(). */
 static void check_case(Case c)
 {
@@ -158,15 +171,10 @@ static void check_case(Case c)
         assert_true(!tiers[t].linear->takes || tiers[t].linear->takes(&call));
         run(tiers[t].linear, &call, 1 + c.rows % 3);
         for (int r = 0; r < c.rows; r++) {
-            const float *fast = (const float *)y[1 + t].data + r * y_wide, *exact = (const float *)y[0].data + r * y_wide;
-            float largest = 0.1f * norm((const float *)x.data + r * wide, c.in), worst = 0;
-            for (int o = 0; o < c.out; o++) {
-                largest = fmaxf(largest, fabsf(exact[o]));
-                worst = fmaxf(worst, fabsf(fast[o] - exact[o]));
-            }
-            if (!(worst <= spec_linear.tolerance * largest))
-                FAIL_WITH("%s %s rows %d out %d in %d: row %d differs by %g of %g\n", c.format->name, tiers[t].name, c.rows,
-                         c.out, c.in, r, (double)worst, (double)largest);
+            const float *fast = (const float *)y[1 + t].data + r * y_wide;
+            float typical = 0.1f * norm((const float *)x.data + r * wide, c.in);
+            if (!agree(fast, (const float *)y[0].data + r * y_wide, c.out, typical, spec_linear.tolerance))
+                FAIL_WITH("%s %s: %d rows, %d x %d, row %d\n", c.format->name, tiers[t].name, c.rows, c.out, c.in, r);
             for (int o = c.out; o < y_wide; o++)
                 assert_true(fast[o] == (float)((r * y_wide + o) % 7));
         }
@@ -202,7 +210,7 @@ static void all_formats_agree_with_the_reference(void **context)
             check_case((Case){f, rows[n % 12], outs[(n + n / 12) % 7], in, n % 2, n % 3 == 1});
         }
     }
-    assert_true(formats >= 16);
+    assert_true(formats >= 18);
 }
 
 /* The rows of x in one call, in calls of 1 to 7, over 1 to 5 threads: protects batch invariance. */
@@ -302,6 +310,161 @@ static void what_is_not_finite_stays_in_its_row(void **context)
         }
 }
 
+/* A matrix that was not repacked, on the fast tiers: protects formats without panels. */
+static void plain_rows_agree_with_the_reference(void **context)
+{
+    (void)context;
+    enum { ROWS = 5, OUT = 37, IN = 512 + 256 };
+    const Format *f;
+    for (int i = 0; (f = format_at(i)); i++) {
+        if (!multiplies(f))
+            continue;
+        Guarded w = encoded(f, OUT, IN);
+        float *x = malloc(sizeof(float) * ROWS * IN), exact[ROWS * OUT], fast[ROWS * OUT];
+        for (int j = 0; j < ROWS * IN; j++)
+            x[j] = random_float();
+        OpCall call = {.op = OP_LINEAR, .out = {tensor_of(exact, &format_f32, ROWS, OUT)},
+                       .in = {tensor_of(x, &format_f32, ROWS, IN), tensor_of(w.data, f, OUT, IN)}};
+        run(&kernel_linear_reference, &call, 1);
+        call.out[0].data = fast;
+        for (int t = 0; t < 2; t++) {
+            if (!has_tier(t))
+                continue;
+            memset(fast, 0, sizeof fast);
+            run(tiers[t].linear, &call, 2);
+            for (int r = 0; r < ROWS; r++)
+                if (!agree(fast + r * OUT, exact + r * OUT, OUT, 1, spec_linear.tolerance))
+                    FAIL_WITH("%s %s, row %d\n", f->name, tiers[t].name, r);
+        }
+        free(x);
+        release(w);
+    }
+}
+
+/* ---- fused ---- */
+
+enum { FUSED_ROWS_MAX = 140 };
+
+typedef struct Weight {
+    Guarded plain, packed;
+    Tensor tensor;
+} Weight;
+
+static Weight weight_of(int tier, const char *format, int out, int in)
+{
+    const Format *f = format_find(format);
+    assert_non_null(f);
+    Weight w = {.plain = encoded(f, out, in)};
+    w.packed = packed(tiers[tier].find(f), w.plain, out, in);
+    w.tensor = tensor_of(w.packed.data, f, out, in);
+    w.tensor.packing = PACKING_PANELS;
+    return w;
+}
+
+static void weight_release(Weight w)
+{
+    release(w.plain);
+    release(w.packed);
+}
+
+static Tensor random_matrix(int rows, int width)
+{
+    float *x = malloc(sizeof(float) * (size_t)rows * (size_t)width);
+    for (int i = 0; i < rows * width; i++)
+        x[i] = random_float();
+    return tensor_of(x, &format_f32, rows, width);
+}
+
+static Tensor copy_of(Tensor t)
+{
+    void *data = malloc(tensor_bytes(t));
+    memcpy(data, t.data, tensor_bytes(t));
+    t.data = data;
+    return t;
+}
+
+static void linear(int tier, Tensor y, Tensor x, Tensor w, Tensor bias, bool adds)
+{
+    OpCall call = {.op = OP_LINEAR, .reads_out = adds, .out = {y}, .in = {x, w, bias}};
+    run(tiers[tier].linear, &call, 1);
+}
+
+/* linear3 gives the bits of three linear, also where the formats differ (a K-quant mix, and one whose
+ * activations stay floats). */
+static void linear3_is_three_linear(void **context)
+{
+    (void)context;
+    static const char *const mixes[][3] = {{"Q8_0", "Q8_0", "Q8_0"}, {"Q4_K", "Q4_K", "Q6_K"}, {"F16", "Q8_0", "F32"}};
+    static const int outs[] = {96, 33, 16}, rows[] = {1, 4, 5, FUSED_ROWS_MAX};
+    for (int t = 0; t < 2; t++)
+        for (int m = 0; m < 3 && has_tier(t); m++)
+            for (int n = 0; n < 4; n++) {
+                Tensor x = random_matrix(rows[n], 512);
+                OpCall call = {.op = OP_LINEAR3, .in = {x}};
+                Weight w[3];
+                for (int i = 0; i < 3; i++) {
+                    w[i] = weight_of(t, mixes[m][i], outs[i], 512);
+                    call.in[1 + i] = w[i].tensor;
+                    call.out[i] = random_matrix(rows[n], outs[i]);
+                }
+                call.in[5] = random_matrix(1, outs[1]);
+                run(tiers[t].linear3, &call, 3);
+                for (int i = 0; i < 3; i++) {
+                    Tensor y = random_matrix(rows[n], outs[i]);
+                    linear(t, y, x, w[i].tensor, call.in[4 + i], false);
+                    assert_memory_equal(y.data, call.out[i].data, tensor_bytes(y));
+                    free(y.data);
+                    free(call.out[i].data);
+                    weight_release(w[i]);
+                }
+                free(call.in[5].data);
+                free(x.data);
+            }
+}
+
+/* gated_mlp gives the bits of its parts; with RELU they can be written down in plain C. */
+static void check_gated_mlp(int t, int rows, const char *format, const char *down_format, int width)
+{
+    enum { IN = 256 };
+    Tensor x = random_matrix(rows, IN), y = random_matrix(rows, IN), expected = copy_of(y);
+    Weight gate = weight_of(t, format, width, IN), up = weight_of(t, format, width, IN);
+    Weight down = weight_of(t, down_format, IN, width);
+    OpCall call = {.op = OP_GATED_MLP, .reads_out = true, .activation = RELU, .out = {y},
+                   .in = {x, gate.tensor, up.tensor, down.tensor, random_matrix(1, width), random_matrix(1, width),
+                          random_matrix(1, IN)}};
+    run(tiers[t].gated_mlp, &call, 1 + rows % 4);
+
+    Tensor g = random_matrix(rows, width), u = random_matrix(rows, width);
+    linear(t, g, x, gate.tensor, call.in[4], false);
+    linear(t, u, x, up.tensor, call.in[5], false);
+    for (int i = 0; i < rows * width; i++) {
+        float *at = (float *)g.data + i;
+        *at = (*at > 0 ? *at : 0) * ((const float *)u.data)[i];
+    }
+    linear(t, expected, g, down.tensor, call.in[6], true);
+    assert_memory_equal(y.data, expected.data, tensor_bytes(y));
+
+    Tensor owned[] = {x, y, expected, g, u, call.in[4], call.in[5], call.in[6]};
+    for (size_t i = 0; i < COUNT_OF(owned); i++)
+        free(owned[i].data);
+    weight_release(gate);
+    weight_release(up);
+    weight_release(down);
+}
+
+static void gated_mlp_is_its_parts(void **context)
+{
+    (void)context;
+    static const int rows[] = {1, 4, 7, FUSED_ROWS_MAX};
+    for (int t = 0; t < 2; t++)
+        for (int n = 0; n < 4 && has_tier(t); n++) {
+            check_gated_mlp(t, rows[n], "Q8_0", "Q8_0", 160);
+            check_gated_mlp(t, rows[n], "Q4_K", "Q6_K", 512);
+            check_gated_mlp(t, rows[n], "BF16", "BF16", 87);
+            check_gated_mlp(t, rows[n], "F32", "Q4_0", 96);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -309,6 +472,9 @@ int main(void)
         cmocka_unit_test(a_row_has_the_same_bits_in_any_company),
         cmocka_unit_test(a_panel_holds_exactly_the_rows_that_were_packed),
         cmocka_unit_test(what_is_not_finite_stays_in_its_row),
+        cmocka_unit_test(plain_rows_agree_with_the_reference),
+        cmocka_unit_test(linear3_is_three_linear),
+        cmocka_unit_test(gated_mlp_is_its_parts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

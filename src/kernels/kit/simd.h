@@ -14,7 +14,7 @@
  *     stores   vf_store(p, v)                                     vf_store_n(p, v, n)
  *              (vi_load, vi_store likewise)
  *     make     vf_zero() vf_all(f)   vi_zero() vi_all(i)           vi_group(p): 4 bytes, to all 16 groups
- *     floats   vf_add vf_sub vf_mul vf_div vf_sqrt vf_abs vf_neg vf_round (halves to even)
+ *     floats   vf_add vf_sub vf_mul vf_div vf_sqrt vf_abs vf_neg vf_copy_sign vf_round (halves to even)
  *              vf_fma(a, b, c) = a b + c                           vf_fnma(a, b, c) = c - a b
  *              vf_max(a, b) = a > b ? a : b, so b where one is NaN; vf_min likewise
  *     ints     vi_add vi_sub vi_mul vi_and vi_or vi_xor vi_max vi_min vi_shl(v, const) vi_shr (zeros in) vi_sar
@@ -54,6 +54,12 @@ enum { LANES = 16 };
 #endif
 
 INLINE void prefetch(const void *p) { __builtin_prefetch(p); }
+
+INLINE Vf vf_copy_sign(Vf magnitude, Vf sign)
+{
+    Vi top = vi_all(INT32_MIN);
+    return vf_of_bits(vi_or(vf_bits(magnitude), vi_and(vf_bits(sign), top)));
+}
 
 /* From bf16 to f32 is a shift; back rounds halves to even and keeps a NaN a NaN. */
 INLINE Vf vf_of_bf16(const void *p) { return vf_of_bits(vi_shl(vi_of_u16(p), 16)); }

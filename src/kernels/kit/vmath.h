@@ -42,12 +42,6 @@ INLINE Vf vf_exp(Vf x)
     return vf_mul(vf_mul(y, vf_power_of_2(half)), vf_power_of_2(vi_sub(whole, half)));
 }
 
-INLINE Vf vf_copy_sign(Vf magnitude, Vf sign)
-{
-    Vi top = vi_all(INT32_MIN);
-    return vf_of_bits(vi_or(vf_bits(magnitude), vi_and(vf_bits(sign), top)));
-}
-
 /* Small x: x + x^3 p(x^2) (Cephes, tanhf); else 1 - 2 / (e^2|x| + 1). */
 INLINE Vf vf_tanh(Vf x)
 {

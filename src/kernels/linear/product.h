@@ -4,9 +4,14 @@
  *     linear3      prepare x | q, k, v = products
  *     gated_mlp    prepare x | products with gate and up, activation, prepare h | y += products with down
  *
- * Between the bars all threads wait for each other. Preparing turns rows of f32 into what the format of
- * the weight reads: XBlocks, or themselves. A product is split over threads by outputs, two panels a
- * unit: that is one block of activations, should its results be prepared again.
+ * Between the bars all threads wait for each other. A product is split over threads by outputs, two
+ * panels a unit: that is one block of activations, should its results be prepared again.
+ *
+ * Preparing turns rows of f32 into what the loops for a weight read:
+ *
+ *     X_AS_IS        themselves       panels of floats
+ *     X_BLOCKS       XBlocks          panels of integers
+ *     X_ROUNDED      f32, rounded     plain rows of a format that rounds its activations
  *
  * A weight in plain rows (a format without panels, a matrix that was not repacked) is decoded to panels
  * of f32 as it is read: right, and slow.
@@ -19,35 +24,48 @@
 
 enum {
     PRODUCT_UNIT = 2 * PANEL_ROWS,      /* outputs */
+    PRODUCT_ROWS = 128,                 /* of x that meet a weight at once, if there are many */
     PRODUCTS_PER_THREAD = 1 << 17,      /* worth a thread: some microseconds */
 };
 
-/* Rows of activations as some format of weights reads them. */
+typedef enum XKind { X_AS_IS, X_BLOCKS, X_ROUNDED } XKind;
+
+/* Rows of x as the loops for some weight read them. */
 typedef struct Prepared {
-    const void *rows;
+    uint8_t *rows;
     size_t row_bytes;
     int64_t count;
 } Prepared;
 
-/* y[rows, out] = x w^T + bias (+ y) */
+XKind TIERED(x_kind)(Tensor w);
+size_t TIERED(x_row_bytes)(XKind, int64_t width);      /* of a prepared row */
+void TIERED(x_block)(XBlock *, const float *x);        /* 32 elements */
+void TIERED(x_round)(float *to, const float *x);       /* 32 elements, as decoded from the block */
+
+/* x prepared for each of some weights lies in one piece of memory: bytes, this thread's part of making
+ * it, and where it is for weight i. */
+size_t TIERED(prepared_bytes)(Tensor x, const Tensor *weights, int n);
+void TIERED(prepare)(Tensor x, const Tensor *weights, int n, void *memory, CpuPart);
+Prepared TIERED(prepared)(Tensor x, const Tensor *weights, int n, int i, void *memory);
+
+/* y[r][o - y_from] = sum_k x[r][k] w[o][k] + bias[o] (+ y) */
 typedef struct Product {
     Tensor y, w, bias;
     Prepared x;
+    int64_t y_from;      /* the output that the first column of y is for */
     bool adds;
 } Product;
 
-/* Whether w can be multiplied with: it has panels, or can be decoded. */
-bool TIERED(product_takes)(Tensor w);
-
-/* Bytes of `rows` prepared rows for w; 0 where x itself will do. A multiple of 64. */
-size_t TIERED(prepared_bytes)(Tensor w, int64_t rows);
-
-/* What the rows of x will be once prepared in `memory`. */
-Prepared TIERED(prepared)(Tensor x, Tensor w, void *memory);
-
-/* This thread's part of the preparing. */
-void TIERED(prepare)(Tensor x, Tensor w, void *memory, CpuPart);
+static inline bool product_takes(Tensor w) { return w.format->activation != NULL; }
 
 void TIERED(product)(const Product *, Range outputs);   /* from a multiple of PRODUCT_UNIT */
+
+static inline int64_t product_threads(int64_t rows, const Tensor *weights, int n)
+{
+    int64_t products = 0;
+    for (int i = 0; i < n; i++)
+        products += rows * weights[i].dim[0] * weights[i].dim[1];
+    return products / PRODUCTS_PER_THREAD;
+}
 
 #endif

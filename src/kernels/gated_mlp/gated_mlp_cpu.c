@@ -1,0 +1,104 @@
+/* gated_mlp_cpu.c -- see gated_mlp.h and linear/product.h.
+ *
+ *     scratch    | x, prepared for gate and up | h, prepared for down |
+ */
+#include "kernels/gated_mlp/gated_mlp.h"
+
+#include "kernels/kit/vmath.h"
+#include "kernels/linear/product.h"
+
+static bool takes(const OpCall *c)
+{
+    return product_takes(c->in[MLP_GATE]) && product_takes(c->in[MLP_UP]) && product_takes(c->in[MLP_DOWN]);
+}
+
+static int64_t threads(const OpCall *c) { return product_threads(c->in[MLP_X].dim[0], &c->in[MLP_GATE], 3); }
+
+static size_t h_offset(const OpCall *c)
+{
+    return (TIERED(prepared_bytes)(c->in[MLP_X], &c->in[MLP_GATE], 2) + 63) & ~(size_t)63;
+}
+
+static Prepared h_of(const OpCall *c, void *scratch)
+{
+    XKind kind = TIERED(x_kind)(c->in[MLP_DOWN]);
+    return (Prepared){(uint8_t *)scratch + h_offset(c), TIERED(x_row_bytes)(kind, c->in[MLP_DOWN].dim[1]),
+                      c->in[MLP_X].dim[0]};
+}
+
+static size_t scratch_bytes(const OpCall *c)
+{
+    Prepared h = h_of(c, NULL);
+    return h_offset(c) + h.row_bytes * (size_t)h.count;
+}
+
+/* act(gate) * up of up to 32 columns from `from` on, as the loops for down read them. */
+static void make_h(uint8_t *row, XKind kind, Activation act, const float *gate, const float *up, int64_t from, int64_t n)
+{
+    float h[PRODUCT_UNIT];
+    for (int i = 0; i < PRODUCT_UNIT; i += LANES)
+        vf_store(h + i, vf_mul(vf_activate(act, vf_load(gate + i)), vf_load(up + i)));
+    if (kind == X_BLOCKS)
+        TIERED(x_block)((XBlock *)row + from / PANEL_BLOCK, h);
+    else if (kind == X_ROUNDED)
+        TIERED(x_round)((float *)row + from, h);
+    else
+        memcpy((float *)row + from, h, (size_t)n * sizeof(float));
+}
+
+/* Columns [from, from + n) of h, of up to PRODUCT_ROWS rows. */
+static void part_of_h(const OpCall *c, Prepared h, Prepared x_gate, Prepared x_up, int64_t from, int64_t n)
+{
+    float gate[PRODUCT_ROWS][PRODUCT_UNIT], up[PRODUCT_ROWS][PRODUCT_UNIT];
+    int32_t rows = (int32_t)h.count;
+    if (n < PRODUCT_UNIT) {   /* the last columns: what lies beyond is computed as well, and dropped */
+        memset(gate, 0, (size_t)rows * sizeof gate[0]);
+        memset(up, 0, (size_t)rows * sizeof up[0]);
+    }
+    XKind kind = TIERED(x_kind)(c->in[MLP_DOWN]);
+    Product to_gate = {.y = tensor_of(gate, &format_f32, rows, PRODUCT_UNIT), .y_from = from, .x = x_gate,
+                       .w = c->in[MLP_GATE], .bias = c->in[MLP_GATE_BIAS]};
+    Product to_up = {.y = tensor_of(up, &format_f32, rows, PRODUCT_UNIT), .y_from = from, .x = x_up,
+                     .w = c->in[MLP_UP], .bias = c->in[MLP_UP_BIAS]};
+    TIERED(product)(&to_gate, (Range){from, from + n});
+    TIERED(product)(&to_up, (Range){from, from + n});
+    for (int32_t r = 0; r < rows; r++)
+        make_h(h.rows + (size_t)r * h.row_bytes, kind, c->activation, gate[r], up[r], from, n);
+}
+
+static Prepared some_rows(Prepared x, int64_t from, int64_t n)
+{
+    return (Prepared){x.rows + (size_t)from * x.row_bytes, x.row_bytes, n};
+}
+
+static void make_all_h(const OpCall *c, CpuPart part)
+{
+    Prepared h = h_of(c, part.scratch);
+    Prepared x_gate = TIERED(prepared)(c->in[MLP_X], &c->in[MLP_GATE], 2, 0, part.scratch);
+    Prepared x_up = TIERED(prepared)(c->in[MLP_X], &c->in[MLP_GATE], 2, 1, part.scratch);
+    Range range = part_range(part, c->in[MLP_GATE].dim[0], PRODUCT_UNIT);
+    for (int64_t at = range.from; at < range.to; at += PRODUCT_UNIT) {
+        int64_t n = range.to - at < PRODUCT_UNIT ? range.to - at : PRODUCT_UNIT;
+        for (int64_t r = 0; r < h.count; r += PRODUCT_ROWS) {
+            int64_t rows = h.count - r < PRODUCT_ROWS ? h.count - r : PRODUCT_ROWS;
+            part_of_h(c, some_rows(h, r, rows), some_rows(x_gate, r, rows), some_rows(x_up, r, rows), at, n);
+        }
+    }
+}
+
+static void run(const OpCall *c, int phase, CpuPart part)
+{
+    if (phase == 0) {
+        TIERED(prepare)(c->in[MLP_X], &c->in[MLP_GATE], 2, part.scratch, part);
+    } else if (phase == 1) {
+        make_all_h(c, part);
+    } else {
+        Product p = {.y = c->out[0], .w = c->in[MLP_DOWN], .bias = c->in[MLP_DOWN_BIAS], .adds = c->reads_out};
+        p.x = h_of(c, part.scratch);
+        TIERED(product)(&p, part_range(part, p.w.dim[0], PRODUCT_UNIT));
+    }
+}
+
+const CpuKernel TIERED(kernel_gated_mlp) = {
+    .takes = takes, .phases = 3, .scratch_bytes = scratch_bytes, .threads = threads, .run = run,
+};
