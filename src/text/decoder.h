@@ -11,6 +11,8 @@
 #include "base/buf.h"
 #include "text/vocab.h"
 
+struct Tokenizer;
+
 typedef enum DecodeStepKind {
     DECODE_BYTE_ALPHABET,     /* letters of GPT-2's alphabet to bytes; a piece with any other letter stays */
     DECODE_BYTE_FALLBACK,     /* <0x41> to the byte */
@@ -66,6 +68,7 @@ typedef struct DecodeState {
 } DecodeState;
 
 void decode_state_init(DecodeState *, const Decoder *, bool continues);
+const Decoder *tokenizer_decoder(const struct Tokenizer *);
 bool decode_piece(const Decoder *, DecodeState *, int32_t id, Buf *out);   /* false: out is full */
 
 #endif

@@ -290,6 +290,8 @@ bool tokenizer_decode(const Tokenizer *t, const int32_t *ids, size_t count, unsi
     return true;
 }
 
+const Decoder *tokenizer_decoder(const Tokenizer *t) { return &t->decoder; }
+
 int32_t tokenizer_size(const Tokenizer *t) { return t->vocab.size; }
 
 Span tokenizer_piece(const Tokenizer *t, int32_t id)
