@@ -210,7 +210,10 @@ typedef struct World {
     int32_t prefix[3][CONTEXT_MAX];
 } World;
 
-static int32_t between(World *w, int32_t low, int32_t high) { return low + (int32_t)stream_below(&w->random, (uint32_t)(high - low + 1)); }
+static int32_t between(World *w, int32_t low, int32_t high)
+{
+    return low + (int32_t)stream_below(&w->random, (uint32_t)(high - low + 1));
+}
 static bool chance(World *w, int32_t percent) { return between(w, 1, 100) <= percent; }
 
 static void random_model(World *w)
@@ -297,9 +300,9 @@ static void solo_rows(const int32_t *tokens, int32_t first, int32_t rows)
         solo.ints[1][i] = first + i;
         solo.ints[3][i] = i;
     }
-    Step step = {.rows = rows, .seqs = 1, .outs = rows, .tokens = ints(solo.ints[0], rows), .positions = ints(solo.ints[1], rows),
-                 .row_seq = ints(solo.zeros, rows), .lengths = ints(solo.ints[2], rows), .out_rows = ints(solo.ints[3], rows),
-                 .layers = solo.views};
+    Step step = {.rows = rows, .seqs = 1, .outs = rows, .layers = solo.views,
+                 .tokens = ints(solo.ints[0], rows), .positions = ints(solo.ints[1], rows), .row_seq = ints(solo.zeros, rows),
+                 .lengths = ints(solo.ints[2], rows), .out_rows = ints(solo.ints[3], rows)};
     for (int32_t l = 0; l < solo.model.layers; l++) {
         int32_t owner = l;
         while (solo.model.layer[owner].alias_of >= 0)
@@ -389,7 +392,8 @@ static void random_request(World *w, Visit *v)
 {
     int32_t longest = engine_longest(w->engine);
     RequestOptions *o = &v->options;
-    *o = (RequestOptions){.prompt = v->prompt, .samples = between(w, 1, w->options.sequences < SAMPLES ? w->options.sequences : SAMPLES),
+    int32_t samples_max = w->options.sequences < SAMPLES ? w->options.sequences : SAMPLES;
+    *o = (RequestOptions){.prompt = v->prompt, .samples = between(w, 1, samples_max),
                           .priority = between(w, 0, 2), .salt = (uint64_t)chance(w, 20), .sampling = sampler_options_greedy()};
     o->prompt_count = random_prompt(w, v->prompt, longest - 1);
     int32_t left = longest - o->prompt_count;
@@ -526,7 +530,7 @@ static void check_all_came_back(World *w)
 }
 
 typedef struct Tally {
-    int64_t worlds, steps, preemptions, copies, reused, cancelled, tokens;
+    int64_t worlds, steps, preemptions, copies, reused, tokens;
 } Tally;
 
 static void world_run(uint64_t seed, Tally *t)
@@ -554,7 +558,7 @@ static void world_run(uint64_t seed, Tally *t)
     check_all_came_back(&w);
     EngineStats stats = engine_stats(w.engine);
     *t = (Tally){t->worlds + 1, t->steps + stats.steps, t->preemptions + stats.preemptions, t->copies + stats.copies,
-                 t->reused + stats.reused_tokens, t->cancelled, t->tokens + stats.generated_tokens};
+                 t->reused + stats.reused_tokens, t->tokens + stats.generated_tokens};
     engine_free(w.engine);
     device_close(w.device);
 }
@@ -584,8 +588,9 @@ static int exit_status_of(Mutant m, uint64_t seeds)
         alarm(60);
         Tally t = run_seeds(1, seeds);
         if (m == NO_MUTANT)
-            printf("%lld worlds, %lld steps, %lld tokens, %lld preemptions, %lld copies, %lld tokens reused\n", (long long)t.worlds,
-                   (long long)t.steps, (long long)t.tokens, (long long)t.preemptions, (long long)t.copies, (long long)t.reused);
+            printf("%lld worlds, %lld steps, %lld tokens, %lld preemptions, %lld copies, %lld tokens reused\n",
+                   (long long)t.worlds, (long long)t.steps, (long long)t.tokens, (long long)t.preemptions,
+                   (long long)t.copies, (long long)t.reused);
         bool rich = t.preemptions > t.worlds && t.copies > t.worlds / 2 && t.reused > t.worlds;   /* else it tests nothing */
         fflush(NULL);
         _exit(m == NO_MUTANT && !rich ? 2 : 0);
