@@ -109,10 +109,15 @@ Err dense_read_windows(const Keys *k, ModelShape *s, bool used_by_default, Error
     DenseShape *m = dense_shape(s);
     int32_t window, first;
     bool used;
-    TRY(keys_int_or(k, "sliding_window", "attention.sliding_window", 0, CONTEXT_MAX, 0, &window, err));
+    const char *gguf = keys_are_gguf(k) ? "attention.sliding_window" : NULL;
+    TRY(keys_int_or(k, "sliding_window", gguf, 0, CONTEXT_MAX, 0, &window, err));
     TRY(keys_bool_or(k, "use_sliding_window", NULL, used_by_default, &used, err));
     TRY(keys_int_or(k, "max_window_layers", NULL, 0, 1 << 20, 0, &first, err));
+    if (!used && !gguf)
+        window = 0;
+    if (window && !gguf)
+        keys_record_int(k, "attention.sliding_window", window);
     for (int l = 0; l < s->L; l++)
-        TRY(window_of_layer(k, l, used || keys_are_gguf(k) ? window : 0, first, &m->window[l], err));
+        TRY(window_of_layer(k, l, window, first, &m->window[l], err));
     return OK;
 }

@@ -107,30 +107,61 @@ static bool same_ids(const Tokenizer *a, const Tokenizer *b)
     return same;
 }
 
+/* The expression that the checkpoint cuts words with, spelled as the table of names spells it. */
+static const char *own_pattern(const Vocabulary *v)
+{
+    static const char folded[] = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
+    static const char spelled[] = "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])";
+    const json_t *pre = json_object_get(v->json, "pre_tokenizer"), *parts = json_object_get(pre, "pretokenizers"), *part;
+    const char *text = NULL;
+    size_t i;
+    json_array_foreach((json_t *)parts, i, part) {
+        const char *regex = json_string_value(json_object_get(json_object_get(part, "pattern"), "Regex"));
+        text = text ? text : regex;
+    }
+    if (!text || strncmp(text, folded, sizeof folded - 1))
+        return text;
+    char *out = arena_take(v->made, strlen(text) + sizeof spelled);
+    if (out)
+        sprintf(out, "%s%s", spelled, text + sizeof folded - 1);
+    return out;
+}
+
+static bool gives_same_ids(const Vocabulary *v, const Package *p, const PreName *pre)
+{
+    TokenizerSpec spec;
+    Tokenizer *candidate;
+    Error ignored;
+    tokenizer_spec_init(&spec, p->path);
+    spec.model = span_text("gpt2");
+    spec.pre = span_text(pre->name);
+    spec.pieces = v->pieces;
+    spec.pieces_count = v->count;
+    spec.types = v->types;
+    spec.merges = v->merges;
+    spec.merges_count = v->merge_count;
+    if (tokenizer_open_spec(&spec, &candidate, &ignored) != OK)
+        return false;
+    bool same = same_ids(p->tokenizer, candidate);
+    tokenizer_free(candidate);
+    return same;
+}
+
+/* Of the names that give the same ids, one with the very expression of the checkpoint; else the first. */
 static Err find_pre_name(const Vocabulary *v, const Package *p, const char **out, Error *err)
 {
-    for (int i = 0; pre_name_at(i); i++) {
-        TokenizerSpec spec;
-        Tokenizer *candidate;
-        Error ignored;
-        tokenizer_spec_init(&spec, p->path);
-        spec.model = span_text("gpt2");
-        spec.pre = span_text(pre_name_at(i)->name);
-        spec.pieces = v->pieces;
-        spec.pieces_count = v->count;
-        spec.types = v->types;
-        spec.merges = v->merges;
-        spec.merges_count = v->merge_count;
-        if (tokenizer_open_spec(&spec, &candidate, &ignored) != OK)
-            continue;
-        bool same = same_ids(p->tokenizer, candidate);
-        tokenizer_free(candidate);
-        if (same) {
-            *out = pre_name_at(i)->name;
-            return OK;
+    bool whole_words = json_is_true(json_object_get(json_object_get(v->json, "model"), "ignore_merges"));
+    const char *own = own_pattern(v);
+    *out = NULL;
+    for (int exact = 1; exact >= 0 && !*out; exact--)
+        for (int i = 0; pre_name_at(i) && !*out; i++) {
+            const PreName *pre = pre_name_at(i);
+            bool wanted = !(pre->traits & PRE_WHOLE_WORDS_FIRST) == !whole_words &&
+                          (!exact || (own && pre->patterns[0] && !pre->patterns[1] && !strcmp(own, pre->patterns[0])));
+            if (wanted && gives_same_ids(v, p, pre))
+                *out = pre->name;
         }
-    }
-    return fail(err, UNSUPPORTED, "%s: GGUF has no name for the way its tokenizer cuts words", p->path);
+    return *out ? OK : fail(err, UNSUPPORTED, "%s: GGUF has no name for the way its tokenizer cuts words", p->path);
 }
 
 static void put_ids(const Package *p, GgufWriter *w)
