@@ -124,6 +124,13 @@ check-built: tidy all tests
 tidy:
 	@tools/tidy
 
+# Every family against the logits of Hugging Face transformers: the carried fixtures, or all of ../shared.
+.PHONY: check-parity
+SHARED_HF := $(wildcard $(or $(RIDGE_SHARED),../shared)/fixtures/hf)
+check-parity: $(BUILD)/tests/parity
+	@[ -n "$(SHARED_HF)" ] || echo "NOT TESTED: ../shared/fixtures/hf is absent, only the carried families are tested"
+	@$< $(patsubst %/config.json,%,$(wildcard $(or $(SHARED_HF),tests/fixtures/hf)/*/config.json))
+
 .PHONY: matrix
 matrix: $(BUILD)/tests/matrix
 	@$<

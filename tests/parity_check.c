@@ -1,0 +1,258 @@
+#include "parity_check.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "devices/cpu/cpu_device.h"
+#include "engine/engine.h"
+#include "model/package.h"
+#include "tools/convert.h"
+
+enum { PROMPTS_MAX = 16, TOKENS_MAX = 512, GREEDY_MAX = 64 };
+
+typedef struct Prompt {
+    int32_t ids[TOKENS_MAX], count;
+    const json_t *greedy, *margins;    /* margins NULL: one number for all steps, or none */
+    double margin;
+    char tensor[64];                   /* the expected logits: of the last rows of the prompt */
+    const StoreTensor *expected;
+    int32_t rows;
+    float *logits;
+    Request *request;
+    int32_t got[GREEDY_MAX], got_count;
+} Prompt;
+
+typedef struct Fixture {
+    char folder[PATH_MAX];             /* what is opened: links to the fixture, or a GGUF made of it */
+    Package package;
+    Device *device;
+    Model *model;
+    Engine *engine;
+    Store *expected;
+    json_t *plan;
+    Prompt prompts[PROMPTS_MAX];
+    int count;
+} Fixture;
+
+/* ---- what is expected ---- */
+
+static Err add_prompt(Fixture *f, const json_t *ids, const json_t *greedy, const json_t *margins, double margin,
+                      const char *tensor, Error *err)
+{
+    Prompt *p = &f->prompts[f->count++];
+    ASSERT(f->count <= PROMPTS_MAX && json_array_size(ids) <= TOKENS_MAX && json_array_size(greedy) <= GREEDY_MAX);
+    *p = (Prompt){.count = (int32_t)json_array_size(ids), .greedy = greedy, .margins = margins, .margin = margin};
+    for (int32_t i = 0; i < p->count; i++)
+        p->ids[i] = (int32_t)json_integer_value(json_array_get(ids, (size_t)i));
+    snprintf(p->tensor, sizeof p->tensor, "%s", tensor);
+    p->expected = store_find(f->expected, tensor);
+    if (!p->expected)
+        return fail(err, BAD_FILE, "the fixture has no tensor '%s'", tensor);
+    p->rows = (int32_t)(store_tensor_elems(p->expected) / f->model->shape.V);
+    p->logits = calloc((size_t)store_tensor_elems(p->expected), sizeof(float));
+    return p->logits ? OK : fail(err, NO_MEMORY, "no memory for logits");
+}
+
+static Err add_part(Fixture *f, const char *name, const char *tensor, Error *err)
+{
+    const json_t *part = json_object_get(f->plan, name);
+    return add_prompt(f, json_object_get(part, "input_ids"), json_object_get(part, "greedy"), json_object_get(part, "greedy_margins"),
+                      0, tensor, err);
+}
+
+static Err add_ragged(Fixture *f, Error *err)
+{
+    size_t i;
+    json_t *part;
+    json_array_foreach(json_object_get(f->plan, "ragged"), i, part) {
+        char tensor[64];
+        snprintf(tensor, sizeof tensor, "ragged%zu_logits_last", i);
+        TRY(add_prompt(f, json_object_get(part, "input_ids"), json_object_get(part, "greedy"), NULL,
+                       json_number_value(json_object_get(part, "min_margin")), tensor, err));
+    }
+    return OK;
+}
+
+/* ---- running ---- */
+
+static Err submit_all(Fixture *f, Error *err)
+{
+    for (int i = 0; i < f->count; i++) {
+        Prompt *p = &f->prompts[i];
+        RequestOptions options = {.prompt = p->ids, .prompt_count = p->count, .max_tokens = (int32_t)json_array_size(p->greedy),
+                                  .sampling = sampler_options_greedy(), .prompt_logprobs = true, .logits = p->logits,
+                                  .score_from = p->count - p->rows};
+        TRY(engine_submit(f->engine, &options, &p->request, err));
+    }
+    return OK;
+}
+
+static Err run_all(Fixture *f, Error *err)
+{
+    int open = f->count;
+    Event event;
+    TRY(submit_all(f, err));
+    while (open) {
+        engine_step(f->engine);
+        for (int i = 0; i < f->count; i++)
+            while (request_next(f->prompts[i].request, &event)) {
+                Prompt *p = &f->prompts[i];
+                if (event.kind == EVENT_TOKEN)
+                    p->got[p->got_count++] = event.token.id;
+                if (event.kind == EVENT_END && event.reason == END_ERROR)
+                    return fail(err, BAD_FILE, "%s", request_error(p->request));
+                open -= event.kind == EVENT_END;
+            }
+    }
+    return OK;
+}
+
+static void judge(const Prompt *p, ParityResult *result)
+{
+    for (int64_t i = 0; i < store_tensor_elems(p->expected); i++) {
+        float value;
+        memcpy(&value, p->expected->bytes.data + 4 * i, 4);
+        double difference = fabs((double)value - p->logits[i]);
+        result->worst = fmax(result->worst, isnan(difference) ? INFINITY : difference);
+    }
+    for (int32_t i = 0; i < p->got_count; i++) {
+        double margin = p->margins ? json_number_value(json_array_get(p->margins, (size_t)i)) : p->margin;
+        if (margin <= 2 * result->tolerance)
+            return;                    /* a near tie: from here on another text is as good */
+        result->tokens_checked++;
+        result->tokens_right += p->got[i] == json_integer_value(json_array_get(p->greedy, (size_t)i));
+    }
+}
+
+/* ---- opening ---- */
+
+static Err link_files(const char *directory, const char *folder, bool hub, Error *err)
+{
+    static const char *const files[][2] = {{"model.safetensors", "model.safetensors"}, {"config.json", "config.json"}};
+    char from[PATH_MAX], to[PATH_MAX + 32], resolved[PATH_MAX];
+    if (!realpath(directory, resolved))
+        return fail(err, NOT_FOUND, "%s: is not there", directory);
+    for (size_t i = 0; i < COUNT_OF(files); i++) {
+        const char *name = hub && i == 1 ? "config.hub.json" : files[i][0];
+        if (snprintf(from, sizeof from, "%s/%s", resolved, name) >= (int)sizeof from)
+            return fail(err, BAD_ARGUMENT, "%s: is too long a path", directory);
+        snprintf(to, sizeof to, "%s/%s", folder, files[i][1]);
+        if (symlink(from, to) != 0)
+            return fail(err, IO_FAILED, "%s: cannot be linked", from);
+    }
+    return OK;
+}
+
+static void remove_files(const char *folder)
+{
+    static const char *const names[] = {"model.safetensors", "config.json", "model.gguf"};
+    char path[PATH_MAX + 32];
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        unlink(path);
+    }
+    rmdir(folder);
+}
+
+/* Replaces the open checkpoint by a GGUF made of it. */
+static Err through_gguf(Fixture *f, Error *err)
+{
+    char path[PATH_MAX + 32];
+    ConvertReport report;
+    snprintf(path, sizeof path, "%s/model.gguf", f->folder);
+    ConvertOptions options = {.format = &format_f32, .threads = 1};
+    TRY(convert_model(&f->package, &options, path, NULL, &report, err));
+    package_close(&f->package);
+    return package_open(&f->package, path, err);
+}
+
+static Err open_fixture(Fixture *f, const char *directory, const ParityWay *way, Error *err)
+{
+    char path[PATH_MAX];
+    TRY(link_files(directory, f->folder, way->hub, err));
+    TRY(package_open(&f->package, f->folder, err));
+    if (way->gguf)
+        TRY(through_gguf(f, err));
+    TRY(cpu_device_open(&(CpuOptions){.tier = way->tier, .threads = 2}, &f->device, err));
+    TRY(model_open(&f->package.checkpoint, f->device, NULL, &f->model, err));
+    snprintf(path, sizeof path, "%s/expected.json", directory);
+    TRY(json_read_file(path, 16 << 20, &f->plan, err));
+    snprintf(path, sizeof path, "%s/expected.safetensors", directory);
+    TRY(store_open(path, &f->expected, err));
+    EngineOptions options = engine_options_default();
+    options.sequences = PROMPTS_MAX;
+    options.rows = way->rows;
+    options.logit_rows = PROMPTS_MAX;
+    options.block_tokens = way->block_tokens;
+    options.cache_format = &format_f32;
+    EngineModel model = engine_model(f->model);
+    return engine_new(&f->engine, &options, &model, f->device, err);
+}
+
+static Err check(Fixture *f, const char *directory, const ParityWay *way, ParityResult *result, Error *err)
+{
+    TRY(open_fixture(f, directory, way, err));
+    result->tolerance = fmax(1e-3, 10 * json_number_value(json_object_get(f->plan, "fp32_vs_fp64_max_abs")));
+    TRY(add_part(f, "short", "short_logits", err));
+    TRY(add_part(f, "long", "long_logits_tail", err));
+    TRY(add_ragged(f, err));
+    TRY(run_all(f, err));
+    for (int i = 0; i < f->count; i++)
+        judge(&f->prompts[i], result);
+    return OK;
+}
+
+static void close_fixture(Fixture *f)
+{
+    for (int i = 0; i < f->count; i++) {
+        request_close(f->prompts[i].request);
+        free(f->prompts[i].logits);
+    }
+    engine_free(f->engine);
+    json_decref(f->plan);
+    store_free(f->expected);
+    model_close(f->model);
+    device_close(f->device);
+    package_close(&f->package);
+    remove_files(f->folder);
+}
+
+static bool has_way(const char *directory, const ParityWay *way, Error *err)
+{
+    char path[PATH_MAX];
+    Checkpoint c;
+    snprintf(path, sizeof path, "%s/config.hub.json", directory);
+    if (way->hub && !file_exists(path))
+        return false;
+    if (!way->gguf || checkpoint_open(&c, directory, err) != OK)
+        return true;
+    const Arch *arch = arch_find(c.keys.family);
+    checkpoint_close(&c);
+    return !arch || arch->gguf_name;
+}
+
+Err parity_check(const char *directory, const ParityWay *way, ParityResult *result, Error *err)
+{
+    *result = (ParityResult){0};
+    if (!has_way(directory, way, err)) {
+        result->absent = true;
+        return OK;
+    }
+    Fixture *f = calloc(1, sizeof *f);
+    if (!f)
+        return fail(err, NO_MEMORY, "no memory for a fixture");
+    snprintf(f->folder, sizeof f->folder, "/tmp/ridge-parity-XXXXXX");
+    Err code = mkdtemp(f->folder) ? check(f, directory, way, result, err) : fail(err, IO_FAILED, "/tmp: no folder can be made");
+    close_fixture(f);
+    free(f);
+    return code;
+}
+
+bool parity_is_good(const ParityResult *r)
+{
+    return r->absent || (r->worst <= r->tolerance && r->tokens_right == r->tokens_checked && r->tokens_checked > 0);
+}
