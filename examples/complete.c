@@ -13,8 +13,8 @@ int main(int argc, char **argv)
     ridge_error error;
     ridge_request_options options = {.text = argc > 1 ? argv[1] : "Once upon a time", .max_tokens = 64};
 
-    if (ridge_model_open(argc > 2 ? argv[2] : NULL, NULL, &model, &error) || ridge_engine_new(model, NULL, &engine, &error) ||
-        ridge_submit(engine, &options, &request, &error)) {
+    if (ridge_model_open(argc > 2 ? argv[2] : NULL, NULL, &model, &error) ||
+        ridge_engine_new(model, NULL, &engine, &error) || ridge_submit(engine, &options, &request, &error)) {
         fprintf(stderr, "%s\n", error.text);
         return 1;
     }

@@ -88,8 +88,8 @@ RIDGE_API ridge_model_facts ridge_model_about(const ridge_model *model);
 RIDGE_API int64_t ridge_tokenize(const ridge_model *model, const char *text, size_t text_bytes, bool add_special, int32_t *ids,
                                  size_t ids_max, ridge_error *error);
 /* Ids to text, likewise in bytes; no zero is added. */
-RIDGE_API int64_t ridge_detokenize(const ridge_model *model, const int32_t *ids, size_t count, char *text, size_t text_bytes_max,
-                                   ridge_error *error);
+RIDGE_API int64_t ridge_detokenize(const ridge_model *model, const int32_t *ids, size_t count, char *text,
+                                   size_t text_bytes_max, ridge_error *error);
 /* Renders the model's chat template. messages_json: [{"role": "user", "content": "..."}, ...]. */
 RIDGE_API int64_t ridge_render_chat(const ridge_model *model, const char *messages_json, bool add_generation_prompt, char *text,
                                     size_t text_bytes_max, ridge_error *error);

@@ -27,7 +27,8 @@ static bool one_in(KernelCase *c, int32_t n) { return below(c, n) == 0; }
 /* Mostly next to a power of two, where loops have their seams. */
 static int32_t size_up_to(KernelCase *c, int32_t most)
 {
-    static const int32_t edges[] = {1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 48, 63, 64, 65, 100, 127, 128, 129, 255, 257};
+    static const int32_t edges[] = {1,  2,  3,  5, 7, 8, 9, 15, 16, 17, 31, 32, 33,
+                                    47, 48, 63, 64, 65, 100, 127, 128, 129, 255, 257};
     int32_t n = one_in(c, 4) ? 1 + below(c, most) : edges[below(c, COUNT_OF(edges))];
     return n <= most ? n : 1 + n % most;
 }
@@ -118,7 +119,8 @@ static void matrix(KernelCase *c, int input, int32_t out, int32_t in, bool in_pa
     Tensor p = take(c, &format_f32, (int32_t)panel_count(out), (int64_t)(bytes / sizeof(float)), 0);
     memset(p.data, 0, tensor_bytes(p));
     for (int32_t o = 0; o < out; o += PANEL_ROWS)
-        panel->pack(tensor_row(p, o / PANEL_ROWS), tensor_row(w, o), tensor_row_bytes(w), out - o < PANEL_ROWS ? out - o : PANEL_ROWS, in);
+        panel->pack(tensor_row(p, o / PANEL_ROWS), tensor_row(w, o), tensor_row_bytes(w),
+                    out - o < PANEL_ROWS ? out - o : PANEL_ROWS, in);
     c->packed[input].data = p.data;
     c->packed[input].packing = PACKING_PANELS;
 }
@@ -246,7 +248,8 @@ static void make_rope(KernelCase *c)
     c->call.rope.interleaved = one_in(c, 2);
     c->ins_by_row = c->outs_by_row = 1;
     c->rows_alone = true;
-    say(c, "rows %d, heads %d, dims %d of %d, %s", c->rows, heads, dims, width, c->call.rope.interleaved ? "neighbours" : "halves");
+    say(c, "rows %d, heads %d, dims %d of %d, %s", c->rows, heads, dims, width,
+        c->call.rope.interleaved ? "neighbours" : "halves");
 }
 
 /* Products */
@@ -390,7 +393,8 @@ static void write_past(KernelCase *c, const CaseCache *m, Tensor pool)
                 int64_t place = ((int64_t)h * m->block_tokens + j % m->block_tokens) * pool.dim[3];
                 for (int32_t i = 0; i < pool.dim[3]; i++)
                     values[i] = normal(c);
-                pool.format->encode((uint8_t *)tensor_row(pool, table[j / m->block_tokens]) + format_row_bytes(pool.format, place),
+                pool.format->encode((uint8_t *)tensor_row(pool, table[j / m->block_tokens]) +
+                                        format_row_bytes(pool.format, place),
                                     values, (size_t)pool.dim[3], NULL);
             }
     free(values);

@@ -9,7 +9,10 @@
 
 #include "parity_check.h"
 
-static const struct { const char *name; ParityWay way; } ways[] = {
+static const struct {
+    const char *name;
+    ParityWay way;
+} ways[] = {
     {"reference", {.tier = TIER_REFERENCE, .rows = 64, .block_tokens = 16}},
     {"fastest", {.tier = TIER_BEST, .rows = 64, .block_tokens = 16}},
     {"fastest, 16 rows", {.tier = TIER_BEST, .rows = 16, .block_tokens = 4}},
@@ -38,8 +41,11 @@ int main(int argc, char **argv)
                 printf("%-20s %-16s there is none\n", slash ? slash + 1 : argv[i], ways[w].name);
                 continue;
             }
-            printf("%-20s %-16s logits %.1e of %.0e   tokens %d of %d   %s\n", slash ? slash + 1 : argv[i], ways[w].name, r.worst,
-                   r.tolerance, r.tokens_right, r.tokens_checked, code != OK ? err.text : good ? "" : "WRONG");
+            printf("%-20s %-16s logits %.1e of %.0e   tokens %d of %d   %s\n", slash ? slash + 1 : argv[i],
+                   ways[w].name, r.worst, r.tolerance, r.tokens_right, r.tokens_checked,
+                   code != OK ? err.text
+                   : good     ? ""
+                              : "WRONG");
         }
     }
     if (unknown)

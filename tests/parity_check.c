@@ -16,9 +16,9 @@ enum { PROMPTS_MAX = 16, TOKENS_MAX = 512, GREEDY_MAX = 64 };
 
 typedef struct Prompt {
     int32_t ids[TOKENS_MAX], count;
-    const json_t *greedy, *margins;    /* margins NULL: one number for all steps, or none */
+    const json_t *greedy, *margins; /* margins NULL: one number for all steps, or none */
     double margin;
-    char tensor[64];                   /* the expected logits: of the last rows of the prompt */
+    char tensor[64]; /* the expected logits: of the last rows of the prompt */
     const StoreTensor *expected;
     int32_t rows;
     float *logits;
@@ -27,7 +27,7 @@ typedef struct Prompt {
 } Prompt;
 
 typedef struct Fixture {
-    char folder[PATH_MAX];             /* what is opened: links to the fixture, or a GGUF made of it */
+    char folder[PATH_MAX]; /* what is opened: links to the fixture, or a GGUF made of it */
     Package package;
     Device *device;
     Model *model;
@@ -60,15 +60,16 @@ static Err add_prompt(Fixture *f, const json_t *ids, const json_t *greedy, const
 static Err add_part(Fixture *f, const char *name, const char *tensor, Error *err)
 {
     const json_t *part = json_object_get(f->plan, name);
-    return add_prompt(f, json_object_get(part, "input_ids"), json_object_get(part, "greedy"), json_object_get(part, "greedy_margins"),
-                      0, tensor, err);
+    return add_prompt(f, json_object_get(part, "input_ids"), json_object_get(part, "greedy"),
+                      json_object_get(part, "greedy_margins"), 0, tensor, err);
 }
 
 static Err add_ragged(Fixture *f, Error *err)
 {
     size_t i;
     json_t *part;
-    json_array_foreach(json_object_get(f->plan, "ragged"), i, part) {
+    json_array_foreach(json_object_get(f->plan, "ragged"), i, part)
+    {
         char tensor[64];
         snprintf(tensor, sizeof tensor, "ragged%zu_logits_last", i);
         TRY(add_prompt(f, json_object_get(part, "input_ids"), json_object_get(part, "greedy"), NULL,
@@ -83,8 +84,12 @@ static Err submit_all(Fixture *f, Error *err)
 {
     for (int i = 0; i < f->count; i++) {
         Prompt *p = &f->prompts[i];
-        RequestOptions options = {.prompt = p->ids, .prompt_count = p->count, .max_tokens = (int32_t)json_array_size(p->greedy),
-                                  .sampling = sampler_options_greedy(), .prompt_logprobs = true, .logits = p->logits,
+        RequestOptions options = {.prompt = p->ids,
+                                  .prompt_count = p->count,
+                                  .max_tokens = (int32_t)json_array_size(p->greedy),
+                                  .sampling = sampler_options_greedy(),
+                                  .prompt_logprobs = true,
+                                  .logits = p->logits,
                                   .score_from = p->count - p->rows};
         TRY(engine_submit(f->engine, &options, &p->request, err));
     }
@@ -122,7 +127,7 @@ static void judge(const Prompt *p, ParityResult *result)
     for (int32_t i = 0; i < p->got_count; i++) {
         double margin = p->margins ? json_number_value(json_array_get(p->margins, (size_t)i)) : p->margin;
         if (margin <= 2 * result->tolerance)
-            return;                    /* a near tie: from here on another text is as good */
+            return; /* a near tie: from here on another text is as good */
         result->tokens_checked++;
         result->tokens_right += p->got[i] == json_integer_value(json_array_get(p->greedy, (size_t)i));
     }
@@ -246,7 +251,8 @@ Err parity_check(const char *directory, const ParityWay *way, ParityResult *resu
     if (!f)
         return fail(err, NO_MEMORY, "no memory for a fixture");
     snprintf(f->folder, sizeof f->folder, "/tmp/ridge-parity-XXXXXX");
-    Err code = mkdtemp(f->folder) ? check(f, directory, way, result, err) : fail(err, IO_FAILED, "/tmp: no folder can be made");
+    Err code = mkdtemp(f->folder) ? check(f, directory, way, result, err)
+                                  : fail(err, IO_FAILED, "/tmp: no folder can be made");
     close_fixture(f);
     free(f);
     return code;

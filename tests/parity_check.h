@@ -13,16 +13,16 @@
 
 typedef struct ParityWay {
     CpuTier tier;
-    bool hub;              /* config.hub.json: the spelling of published checkpoints */
-    bool gguf;             /* converted to a GGUF first */
-    int32_t rows;          /* of a step */
+    bool hub; /* config.hub.json: the spelling of published checkpoints */
+    bool gguf; /* converted to a GGUF first */
+    int32_t rows; /* of a step */
     int32_t block_tokens;
 } ParityWay;
 
 typedef struct ParityResult {
-    bool absent;           /* the fixture has no config.hub.json, or GGUF no name for the family */
-    double worst, tolerance;           /* of the logits */
-    int tokens_right, tokens_checked;  /* greedy */
+    bool absent; /* the fixture has no config.hub.json, or GGUF no name for the family */
+    double worst, tolerance; /* of the logits */
+    int tokens_right, tokens_checked; /* greedy */
 } ParityResult;
 
 Err parity_check(const char *directory, const ParityWay *, ParityResult *, Error *err);

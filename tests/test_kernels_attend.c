@@ -86,9 +86,11 @@ static void write_cache(World *w, const Rows *rows)
         k[i] = made_up(place + 77777777);
         v[i] = made_up(place + 99999999999);
     }
-    OpCall call = {.op = OP_CACHE_WRITE, .out = {w->k, w->v},
-                   .in = {tensor_of(k, &format_f32, rows->n, KV_HEADS * WIDTH), tensor_of(v, &format_f32, rows->n, KV_HEADS * WIDTH),
-                          w->tables, tensor_vector((void *)rows->position, &format_i32, rows->n),
+    OpCall call = {.op = OP_CACHE_WRITE,
+                   .out = {w->k, w->v},
+                   .in = {tensor_of(k, &format_f32, rows->n, KV_HEADS * WIDTH),
+                          tensor_of(v, &format_f32, rows->n, KV_HEADS * WIDTH), w->tables,
+                          tensor_vector((void *)rows->position, &format_i32, rows->n),
                           tensor_vector((void *)rows->seq, &format_i32, rows->n)}};
     cpu_kernel(OP_CACHE_WRITE, TIER_REFERENCE)->run(&call, 0, (CpuPart){0, 1, NULL});
     free(k);
@@ -145,7 +147,8 @@ static void same_outputs(const float *a, Setup setup, int tier, const char *what
     float *b = outputs(setup, tier);
     for (int32_t i = 0; i < POSITIONS * HEADS * WIDTH; i++)
         if (memcmp(&a[i], &b[i], sizeof *a) != 0) {
-            print_error("%s, %s: position %d, head %d differs\n", what, cpu_tier_name((CpuTier)tier), i / (HEADS * WIDTH), i / WIDTH % HEADS);
+            print_error("%s, %s: position %d, head %d differs\n", what, cpu_tier_name((CpuTier)tier),
+                        i / (HEADS * WIDTH), i / WIDTH % HEADS);
             assert_true(false);
         }
     free(b);
@@ -162,7 +165,8 @@ static void neither_chunks_nor_blocks_nor_company_change_a_bit(void **state)
     (void)state;
     for (int tier = TIER_REFERENCE + 1; tier <= (int)cpu_best_tier(); tier++)
         for (size_t i = 0; i < COUNT_OF(hows); i++) {
-            const Setup plain = {.format = "F16", .block_tokens = 16, .chunk = POSITIONS, .seqs = 1, .parts = 1, .how = hows[i]};
+            const Setup plain = {
+                .format = "F16", .block_tokens = 16, .chunk = POSITIONS, .seqs = 1, .parts = 1, .how = hows[i]};
             Setup s = plain;
             float *whole = outputs(plain, tier);
             s.chunk = 64;
@@ -173,7 +177,13 @@ static void neither_chunks_nor_blocks_nor_company_change_a_bit(void **state)
             same_outputs(whole, s, tier, "one by one, blocks of 5, three threads");
             s = (Setup){.format = "F16", .block_tokens = 2048, .chunk = 33, .seqs = SEQS, .parts = 3, .how = hows[i]};
             same_outputs(whole, s, tier, "chunks of 33 in company");
-            s = (Setup){.format = "F16", .block_tokens = 16, .chunk = 8, .seqs = 1, .parts = 2, .spare_blocks = 1 << 16, .how = hows[i]};
+            s = (Setup){.format = "F16",
+                        .block_tokens = 16,
+                        .chunk = 8,
+                        .seqs = 1,
+                        .parts = 2,
+                        .spare_blocks = 1 << 16,
+                        .how = hows[i]};
             same_outputs(whole, s, tier, "with so much room that nothing waits");
             free(whole);
         }

@@ -12,8 +12,8 @@ static void check(const char *directory, const ParityWay *way)
     Error err = {0};
     bool good = parity_check(directory, way, &r, &err) == OK && parity_is_good(&r);
     if (!good)
-        print_error("%s: %s (logits differ by %g of %g, %d of %d tokens are right)\n", directory, err.text, r.worst, r.tolerance,
-                    r.tokens_right, r.tokens_checked);
+        print_error("%s: %s (logits differ by %g of %g, %d of %d tokens are right)\n", directory, err.text, r.worst,
+                    r.tolerance, r.tokens_right, r.tokens_checked);
     assert_true(good);
 }
 

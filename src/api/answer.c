@@ -83,8 +83,8 @@ Span answer_fresh(Answer *a)
 
 const char *end_reason_name(EndReason reason)
 {
-    static const char *const names[] = {[END_STOP] = "stop", [END_LENGTH] = "length", [END_CANCELLED] = "cancelled",
-                                        [END_ERROR] = "error"};
+    static const char *const names[] = {
+        [END_STOP] = "stop", [END_LENGTH] = "length", [END_CANCELLED] = "cancelled", [END_ERROR] = "error"};
     return names[reason];
 }
 
@@ -108,10 +108,11 @@ static json_t *logprobs_json(const Tokenizer *t, const Sampled *token)
 {
     json_t *best = json_array();
     for (int32_t i = 0; i < token->best_count; i++)
-        json_array_append_new(best, json_pack("{s:i, s:o, s:f}", "id", token->best[i].id, "token", piece_json(t, token->best[i].id),
-                                              "logprob", (double)token->best[i].logprob));
-    return json_pack("{s:i, s:o, s:f, s:o}", "id", token->id, "token", piece_json(t, token->id), "logprob", (double)token->logprob,
-                     "top_logprobs", best);
+        json_array_append_new(best,
+                              json_pack("{s:i, s:o, s:f}", "id", token->best[i].id, "token",
+                                        piece_json(t, token->best[i].id), "logprob", (double)token->best[i].logprob));
+    return json_pack("{s:i, s:o, s:f, s:o}", "id", token->id, "token", piece_json(t, token->id), "logprob",
+                     (double)token->logprob, "top_logprobs", best);
 }
 
 json_t *answer_json(const Answer *a, bool logprobs)
@@ -122,8 +123,8 @@ json_t *answer_json(const Answer *a, bool logprobs)
         if (logprobs)
             json_array_append_new(list, logprobs_json(a->detokenizer.tokenizer, &a->tokens[i]));
     }
-    json_t *out = json_pack("{s:o, s:o, s:s}", "text", json_stringn(a->text.data, a->text.bytes), "ids", ids, "finish_reason",
-                            end_reason_name(a->reason));
+    json_t *out = json_pack("{s:o, s:o, s:s}", "text", json_stringn(a->text.data, a->text.bytes), "ids", ids,
+                            "finish_reason", end_reason_name(a->reason));
     if (out && logprobs)
         json_object_set(out, "logprobs", list);
     json_decref(list);

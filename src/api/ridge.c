@@ -20,7 +20,7 @@ struct ridge_model {
     Package package;
     Device *device;
     Model *model;
-    ChatTemplate *chat;          /* NULL: none */
+    ChatTemplate *chat; /* NULL: none */
 };
 
 struct ridge_engine {
@@ -32,7 +32,7 @@ struct ridge_request {
     Request *request;
     Answer *answers;
     int32_t samples;
-    Error error;                 /* of an answer that could not go on */
+    Error error; /* of an answer that could not go on */
     Event event;
     ridge_candidate best[RIDGE_BEST_MAX];
 };
@@ -65,7 +65,8 @@ static Err open_model(ridge_model *m, const char *path, const ridge_model_option
     return chat ? chat_template_new(&m->chat, span_text(chat->text), "chat_template", err) : OK;
 }
 
-ridge_status ridge_model_open(const char *path, const ridge_model_options *options, ridge_model **out, ridge_error *error)
+ridge_status ridge_model_open(const char *path, const ridge_model_options *options, ridge_model **out,
+                              ridge_error *error)
 {
     Error err = {0};
     ridge_model *m = calloc(1, sizeof *m);
@@ -91,8 +92,13 @@ void ridge_model_close(ridge_model *m)
 ridge_model_facts ridge_model_about(const ridge_model *m)
 {
     const ModelShape *s = &m->model->shape;
-    return (ridge_model_facts){.family = s->family, .parameters = m->model->parameters, .width = s->D, .layers = s->L,
-                               .vocabulary = s->V, .context = s->context, .has_tokenizer = m->package.tokenizer != NULL,
+    return (ridge_model_facts){.family = s->family,
+                               .parameters = m->model->parameters,
+                               .width = s->D,
+                               .layers = s->L,
+                               .vocabulary = s->V,
+                               .context = s->context,
+                               .has_tokenizer = m->package.tokenizer != NULL,
                                .has_chat_template = m->chat != NULL};
 }
 
@@ -101,8 +107,8 @@ static Err need_tokenizer(const ridge_model *m, Error *err)
     return m->package.tokenizer ? OK : fail(err, BAD_ARGUMENT, "%s: has no tokenizer", m->package.path);
 }
 
-int64_t ridge_tokenize(const ridge_model *m, const char *text, size_t text_bytes, bool add_special, int32_t *ids, size_t ids_max,
-                       ridge_error *error)
+int64_t ridge_tokenize(const ridge_model *m, const char *text, size_t text_bytes, bool add_special, int32_t *ids,
+                       size_t ids_max, ridge_error *error)
 {
     Error err = {0};
     Encoding encoding = {0};
@@ -138,7 +144,8 @@ int64_t ridge_detokenize(const ridge_model *m, const int32_t *ids, size_t count,
     Err result = need_tokenizer(m, &err);
     for (size_t i = 0; i < count && result == OK; i++)
         if (ids[i] < 0 || ids[i] >= tokenizer_size(m->package.tokenizer))
-            result = fail(&err, BAD_ARGUMENT, "%d is not a token; the vocabulary has %d", ids[i], tokenizer_size(m->package.tokenizer));
+            result = fail(&err, BAD_ARGUMENT, "%d is not a token; the vocabulary has %d", ids[i],
+                          tokenizer_size(m->package.tokenizer));
     if (result == OK && !tokenizer_decode(m->package.tokenizer, ids, count, 0, &out))
         result = fail(&err, NO_MEMORY, "no memory for the text of %zu tokens", count);
     return hand_over(&out, text, text_bytes_max, result, &err, error);
@@ -158,9 +165,11 @@ int64_t ridge_render_chat(const ridge_model *m, const char *messages_json, bool 
     Err result = m->chat ? json_read(span_text(messages_json), TEXT_BYTES_MAX, "messages", &messages, &err)
                          : fail(&err, BAD_ARGUMENT, "%s: has no chat template", p->path);
     if (result == OK) {
-        json_t *context = json_pack("{s:o, s:b, s:s, s:s}", "messages", messages, "add_generation_prompt", (int)add_generation_prompt,
-                                    "bos_token", p->bos_text ? p->bos_text : "", "eos_token", p->eos_text ? p->eos_text : "");
-        result = context ? chat_template_render(m->chat, context, &now, &out, &err) : fail(&err, NO_MEMORY, "no memory to render a chat");
+        json_t *context =
+            json_pack("{s:o, s:b, s:s, s:s}", "messages", messages, "add_generation_prompt", (int)add_generation_prompt,
+                      "bos_token", p->bos_text ? p->bos_text : "", "eos_token", p->eos_text ? p->eos_text : "");
+        result = context ? chat_template_render(m->chat, context, &now, &out, &err)
+                         : fail(&err, NO_MEMORY, "no memory to render a chat");
         json_decref(context);
     }
     return hand_over(&out, text, text_bytes_max, result, &err, error);
@@ -183,7 +192,8 @@ static Err open_engine(ridge_engine *e, const ridge_engine_options *given, Error
     return engine_new(&e->engine, &options, &model, e->model->device, err);
 }
 
-ridge_status ridge_engine_new(ridge_model *model, const ridge_engine_options *options, ridge_engine **out, ridge_error *error)
+ridge_status ridge_engine_new(ridge_model *model, const ridge_engine_options *options, ridge_engine **out,
+                              ridge_error *error)
 {
     Error err = {0};
     ridge_engine *e = calloc(1, sizeof *e);
@@ -245,8 +255,11 @@ static Err submit(ridge_engine *e, const ridge_request_options *o, ridge_request
 {
     const Tokenizer *t = e->model->package.tokenizer;
     Encoding encoding = {0};
-    RequestOptions options = {.prompt = o->ids, .prompt_count = (int32_t)o->ids_count, .samples = o->samples,
-                              .max_tokens = o->max_tokens ? o->max_tokens : TOKENS_ALL, .notify = o->notify,
+    RequestOptions options = {.prompt = o->ids,
+                              .prompt_count = (int32_t)o->ids_count,
+                              .samples = o->samples,
+                              .max_tokens = o->max_tokens ? o->max_tokens : TOKENS_ALL,
+                              .notify = o->notify,
                               .notify_with = o->notify_with};
     if (!o->text == !o->ids || o->ids_count > INT32_MAX)
         return fail(err, BAD_ARGUMENT, "a prompt is either text or ids, of 2^31 - 1 at most");
@@ -265,7 +278,8 @@ static Err submit(ridge_engine *e, const ridge_request_options *o, ridge_request
     return result;
 }
 
-ridge_status ridge_submit(ridge_engine *e, const ridge_request_options *options, ridge_request **out, ridge_error *error)
+ridge_status ridge_submit(ridge_engine *e, const ridge_request_options *options, ridge_request **out,
+                          ridge_error *error)
 {
     Error err = {0};
     ridge_request *r = calloc(1, sizeof *r);
@@ -287,8 +301,10 @@ static bool all_stopped(const ridge_request *r)
 
 static ridge_reason reason_of(const Answer *a)
 {
-    static const ridge_reason reasons[] = {[END_STOP] = RIDGE_END_STOP, [END_LENGTH] = RIDGE_END_LENGTH,
-                                           [END_CANCELLED] = RIDGE_END_CANCELLED, [END_ERROR] = RIDGE_END_ERROR};
+    static const ridge_reason reasons[] = {[END_STOP] = RIDGE_END_STOP,
+                                           [END_LENGTH] = RIDGE_END_LENGTH,
+                                           [END_CANCELLED] = RIDGE_END_CANCELLED,
+                                           [END_ERROR] = RIDGE_END_ERROR};
     return reasons[a->reason];
 }
 
@@ -296,7 +312,10 @@ static void fill_event(ridge_request *r, Answer *a, ridge_event *out)
 {
     const Event *event = &r->event;
     Span fresh = answer_fresh(a);
-    *out = (ridge_event){.sample = event->sample, .text = (const char *)fresh.data, .text_bytes = fresh.bytes, .token = -1,
+    *out = (ridge_event){.sample = event->sample,
+                         .text = (const char *)fresh.data,
+                         .text_bytes = fresh.bytes,
+                         .token = -1,
                          .best = r->best};
     if (event->kind == EVENT_END) {
         out->reason = reason_of(a);
@@ -322,7 +341,7 @@ bool ridge_next(ridge_request *r, ridge_event *out)
             request_cancel(r->request);
         if (all_stopped(r))
             request_cancel(r->request);
-        if (after_stop)              /* the engine had gone on before it knew */
+        if (after_stop) /* the engine had gone on before it knew */
             continue;
         fill_event(r, a, out);
         return true;

@@ -9,7 +9,11 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
 }
 
 const Arch arch_qwen2 = {
-    .names = {"qwen2"}, .gguf_name = "qwen2",
-    .read_shape = read_shape, .kv_layout = dense_kv_layout, .declare = dense_declare, .forward = dense_forward,
+    .names = {"qwen2"},
+    .gguf_name = "qwen2",
+    .read_shape = read_shape,
+    .kv_layout = dense_kv_layout,
+    .declare = dense_declare,
+    .forward = dense_forward,
     .ignores = {"rotary_emb.inv_freq"},
 };

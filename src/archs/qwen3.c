@@ -12,7 +12,11 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
 }
 
 const Arch arch_qwen3 = {
-    .names = {"qwen3"}, .gguf_name = "qwen3",
-    .read_shape = read_shape, .kv_layout = dense_kv_layout, .declare = dense_declare, .forward = dense_forward,
+    .names = {"qwen3"},
+    .gguf_name = "qwen3",
+    .read_shape = read_shape,
+    .kv_layout = dense_kv_layout,
+    .declare = dense_declare,
+    .forward = dense_forward,
     .ignores = {"rotary_emb.inv_freq"},
 };

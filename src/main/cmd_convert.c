@@ -79,7 +79,8 @@ const Command command_convert = {
         "Reads a checkpoint directory (or a GGUF, to quantise it again) and writes one GGUF file with weights, shape, "
         "tokenizer and chat template, which llama.cpp reads as well.",
     .examples =
-        "  ridge convert path/to/checkpoint -f q8_0 -o model.gguf\n  ridge convert path/to/checkpoint -f q4_k --embedding-format q6_k -o small.gguf\n",
+        "  ridge convert path/to/checkpoint -f q8_0 -o model.gguf\n"
+        "  ridge convert path/to/checkpoint -f q4_k --embedding-format q6_k -o small.gguf\n",
     .groups = groups,
     .run = run,
 };

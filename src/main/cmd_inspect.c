@@ -96,16 +96,16 @@ static json_t *report(const Package *package, const Model *m, const CacheFacts *
             json_object_set_new(by_part, parts[p].name,
                                 json_pack("{s:I, s:I}", "bytes", (json_int_t)parts[p].bytes, "parameters",
                                           (json_int_t)parts[p].parameters));
-    return json_pack(
-        "{s:s, s:s, s:I, s:{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b}, s:o, s:o, s:I,"
-        " s:{s:s, s:I, s:I, s:I, s:i, s:I}, s:i, s:o}",
-        "path", package->path, "family", s->family, "parameters", (json_int_t)m->parameters, "shape", "D", s->D, "F",
-        s->F, "N", s->N, "K", s->K, "H", s->H, "L", s->L, "V", s->V, "context", s->context, "tied", s->tied, "formats",
-        formats_json(package->checkpoint.store), "parts", by_part, "bytes_read_per_token", (json_int_t)m->weight_bytes,
-        "cache", "format", "F16", "bytes_per_token", (json_int_t)cache->token_bytes, "bytes_fixed",
-        (json_int_t)cache->window_bytes, "bytes_per_sequence", (json_int_t)cache->sequence_bytes, "context",
-        cache->context, "multi_head_bytes_per_token", (json_int_t)cache->multi_head_bytes, "vocabulary_of_tokenizer",
-        package->tokenizer ? tokenizer_size(package->tokenizer) : 0, "tensors", tensors);
+    return json_pack("{s:s, s:s, s:I, s:{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b}, s:o, s:o, s:I,"
+                     " s:{s:s, s:I, s:I, s:I, s:i, s:I}, s:i, s:o}",
+                     "path", package->path, "family", s->family, "parameters", (json_int_t)m->parameters, "shape", "D",
+                     s->D, "F", s->F, "N", s->N, "K", s->K, "H", s->H, "L", s->L, "V", s->V, "context", s->context,
+                     "tied", s->tied, "formats", formats_json(package->checkpoint.store), "parts", by_part,
+                     "bytes_read_per_token", (json_int_t)m->weight_bytes, "cache", "format", "F16", "bytes_per_token",
+                     (json_int_t)cache->token_bytes, "bytes_fixed", (json_int_t)cache->window_bytes,
+                     "bytes_per_sequence", (json_int_t)cache->sequence_bytes, "context", cache->context,
+                     "multi_head_bytes_per_token", (json_int_t)cache->multi_head_bytes, "vocabulary_of_tokenizer",
+                     package->tokenizer ? tokenizer_size(package->tokenizer) : 0, "tensors", tensors);
 }
 
 static double mega(const json_t *object, const char *key)

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "devices/watch/watch.h"
 #include "api/answer.h"
+#include "devices/watch/watch.h"
 #include "main/sampling_flags.h"
 #include "main/session.h"
 
@@ -218,8 +218,7 @@ static Err work(Run *r, const RunFlags *flags, const ModelFlags *model, const Sa
     TRY(open_run(r, model, sampling, err));
     TRY(read_prompt(r, flags, err));
     for (int i = 0; i < r->sampling.samples; i++)
-        TRY(answer_init(&r->answers[i], r->session.package.tokenizer, sampling->stop.item,
-                        sampling->stop.count, err));
+        TRY(answer_init(&r->answers[i], r->session.package.tokenizer, sampling->stop.item, sampling->stop.count, err));
     r->streams = !flags->json && r->sampling.samples == 1;
     TRY(submit(r, err));
     TRY(generate(r, !flags->json, err));

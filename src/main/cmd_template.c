@@ -117,7 +117,8 @@ const Command command_template = {
         "Prints the prompt that a conversation becomes, as transformers would render it, or the template's own error "
         "and exit status 1.",
     .examples =
-        "  ridge template --input conversation.json\n  ridge template --template chat.jinja --input - --now '2026-01-02 03:04:05'\n",
+        "  ridge template --input conversation.json\n"
+        "  ridge template --template chat.jinja --input - --now '2026-01-02 03:04:05'\n",
     .groups = groups,
     .run = run,
 };

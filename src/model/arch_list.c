@@ -14,10 +14,7 @@ static const Arch *const archs[] = {
 #undef ARCH
 };
 
-const Arch *arch_at(int index)
-{
-    return index >= 0 && (size_t)index < COUNT_OF(archs) ? archs[index] : NULL;
-}
+const Arch *arch_at(int index) { return index >= 0 && (size_t)index < COUNT_OF(archs) ? archs[index] : NULL; }
 
 const Arch *arch_find(const char *name)
 {

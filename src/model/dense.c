@@ -64,8 +64,11 @@ void dense_kv_layout(const ModelShape *s, KvLayout *kv)
     const DenseShape *m = dense_shape(s);
     kv->layers = s->L;
     for (int l = 0; l < s->L; l++)
-        kv->layer[l] = (KvLayer){.kind = m->window[l] ? KV_WINDOW : KV_FULL, .window = m->window[l], .heads = s->K,
-                                 .key_width = s->H, .value_width = s->H};
+        kv->layer[l] = (KvLayer){.kind = m->window[l] ? KV_WINDOW : KV_FULL,
+                                 .window = m->window[l],
+                                 .heads = s->K,
+                                 .key_width = s->H,
+                                 .value_width = s->H};
 }
 
 static void declare_attention(const DenseShape *m, const ModelShape *s, WeightList *list, DenseLayer *w, int l)
@@ -89,14 +92,17 @@ static void declare_attention(const DenseShape *m, const ModelShape *s, WeightLi
     if (m->o_bias)
         weight_vector(list, &w->o_bias, "model.layers.%d.self_attn.o_proj.bias", "blk.%d.attn_output.bias", l, s->D);
     if (m->head_norms) {
-        weight_vector(list, &w->q_norm, "model.layers.%d.self_attn.q_norm.weight", "blk.%d.attn_q_norm.weight", l, s->H);
-        weight_vector(list, &w->k_norm, "model.layers.%d.self_attn.k_norm.weight", "blk.%d.attn_k_norm.weight", l, s->H);
+        weight_vector(list, &w->q_norm, "model.layers.%d.self_attn.q_norm.weight", "blk.%d.attn_q_norm.weight", l,
+                      s->H);
+        weight_vector(list, &w->k_norm, "model.layers.%d.self_attn.k_norm.weight", "blk.%d.attn_k_norm.weight", l,
+                      s->H);
     }
 }
 
 static void declare_mlp(const DenseShape *m, const ModelShape *s, WeightList *list, DenseLayer *w, int l)
 {
-    weight_vector(list, &w->mlp_norm, "model.layers.%d.post_attention_layernorm.weight", "blk.%d.ffn_norm.weight", l, s->D);
+    weight_vector(list, &w->mlp_norm, "model.layers.%d.post_attention_layernorm.weight", "blk.%d.ffn_norm.weight", l,
+                  s->D);
     weight_matrix(list, &w->gate, "model.layers.%d.mlp.gate_proj.weight", "blk.%d.ffn_gate.weight", l, s->F, s->D);
     weight_matrix(list, &w->up, "model.layers.%d.mlp.up_proj.weight", "blk.%d.ffn_up.weight", l, s->F, s->D);
     weight_matrix(list, &w->down, "model.layers.%d.mlp.down_proj.weight", "blk.%d.ffn_down.weight", l, s->D, s->F);

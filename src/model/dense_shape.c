@@ -8,9 +8,20 @@ enum { WIDTH_MAX = 1 << 20, HEADS_MAX = 1 << 14, VOCABULARY_MAX = 1 << 24, CONTE
 
 Err activation_read(const Keys *k, const char *hf, Activation otherwise, Activation *out, Error *err)
 {
-    static const struct { const char *name; Activation act; } known[] = {
-        {"silu", SILU}, {"swish", SILU}, {"gelu", GELU}, {"gelu_new", GELU_TANH}, {"gelu_pytorch_tanh", GELU_TANH},
-        {"gelu_fast", GELU_TANH}, {"relu", RELU}, {"relu2", RELU_SQUARED}, {"sigmoid", SIGMOID}, {"tanh", TANH},
+    static const struct {
+        const char *name;
+        Activation act;
+    } known[] = {
+        {"silu", SILU},
+        {"swish", SILU},
+        {"gelu", GELU},
+        {"gelu_new", GELU_TANH},
+        {"gelu_pytorch_tanh", GELU_TANH},
+        {"gelu_fast", GELU_TANH},
+        {"relu", RELU},
+        {"relu2", RELU_SQUARED},
+        {"sigmoid", SIGMOID},
+        {"tanh", TANH},
     };
     char name[32];
     TRY(keys_text_or(k, hf, NULL, "", name, sizeof name, err));
@@ -45,16 +56,18 @@ static Err read_heads(const Keys *k, ModelShape *s, Error *err)
         return fail(err, BAD_FILE, "%s: %d query heads cannot share %d key/value heads evenly", k->where, s->N, s->K);
     bool given = keys_have(k, "head_dim", "attention.key_length");
     if (!given && s->D % s->N)
-        return fail(err, BAD_FILE, "%s: hidden_size %d is not a multiple of num_attention_heads %d, and no head_dim is given",
+        return fail(err, BAD_FILE,
+                    "%s: hidden_size %d is not a multiple of num_attention_heads %d, and no head_dim is given",
                     k->where, s->D, s->N);
     TRY(keys_int_or(k, "head_dim", "attention.key_length", 1, WIDTH_MAX, s->D / s->N, &s->H, err));
     int32_t value;
     TRY(keys_int_or(k, NULL, "attention.value_length", 1, WIDTH_MAX, s->H, &value, err));
     if (value != s->H)
-        return fail(err, UNSUPPORTED, "%s: keys of %d and values of %d are not something that family '%s' has", k->where,
-                    s->H, value, k->family);
+        return fail(err, UNSUPPORTED, "%s: keys of %d and values of %d are not something that family '%s' has",
+                    k->where, s->H, value, k->family);
     if ((int64_t)s->N * s->H > WIDTH_MAX)
-        return fail(err, BAD_FILE, "%s: %d heads of %d are more than ridge's limit of %d", k->where, s->N, s->H, WIDTH_MAX);
+        return fail(err, BAD_FILE, "%s: %d heads of %d are more than ridge's limit of %d", k->where, s->N, s->H,
+                    WIDTH_MAX);
     return OK;
 }
 
@@ -96,11 +109,14 @@ static Err window_of_layer(const Keys *k, int l, int32_t window, int32_t first, 
     }
     const char *type = json_string_value(json_array_get(types, (size_t)l));
     if (!type || (strcmp(type, "full_attention") && strcmp(type, "sliding_attention")))
-        return fail(err, type ? UNSUPPORTED : BAD_FILE, "%s: layer_types[%d] is '%s'; family '%s' knows full_attention and "
-                    "sliding_attention", k->where, l, type ? type : "(missing)", k->family);
+        return fail(err, type ? UNSUPPORTED : BAD_FILE,
+                    "%s: layer_types[%d] is '%s'; family '%s' knows full_attention and "
+                    "sliding_attention",
+                    k->where, l, type ? type : "(missing)", k->family);
     *out = type[0] == 's' ? window : 0;
     if (type[0] == 's' && !window)
-        return fail(err, BAD_FILE, "%s: layer_types[%d] is sliding_attention, but sliding_window is not given", k->where, l);
+        return fail(err, BAD_FILE, "%s: layer_types[%d] is sliding_attention, but sliding_window is not given",
+                    k->where, l);
     return OK;
 }
 

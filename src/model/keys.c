@@ -72,7 +72,8 @@ void keys_record_text(const Keys *k, const char *gguf, const char *value)
 static Err missing(const Keys *k, const char *hf, const char *gguf, Error *err)
 {
     char name[128];
-    return fail(err, BAD_FILE, "%s: %s is missing; family '%s' needs it", k->where, keys_name(k, hf, gguf, name), k->family);
+    return fail(err, BAD_FILE, "%s: %s is missing; family '%s' needs it", k->where, keys_name(k, hf, gguf, name),
+                k->family);
 }
 
 static Err wrong_type(const Keys *k, const char *hf, const char *gguf, const char *wanted, Error *err)
@@ -91,8 +92,8 @@ static Err same_for_all_layers(const Keys *k, const char *key, int64_t *out, Err
     *out = gguf_array_i64(&values, 0);
     for (uint64_t i = 1; i < values.count; i++)
         if (gguf_array_i64(&values, i) != *out)
-            return fail(err, UNSUPPORTED, "%s: %s differs from layer to layer, which family '%s' does not do", k->where, key,
-                        k->family);
+            return fail(err, UNSUPPORTED, "%s: %s differs from layer to layer, which family '%s' does not do", k->where,
+                        key, k->family);
     return OK;
 }
 
@@ -104,7 +105,7 @@ Err keys_int(const Keys *k, const char *hf, const char *gguf, int64_t min, int64
         const json_t *found = hf ? config_at(k, hf) : NULL;
         if (!found)
             return missing(k, hf, gguf, err);
-        double real = json_real_value(found);   /* 0 for what is no real number */
+        double real = json_real_value(found); /* 0 for what is no real number */
         if (json_is_real(found) && real == floor(real) && fabs(real) < 1e15)
             value = (int64_t)real;
         else if (json_is_integer(found))
@@ -153,8 +154,8 @@ Err keys_float(const Keys *k, const char *hf, const char *gguf, double min, doub
         TRY(gguf_f64(k->gguf, key, &value, err));
     }
     if (!(value >= min && value <= max))
-        return fail(err, BAD_FILE, "%s: %s is %g; ridge takes %g to %g", k->where, keys_name(k, hf, gguf, key),
-                    value, min, max);
+        return fail(err, BAD_FILE, "%s: %s is %g; ridge takes %g to %g", k->where, keys_name(k, hf, gguf, key), value,
+                    min, max);
     *out = (float)value;
     keys_record_float(k, gguf, *out);
     return OK;

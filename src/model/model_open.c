@@ -5,7 +5,7 @@
 #include <string.h>
 
 static const size_t CONFIG_BYTES_MAX = 16 << 20;
-static const size_t SHAPE_BYTES_MAX = (size_t)1 << 30;   /* of addresses: shapes, slots, tables */
+static const size_t SHAPE_BYTES_MAX = (size_t)1 << 30; /* of addresses: shapes, slots, tables */
 
 static Err read_config(Checkpoint *c, const char *path, Error *err)
 {
@@ -64,13 +64,14 @@ static Err find_arch(const Keys *k, const Arch **out, Error *err)
     if (*out)
         return OK;
     arch_nearest(k->family, nearest, sizeof nearest);
-    return fail(err, UNSUPPORTED, "%s: model family '%s' is unknown; the nearest that ridge runs: %s", k->where, k->family,
-                nearest);
+    return fail(err, UNSUPPORTED, "%s: model family '%s' is unknown; the nearest that ridge runs: %s", k->where,
+                k->family, nearest);
 }
 
 const StoreTensor *weight_source(const Checkpoint *c, const WeightDecl *decl)
 {
-    return decl->constant || decl->same_as ? NULL : store_find(c->store, keys_are_gguf(&c->keys) ? decl->gguf : decl->hf);
+    return decl->constant || decl->same_as ? NULL
+                                           : store_find(c->store, keys_are_gguf(&c->keys) ? decl->gguf : decl->hf);
 }
 
 static Err check_shape(const Checkpoint *c, const WeightDecl *decl, const StoreTensor *t, Error *err)
@@ -78,9 +79,10 @@ static Err check_shape(const Checkpoint *c, const WeightDecl *decl, const StoreT
     int64_t rows = decl->rows ? decl->rows : 1;
     bool fits = store_tensor_width(t) == decl->width && store_tensor_elems(t) == rows * decl->width;
     if (!fits)
-        return fail(err, BAD_FILE, "%s: tensor '%s' has %lld values in rows of %lld; by %s it should have %lld in rows of %d",
-                    t->file->path, t->name, (long long)store_tensor_elems(t), (long long)store_tensor_width(t), c->keys.where,
-                    (long long)(rows * decl->width), decl->width);
+        return fail(err, BAD_FILE,
+                    "%s: tensor '%s' has %lld values in rows of %lld; by %s it should have %lld in rows of %d",
+                    t->file->path, t->name, (long long)store_tensor_elems(t), (long long)store_tensor_width(t),
+                    c->keys.where, (long long)(rows * decl->width), decl->width);
     if (!t->format->activation && t->format != &format_f32)
         return fail(err, UNSUPPORTED, "%s: tensor '%s' is %s, which ridge cannot compute with", t->file->path, t->name,
                     t->format->name);
@@ -88,7 +90,8 @@ static Err check_shape(const Checkpoint *c, const WeightDecl *decl, const StoreT
 }
 
 /* A tensor that nobody declared would change the answer if the model needs it, so it is not passed over. */
-static Err check_leftovers(const Checkpoint *c, const Arch *arch, const WeightList *list, const ModelShape *shape, Error *err)
+static Err check_leftovers(const Checkpoint *c, const Arch *arch, const WeightList *list, const ModelShape *shape,
+                           Error *err)
 {
     bool gguf = keys_are_gguf(&c->keys);
     for (size_t i = 0; i < store_count(c->store); i++) {
@@ -101,8 +104,10 @@ static Err check_leftovers(const Checkpoint *c, const Arch *arch, const WeightLi
             known = bytes >= end && !strcmp(t->name + bytes - end, arch->ignores[g]);
         }
         if (!known)
-            return fail(err, UNSUPPORTED, "%s: tensor '%s' is not one that family '%s' has; the model is a variant that "
-                        "ridge does not know", t->file->path, t->name, c->keys.family);
+            return fail(err, UNSUPPORTED,
+                        "%s: tensor '%s' is not one that family '%s' has; the model is a variant that "
+                        "ridge does not know",
+                        t->file->path, t->name, c->keys.family);
     }
     return OK;
 }
@@ -235,7 +240,4 @@ void model_close(Model *m)
         arena_free(m->arena);
 }
 
-void model_forward(const Model *m, Device *d, const Step *step, Tensor logits)
-{
-    m->arch->forward(m, d, step, logits);
-}
+void model_forward(const Model *m, Device *d, const Step *step, Tensor logits) { m->arch->forward(m, d, step, logits); }

@@ -6,7 +6,7 @@
 
 typedef struct Scaling {
     const Keys *keys;
-    const char *group;       /* "rope_parameters", as transformers 5 nests them */
+    const char *group; /* "rope_parameters", as transformers 5 nests them */
     float theta, factor;
     int32_t dims, original;
     Arena *arena;
@@ -61,7 +61,8 @@ static Err scale_llama3(Scaling *s, Error *err)
     TRY(field_float(s, "low_freq_factor", NULL, 1e-3, 1e3, 1, &low, err));
     TRY(field_float(s, "high_freq_factor", NULL, 1e-3, 1e3, 4, &high, err));
     if (high <= low)
-        return fail(err, BAD_FILE, "%s: high_freq_factor %g must be larger than low_freq_factor %g", s->keys->where, high, low);
+        return fail(err, BAD_FILE, "%s: high_freq_factor %g must be larger than low_freq_factor %g", s->keys->where,
+                    high, low);
     s->out->divisors = ARENA_ARRAY(s->arena, float, (size_t)s->dims / 2);
     if (!s->out->divisors)
         return fail(err, NO_MEMORY, "%s: no memory for the rotary table", s->keys->where);
@@ -79,10 +80,7 @@ static Err scale_llama3(Scaling *s, Error *err)
     return OK;
 }
 
-static double yarn_magnitude(double factor, double mscale)
-{
-    return factor <= 1 ? 1 : 0.1 * mscale * log(factor) + 1;
-}
+static double yarn_magnitude(double factor, double mscale) { return factor <= 1 ? 1 : 0.1 * mscale * log(factor) + 1; }
 
 /* The index whose frequency turns `rotations` times within the original length. */
 static double yarn_index(const Scaling *s, double rotations)
@@ -104,7 +102,7 @@ static Err scale_yarn(Scaling *s, Error *err)
                        ? yarn_magnitude(s->factor, mscale) / yarn_magnitude(s->factor, mscale_all)
                        : yarn_magnitude(s->factor, 1);
     TRY(field_float(s, "attention_factor", NULL, 0, 1000, (float)usual, &magnitude, err));
-    if (keys_have(s->keys, NULL, "rope.scaling.attn_factor")) {   /* there it multiplies the usual one */
+    if (keys_have(s->keys, NULL, "rope.scaling.attn_factor")) { /* there it multiplies the usual one */
         TRY(keys_float(s->keys, NULL, "rope.scaling.attn_factor", 0, 1000, &magnitude, err));
         magnitude *= (float)usual;
     }
@@ -126,13 +124,13 @@ static Err scale_yarn(Scaling *s, Error *err)
 }
 
 static const struct {
-    const char *name, *gguf;   /* NULL: GGUF says it by a tensor, or by saying nothing */
+    const char *name, *gguf; /* NULL: GGUF says it by a tensor, or by saying nothing */
     Err (*apply)(Scaling *, Error *);
     bool needs_factor;
 } kinds[] = {
-    {"default", NULL, scale_none, false},  {"none", NULL, scale_none, false},
+    {"default", NULL, scale_none, false},     {"none", NULL, scale_none, false},
     {"linear", "linear", scale_linear, true}, {"dynamic", "dynamic", scale_dynamic, true},
-    {"llama3", NULL, scale_llama3, true},  {"yarn", "yarn", scale_yarn, true},
+    {"llama3", NULL, scale_llama3, true},     {"yarn", "yarn", scale_yarn, true},
 };
 
 /* GGUF says llama3 by a tensor of divisors beside the weights. */
@@ -154,7 +152,8 @@ static Err apply_divisors(Scaling *s, Error *err)
     return OK;
 }
 
-Err rope_config_read(const Keys *k, const char *group, int32_t dims, int32_t context, Arena *arena, RopeConfig *out, Error *err)
+Err rope_config_read(const Keys *k, const char *group, int32_t dims, int32_t context, Arena *arena, RopeConfig *out,
+                     Error *err)
 {
     Scaling s = {.keys = k, .group = group, .dims = dims, .arena = arena, .out = out};
     char path[96], type[32];
@@ -168,8 +167,9 @@ Err rope_config_read(const Keys *k, const char *group, int32_t dims, int32_t con
     while (kind < COUNT_OF(kinds) && strcmp(kinds[kind].name, type))
         kind++;
     if (kind == COUNT_OF(kinds))
-        return fail(err, UNSUPPORTED, "%s: rope type '%s' is unknown; ridge knows default, linear, dynamic, llama3 and yarn",
-                    k->where, type);
+        return fail(err, UNSUPPORTED,
+                    "%s: rope type '%s' is unknown; ridge knows default, linear, dynamic, llama3 and yarn", k->where,
+                    type);
     const char *gguf = kinds[kind].gguf;
     if (gguf)
         keys_record_text(k, "rope.scaling.type", gguf);
@@ -183,8 +183,8 @@ Err rope_config_read(const Keys *k, const char *group, int32_t dims, int32_t con
     *out = (RopeConfig){.tables = 1, .inv_freq = ARENA_ARRAY(arena, float, (size_t)dims / 2)};
     if (!out->inv_freq)
         return fail(err, NO_MEMORY, "%s: no memory for the rotary table", k->where);
-    out->angles = (RopeAngles){.kind = ROPE_FIXED, .dims = dims, .original_length = s.original,
-                               .magnitude = 1, .magnitude_long = 1};
+    out->angles = (RopeAngles){
+        .kind = ROPE_FIXED, .dims = dims, .original_length = s.original, .magnitude = 1, .magnitude_long = 1};
     for (int i = 0; i < dims / 2; i++)
         out->inv_freq[i] = 1.0f / powf(s.theta, (float)(2 * i) / (float)dims);
     TRY(kinds[kind].apply(&s, err));

@@ -21,7 +21,7 @@ static void put_name(char out[WEIGHT_NAME_BYTES], const char *pattern, int layer
 
 static WeightDecl *add(WeightList *list, WeightDecl decl)
 {
-    static WeightDecl spare;   /* what is handed out once memory has failed: written, never read */
+    static WeightDecl spare; /* what is handed out once memory has failed: written, never read */
     if (list->count == list->capacity) {
         int capacity = list->capacity ? 2 * list->capacity : 64;
         WeightDecl *items = realloc(list->items, (size_t)capacity * sizeof *items);
@@ -36,8 +36,8 @@ static WeightDecl *add(WeightList *list, WeightDecl decl)
     return &list->items[list->count++];
 }
 
-WeightDecl *weight_matrix(WeightList *list, Tensor *slot, const char *hf, const char *gguf, int layer,
-                          int32_t rows, int32_t width)
+WeightDecl *weight_matrix(WeightList *list, Tensor *slot, const char *hf, const char *gguf, int layer, int32_t rows,
+                          int32_t width)
 {
     WeightDecl *decl = add(list, (WeightDecl){.slot = slot, .rows = rows, .width = width, .use = USE_MATRIX});
     put_name(decl->hf, hf, layer);
@@ -52,10 +52,11 @@ WeightDecl *weight_vector(WeightList *list, Tensor *slot, const char *hf, const 
     return decl;
 }
 
-WeightDecl *weight_constant(WeightList *list, Tensor *slot, const char *gguf, const float *values, int32_t rows, int32_t width)
+WeightDecl *weight_constant(WeightList *list, Tensor *slot, const char *gguf, const float *values, int32_t rows,
+                            int32_t width)
 {
-    WeightDecl *decl = add(list, (WeightDecl){.slot = slot, .rows = rows, .width = width, .use = USE_VECTOR,
-                                         .constant = values});
+    WeightDecl *decl =
+        add(list, (WeightDecl){.slot = slot, .rows = rows, .width = width, .use = USE_VECTOR, .constant = values});
     put_name(decl->gguf, gguf, 0);
     return decl;
 }

@@ -112,10 +112,12 @@ static const char *own_pattern(const Vocabulary *v)
 {
     static const char folded[] = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
     static const char spelled[] = "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])";
-    const json_t *pre = json_object_get(v->json, "pre_tokenizer"), *parts = json_object_get(pre, "pretokenizers"), *part;
+    const json_t *pre = json_object_get(v->json, "pre_tokenizer"), *parts = json_object_get(pre, "pretokenizers"),
+                 *part;
     const char *text = NULL;
     size_t i;
-    json_array_foreach((json_t *)parts, i, part) {
+    json_array_foreach((json_t *)parts, i, part)
+    {
         const char *regex = json_string_value(json_object_get(json_object_get(part, "pattern"), "Regex"));
         text = text ? text : regex;
     }

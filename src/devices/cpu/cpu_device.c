@@ -10,7 +10,7 @@
 #include "kernels/op_spec.h"
 
 enum { ALIGN = 64, HUGE_PAGE = 2 << 20, SMALL = 64 << 10, SMALL_REGION = 1 << 20 };
-static const size_t PLAN_BYTES = (size_t)1 << 46;   /* addresses to plan with: never touched */
+static const size_t PLAN_BYTES = (size_t)1 << 46; /* addresses to plan with: never touched */
 
 /* Memory from the system, in one list so that closing gives all of it back. */
 typedef struct Region {
@@ -20,11 +20,11 @@ typedef struct Region {
 } Region;
 
 typedef struct CpuDevice {
-    Device device;             /* first: a Device * of this kind is a CpuDevice * */
+    Device device; /* first: a Device * of this kind is a CpuDevice * */
     CpuTier tier;
     Team *team;
     Region *regions;
-    uint8_t *small;            /* what is left of the region that small takes share */
+    uint8_t *small; /* what is left of the region that small takes share */
     size_t small_left;
     uint8_t *stack, *scratch;
     size_t stack_used, stack_bytes, scratch_bytes;
@@ -121,7 +121,7 @@ static Err map_region(CpuDevice *c, size_t bytes, void **out, Error *err)
     if (data == MAP_FAILED)
         goto failed;
     if (rounded >= HUGE_PAGE)
-        madvise(data, rounded, MADV_HUGEPAGE);   /* worth up to a factor of two in bandwidth; a no is no harm */
+        madvise(data, rounded, MADV_HUGEPAGE); /* worth up to a factor of two in bandwidth; a no is no harm */
     *region = (Region){c->regions, data, rounded};
     c->regions = region;
     *out = data;
@@ -163,7 +163,7 @@ static void cpu_plan_begin(Device *d)
     CpuDevice *c = (CpuDevice *)d;
     ASSERT(!c->planning && c->stack_used == 0);
     c->planning = true;
-    c->stack = (uint8_t *)(uintptr_t)ALIGN;   /* an address to count from; nothing is read or written there */
+    c->stack = (uint8_t *)(uintptr_t)ALIGN; /* an address to count from; nothing is read or written there */
 }
 
 static Err cpu_plan_end(Device *d, Error *err)
@@ -265,9 +265,18 @@ static void cpu_close(Device *d)
 }
 
 static const DeviceCalls cpu_calls = {
-    .run = cpu_run, .upload = cpu_upload, .take = cpu_take, .push = cpu_push, .mark = cpu_mark,
-    .release = cpu_release, .plan_begin = cpu_plan_begin, .plan_end = cpu_plan_end, .write = cpu_write,
-    .read = cpu_read, .copy = cpu_copy, .close = cpu_close,
+    .run = cpu_run,
+    .upload = cpu_upload,
+    .take = cpu_take,
+    .push = cpu_push,
+    .mark = cpu_mark,
+    .release = cpu_release,
+    .plan_begin = cpu_plan_begin,
+    .plan_end = cpu_plan_end,
+    .write = cpu_write,
+    .read = cpu_read,
+    .copy = cpu_copy,
+    .close = cpu_close,
 };
 
 Err cpu_device_open(const CpuOptions *options, Device **out, Error *err)

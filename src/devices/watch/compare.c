@@ -18,7 +18,7 @@ typedef struct Pair {
 typedef struct CompareDevice {
     Device device;
     Device *reference;
-    Pair *pairs;               /* open addressing by address; slots a power of two */
+    Pair *pairs; /* open addressing by address; slots a power of two */
     size_t slots, used;
     bool planning;
     char label[LABEL_BYTES];
@@ -77,7 +77,7 @@ static void mirror(const CompareDevice *c, const OpCall *call, OpCall *twin)
         ASSERT(t->data);
         memcpy(t->data, call->out[o].data, bytes);
     }
-    for (int i = 0; i < call->ins; i++)       /* in place: an input that is an output */
+    for (int i = 0; i < call->ins; i++) /* in place: an input that is an output */
         for (int o = 0; o < call->outs; o++)
             if (call->in[i].data == call->out[o].data)
                 twin->in[i].data = twin->out[o].data;
@@ -91,7 +91,8 @@ static double row_difference(const float *fast, const float *slow, int64_t width
         largest = fmax(largest, fabs(slow[i]));
     for (int64_t i = 0; i < width; i++)
         if (!(fast[i] == slow[i]))
-            difference = fmax(difference, isnan(fast[i]) || isnan(slow[i]) ? INFINITY : fabs((double)fast[i] - slow[i]));
+            difference =
+                fmax(difference, isnan(fast[i]) || isnan(slow[i]) ? INFINITY : fabs((double)fast[i] - slow[i]));
     return difference / largest;
 }
 
@@ -107,8 +108,8 @@ static void judge(CompareDevice *c, const OpCall *call, const OpCall *twin)
                 continue;
             c->difference.found = true;
             snprintf(c->difference.text, sizeof c->difference.text,
-                     "%s: %s, output %d, row %lld of %d: differs by %.3g of the row's largest value; %.3g is allowed", c->label,
-                     op_name(call->op), o, (long long)r, fast.dim[0], d, tolerance);
+                     "%s: %s, output %d, row %lld of %d: differs by %.3g of the row's largest value; %.3g is allowed",
+                     c->label, op_name(call->op), o, (long long)r, fast.dim[0], d, tolerance);
             break;
         }
     }
@@ -164,10 +165,19 @@ static void compare_close(Device *d)
 
 Err compare_open(Device *inner, Device *reference, Device **out, Error *err)
 {
-    static const DeviceCalls calls = {.run = compare_run, .upload = compare_upload, .take = watch_take, .push = watch_push,
-                                      .mark = watch_mark, .release = watch_release, .plan_begin = compare_plan_begin,
-                                      .plan_end = compare_plan_end, .write = watch_write, .read = watch_read, .copy = watch_copy,
-                                      .label = compare_label, .close = compare_close};
+    static const DeviceCalls calls = {.run = compare_run,
+                                      .upload = compare_upload,
+                                      .take = watch_take,
+                                      .push = watch_push,
+                                      .mark = watch_mark,
+                                      .release = watch_release,
+                                      .plan_begin = compare_plan_begin,
+                                      .plan_end = compare_plan_end,
+                                      .write = watch_write,
+                                      .read = watch_read,
+                                      .copy = watch_copy,
+                                      .label = compare_label,
+                                      .close = compare_close};
     CompareDevice *c = calloc(1, sizeof *c);
     if (!c)
         return fail(err, NO_MEMORY, "no memory to compare two devices");

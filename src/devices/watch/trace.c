@@ -28,7 +28,7 @@ static void trace_run(Device *d, const OpCall *call)
     char nothing;
     double start = clock_seconds();
     d->inner->calls->run(d->inner, call);
-    d->inner->calls->read(d->inner, &nothing, call->out[0].data, 0);   /* waits */
+    d->inner->calls->read(d->inner, &nothing, call->out[0].data, 0); /* waits */
     double seconds = clock_seconds() - start;
     OpCost cost = op_spec(call->op)->cost(call), *sum = &t->cost[call->op];
     sum->operations += cost.operations;
@@ -87,7 +87,7 @@ void trace_print(const Device *d, FILE *out)
         if (!t->calls[op])
             continue;
         double s = t->seconds[op], bytes = bytes_of(t->cost[op]);
-        fprintf(out, "%-14s %9lld %10.3f %5.1f%% %10.2f %8.2f %9.2f\n", op_name((Op)op), (long long)t->calls[op], 1e3 * s,
-                100 * s / total, bytes / 1e6, bytes / s / 1e9, t->cost[op].operations / s / 1e9);
+        fprintf(out, "%-14s %9lld %10.3f %5.1f%% %10.2f %8.2f %9.2f\n", op_name((Op)op), (long long)t->calls[op],
+                1e3 * s, 100 * s / total, bytes / 1e6, bytes / s / 1e9, t->cost[op].operations / s / 1e9);
     }
 }

@@ -4,15 +4,27 @@ Err watch_upload(Device *d, const char *name, Tensor host, WeightUse use, Tensor
 {
     return d->inner->calls->upload(d->inner, name, host, use, out, err);
 }
-Err watch_take(Device *d, size_t bytes, void **out, Error *err) { return d->inner->calls->take(d->inner, bytes, out, err); }
+Err watch_take(Device *d, size_t bytes, void **out, Error *err)
+{
+    return d->inner->calls->take(d->inner, bytes, out, err);
+}
 void *watch_push(Device *d, size_t bytes) { return d->inner->calls->push(d->inner, bytes); }
 size_t watch_mark(const Device *d) { return d->inner->calls->mark(d->inner); }
 void watch_release(Device *d, size_t mark) { d->inner->calls->release(d->inner, mark); }
 void watch_plan_begin(Device *d) { d->inner->calls->plan_begin(d->inner); }
 Err watch_plan_end(Device *d, Error *err) { return d->inner->calls->plan_end(d->inner, err); }
-void watch_write(Device *d, void *to, const void *host, size_t bytes) { d->inner->calls->write(d->inner, to, host, bytes); }
-void watch_read(Device *d, void *host, const void *from, size_t bytes) { d->inner->calls->read(d->inner, host, from, bytes); }
-void watch_copy(Device *d, void *to, const void *from, size_t bytes) { d->inner->calls->copy(d->inner, to, from, bytes); }
+void watch_write(Device *d, void *to, const void *host, size_t bytes)
+{
+    d->inner->calls->write(d->inner, to, host, bytes);
+}
+void watch_read(Device *d, void *host, const void *from, size_t bytes)
+{
+    d->inner->calls->read(d->inner, host, from, bytes);
+}
+void watch_copy(Device *d, void *to, const void *from, size_t bytes)
+{
+    d->inner->calls->copy(d->inner, to, from, bytes);
+}
 void watch_label(Device *d, const char *part, int layer) { device_label(d->inner, part, layer); }
 
 void label_text(const char *part, int layer, char out[LABEL_BYTES])
