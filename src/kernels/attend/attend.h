@@ -55,7 +55,7 @@ typedef struct Sees { int32_t from, to; } Sees;     /* positions [from, to) */
 AttendCall attend_call(const OpCall *);             /* checks the shapes; reads no data */
 double attend_operations(const AttendCall *);        /* of the positions that are seen */
 Sees attend_sees(const AttendCall *, int32_t row, int32_t last);
-int32_t attend_rows_together(const AttendCall *, int32_t row, int32_t most);  /* of one sequence, from row on */
+int32_t attend_rows_together(const AttendCall *, int32_t row, int32_t most);  /* of one sequence, position by position */
 int32_t attend_last(const AttendCall *, int32_t row);       /* where bidirectional; else the row's own position */
 
 static inline const int32_t *attend_table(const AttendCall *a, int32_t row)

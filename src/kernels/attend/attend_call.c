@@ -41,7 +41,8 @@ Sees attend_sees(const AttendCall *a, int32_t row, int32_t last)
 int32_t attend_rows_together(const AttendCall *a, int32_t row, int32_t most)
 {
     int32_t n = 1;
-    while (n < most && row + n < a->rows && a->row_seq[row + n] == a->row_seq[row])
+    while (n < most && row + n < a->rows && a->row_seq[row + n] == a->row_seq[row] &&
+           a->positions[row + n] == a->positions[row] + n)
         n++;
     return n;
 }

@@ -23,6 +23,7 @@ enum {
     WIDTH_MAX = 576,             /* of a key or value: the latent of DeepSeek; a multiple of COLUMNS */
     SCRATCH_MAX = 8 << 20,       /* bytes for segments that wait */
     OPERATIONS_PER_THREAD = 1 << 16,
+    CACHE_LINE = 64,
 #if defined(TIER_avx512)
     ABREAST = 4,                 /* queries whose sums fit into registers together */
 #else
@@ -46,6 +47,7 @@ typedef struct Query {
 typedef struct Work {
     AttendCall call;
     int columns;                 /* value width, rounded up to COLUMNS */
+    size_t key_bytes, value_bytes;       /* of a row in the cache */
     float *waiting;              /* [rows][heads][segments][value width + 2]; NULL: nothing waits */
     int segments;
     int n;
@@ -56,42 +58,46 @@ typedef struct Work {
 /* A tile of the cache */
 
 typedef struct Tile {
-    const int32_t *table;
-    int32_t kv_head, start;
-    int lo, hi;                  /* keys [lo, hi) of the tile are seen by someone; the others may not exist */
+    int32_t start;
+    int lo, hi;                  /* keys [lo, hi) are seen by someone; the others may not exist */
+    const uint8_t *keys[TILE], *values[TILE];
 } Tile;
+
+/* Rows lie in blocks here and there, where the processor does not see a stream by itself. */
+INLINE void fetch_rows(const uint8_t *const *rows, const Tile *t, size_t bytes)
+{
+    for (int j = t->lo; j < t->hi; j++)
+        for (size_t at = 0; at < bytes; at += CACHE_LINE)
+            prefetch(rows[j] + at);
+}
 
 INLINE void load_keys_as(FloatKind kind, Work *w, const Tile *t)
 {
-    static const uint8_t nothing[WIDTH_MAX * sizeof(float)];
     int width = w->call.key_width, bytes = kind_bytes(kind);
-    for (int g = 0; g < TILE; g += LANES) {
-        const uint8_t *rows[LANES];
-        for (int i = 0; i < LANES; i++)
-            rows[i] = g + i >= t->lo && g + i < t->hi ? kv_row(w->call.k, t->table, t->kv_head, t->start + g + i) : nothing;
+    for (int g = 0; g < TILE; g += LANES)
         for (int d = 0; d < width; d += LANES) {
             Vf m[LANES];
             int n = width - d < LANES ? width - d : LANES;
-            for (int i = 0; i < LANES; i++)
-                m[i] = n == LANES ? kind_load(kind, rows[i] + d * bytes) : kind_load_n(kind, rows[i] + d * bytes, n);
+            for (int i = 0; i < LANES; i++) {
+                const uint8_t *at = t->keys[g + i] + d * bytes;
+                m[i] = n == LANES ? kind_load(kind, at) : kind_load_n(kind, at, n);
+            }
             vf_transpose(m);
             for (int i = 0; i < n; i++)
                 vf_store(w->keys + (d + i) * TILE + g, m[i]);
         }
-    }
 }
 
 INLINE void load_values_as(FloatKind kind, Work *w, const Tile *t)
 {
     int width = w->call.value_width, bytes = kind_bytes(kind);
     for (int j = t->lo; j < t->hi; j++) {
-        const uint8_t *row = kv_row(w->call.v, t->table, t->kv_head, t->start + j);
         float *out = w->values + j * w->columns;
         int d = 0;
         for (; d + LANES <= width; d += LANES)
-            vf_store(out + d, kind_load(kind, row + d * bytes));
+            vf_store(out + d, kind_load(kind, t->values[j] + d * bytes));
         for (; d < w->columns; d += LANES)
-            vf_store(out + d, d < width ? kind_load_n(kind, row + d * bytes, width - d) : vf_zero());
+            vf_store(out + d, d < width ? kind_load_n(kind, t->values[j] + d * bytes, width - d) : vf_zero());
     }
 }
 
@@ -229,56 +235,105 @@ static void soften(const AttendCall *a, Query *q, int32_t start)
 
 /* Segments */
 
-static void work_on_tile(Work *w, int32_t start, Sees limits)
+/* The tile that begins at `start`, as far as the positions are in `seen`. */
+static void find_tile(const Work *w, Tile *t, int32_t start, Sees seen)
+{
+    static const uint8_t nothing[WIDTH_MAX * sizeof(float)];
+    const AttendCall *a = &w->call;
+    const int32_t *table = attend_table(a, w->query[0].row);
+    int32_t head = w->query[0].head / a->group, tokens = a->k.dim[2];
+    t->start = start;
+    t->lo = seen.from > start ? seen.from - start : 0;
+    t->hi = seen.to - start < TILE ? seen.to - start : TILE;
+    for (int j = 0; j < TILE; j++)
+        t->keys[j] = nothing;
+    for (int j = t->lo, n; j < t->hi; j += n) {      /* block by block */
+        int32_t left = tokens - (start + j) % tokens;
+        const uint8_t *key = kv_row(a->k, table, head, start + j), *value = kv_row(a->v, table, head, start + j);
+        n = t->hi - j < left ? t->hi - j : left;
+        for (int i = 0; i < n; i++) {
+            t->keys[j + i] = key + (size_t)i * w->key_bytes;
+            t->values[j + i] = value + (size_t)i * w->value_bytes;
+        }
+    }
+}
+
+/* The queries that see something of the tile, with what they see of it. */
+static int find_seeing(Work *w, const Tile *t, Query **seeing)
+{
+    int n = 0;
+    for (int i = 0; i < w->n; i++) {
+        Query *q = &w->query[i];
+        q->lo = q->sees.from - t->start > t->lo ? q->sees.from - t->start : t->lo;
+        q->hi = q->sees.to - t->start < t->hi ? q->sees.to - t->start : t->hi;
+        if (q->lo < q->hi)
+            seeing[n++] = q;
+    }
+    return n;
+}
+
+static void work_on_tile(Work *w, const Tile *t, const Tile *next)
 {
     Query *seeing[QUERIES];
-    const AttendCall *a = &w->call;
-    Tile t = {.table = attend_table(a, w->query[0].row), .kv_head = w->query[0].head / a->group, .start = start, .lo = TILE};
-    int n = 0, i = 0;
-    for (int k = 0; k < w->n; k++) {
-        Query *q = &w->query[k];
-        int32_t from = q->sees.from > limits.from ? q->sees.from : limits.from;
-        int32_t to = q->sees.to < limits.to ? q->sees.to : limits.to;
-        q->lo = from > start ? from - start : 0;
-        q->hi = to - start < TILE ? to - start : TILE;
-        if (q->lo >= q->hi)
-            continue;
-        seeing[n++] = q;
-        t.lo = q->lo < t.lo ? q->lo : t.lo;
-        t.hi = q->hi > t.hi ? q->hi : t.hi;
-    }
-    if (n == 0)
-        return;
-    load_keys(w, &t);
-    load_values(w, &t);
-    for (; i + ABREAST <= n; i += ABREAST)
+    int n = find_seeing(w, t, seeing), i;
+    load_keys(w, t);
+    fetch_rows(next->keys, next, w->key_bytes);
+    for (i = 0; i + ABREAST <= n; i += ABREAST)
         dot_keys(ABREAST, w, seeing + i);
     for (; i < n; i++)
         dot_keys(1, w, seeing + i);
     for (i = 0; i < n; i++)
-        soften(a, seeing[i], start);
+        soften(&w->call, seeing[i], t->start);
+    load_values(w, t);
+    fetch_rows(next->values, next, w->value_bytes);
     for (i = 0; i + ABREAST <= n; i += ABREAST)
         add_values(ABREAST, w, seeing + i);
     for (; i < n; i++)
         add_values(1, w, seeing + i);
 }
 
+static Sees seen_of_segment(Sees sees, int segment)     /* from >= to: nothing */
+{
+    Sees part = {segment * SEGMENT, (segment + 1) * SEGMENT};
+    part.from = sees.from > part.from ? sees.from : part.from;
+    part.to = sees.to < part.to ? sees.to : part.to;
+    return part;
+}
+
 static bool sees_of_segment(Sees sees, int segment)
 {
-    return sees.from < (segment + 1) * SEGMENT && sees.to > segment * SEGMENT;
+    Sees part = seen_of_segment(sees, segment);
+    return part.from < part.to;
+}
+
+/* What all queries see together. Those of one item are neighbours, so there are no holes. */
+static Sees seen_by_all(const Work *w)
+{
+    Sees all = w->query[0].sees;
+    for (int i = 1; i < w->n; i++) {
+        Sees sees = w->query[i].sees;
+        all.from = sees.from < all.from ? sees.from : all.from;
+        all.to = sees.to > all.to ? sees.to : all.to;
+    }
+    return all;
 }
 
 static void work_on_segment(Work *w, int segment)
 {
-    Sees limits = {segment * SEGMENT, (segment + 1) * SEGMENT};
+    Sees seen = seen_of_segment(seen_by_all(w), segment);
     for (int i = 0; i < w->n; i++) {
         Query *q = &w->query[i];
         q->most = -INFINITY;
         memset(q->total, 0, sizeof q->total);
         memset(q->sums, 0, (size_t)w->columns * sizeof(float));
     }
-    for (int32_t start = limits.from; start < limits.to; start += TILE)
-        work_on_tile(w, start, limits);
+    Tile tiles[2];
+    int now = 0;
+    find_tile(w, &tiles[now], seen.from / TILE * TILE, seen);
+    for (; tiles[now].start < seen.to; now = !now) {
+        find_tile(w, &tiles[!now], tiles[now].start + TILE, seen);
+        work_on_tile(w, &tiles[now], &tiles[!now]);
+    }
 }
 
 /* before + segment, both brought to the larger of the two largest scores */
@@ -343,11 +398,9 @@ static void take_queries(Work *w, int32_t row, int32_t rows, int32_t head, int32
 static void item_whole(Work *w)
 {
     const AttendCall *a = &w->call;
-    Sees all = {a->capacity, 0};
+    Sees all = seen_by_all(w);
     for (int i = 0; i < w->n; i++) {
         Query *q = &w->query[i];
-        all.from = q->sees.from < all.from ? q->sees.from : all.from;
-        all.to = q->sees.to > all.to ? q->sees.to : all.to;
         q->folded = fold_nothing(output(a, q->row, q->head), a->value_width);
     }
     for (int segment = all.from / SEGMENT; segment * SEGMENT < all.to; segment++) {
@@ -401,20 +454,21 @@ static void run_items(Work *w, CpuPart part)
         rows = attend_rows_together(a, row, QUERIES / strip);
         for (int32_t head = 0, heads; head < a->heads; head += heads) {
             heads = (int32_t)min_i64(strip, a->group - head % a->group);
-            if (!w->waiting) {
+            int first = 0, last = 0;             /* of the segments, one item each; or all in one */
+            if (w->waiting) {
+                take_queries(w, row, rows, head, heads);
+                first = seen_by_all(w).from / SEGMENT;
+                last = (seen_by_all(w).to - 1) / SEGMENT;
+            }
+            for (int segment = first; segment <= last; segment++) {
                 if (item++ % part.count != part.index)
                     continue;
-                take_queries(w, row, rows, head, heads);
-                item_whole(w);
-                continue;
-            }
-            take_queries(w, row, rows, head, heads);
-            for (int segment = 0; segment < w->segments; segment++) {
-                bool seen = false;
-                for (int i = 0; i < w->n; i++)
-                    seen |= sees_of_segment(w->query[i].sees, segment);
-                if (seen && item++ % part.count == part.index)
+                if (w->waiting) {
                     item_of_segment(w, segment);
+                } else {
+                    take_queries(w, row, rows, head, heads);
+                    item_whole(w);
+                }
             }
         }
     }
@@ -434,6 +488,8 @@ static void run(const OpCall *c, int phase, CpuPart part)
     Work w;
     w.call = attend_call(c);
     w.columns = (int)(ceil_div(w.call.value_width, COLUMNS) * COLUMNS);
+    w.key_bytes = format_row_bytes(w.call.k.format, w.call.k.dim[3]);
+    w.value_bytes = format_row_bytes(w.call.v.format, w.call.v.dim[3]);
     w.waiting = scratch_bytes(c) > 0 ? part.scratch : NULL;
     w.segments = (int)ceil_div(w.call.capacity, SEGMENT);
     if (phase == 0)
