@@ -41,6 +41,7 @@ PLAIN_C  := $(filter-out $(TIERED_C) $(MAIN_C),$(ALL_C))
 LIB_O    := $(PLAIN_C:%.c=$(BUILD)/%.o) $(foreach t,$(TIERS),$(TIERED_C:%.c=$(BUILD)/%.$(t).o))
 MAIN_O   := $(MAIN_C:%.c=$(BUILD)/%.o)
 TEST_C   := $(sort $(wildcard tests/test_*.c))
+TEST_SH  := $(sort $(wildcard tests/test_*.sh))      # of the programs, as a person runs them
 TESTS    := $(TEST_C:tests/%.c=$(BUILD)/tests/%)
 AID_C    := $(sort $(shell grep -L "^int main" tests/*.c))      # what several tests share
 AID_O    := $(AID_C:%.c=$(BUILD)/%.o)
@@ -77,6 +78,7 @@ $(BUILD)/libridge.a: $(BUILD)/ridge.o
 $(BUILD)/libridge.so: $(LIB_O)
 	$(SAY) LD $@
 	$(Q)$(CC) $(OPT) -shared -Wl,-soname,libridge.so.0 -Wl,--no-undefined -o $@ $^ $(LIBS)
+	$(Q)ln -sf libridge.so $(BUILD)/libridge.so.0
 $(BUILD)/ridge: $(MAIN_O) $(BUILD)/libridge.a
 	$(SAY) LD $@
 	$(Q)$(CC) $(OPT) -o $@ $^ $(LIBS)
@@ -113,6 +115,13 @@ SEED ?= 1
 sim: $(BUILD)/tests/test_engine_sim
 	@$< $(SEED) $(WORLDS)
 
+# The examples are built as a user would: with the public header and the library only.
+EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
+$(BUILD)/examples/%: examples/%.c $(BUILD)/libridge.so include/ridge.h
+	@mkdir -p $(@D)
+	$(SAY) CC $@
+	$(Q)$(CC) -std=c17 -Wall -Wextra -Iinclude $< -o $@ -L$(BUILD) -lridge -Wl,-rpath,'$$ORIGIN/..' -Wl,-rpath-link,$(BUILD)
+
 .PHONY: setup tests check
 setup:
 	@tools/setup
@@ -122,8 +131,8 @@ check:
 	@tools/setup
 	@$(MAKE) --no-print-directory check-built
 .PHONY: check-built tidy
-check-built: tidy all tests
-	@tests/run $(TESTS)
+check-built: tidy all tests $(EXAMPLES)
+	@BUILD=$(BUILD) tests/run $(TESTS) $(TEST_SH)
 
 tidy:
 	@tools/tidy
@@ -165,6 +174,53 @@ fuzz:
 	  $(BUILD)/fuzz/corpus/$(T) tests/fuzz/corpus/$(T)
 fuzz-all:
 	@for target in $(FUZZ); do $(MAKE) --no-print-directory fuzz T=$$target SECONDS=$(SECONDS) || exit 1; done
+
+# ---- for people ----
+
+.PHONY: demo
+demo:
+	@tools/setup
+	@$(MAKE) --no-print-directory demo-built
+.PHONY: demo-built
+QUESTION ?= What is the capital of France?
+demo-built: $(BUILD)/ridge
+	@echo; echo "> $(QUESTION)"
+	@echo "$(QUESTION)" | $(BUILD)/ridge chat
+	@echo; echo "> (the beginning of a story, continued)"
+	@$(BUILD)/ridge run -p 'Once upon a time' -n 60 --temperature 0.7 --seed 3
+
+# A page for each command, from the same tables as --help.
+COMMANDS := $(sort $(patsubst src/main/cmd_%.c,%,$(wildcard src/main/cmd_*.c)))
+.PHONY: man
+man: $(BUILD)/ridge
+	@mkdir -p $(BUILD)/man
+	@$(BUILD)/ridge help --man > $(BUILD)/man/ridge.1
+	@for command in $(COMMANDS); do $(BUILD)/ridge help --man $$command > $(BUILD)/man/ridge-$$command.1 || exit 1; done
+
+$(BUILD)/ridge.pc: Makefile
+	@mkdir -p $(@D)
+	@printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$${prefix}/lib' 'includedir=$${prefix}/include' '' 'Name: ridge' \
+	  'Description: runs language models' 'Version: $(VERSION)' 'Libs: -L$${libdir} -lridge' \
+	  'Libs.private: $(PKG_LIBS) -lm -pthread' 'Cflags: -I$${includedir}' > $@
+
+.PHONY: install uninstall
+install: all man $(BUILD)/ridge.pc
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include \
+	  $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/ridge/models
+	install -m 755 $(BUILD)/ridge $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 $(BUILD)/libridge.a $(DESTDIR)$(PREFIX)/lib/
+	install -m 755 $(BUILD)/libridge.so $(DESTDIR)$(PREFIX)/lib/libridge.so.$(VERSION)
+	ln -sf libridge.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libridge.so.0
+	ln -sf libridge.so.0 $(DESTDIR)$(PREFIX)/lib/libridge.so
+	install -m 644 $(BUILD)/ridge.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/
+	install -m 644 include/ridge.h $(DESTDIR)$(PREFIX)/include/
+	install -m 644 $(BUILD)/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -m 644 models/* $(DESTDIR)$(PREFIX)/share/ridge/models/
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/ridge $(DESTDIR)$(PREFIX)/lib/libridge.* $(DESTDIR)$(PREFIX)/lib/pkgconfig/ridge.pc \
+	  $(DESTDIR)$(PREFIX)/include/ridge.h $(DESTDIR)$(PREFIX)/share/man/man1/ridge.1 \
+	  $(DESTDIR)$(PREFIX)/share/man/man1/ridge-*.1
+	rm -rf $(DESTDIR)$(PREFIX)/share/ridge
 
 .PHONY: clean
 clean:

@@ -93,9 +93,9 @@ static int32_t *int_of(SamplerOptions *o, int i) { return (int32_t *)((char *)o 
 
 static uint64_t seed_of_system(void)
 {
-    uint64_t seed = 0;
+    uint32_t seed = 0;                                  /* short enough to be typed again */
     ssize_t got = getrandom(&seed, sizeof seed, 0);     /* of so few bytes it gives all, or none */
-    return got == sizeof seed ? seed : (uint64_t)time(NULL);
+    return got == sizeof seed ? seed : (uint32_t)time(NULL);
 }
 
 SamplingFlags sampling_flags_none(void)

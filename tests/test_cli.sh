@@ -1,0 +1,103 @@
+#!/bin/sh
+# The command line as a person meets it: answers, and what it says when something is wrong.
+R=${BUILD:-build}/ridge
+T=$(mktemp -d) passed=0 failed=0
+trap 'rm -rf "$T"' EXIT
+
+ok() { passed=$((passed + 1)); }
+bad() { failed=$((failed + 1)); echo "FAILED: $1"; sed 's/^/    /' "$T/out" "$T/err" 2>/dev/null | head -12; }
+run() { timeout 60 "$@" >"$T/out" 2>"$T/err" </dev/null; status=$?; }
+gives() { # what it protects, expected text in the output, command ...
+    what=$1 text=$2; shift 2; run "$@"
+    if [ $status -eq 0 ] && { [ -z "$text" ] || grep -qF -- "$text" "$T/out"; }; then ok; else bad "$what (status $status)"; fi
+}
+refuses() { # what it protects, expected text of the error, command ...
+    what=$1 text=$2; shift 2; run "$@"
+    if [ $status -eq 1 ] && grep -qF -- "$text" "$T/err"; then ok; else bad "$what (status $status)"; fi
+}
+same() { if cmp -s "$2" "$3"; then ok; else bad "$1"; fi; }
+
+# ---- answers ----
+gives "the default model completes"          "there was"        $R run -p "Once upon a time" -n 30 --temperature 0
+cp "$T/out" "$T/greedy"; grep -q "TTFT .* ms per token, .* tokens/s, .* GB/s" "$T/err" && ok || bad "the account on stderr"
+for tier in reference avx2 avx512; do
+    [ $tier = reference ] || grep -q "${tier%512}" /proc/cpuinfo || continue
+    run $R run -p "Once upon a time" -n 30 --temperature 0 --tier $tier
+    grep -q "has no $tier" "$T/err" || same "the same text on tier $tier" "$T/out" "$T/greedy"
+done
+run $R run -p "Once upon a time" -n 30 --temperature 1 --seed 5; cp "$T/out" "$T/five"
+run $R run -p "Once upon a time" -n 30 --temperature 1 --seed 5 --threads 1; same "the same seed, other threads: the same text" "$T/out" "$T/five"
+run $R run -p "Once upon a time" -n 30 --temperature 1 --seed 6; cmp -s "$T/out" "$T/five" && bad "another seed, another text" || ok
+printf 'Once upon a time' > "$T/prompt"
+run $R run -f "$T/prompt" -n 30 --temperature 0; same "a prompt from a file" "$T/out" "$T/greedy"
+timeout 60 $R run -n 30 --temperature 0 < "$T/prompt" > "$T/out" 2>"$T/err"; same "a prompt from standard input" "$T/out" "$T/greedy"
+gives "several samples are told apart"       "--- sample 3"     $R run -p "The old man" -n 8 --samples 3 --temperature 1 --seed 1
+gives "JSON has the ids and the reason"      '"finish_reason":"length"' $R run -p "The old man" -n 4 --json --temperature 0 --logprobs 2
+grep -q '"top_logprobs":\[{"id":' "$T/out" && ok || bad "JSON has the log-probabilities"
+gives "a chat answers"                       "Paris"            sh -c "echo 'What is the capital of France?' | $R chat --temperature 0"
+printf 'What is the capital of France?\nWhat is 2 + 3?\n/stats\n/save %s\n' "$T/saved.json" > "$T/turns"
+gives "a chat takes turns and reuses what it computed" "from the cache" sh -c "$R chat --temperature 0 < $T/turns"
+grep -Eq "[1-9][0-9]* of them from the cache" "$T/out" && ok || bad "the second turn reuses the first"
+grep -q '"role": "assistant"' "$T/saved.json" && ok || bad "/save writes the conversation"
+
+# ---- tools ----
+gives "inspect knows the family"             "llama"            $R inspect
+gives "inspect in JSON"                      '"bytes_per_token"' $R inspect --json
+gives "check finds nothing wrong"            "nothing wrong"    $R check
+gives "tokenize in JSON"                     '"ids":['          $R tokenize -p "Hello world" --json
+gives "ids back to text"                     "Hello"            $R tokenize --decode -p "$($R tokenize -p 'Hello' --json | sed 's/.*"ids":\(\[[^]]*\]\).*/\1/')"
+gives "logits of a prompt"                   '"greedy": ['      $R logits --ids 1,452,214 --last 1 --greedy 4 --json
+run $R logits --ids 1,452,214,3014,274 --json; cp "$T/out" "$T/whole"
+for chunk in 1 2; do run $R logits --ids 1,452,214,3014,274 --json --chunk $chunk; same "the same bits in chunks of $chunk" "$T/out" "$T/whole"; done
+gives "logits to a file"                     ""                 $R logits --ids 1,2,3 -o "$T/logits.safetensors"
+run $R check "$T/logits.safetensors"; grep -q "2 tensors" "$T/out" && ok || bad "that file is well formed"
+printf '{"messages": [{"role": "user", "content": "hi"}], "add_generation_prompt": true}' > "$T/chat.json"
+gives "a template is rendered"               "<|im_start|>user" $R template --input "$T/chat.json"
+printf '{{ raise_exception("no cats") }}' > "$T/no.jinja"
+refuses "a template's own error"             "no cats"          $R template --template "$T/no.jinja" --input "$T/chat.json"
+printf '{%% for i in range(100000) %%}{%% for j in range(100000) %%}{%% endfor %%}{%% endfor %%}' > "$T/loop.jinja"
+refuses "a template that loops"              "line 1"           $R template --template "$T/loop.jinja" --input "$T/chat.json"
+gives "convert writes another format"        "tensors"          $R convert models -f q4_0 -o "$T/q4.gguf"
+gives "which runs"                           '"ids":['          $R run -m "$T/q4.gguf" -p "Once upon a time there was a time" -n 20 --temperature 0 --json
+gives "the library's example runs"           "there was"        ${BUILD:-build}/examples/complete "Once upon a time"
+gives "help teaches"                         "--top-k"          $R run --help
+gives "a page for man"                       ".SH DESCRIPTION"  $R help --man run
+gives "parts can be dumped"                  ""                 $R run -p Hi -n 1 --temperature 0 --dump layer.3.attn
+grep -q "layer.3.attn" "$T/err" && ok || bad "the dump names its part"
+gives "fast and reference agree, operation by operation" "" $R run -p "Hello there" -n 3 --temperature 0 --compare
+grep -q "compared: none differs" "$T/err" && ok || bad "compare finds no difference"
+gives "a trace is written"                   ""                 $R run -p Hi -n 2 --temperature 0 --trace "$T/trace.json"
+grep -q '"ph": "X"' "$T/trace.json" && ok || bad "the trace has events"
+
+# ---- what is wrong is told ----
+refuses "an unknown command"                 "no command 'rnu'" $R rnu
+refuses "an unknown flag"                    "--tempr"          $R run --tempr 1 -p x
+refuses "a number that is none"              "--top-k"          $R run --top-k many -p x
+refuses "a number out of range"              "--top-p"          $R run --top-p 7 -p x
+refuses "no such file"                       "no/such.gguf"     $R run -m no/such.gguf -p x
+refuses "a directory without a model"        "$T"               $R run -m "$T" -p x
+refuses "an empty prompt"                    "empty"            $R run -p ""
+refuses "a prompt beyond the context"        "context"          sh -c "yes word | head -c 20000 | $R run -n 4"
+refuses "a token that is none"               "99999"            $R logits --ids 99999 --json
+refuses "a full disk"                        "standard output"  sh -c "$R run -p 'Once' -n 20 > /dev/full"
+refuses "a full disk, for a file"            "/dev/full"        $R logits --ids 1 -o /dev/full
+gives "a closed pipe ends it quietly enough" ""                 sh -c "$R run -p 'Once upon' -n 400 | head -c 5 > /dev/null"
+gives "invalid UTF-8 is read"                ""                 sh -c "printf 'a\\377\\376b' | $R run -n 2 --temperature 0"
+head -c 1000000 models/*.gguf > "$T/short.gguf"
+refuses "a file that is cut short"           "cut short"        $R run -m "$T/short.gguf" -p x
+refuses "and check says so too"              "cut short"        $R check "$T/short.gguf"
+: > "$T/empty.gguf"
+refuses "an empty file"                      "empty.gguf"       $R run -m "$T/empty.gguf" -p x
+refuses "no memory"                          ""                 sh -c "ulimit -v 60000; $R run -p x"
+mkdir "$T/odd"; cp tests/fixtures/hf/llama/* "$T/odd/"
+sed -i 's/"num_attention_heads": 4/"num_attention_heads": 3/' "$T/odd/config.json"
+refuses "heads that cannot be shared evenly" "evenly"           $R inspect "$T/odd"
+sed 's/"hidden_size": 64/"hidden_size": 96/' tests/fixtures/hf/llama/config.json > "$T/odd/config.json"
+refuses "a config that contradicts the weights" "model.embed_tokens.weight" $R inspect "$T/odd"
+sed 's/"model_type": "llama"/"model_type": "lama"/' tests/fixtures/hf/llama/config.json > "$T/odd/config.json"
+refuses "an unknown family names the nearest" "llama"           $R inspect "$T/odd"
+sed 's/"rope_type": "default"/"rope_type": "spiral"/' tests/fixtures/hf/llama/config.json > "$T/odd/config.json"
+refuses "an unknown rope type by name"       "spiral"           $R inspect "$T/odd"
+
+echo "[  PASSED  ] $passed test(s)."
+[ $failed -eq 0 ]
