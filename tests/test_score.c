@@ -4,8 +4,8 @@
 
 #include <math.h>
 
-#include "tools/score_lines.h"
-#include "tools/score_sum.h"
+#include "devices/cpu/cpu_device.h"
+#include "tools/score.h"
 
 static bool near(double a, double b) { return fabs(a - b) <= 1e-12 * (1 + fabs(b)); }
 
@@ -112,6 +112,212 @@ static void a_bad_line_is_told_by_its_number(void **state)
     }
 }
 
+/* ---- through the engine: a model whose next token depends on the current one only ---- */
+
+enum { LETTERS = 8, END = LETTERS, BEGIN, V };
+static const char tokenizer_text[] =
+    "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"b\": 1, \"c\": 2, \"d\": 3, \"e\": 4, \"f\": 5, \"g\": 6,"
+    " \"h\": 7}, \"merges\": []}, \"added_tokens\": ["
+    "{\"id\": 8, \"content\": \"<end>\", \"special\": true}, {\"id\": 9, \"content\": \"<begin>\", \"special\": true}]}";
+
+/* After x comes most likely the letter after x, after h the end. */
+static float logit(int32_t from, int32_t to) { return to == (from + 1) % V ? 3 : (float)((from * 7 + to * 3) % 5) * 0.5f; }
+
+static double log_p(int32_t from, int32_t to)
+{
+    double sum = 0;
+    for (int32_t i = 0; i < V; i++)
+        sum += exp((double)logit(from, i));
+    return (double)logit(from, to) - log(sum);
+}
+
+static void bigram_forward(const void *model, Device *d, const Step *s, Tensor logits)
+{
+    (void)model;
+    (void)d;
+    for (int32_t i = 0; i < s->outs; i++) {
+        int32_t from = tensor_i32(s->tokens)[tensor_i32(s->out_rows)[i]];
+        for (int32_t to = 0; to < V; to++)
+            ((float *)tensor_row(logits, i))[to] = logit(from, to);
+    }
+}
+
+typedef struct Fixture {
+    Device *device;
+    Tokenizer *tokenizer;
+    Engine *engine;
+    ModelShape shape;
+    KvLayout kv;
+} Fixture;
+
+static int set_up(void **state)
+{
+    Fixture *f = calloc(1, sizeof *f);
+    Error err;
+    f->shape = (ModelShape){.V = V, .L = 1, .context = 64};
+    f->kv.layers = 1;
+    f->kv.layer[0] = (KvLayer){.kind = KV_FULL, .heads = 1, .key_width = 1, .value_width = 1};
+    EngineOptions o = engine_options_default();
+    o.sequences = 3;            /* fewer than a batch, so that some wait */
+    o.rows = 5;
+    o.logit_rows = 4;
+    o.events = 4;
+    EngineModel model = {&f->shape, &f->kv, bigram_forward, NULL};
+    assert_int_equal(cpu_device_open(&(CpuOptions){.tier = TIER_REFERENCE, .threads = 1}, &f->device, &err), OK);
+    assert_int_equal(engine_new(&f->engine, &o, &model, f->device, &err), OK);
+    assert_int_equal(tokenizer_open_json(span_text(tokenizer_text), span_text(""), "t", &f->tokenizer, &err), OK);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    Fixture *f = *state;
+    engine_free(f->engine);
+    tokenizer_free(f->tokenizer);
+    device_close(f->device);
+    free(f);
+    return 0;
+}
+
+static void a_texts_windows_add_up_to_the_models_own_log_probabilities(void **state)
+{
+    Fixture *f = *state;
+    char letters[101];
+    ScoreText text;
+    Error err;
+    for (int i = 0; i < 100; i++)
+        letters[i] = (char)('a' + (i * i + i / 7) % LETTERS);
+    letters[100] = 0;
+    for (int bos = 0; bos < 2; bos++)
+        for (int32_t stride = 5; stride <= 20; stride += 5) {
+            ScoreWindows w = {20, stride, 3};
+            ScoreSum sum;
+            float logprobs[101];
+            double nats = 0;
+            int64_t tokens = 0;
+            assert_int_equal(score_text_init(&text, f->tokenizer, span_text(letters), bos ? BEGIN : TOKEN_NONE, &err), OK);
+            assert_int_equal(text.count, 100 + bos);
+            assert_int_equal(score_windows(f->engine, &text, &w, (ScoreProgress){0}, logprobs, &sum, &err), OK);
+            for (int64_t i = 0; i < score_windows_count(&w, text.count); i++)
+                for (int32_t t = score_window(&w, i).from; t < w.context; t++, tokens++) {
+                    const int32_t *id = text.ids + score_window(&w, i).start + t;
+                    nats -= log_p(t == 1 && bos ? BEGIN : id[-1], id[0]);
+                    assert_true(fabs((double)logprobs[id - text.ids] - log_p(t == 1 && bos ? BEGIN : id[-1], id[0])) < 1e-5);
+                }
+            assert_true(sum.tokens == tokens && sum.bytes == tokens && fabs(sum.nats - nats) < 1e-4);
+            score_text_deinit(&text);
+        }
+}
+
+static ScoreTask run_task(Fixture *f, const char *json, int32_t bos)
+{
+    ScoreLines lines = {.name = "tasks", .rest = span_text(json)};
+    ScoreLine line;
+    ScoreTask task;
+    Error err;
+    bool more;
+    assert_int_equal(score_lines_next(&lines, &line, &more, &err), OK);
+    assert_int_equal(score_task_init(&task, &line, f->tokenizer, bos, &err), OK);
+    assert_int_equal(score_tasks(f->engine, f->tokenizer, &task, 1, &err), OK);
+    task.expected = (Span){0};          /* its line goes */
+    score_line_deinit(&line);
+    return task;
+}
+
+static void a_continuation_is_scored_from_its_own_first_token(void **state)
+{
+    Fixture *f = *state;
+    ScoreTask task = run_task(f, "{\"prompt\": \"ab\", \"continuation\": \"cd<end>\"}", TOKEN_NONE);
+    double right[] = {log_p(1, 2), log_p(2, 3), log_p(3, END)};
+    assert_true(task.sum.tokens == 3 && task.sum.bytes == 7 && task.first == 2 && !task.is_greedy);
+    assert_true(fabs(-task.sum.nats - right[0] - right[1] - right[2]) < 1e-5);
+    for (int i = 0; i < 3; i++)
+        assert_true(fabs((double)task.logprobs[i] - right[i]) < 1e-5);
+    score_task_deinit(&task);
+    task = run_task(f, "{\"prompt\": \"b\", \"continuation\": \"cdefgh<end>\"}", TOKEN_NONE);
+    assert_true(task.is_greedy && task.sum.tokens == 7);
+    score_task_deinit(&task);
+    task = run_task(f, "{\"prompt\": \"\", \"continuation\": \"a\"}", BEGIN);
+    assert_true(fabs((double)task.logprobs[0] - log_p(BEGIN, 0)) < 1e-5 && task.is_greedy);
+    score_task_deinit(&task);
+}
+
+static void an_answer_is_right_only_when_it_is_exactly_what_was_expected(void **state)
+{
+    Fixture *f = *state;
+    static const struct { const char *json; bool right; const char *answer; } known[] = {
+        {"{\"prompt\": \"e\", \"expected\": \"fgh<end>\"}", true, "fgh<end>"},
+        {"{\"prompt\": \"e\", \"expected\": \"fg\"}", true, "fg"},
+        {"{\"prompt\": \"e\", \"expected\": \"fgg\"}", false, "fgh"},
+        {"{\"prompt\": \"e\", \"expected\": \"x\"}", false, "f"},
+    };
+    for (size_t i = 0; i < COUNT_OF(known); i++) {
+        ScoreTask task = run_task(f, known[i].json, TOKEN_NONE);
+        assert_int_equal(task.is_right, known[i].right);
+        assert_true(strncmp(task.answer.data, known[i].answer, strlen(known[i].answer)) == 0);
+        score_task_deinit(&task);
+    }
+}
+
+static void a_whole_batch_gives_each_task_its_own_result(void **state)
+{
+    Fixture *f = *state;
+    ScoreTask tasks[SCORE_BATCH];
+    ScoreLine line[SCORE_BATCH];
+    Error err;
+    bool more;
+    for (int i = 0; i < SCORE_BATCH; i++) {
+        char json[100];
+        snprintf(json, sizeof json, "{\"prompt\": \"ba\", \"continuation\": \"%c%c\"}", 'a' + i, 'h' - i);
+        ScoreLines lines = {.name = "tasks", .rest = span_text(json)};
+        assert_int_equal(score_lines_next(&lines, &line[i], &more, &err), OK);
+        assert_int_equal(score_task_init(&tasks[i], &line[i], f->tokenizer, TOKEN_NONE, &err), OK);
+    }
+    assert_int_equal(score_tasks(f->engine, f->tokenizer, tasks, SCORE_BATCH, &err), OK);
+    for (int i = 0; i < SCORE_BATCH; i++) {
+        assert_true(fabs(-tasks[i].sum.nats - log_p(0, i) - log_p(i, 7 - i)) < 1e-5);
+        score_task_deinit(&tasks[i]);
+        score_line_deinit(&line[i]);
+    }
+}
+
+static void a_task_that_cannot_be_scored_names_its_line(void **state)
+{
+    Fixture *f = *state;
+    static const char *const bad[] = {
+        "\n{\"prompt\": \"\", \"continuation\": \"a\"}", "\n{\"prompt\": \"\", \"expected\": \"a\"}",
+    };
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        ScoreLines lines = {.name = "tasks", .rest = span_text(bad[i])};
+        ScoreLine line;
+        ScoreTask task;
+        Error err;
+        bool more;
+        assert_int_equal(score_lines_next(&lines, &line, &more, &err), OK);
+        assert_int_equal(score_task_init(&task, &line, f->tokenizer, TOKEN_NONE, &err), BAD_FILE);
+        assert_non_null(strstr(err.text, "line 2"));
+        score_line_deinit(&line);
+    }
+    char json[400] = "{\"prompt\": \"";
+    for (int i = 0; i < 80; i++)
+        strcat(json, "a");
+    strcat(json, "\", \"continuation\": \"b\"}");
+    ScoreLines lines = {.name = "tasks", .rest = span_text(json)};
+    ScoreLine line;
+    ScoreTask task;
+    Error err;
+    bool more;
+    assert_int_equal(score_lines_next(&lines, &line, &more, &err), OK);
+    assert_int_equal(score_task_init(&task, &line, f->tokenizer, TOKEN_NONE, &err), OK);
+    assert_int_not_equal(score_tasks(f->engine, f->tokenizer, &task, 1, &err), OK);     /* longer than the context */
+    assert_non_null(strstr(err.text, "line 1"));
+    score_task_deinit(&task);
+    score_line_deinit(&line);
+}
+
+#define WITH_ENGINE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -121,6 +327,11 @@ int main(void)
         cmocka_unit_test(bad_windows_are_refused_by_name),
         cmocka_unit_test(lines_are_read_with_their_numbers),
         cmocka_unit_test(a_bad_line_is_told_by_its_number),
+        WITH_ENGINE(a_texts_windows_add_up_to_the_models_own_log_probabilities),
+        WITH_ENGINE(a_continuation_is_scored_from_its_own_first_token),
+        WITH_ENGINE(an_answer_is_right_only_when_it_is_exactly_what_was_expected),
+        WITH_ENGINE(a_whole_batch_gives_each_task_its_own_result),
+        WITH_ENGINE(a_task_that_cannot_be_scored_names_its_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

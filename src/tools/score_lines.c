@@ -52,8 +52,8 @@ Err score_lines_next(ScoreLines *lines, ScoreLine *out, bool *more, Error *err)
         text = next_line(lines);
     if (is_blank(text))
         return OK;
-    snprintf(where, sizeof where, "%s: line %lld", lines->name, (long long)lines->number);
     ScoreLine line = {.number = lines->number};
+    snprintf(where, sizeof where, "%s: line %lld", lines->name, (long long)lines->number);
     TRY(json_read(text, SCORE_LINE_BYTES_MAX, where, &line.object, err));
     Err code = read_fields(&line, where, err);
     if (code != OK) {
