@@ -9,7 +9,7 @@ BUILD   ?= build
 ifeq ($(origin CC),default)
 CC      := gcc
 endif
-OPT     ?= -O2 -g
+OPT     ?= -O2
 PREFIX  ?= /usr/local
 VERSION := 0.1.0
 
@@ -152,9 +152,9 @@ matrix: $(BUILD)/tests/matrix
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 .PHONY: sanitize sanitize-thread
 sanitize:
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/sanitize EXTRA="$(SANITIZE)" EXTRA_LIBS="$(SANITIZE)" check-built
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/sanitize OPT="-O1 -g" EXTRA="$(SANITIZE)" EXTRA_LIBS="$(SANITIZE)" check-built
 sanitize-thread:
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/thread EXTRA=-fsanitize=thread EXTRA_LIBS=-fsanitize=thread check-built
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/thread OPT="-O1 -g" EXTRA=-fsanitize=thread EXTRA_LIBS=-fsanitize=thread check-built
 
 # make fuzz T=gguf: tests/fuzz/fuzz_gguf.c for SECONDS, from the seeds in tests/fuzz/corpus/gguf/ and what
 # earlier runs found. What crashes, hangs or takes too much memory is kept as build/fuzz/gguf-crash-...

@@ -124,8 +124,10 @@ static Err generate(Run *r, bool people, Error *err)
         if (people && !r->streams && result == OK)
             print_whole(r);
     }
-    if (r->streams && result == OK)
+    if (r->streams && result == OK) {
         putchar('\n');
+        result = stdout_flush(err);
+    }
     return result;
 }
 
