@@ -5,7 +5,8 @@
 
 #include "text/utf8.h"
 
-enum { NO_PAIR = UINT32_MAX };   /* the rank of neighbours that do not merge */
+enum { HEAP_CHILDREN = 8, PAIR_BITS = 1 << 20 };
+#define NO_PAIR UINT32_MAX   /* the rank of neighbours that do not merge */
 
 /* ---- the table of merges ---- */
 
@@ -49,8 +50,60 @@ void bpe_init(Bpe *b, const Vocab *vocab)
         b->has_unused = vocab->pieces[id].kind == PIECE_UNUSED;
 }
 
+/* ---- where a long word may be cut without changing its tokens ---- */
+
+static uint32_t pair_bit(uint32_t left, uint32_t right)
+{
+    uint32_t h = (left * 0x9E3779B1u) ^ (right * 0x85EBCA6Bu);
+    return (h ^ h >> 15) & (PAIR_BITS - 1);
+}
+
+Err bpe_index_neighbours(Bpe *b, Error *err)
+{
+    bool bytes_complete = b->byte_fallback;
+    for (int i = 0; i < 256 && bytes_complete; i++)
+        bytes_complete = b->bytes[i] >= 0;
+    bool unknowns_join = b->unk >= 0 && b->fuse_unk && !bytes_complete;
+    if (unknowns_join || b->continuing || b->word_end)
+        return OK;   /* a cut would be seen */
+    b->neighbours = calloc(PAIR_BITS / 8, 1);
+    if (!b->neighbours)
+        return fail(err, NO_MEMORY, "%s: no memory for an index of its pieces", b->vocab->name);
+    for (int32_t id = 0; id < b->vocab->size; id++) {
+        Span text = vocab_text(b->vocab, id);
+        for (size_t at = 0, bytes; at < text.bytes; at += bytes) {
+            Utf8Char left = utf8_read(text.data + at, text.bytes - at);
+            bytes = left.bytes;
+            if (at + bytes == text.bytes)
+                break;
+            Utf8Char right = utf8_read(text.data + at + bytes, text.bytes - at - bytes);
+            uint32_t bit = pair_bit(left.code, right.code);
+            b->neighbours[bit / 8] |= (uint8_t)(1 << bit % 8);
+        }
+    }
+    return OK;
+}
+
+/* The end of the stretch that begins the word: no piece holds the two characters around it. */
+static size_t stretch_bytes(const Bpe *b, Span word)
+{
+    if (!b->neighbours)
+        return word.bytes;
+    Utf8Char left = utf8_read(word.data, word.bytes);
+    for (size_t at = left.bytes; at < word.bytes;) {
+        Utf8Char right = utf8_read(word.data + at, word.bytes - at);
+        uint32_t bit = pair_bit(left.code, right.code);
+        if (!(b->neighbours[bit / 8] >> bit % 8 & 1))
+            return at;
+        left = right;
+        at += right.bytes;
+    }
+    return word.bytes;
+}
+
 void bpe_deinit(Bpe *b)
 {
+    free(b->neighbours);
     free(b->merges);
     *b = (Bpe){0};
 }
@@ -161,24 +214,37 @@ static bool heap_has_room(BpeScratch *s)
     return true;
 }
 
+/* Eight children to a node: a third of the levels of a binary heap, and each level is one cache line. */
 static void heap_push(BpeScratch *s, uint64_t key)
 {
     if (!heap_has_room(s))
         return;
     size_t at = s->heap_count++;
-    for (; at > 0 && s->heap[(at - 1) / 2] > key; at = (at - 1) / 2)
-        s->heap[at] = s->heap[(at - 1) / 2];
+    for (; at > 0 && s->heap[(at - 1) / HEAP_CHILDREN] > key; at = (at - 1) / HEAP_CHILDREN)
+        s->heap[at] = s->heap[(at - 1) / HEAP_CHILDREN];
     s->heap[at] = key;
+}
+
+static size_t least_child(const uint64_t *heap, size_t count, size_t first)
+{
+    size_t end = first + HEAP_CHILDREN < count ? first + HEAP_CHILDREN : count, least = first;
+    uint64_t value = heap[first];
+    for (size_t i = first + 1; i < end; i++) {
+        least = heap[i] < value ? i : least;
+        value = heap[i] < value ? heap[i] : value;
+    }
+    return least;
 }
 
 static void heap_sink(uint64_t *heap, size_t count, size_t at)
 {
     uint64_t key = heap[at];
-    for (size_t child; (child = 2 * at + 1) < count; at = child) {
-        child += child + 1 < count && heap[child + 1] < heap[child];
+    for (size_t first; (first = HEAP_CHILDREN * at + 1) < count;) {
+        size_t child = least_child(heap, count, first);
         if (heap[child] >= key)
             break;
         heap[at] = heap[child];
+        at = child;
     }
     heap[at] = key;
 }
@@ -254,7 +320,7 @@ static void merge_all(const Bpe *b, BpeScratch *s, Span word)
         if (s->symbols[i].rank != NO_PAIR && heap_has_room(s))
             s->heap[s->heap_count++] = (uint64_t)s->symbols[i].rank << 32 | i;
     }
-    for (size_t i = s->heap_count / 2; i-- > 0;)
+    for (size_t i = s->heap_count > 1 ? (s->heap_count - 2) / HEAP_CHILDREN + 1 : 0; i-- > 0;)
         heap_sink(s->heap, s->heap_count, i);
     while (s->heap_count && !s->failed) {
         uint64_t key = heap_pop(s);
@@ -397,20 +463,9 @@ static void put_symbols(const Bpe *b, BpeScratch *s, Span word, TokenSink *sink)
     }
 }
 
-Err bpe_encode(const Bpe *b, BpeScratch *s, Span word, TokenSink *sink, Error *err)
+static void encode_stretch(const Bpe *b, BpeScratch *s, Span word, TokenSink *sink)
 {
-    if (b->whole_words_first) {
-        int32_t id = find_normal(b, word);
-        if (id >= 0) {
-            sink_put(sink, id, 0, word.bytes);
-            return OK;
-        }
-    }
     s->count = 0;
-    if (b->has_unused && !b->merges && !s->unused_split) {
-        s->unused_split = calloc((size_t)b->vocab->size, sizeof *s->unused_split);
-        s->failed |= !s->unused_split;
-    }
     if (b->merges)
         characters_by_rank(b, s, word);
     else
@@ -418,8 +473,27 @@ Err bpe_encode(const Bpe *b, BpeScratch *s, Span word, TokenSink *sink, Error *e
     if (s->count)
         s->symbols[s->count - 1].next = -1;
     merge_all(b, s, word);
-    if (s->failed)
-        return fail(err, NO_MEMORY, "no memory to tokenise a word of %zu bytes", word.bytes);
-    put_symbols(b, s, word, sink);
-    return OK;
+    if (!s->failed)
+        put_symbols(b, s, word, sink);
+}
+
+Err bpe_encode(const Bpe *b, BpeScratch *s, Span word, TokenSink *sink, Error *err)
+{
+    int32_t whole = b->whole_words_first ? find_normal(b, word) : -1;
+    if (whole >= 0) {
+        sink_put(sink, whole, 0, word.bytes);
+        return OK;
+    }
+    if (b->has_unused && !b->merges && !s->unused_split) {
+        s->unused_split = calloc((size_t)b->vocab->size, sizeof *s->unused_split);
+        s->failed |= !s->unused_split;
+    }
+    size_t place = sink->word;
+    for (size_t at = 0, bytes; at < word.bytes && !s->failed; at += bytes) {
+        bytes = stretch_bytes(b, span_from(word, at));
+        sink->word = place + at;
+        encode_stretch(b, s, span_of(word.data + at, bytes), sink);
+    }
+    sink->word = place;
+    return s->failed ? fail(err, NO_MEMORY, "no memory to tokenise a word of %zu bytes", word.bytes) : OK;
 }

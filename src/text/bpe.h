@@ -42,6 +42,7 @@ typedef struct Bpe {
     bool whole_words_first;    /* a word that is a piece is that piece, whatever the merges say */
     const Trie *whole;         /* pieces that are one symbol from the start and never merge; or NULL */
     bool has_unused;           /* pieces of kind PIECE_UNUSED: cut again into what they were merged from */
+    uint8_t *neighbours;       /* bit set: characters that stand side by side in a piece; NULL: not looked at */
     int32_t bytes[256];        /* the <0x41> pieces, or -1 */
     int32_t direct[BPE_DIRECT_CODES];   /* the piece of a character below U+0200, or -1 */
 } Bpe;
@@ -52,6 +53,10 @@ void bpe_deinit(Bpe *);
 
 Err bpe_reserve_merges(Bpe *, size_t count, Error *err);   /* before the first bpe_add_merge */
 Err bpe_add_merge(Bpe *, Span left, Span right, Error *err);
+
+/* For models whose words are long (a whole text, where spaces are letters): a word is then cut wherever no
+ * piece could reach across, which changes no token and keeps the heap small. After all other settings. */
+Err bpe_index_neighbours(Bpe *, Error *err);
 
 typedef struct BpeScratch BpeScratch;      /* of one thread; grows with the longest word */
 BpeScratch *bpe_scratch_new(void);

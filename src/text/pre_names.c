@@ -19,9 +19,9 @@
 /* Radford et al. 2019 */
 #define GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)"
 /* Digits up to three, one at a time, or in any number: all that Llama 3, Qwen 2 and their kin differ in. */
-#define LLAMA3 CONTRACTIONS "|" LETTERS "|\\p{N}{1,3}|" SIGNS "|" LINE_ENDS "|" SPACES
-#define QWEN2 CONTRACTIONS "|" LETTERS "|\\p{N}|" SIGNS "|" LINE_ENDS "|" SPACES
-#define MINICPM5 CONTRACTIONS "|" LETTERS "|\\p{N}+|" SIGNS "|" LINE_ENDS "|" SPACES
+#define DIGITS_3 CONTRACTIONS "|" LETTERS "|\\p{N}{1,3}|" SIGNS "|" LINE_ENDS "|" SPACES
+#define DIGIT_EACH CONTRACTIONS "|" LETTERS "|\\p{N}|" SIGNS "|" LINE_ENDS "|" SPACES
+#define DIGITS_ALL CONTRACTIONS "|" LETTERS "|\\p{N}+|" SIGNS "|" LINE_ENDS "|" SPACES
 #define QWEN35 CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|" \
                LINE_ENDS "|" SPACES
 #define UFAKZEKA LETTERS "|\\p{N}|" SIGNS "|" LINE_ENDS "|" SPACES
@@ -94,16 +94,16 @@ static const PreName names[] = {
     {"smollm", 0, {"\\p{N}", GPT2}}, {"codeshell", 0, {"\\p{N}", GPT2}}, {"exaone", 0, {"\\p{N}", GPT2}},
     {"minerva-7b", 0, {"\\p{N}", GPT2}}, {"mellum2", 0, {"\\p{N}", GPT2}},
 
-    {"llama3", WWF | BOS, {LLAMA3}}, {"llama-v3", WWF | BOS, {LLAMA3}}, {"llama-bpe", WWF | BOS, {LLAMA3}},
-    {"falcon3", WWF | BOS, {LLAMA3}}, {"falcon-h1", WWF | BOS, {LLAMA3}}, {"pixtral", WWF | BOS, {LLAMA3}},
-    {"midm-2.0", WWF | BOS, {LLAMA3}}, {"lfm2", WWF | BOS, {LLAMA3}}, {"jina-v5-nano", WWF | BOS, {LLAMA3}},
-    {"dbrx", 0, {LLAMA3}}, {"smaug-bpe", 0, {LLAMA3}}, {"chatglm-bpe", 0, {LLAMA3}}, {"glm4", 0, {LLAMA3}},
-    {"jais-2", 0, {JAIS2}}, {"minicpm5", WWF, {"\\p{N}{1,3}", MINICPM5}},
+    {"llama3", WWF | BOS, {DIGITS_3}}, {"llama-v3", WWF | BOS, {DIGITS_3}}, {"llama-bpe", WWF | BOS, {DIGITS_3}},
+    {"falcon3", WWF | BOS, {DIGITS_3}}, {"falcon-h1", WWF | BOS, {DIGITS_3}}, {"pixtral", WWF | BOS, {DIGITS_3}},
+    {"midm-2.0", WWF | BOS, {DIGITS_3}}, {"lfm2", WWF | BOS, {DIGITS_3}}, {"jina-v5-nano", WWF | BOS, {DIGITS_3}},
+    {"dbrx", 0, {DIGITS_3}}, {"smaug-bpe", 0, {DIGITS_3}}, {"chatglm-bpe", 0, {DIGITS_3}}, {"glm4", 0, {DIGITS_3}},
+    {"jais-2", 0, {JAIS2}}, {"minicpm5", WWF, {"\\p{N}{1,3}", DIGITS_ALL}},
 
-    {"qwen2", 0, {QWEN2}}, {"deepseek-r1-qwen", 0, {QWEN2}}, {"kormo", 0, {QWEN2}}, {"f2llmv2", 0, {QWEN2}},
-    {"stablelm2", 0, {QWEN2}}, {"megrez", 0, {QWEN2}}, {"hunyuan", 0, {QWEN2}}, {"solar-open", 0, {QWEN2}},
-    {"grok-2", 0, {QWEN2}}, {"qwen35", 0, {QWEN35}}, {"ufakzeka", 0, {UFAKZEKA}},
-    {"laguna", 0, {LINES, QWEN2}},
+    {"qwen2", 0, {DIGIT_EACH}}, {"deepseek-r1-qwen", 0, {DIGIT_EACH}}, {"kormo", 0, {DIGIT_EACH}}, {"f2llmv2", 0, {DIGIT_EACH}},
+    {"stablelm2", 0, {DIGIT_EACH}}, {"megrez", 0, {DIGIT_EACH}}, {"hunyuan", 0, {DIGIT_EACH}}, {"solar-open", 0, {DIGIT_EACH}},
+    {"grok-2", 0, {DIGIT_EACH}}, {"qwen35", 0, {QWEN35}}, {"ufakzeka", 0, {UFAKZEKA}},
+    {"laguna", 0, {LINES, DIGIT_EACH}},
 
     {"deepseek-llm", 0, {"[\\r\\n]", DEEPSEEK_LETTERS, DEEPSEEK_SIGNS, "\\s+\\z", DEEPSEEK_CJK, "\\p{N}+"}},
     {"deepseek-coder", 0, {"[\\r\\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", DEEPSEEK_CJK, "\\p{N}"}},

@@ -94,8 +94,18 @@ static Err normalise_added(Tokenizer *t, Error *err)
     return result;
 }
 
+static bool has_long_words(const Tokenizer *t)
+{
+    for (int i = 0; i < t->pretokenizer.count; i++)
+        if (t->pretokenizer.steps[i].kind <= PRE_SPLIT_CLASS)
+            return false;
+    return true;
+}
+
 static Err finish(Tokenizer *t, Error *err)
 {
+    if (t->kind == MODEL_BPE && has_long_words(t))
+        TRY(bpe_index_neighbours(&t->bpe, err));
     t->hidden = calloc(t->vocab.size ? (size_t)t->vocab.size : 1, 1);
     if (!t->hidden)
         return fail(err, NO_MEMORY, "%s: no memory for its %d pieces", t->name, t->vocab.size);

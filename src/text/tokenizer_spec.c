@@ -109,7 +109,7 @@ static Err decode_metaspace(Tokenizer *t, bool strips_first, Error *err)
 /* ---- the models ---- */
 
 /* SentencePiece BPE: no normaliser but the spaces, bytes as they are. */
-static Err open_llama(Tokenizer *t, const TokenizerSpec *s, Error *err)
+static Err open_sentencepiece_bpe(Tokenizer *t, const TokenizerSpec *s, Error *err)
 {
     bool prefix = choose(s->add_space_prefix, true);
     NormStep prepend = {.kind = NORM_PREPEND, .string = span_text(" ")};
@@ -142,7 +142,7 @@ static Err add_merges(Tokenizer *t, const TokenizerSpec *s, Error *err)
     return OK;
 }
 
-static Err open_gpt2_as(Tokenizer *t, const TokenizerSpec *s, Span pre_name, Error *err)
+static Err open_byte_bpe_as(Tokenizer *t, const TokenizerSpec *s, Span pre_name, Error *err)
 {
     const PreName *pre = pre_name_find(pre_name.bytes ? pre_name : span_text("default"));
     if (!pre)
@@ -168,10 +168,10 @@ static Err open_gpt2_as(Tokenizer *t, const TokenizerSpec *s, Span pre_name, Err
     return decoder_add(&t->decoder, (DecodeStep){.kind = DECODE_BYTE_ALPHABET}, t->name, err);
 }
 
-static Err open_gpt2(Tokenizer *t, const TokenizerSpec *s, Error *err) { return open_gpt2_as(t, s, s->pre, err); }
-static Err open_gemma4(Tokenizer *t, const TokenizerSpec *s, Error *err)
+static Err open_byte_bpe(Tokenizer *t, const TokenizerSpec *s, Error *err) { return open_byte_bpe_as(t, s, s->pre, err); }
+static Err open_plain_bpe(Tokenizer *t, const TokenizerSpec *s, Error *err)
 {
-    return open_gpt2_as(t, s, span_text("gemma4"), err);
+    return open_byte_bpe_as(t, s, span_text("gemma4"), err);
 }
 
 static Err add_norm(Tokenizer *t, NormStep step, Error *err) { return normalizer_add(&t->normalizer, step, t->name, err); }
@@ -183,7 +183,7 @@ static Err add_class(Tokenizer *t, CharClass *in_class, SplitWay way, Error *err
 }
 
 /* WordPiece: pieces that begin a word are spelled with U+2581, the others without "##". */
-static Err open_bert(Tokenizer *t, const TokenizerSpec *s, Error *err)
+static Err open_wordpiece(Tokenizer *t, const TokenizerSpec *s, Error *err)
 {
     t->kind = MODEL_WORDPIECE;
     TRY(wordpiece_init(&t->wordpiece, &t->vocab, NULL, err));
@@ -203,7 +203,7 @@ static Err open_bert(Tokenizer *t, const TokenizerSpec *s, Error *err)
 }
 
 /* SentencePiece Unigram with its normaliser. */
-static Err open_t5(Tokenizer *t, const TokenizerSpec *s, Error *err)
+static Err open_sentencepiece_unigram(Tokenizer *t, const TokenizerSpec *s, Error *err)
 {
     bool prefix = choose(s->add_space_prefix, true);
     t->kind = MODEL_UNIGRAM;
@@ -242,7 +242,7 @@ static Err spell_rwkv(Span piece, Buf *out)
     return out->full ? NO_MEMORY : OK;
 }
 
-static Err open_rwkv(Tokenizer *t, const TokenizerSpec *s, Error *err)
+static Err open_greedy(Tokenizer *t, const TokenizerSpec *s, Error *err)
 {
     t->kind = MODEL_GREEDY;
     t->broken = BROKEN_KEPT;
@@ -264,8 +264,11 @@ static Err read_spec(Tokenizer *t, const TokenizerSpec *s, Error *err)
     static const struct {
         const char *model;
         Err (*open)(Tokenizer *, const TokenizerSpec *, Error *);
-    } models[] = {{"llama", open_llama}, {"gpt2", open_gpt2}, {"gemma4", open_gemma4}, {"bert", open_bert},
-                  {"t5", open_t5}, {"rwkv", open_rwkv}, {"none", open_none}, {"no_vocab", open_none}};
+    } models[] = {
+        {"llama", open_sentencepiece_bpe}, {"t5", open_sentencepiece_unigram}, {"gpt2", open_byte_bpe},
+        {"gemma4", open_plain_bpe},        {"bert", open_wordpiece},           {"rwkv", open_greedy},
+        {"none", open_none},               {"no_vocab", open_none},
+    };
     TRY(add_pieces(t, s, err));
     TRY(take_ids(t, s, err));
     for (size_t i = 0; i < COUNT_OF(models); i++) {
