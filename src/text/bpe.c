@@ -63,9 +63,9 @@ Err bpe_index_neighbours(Bpe *b, Error *err)
     bool bytes_complete = b->byte_fallback;
     for (int i = 0; i < 256 && bytes_complete; i++)
         bytes_complete = b->bytes[i] >= 0;
-    bool unknowns_join = b->unk >= 0 && b->fuse_unk && !bytes_complete;
-    if (unknowns_join || b->continuing || b->word_end)
-        return OK;   /* a cut would be seen */
+    bool unknowns_join = b->merges && b->unk < 0 ? true : b->unk >= 0 && b->fuse_unk;
+    if ((unknowns_join && !bytes_complete) || b->continuing || b->word_end)
+        return OK;   /* a cut would be seen: what is left out, or fused, brings its neighbours together */
     b->neighbours = calloc(PAIR_BITS / 8, 1);
     if (!b->neighbours)
         return fail(err, NO_MEMORY, "%s: no memory for an index of its pieces", b->vocab->name);
@@ -259,10 +259,11 @@ static uint64_t heap_pop(BpeScratch *s)
 }
 
 /* Floats in an order that unsigned integers share, the highest score first. */
-static uint32_t rank_of_score(float score)
+static uint32_t rank_of_score(double score)
 {
+    float single = (float)score;   /* all that SentencePiece and GGUF store */
     uint32_t bits;
-    memcpy(&bits, &score, sizeof bits);
+    memcpy(&bits, &single, sizeof bits);
     bits ^= bits >> 31 ? 0xFFFFFFFFu : 0x80000000u;
     bits = ~bits;
     return bits < NO_PAIR ? bits : NO_PAIR - 1;

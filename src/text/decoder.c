@@ -152,7 +152,8 @@ Err decoder_finish(Decoder *d, const Vocab *v, Error *err)
     for (int32_t id = 0; id < v->size && good; id++) {
         Span text = vocab_text(v, id);
         /* What is found in the text as it is written is not written in the alphabet: "ü" is that letter. */
-        bool as_written = v->pieces[id].kind == PIECE_CONTROL || v->pieces[id].kind == PIECE_USER;
+        PieceKind kind = v->pieces[id].kind;
+        bool as_written = kind == PIECE_CONTROL || kind == PIECE_USER || kind == PIECE_ADDED;
         for (int i = 0; i < d->count && text.bytes; i++) {
             Buf *out = &turns[i & 1];
             if (as_written && d->steps[i].kind == DECODE_BYTE_ALPHABET)

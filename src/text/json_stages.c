@@ -191,7 +191,10 @@ Err json_normalizer(Tokenizer *t, const json_t *stage, Error *err)
 
 /* What ByteLevel and GPT-2 cut by: Radford et al. 2019. */
 static const char gpt2_words[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
-static const char plain_words[] = "[\\w\\x{200C}\\x{200D}]+|[^\\w\\x{200C}\\x{200D}\\s]+";
+/* Whitespace is matched by another library, whose \w has decimal digits only, and the two joiners. */
+#define PLAIN_WORD "\\p{L}\\p{Nl}\\p{Nd}\\p{M}\\p{Pc}\\x{24B6}-\\x{24E9}\\x{1F130}-\\x{1F149}" \
+                   "\\x{1F150}-\\x{1F169}\\x{1F170}-\\x{1F189}\\x{200C}\\x{200D}"
+static const char plain_words[] = "[" PLAIN_WORD "]+|[^" PLAIN_WORD "\\s]+";
 
 static Err add_class(Tokenizer *t, CharClass *in_class, SplitWay way, const char *where, Error *err)
 {
@@ -512,5 +515,9 @@ Err json_decoder(Tokenizer *t, const json_t *stage, Error *err)
         {"Metaspace", decode_metaspace},   {"Strip", decode_strip},           {"Replace", decode_replace},
         {"WordPiece", decode_wordpiece},   {"BPEDecoder", decode_word_end},   {NULL, NULL},
     };
+    if (!stage || json_is_null(stage)) {   /* pieces are put side by side with a space between them */
+        DecodeStep step = {.kind = DECODE_WORDPIECE};
+        return decoder_add(&t->decoder, step, t->name, err);
+    }
     return json_stage(t, stage, "decoder", "decoders", readers, err);
 }

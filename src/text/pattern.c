@@ -20,8 +20,9 @@ struct Pattern {
 };
 
 #define SPACES "\\x09-\\x0D\\x20\\x{85}\\x{A0}\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}\\x{205F}\\x{3000}"
-#define WORDS "\\p{L}\\p{Nl}\\p{M}\\p{Nd}\\p{Pc}\\x{24B6}-\\x{24E9}" \
-              "\\x{1F130}-\\x{1F149}\\x{1F150}-\\x{1F169}\\x{1F170}-\\x{1F189}"
+#define WORDS "\\p{L}\\p{N}\\p{M}\\p{Pc}\\x{24B6}-\\x{24E9}\\x{1F130}-\\x{1F149}\\x{1F150}-\\x{1F169}" \
+              "\\x{1F170}-\\x{1F189}"
+#define AT_WORD_END "(?:(?<=[" WORDS "])(?![" WORDS "])|(?<![" WORDS "])(?=[" WORDS "]))"
 #define HEXES "0-9A-Fa-f"
 
 /* What an escape letter stands for, as the inside of a set. The capital letter is its complement. */
@@ -144,6 +145,8 @@ static void translate(Buf *out, Span e)
             buf_put_text(out, letter < 'a' ? "[^" : "[");
             buf_put_text(out, set);
             buf_put_char(out, ']');
+        } else if (letter == 'b' || letter == 'B') {
+            buf_put_text(out, letter == 'b' ? AT_WORD_END : "(?!" AT_WORD_END ")");
         } else {
             buf_put(out, e.data + i - 1, 2);
         }

@@ -19,6 +19,7 @@ Err pretokenizer_add(PreTokenizer *p, PreStep step, const char *what, Error *err
         return fail(err, BAD_FILE, "%s: has more than %d pre-tokenising steps", what, PRE_STEPS_MAX);
     }
     p->steps[p->count++] = step;
+    p->needs_origins |= step.prepend == PREPEND_FIRST;
     return OK;
 }
 
@@ -216,11 +217,11 @@ static void cut_to_length(Words *w, size_t length)
 
 /* ---- rewriting ---- */
 
-typedef void Rewriter(const PreStep *, const Words *, Word, bool first, Aligned *out);
+typedef void Rewriter(const PreStep *, const Words *, Word, Aligned *out);
 
-static void to_byte_alphabet(const PreStep *step, const Words *w, Word word, bool first, Aligned *out)
+static void to_byte_alphabet(const PreStep *step, const Words *w, Word word, Aligned *out)
 {
-    (void)step, (void)first;
+    (void)step;
     const uint8_t *text = w->text.text.data;
     for (size_t i = word.begin, run; i < word.end; i = run) {
         for (run = i; run < word.end && byte_is_visible(text[run]) && text[run] < 0x80; run++)
@@ -232,19 +233,20 @@ static void to_byte_alphabet(const PreStep *step, const Words *w, Word word, boo
     }
 }
 
-static void put_prefix_space(const PreStep *step, const Words *w, Word word, bool first, Aligned *out)
+static void put_prefix_space(const PreStep *step, const Words *w, Word word, Aligned *out)
 {
-    (void)step, (void)first;
+    (void)step;
     if (w->text.text.data[word.begin] != ' ')
         aligned_put(out, " ", 1, origin_at(&w->text, word.begin));
     aligned_copy(out, &w->text, word.begin, word.end);
 }
 
-static void to_metaspace(const PreStep *step, const Words *w, Word word, bool first, Aligned *out)
+static void to_metaspace(const PreStep *step, const Words *w, Word word, Aligned *out)
 {
     const uint8_t *text = w->text.text.data;
     Span rest = span_of(text + word.begin, word.end - word.begin);
-    bool wanted = step->prepend == PREPEND_ALWAYS || (step->prepend == PREPEND_FIRST && first);
+    bool first = step->prepend == PREPEND_FIRST && origin_at(&w->text, word.begin) == 0;
+    bool wanted = step->prepend == PREPEND_ALWAYS || first;
     if (wanted && rest.data[0] != ' ' && !span_starts(rest, step->string))
         aligned_put(out, step->string.data, step->string.bytes, origin_at(&w->text, word.begin));
     for (size_t i = word.begin, run; i < word.end; i = run) {
@@ -257,14 +259,14 @@ static void to_metaspace(const PreStep *step, const Words *w, Word word, bool fi
     }
 }
 
-static void rewrite(Words *w, const PreStep *step, Rewriter *rewriter, bool first)
+static void rewrite(Words *w, const PreStep *step, Rewriter *rewriter)
 {
     Aligned *out = &w->texts[w->turn];
     size_t count = turn_list(w);
     aligned_clear(out);
     for (size_t i = 0; i < count; i++) {
         size_t begin = out->bytes;
-        rewriter(step, w, w->other[i], first && i == 0, out);
+        rewriter(step, w, w->other[i], out);
         put_word(w, begin, out->bytes);
     }
     w->failed |= out->failed;
@@ -272,7 +274,7 @@ static void rewrite(Words *w, const PreStep *step, Rewriter *rewriter, bool firs
     w->turn ^= 1;
 }
 
-Err words_cut(Words *w, const PreTokenizer *p, AlignedView text, bool first, Error *err)
+Err words_cut(Words *w, const PreTokenizer *p, AlignedView text, Error *err)
 {
     static Rewriter *const rewriters[] = {
         [PRE_BYTE_ALPHABET] = to_byte_alphabet,
@@ -289,7 +291,7 @@ Err words_cut(Words *w, const PreTokenizer *p, AlignedView text, bool first, Err
         else if (step->kind == PRE_FIXED_LENGTH)
             cut_to_length(w, step->length);
         else
-            rewrite(w, step, rewriters[step->kind], first);
+            rewrite(w, step, rewriters[step->kind]);
     }
     if (w->failed)
         return fail(err, NO_MEMORY, "no memory to cut %zu bytes of text into words", text.text.bytes);

@@ -49,6 +49,7 @@ enum { PRE_STEPS_MAX = 32 };
 typedef struct PreTokenizer {
     PreStep steps[PRE_STEPS_MAX];
     int count;
+    bool needs_origins;   /* a step asks whether a word begins the user's text */
 } PreTokenizer;
 
 void pretokenizer_deinit(PreTokenizer *);
@@ -73,7 +74,7 @@ typedef struct Words {
 
 void words_init(Words *, bool tracks, size_t bytes_max);
 void words_deinit(Words *);
-/* `first`: the stretch begins the user's text, which Metaspace may ask for. The words hold views of `text`. */
-Err words_cut(Words *, const PreTokenizer *, AlignedView text, bool first, Error *err);
+/* The words hold views of `text`, which must know its origins where the pre-tokeniser needs them. */
+Err words_cut(Words *, const PreTokenizer *, AlignedView text, Error *err);
 
 #endif

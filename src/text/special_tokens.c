@@ -39,7 +39,7 @@ static int32_t find_special(const Tokenizer *t, const char *spelling)
     if (id < 0)
         return TOKEN_NONE;
     PieceKind kind = t->vocab.pieces[id].kind;
-    return kind == PIECE_CONTROL || kind == PIECE_USER ? id : TOKEN_NONE;
+    return kind == PIECE_CONTROL || kind == PIECE_USER || kind == PIECE_ADDED ? id : TOKEN_NONE;
 }
 
 static void add_end(SpecialTokens *s, int32_t id)

@@ -150,12 +150,12 @@ typedef struct Run {
 
 static Err run_init(Run *r, const Tokenizer *t, size_t text_bytes, unsigned flags, Encoding *out, Error *err)
 {
-    bool places = flags & ENCODE_PLACES;
+    bool places = flags & ENCODE_PLACES, tracks = places || t->pretokenizer.needs_origins;
     size_t bytes_max = TEXT_GROWTH_MAX * text_bytes + TEXT_GROWTH_FREE;
     bytes_max = bytes_max < TEXT_BYTES_MAX ? bytes_max : TEXT_BYTES_MAX;
     *r = (Run){.t = t, .flags = flags, .sink = {.out = out, .places = places}};
-    norm_scratch_init(&r->norm, places, bytes_max);
-    words_init(&r->words, places, bytes_max);
+    norm_scratch_init(&r->norm, tracks, bytes_max);
+    words_init(&r->words, tracks, bytes_max);
     r->bpe = bpe_scratch_new();
     return r->bpe ? OK : fail(err, NO_MEMORY, "no memory to tokenise");
 }
@@ -192,9 +192,9 @@ static Err encode_word(Run *r, Span word, Error *err)
 }
 
 /* Normalised text without added tokens in it. */
-static Err encode_plain(Run *r, AlignedView text, bool first, Error *err)
+static Err encode_plain(Run *r, AlignedView text, Error *err)
 {
-    TRY(words_cut(&r->words, &r->t->pretokenizer, text, first, err));
+    TRY(words_cut(&r->words, &r->t->pretokenizer, text, err));
     r->sink.text = r->words.text;
     for (size_t i = 0; i < r->words.count; i++) {
         Word w = r->words.list[i];
@@ -204,32 +204,32 @@ static Err encode_plain(Run *r, AlignedView text, bool first, Error *err)
     return OK;
 }
 
-typedef Err Stretch(Run *, AlignedView text, bool first, Error *err);
+typedef Err Stretch(Run *, AlignedView text, Error *err);
 
 /* Gives what lies between added tokens to `between`, and puts the tokens. */
-static Err encode_around(Run *r, AlignedView text, bool first, bool normalized, Stretch *between, Error *err)
+static Err encode_around(Run *r, AlignedView text, bool normalized, Stretch *between, Error *err)
 {
     AddedSearch search = {.in_normalized = normalized, .with_special = r->flags & ENCODE_PARSE_SPECIAL};
     AddedMatch match;
     size_t at = 0;
     while (added_tokens_next(&r->t->added, text.text, &search, &match)) {
         if (match.begin > at)
-            TRY(between(r, aligned_slice(&text, at, match.begin), first && at == 0, err));
+            TRY(between(r, aligned_slice(&text, at, match.begin), err));
         r->sink.text = text;
         r->sink.word = 0;
         sink_put(&r->sink, match.id, match.begin, match.end);
         at = match.end;
     }
     if (at < text.text.bytes)
-        TRY(between(r, aligned_slice(&text, at, text.text.bytes), first && at == 0, err));
+        TRY(between(r, aligned_slice(&text, at, text.text.bytes), err));
     return OK;
 }
 
-static Err encode_raw(Run *r, AlignedView text, bool first, Error *err)
+static Err encode_raw(Run *r, AlignedView text, Error *err)
 {
     AlignedView normal;
     TRY(normalizer_run(&r->t->normalizer, &r->norm, text, &normal, err));
-    return encode_around(r, normal, first, true, encode_plain, err);
+    return encode_around(r, normal, true, encode_plain, err);
 }
 
 static void put_affix(Run *r, const Affix *affix, uint32_t place)
@@ -243,7 +243,7 @@ static void put_affix(Run *r, const Affix *affix, uint32_t place)
 static Err encode_text(Run *r, AlignedView text, Error *err)
 {
     put_affix(r, &r->t->before, 0);
-    TRY(encode_around(r, text, true, false, encode_raw, err));
+    TRY(encode_around(r, text, false, encode_raw, err));
     put_affix(r, &r->t->after, text.end);
     return r->sink.failed ? fail(err, NO_MEMORY, "no memory for the tokens of %u bytes", text.end) : OK;
 }
@@ -272,7 +272,7 @@ Err tokenizer_encode(const Tokenizer *t, Span text, unsigned flags, Encoding *ou
     Run run;
     Aligned repaired;
     AlignedView view = {.text = text, .end = (uint32_t)text.bytes};
-    aligned_init(&repaired, flags & ENCODE_PLACES, 3 * (size_t)ENCODE_TEXT_BYTES_MAX);
+    aligned_init(&repaired, true, 3 * (size_t)ENCODE_TEXT_BYTES_MAX);
     if (t->broken == BROKEN_REPLACED && !utf8_is_valid(text)) {
         repair(&repaired, &view);
         view = aligned_view(&repaired, view.end);
@@ -317,7 +317,10 @@ bool tokenizer_is_special(const Tokenizer *t, int32_t id) { return vocab_has(&t-
 
 bool tokenizer_is_control(const Tokenizer *t, int32_t id)
 {
-    return vocab_has(&t->vocab, id) && t->vocab.pieces[id].kind == PIECE_CONTROL;
+    if (!vocab_has(&t->vocab, id))
+        return false;
+    PieceKind kind = t->vocab.pieces[id].kind;
+    return kind == PIECE_CONTROL || (kind == PIECE_ADDED && t->hidden[id]);
 }
 
 bool tokenizer_is_end(const Tokenizer *t, int32_t id)

@@ -115,8 +115,7 @@ static Err settle(Tokenizer *t, Error *err)
     Err result = OK;
     for (size_t i = 0; i < a->count && result == OK; i++)
         if (!known[i])
-            result = vocab_add(&t->vocab, a->list[i].id, a->list[i].text,
-                               a->list[i].special ? PIECE_CONTROL : PIECE_USER, 0, err);
+            result = vocab_add(&t->vocab, a->list[i].id, a->list[i].text, PIECE_ADDED, 0, err);
     free(known);
     return result;
 }

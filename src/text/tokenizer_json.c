@@ -114,7 +114,7 @@ static Err read_piece_list(Tokenizer *t, JsonPull *p, Error *err)
         good = good && pull_mark(p, ',') && pull_float(p, &score) && pull_mark(p, ']');
         if (!good)
             return bad_table(t, "vocab", p, "a piece and its score", err);
-        t->vocab.pieces[t->vocab.count - 1].score = (float)score;
+        t->vocab.pieces[t->vocab.count - 1].score = score;
     } while (pull_mark(p, ','));
     return pull_mark(p, ']') ? OK : bad_table(t, "vocab", p, "a comma or the end", err);
 }

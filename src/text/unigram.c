@@ -1,12 +1,13 @@
 #include "text/unigram.h"
 
 #include <float.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "text/utf8.h"
 
-#define UNKNOWN_PENALTY 10.0f
+#define UNKNOWN_PENALTY 10.0
 
 typedef struct UnigramStep {
     double score;             /* of the best way from the start to here */
@@ -20,12 +21,12 @@ static bool takes_part(const Piece *p, bool all)
 {
     if (p->kind == PIECE_NORMAL || p->kind == PIECE_USER)
         return true;
-    return all && p->kind != PIECE_HOLE;
+    return all && p->kind != PIECE_HOLE && p->kind != PIECE_ADDED;
 }
 
 Err unigram_init(Unigram *u, const Vocab *v, bool all_pieces, Error *err)
 {
-    *u = (Unigram){.vocab = v, .unk = TOKEN_NONE, .lowest = FLT_MAX, .highest = -FLT_MAX};
+    *u = (Unigram){.vocab = v, .unk = TOKEN_NONE, .lowest = DBL_MAX, .highest = -DBL_MAX};
     bool good = trie_init(&u->trie);
     for (int32_t id = 0; id < v->size && good; id++) {
         const Piece *p = &v->pieces[id];
@@ -33,8 +34,8 @@ Err unigram_init(Unigram *u, const Vocab *v, bool all_pieces, Error *err)
             continue;
         good = trie_put(&u->trie, vocab_text(v, id), id);
         if (p->kind == PIECE_NORMAL || all_pieces) {
-            u->lowest = p->score < u->lowest ? p->score : u->lowest;
-            u->highest = p->score > u->highest ? p->score : u->highest;
+            u->lowest = fmin(u->lowest, p->score);
+            u->highest = fmax(u->highest, p->score);
         }
     }
     for (int i = 0; i < 256; i++) {
@@ -62,7 +63,7 @@ static double score_of(const Unigram *u, int32_t id, size_t bytes)
     const Piece *p = &u->vocab->pieces[id];
     if (p->kind != PIECE_USER || u->user_score == USER_SCORE_OWN)
         return p->score;
-    return u->user_score == USER_SCORE_ZERO ? 0 : (double)((float)bytes * u->highest) - 0.1;
+    return u->user_score == USER_SCORE_ZERO ? 0 : (double)((float)bytes * (float)u->highest) - 0.1;
 }
 
 static void offer(const Unigram *u, UnigramStep *at, double before, double score, uint32_t begin, int32_t id)
@@ -89,7 +90,7 @@ static void extend(const Unigram *u, UnigramStep *steps, Span word, uint32_t beg
         offer(u, &steps[i + 1], before, score_of(u, id, bytes), begin, id);
     }
     if (!covered)
-        offer(u, &steps[begin + character], before, (double)(u->lowest - UNKNOWN_PENALTY), begin, -1);
+        offer(u, &steps[begin + character], before, u->lowest - UNKNOWN_PENALTY, begin, -1);
 }
 
 static void put_unknown(const Unigram *u, TokenSink *sink, Span word, uint32_t begin, uint32_t end)

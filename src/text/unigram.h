@@ -24,7 +24,7 @@ typedef struct Unigram {
     bool byte_fallback, fuse_unk;
     bool single_precision;    /* SentencePiece itself sums floats; tokenizer.json and GGUF mean doubles */
     UserScore user_score;
-    float lowest, highest;
+    double lowest, highest;   /* scores */
     int32_t bytes[256];       /* the <0x41> pieces, or -1 */
 } Unigram;
 

@@ -22,7 +22,7 @@ void vocab_deinit(Vocab *v)
 
 static int shown(Span text) { return (int)(text.bytes < 64 ? text.bytes : 64); }
 
-Err vocab_add(Vocab *v, int64_t id, Span text, PieceKind kind, float score, Error *err)
+Err vocab_add(Vocab *v, int64_t id, Span text, PieceKind kind, double score, Error *err)
 {
     const char *shown_text = (const char *)text.data;
     if (id < 0 || id >= VOCAB_PIECES_MAX)

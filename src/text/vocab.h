@@ -29,11 +29,12 @@ typedef enum PieceKind {
     PIECE_USER,       /* always one token where it stands in the text */
     PIECE_UNUSED,
     PIECE_BYTE,       /* <0x41> */
+    PIECE_ADDED,      /* not of the model: only ever found as an added token */
 } PieceKind;
 
 typedef struct Piece {
     uint32_t offset, bytes;
-    float score;
+    double score;
     PieceKind kind;
     int32_t id;
 } Piece;
@@ -51,7 +52,7 @@ typedef struct Vocab {
 
 void vocab_init(Vocab *, const char *name);
 void vocab_deinit(Vocab *);
-Err vocab_add(Vocab *, int64_t id, Span text, PieceKind kind, float score, Error *err);
+Err vocab_add(Vocab *, int64_t id, Span text, PieceKind kind, double score, Error *err);
 Err vocab_finish(Vocab *, Error *err);
 
 /* After vocab_finish. */

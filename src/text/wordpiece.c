@@ -10,7 +10,7 @@ Err wordpiece_init(WordPiece *w, const Vocab *v, Err (*spell)(Span piece, Buf *o
     bool good = trie_init(&w->trie);
     for (int32_t id = 0; id < v->size && good; id++) {
         Span text = vocab_text(v, id);
-        if (v->pieces[id].kind == PIECE_HOLE)
+        if (v->pieces[id].kind == PIECE_HOLE || v->pieces[id].kind == PIECE_ADDED)
             continue;
         if (spell) {
             buf_cut(&spelled, 0);
