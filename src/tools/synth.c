@@ -1,0 +1,188 @@
+#include "tools/synth.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/prng.h"
+#include "model/arch.h"
+#include "store/gguf_write.h"
+#include "tools/synth_vocabulary.h"
+
+enum { CONFIG_BYTES_MAX = 1 << 20, PIECE_BYTES = 4 << 20 };
+static const size_t SHAPE_BYTES_MAX = (size_t)1 << 30;   /* of addresses: shapes, slots, names */
+static const float BIAS_DEVIATION = 0.02f;
+
+typedef struct Synth {
+    const SynthOptions *options;
+    json_t *config;
+    Store *nothing;              /* a family may ask what tensors there are: none */
+    GgufWriter *writer;
+    Arena *arena;
+    ModelShape shape;
+    WeightList list;
+    const WeightDecl **tensor;   /* by number in the file */
+    size_t tensors;
+    double done, total;          /* bytes */
+} Synth;
+
+/* ---- numbers ---- */
+
+/* Two independent Gaussians of variance 1 from 64 even bits (Box and Muller 1958). */
+static void gaussian_pair(uint32_t a, uint32_t b, float out[2])
+{
+    float radius = sqrtf(-2 * logf(((float)(a >> 8) + 1) * 0x1p-24f));
+    float angle = (float)(b >> 8) * (float)(2 * M_PI * 0x1p-24);
+    out[0] = radius * cosf(angle);
+    out[1] = radius * sinf(angle);
+}
+
+/* Elements [0, width) of a row: a pure function of seed, tensor and row. */
+static void random_row(float *x, int64_t width, float mean, float deviation, uint64_t seed, size_t tensor, int64_t row)
+{
+    for (int64_t i = 0; i < width; i += 4) {
+        float four[4];
+        PhiloxBlock at = {{(uint32_t)(i / 4), (uint32_t)row, (uint32_t)tensor, PRNG_WORLD}};
+        PhiloxBlock bits = philox(seed, at);
+        gaussian_pair(bits.word[0], bits.word[1], four);
+        gaussian_pair(bits.word[2], bits.word[3], four + 2);
+        for (int64_t j = 0; j < 4 && i + j < width; j++)
+            x[i + j] = mean + deviation * four[j];
+    }
+}
+
+/* ---- what is in the file ---- */
+
+static bool in_file(const WeightDecl *w) { return w->gguf[0] && !w->same_as; }
+static bool is_matrix(const WeightDecl *w) { return w->rows && !w->constant; }
+static const Format *format_for(const Synth *s, const WeightDecl *w)
+{
+    return is_matrix(w) ? s->options->format : &format_f32;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t bytes = strlen(text), tail = strlen(end);
+    return bytes >= tail && !strcmp(text + bytes - tail, end);
+}
+
+static Err read_shape(Synth *s, Error *err)
+{
+    static const char empty_safetensors[] = "\2\0\0\0\0\0\0\0{}";
+    Keys keys = {.where = s->options->config, .record = s->writer};
+    TRY(json_read_file(s->options->config, CONFIG_BYTES_MAX, &s->config, err));
+    TRY(store_open_bytes(span_of(empty_safetensors, sizeof empty_safetensors - 1), "nothing", &s->nothing, err));
+    keys.config = s->config;
+    keys.store = s->nothing;
+    TRY(keys_text_or(&keys, "model_type", NULL, NULL, keys.family, sizeof keys.family, err));
+    const Arch *arch = arch_find(keys.family);
+    if (!arch || !arch->gguf_name)
+        return fail(err, UNSUPPORTED, "%s: model family '%s' is one that ridge cannot write a GGUF of", keys.where,
+                    keys.family);
+    keys.record_family = arch->gguf_name;
+    gguf_put_text(s->writer, "general.architecture", arch->gguf_name);
+    gguf_put_text(s->writer, "general.name", s->options->name);
+    TRY(arch->read_shape(&keys, s->arena, &s->shape, err));
+    s->list.arena = s->arena;
+    arch->declare(&s->shape, &s->list);
+    return s->list.failed ? fail(err, NO_MEMORY, "%s: no memory for its list of weights", keys.where) : OK;
+}
+
+static Err announce(Synth *s, Error *err)
+{
+    s->tensor = arena_take_array(s->arena, (size_t)s->list.count, sizeof *s->tensor);
+    if (!s->tensor)
+        return fail(err, NO_MEMORY, "%s: no memory for its list of weights", s->options->config);
+    for (int i = 0; i < s->list.count; i++) {
+        const WeightDecl *w = &s->list.items[i];
+        if (!in_file(w))
+            continue;
+        int64_t dim[2] = {w->rows, w->width};
+        const Format *f = format_for(s, w);
+        gguf_put_tensor(s->writer, w->gguf, f, w->rows ? 2 : 1, w->rows ? dim : dim + 1);
+        s->total += (double)max_i64(w->rows, 1) * (double)format_row_bytes(f, w->width);
+        s->tensor[s->tensors++] = w;
+    }
+    return OK;
+}
+
+/* ---- the bytes ---- */
+
+/* Some rows of a tensor: computed by all threads, then written by one. */
+typedef struct Piece {
+    const Synth *synth;
+    size_t tensor;
+    int64_t first, rows;
+    float *values;               /* a row for each thread */
+    uint8_t *bytes;
+} Piece;
+
+static void piece_task(void *context, int index, int count)
+{
+    const Piece *p = context;
+    const Synth *s = p->synth;
+    const WeightDecl *w = s->tensor[p->tensor];
+    const Format *f = format_for(s, w);
+    bool bias = ends_with(w->gguf, ".bias"), matrix = is_matrix(w);
+    float mean = matrix || bias ? 0 : 1, deviation = matrix ? 1 / sqrtf((float)w->width) : bias ? BIAS_DEVIATION : 0;
+    float *x = p->values + (size_t)index * (size_t)w->width;
+    for (int64_t r = index; r < p->rows; r += count) {
+        if (w->constant)
+            memcpy(x, w->constant + (p->first + r) * w->width, sizeof(float) * (size_t)w->width);
+        else
+            random_row(x, w->width, mean, deviation, s->options->seed, p->tensor, p->first + r);
+        f->encode(p->bytes + (size_t)r * format_row_bytes(f, w->width), x, (size_t)w->width, NULL);
+    }
+}
+
+static Err fill(void *context, size_t tensor, FileOut *out, Error *err)
+{
+    Synth *s = context;
+    const WeightDecl *w = s->tensor[tensor];
+    size_t row_bytes = format_row_bytes(format_for(s, w), w->width);
+    int64_t rows = max_i64(w->rows, 1), rows_max = max_i64(1, min_i64(rows, (int64_t)(PIECE_BYTES / row_bytes)));
+    int threads = team_threads(s->options->team);
+    Piece piece = {.synth = s, .tensor = tensor};
+    piece.values = malloc(sizeof(float) * (size_t)w->width * (size_t)threads);
+    piece.bytes = malloc(row_bytes * (size_t)rows_max);
+    Err result = piece.values && piece.bytes ? OK : fail(err, NO_MEMORY, "no memory for tensor '%s'", w->gguf);
+    for (; result == OK && piece.first < rows; piece.first += piece.rows) {
+        piece.rows = min_i64(rows_max, rows - piece.first);
+        team_run(s->options->team, threads, piece_task, &piece);
+        result = file_out_put(out, piece.bytes, row_bytes * (size_t)piece.rows, err);
+        s->done += (double)row_bytes * (double)piece.rows;
+        if (s->options->report)
+            s->options->report(s->options->report_context, s->done, s->total);
+    }
+    free(piece.values);
+    free(piece.bytes);
+    return result;
+}
+
+static Err write_with(Synth *s, const char *path, Error *err)
+{
+    const Format *f = s->options->format;
+    if (!f->encode || f->gguf_id < 0)
+        return fail(err, UNSUPPORTED, "format %s is one that ridge cannot write a GGUF in", f->name);
+    s->arena = arena_new(SHAPE_BYTES_MAX);
+    s->writer = gguf_writer_new();
+    if (!s->arena || !s->writer)
+        return fail(err, NO_MEMORY, "no memory for a model's shape");
+    TRY(read_shape(s, err));
+    TRY(synth_vocabulary_put(s->writer, s->shape.V, err));
+    TRY(announce(s, err));
+    return gguf_write(s->writer, path, fill, s, err);
+}
+
+Err synth_write(const SynthOptions *options, const char *path, Error *err)
+{
+    Synth s = {.options = options};
+    Err result = write_with(&s, path, err);
+    weight_list_deinit(&s.list);
+    gguf_writer_free(s.writer);
+    store_free(s.nothing);
+    json_decref(s.config);
+    arena_free(s.arena);
+    return result;
+}

@@ -1,0 +1,198 @@
+/* Made-up models: what ridge synth writes can be opened, weighs what it should, and is always the same. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/file_map.h"
+#include "model/model_open.h"
+#include "test.h"
+#include "tools/synth.h"
+
+static const char config[] =
+    "{\"model_type\": \"qwen2\", \"hidden_size\": 128, \"intermediate_size\": 256, \"num_hidden_layers\": 2,"
+    " \"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"vocab_size\": 70000, \"rms_norm_eps\": 1e-6,"
+    " \"max_position_embeddings\": 512, \"rope_theta\": 10000.0, \"tie_word_embeddings\": true}";
+
+typedef struct Files {
+    char directory[64], config[96], model[96];
+} Files;
+
+static Files files_new(void)
+{
+    Files f;
+    snprintf(f.directory, sizeof f.directory, "/tmp/ridge-synth-XXXXXX");
+    assert_non_null(mkdtemp(f.directory));
+    snprintf(f.config, sizeof f.config, "%s/config.json", f.directory);
+    snprintf(f.model, sizeof f.model, "%s/model.gguf", f.directory);
+    FILE *out = fopen(f.config, "w");
+    assert_non_null(out);
+    fputs(config, out);
+    fclose(out);
+    return f;
+}
+
+static void files_remove(const Files *f)
+{
+    unlink(f->config);
+    unlink(f->model);
+    rmdir(f->directory);
+}
+
+static void write_model(const Files *f, const char *format, uint64_t seed, int threads)
+{
+    Error err;
+    SynthOptions o = {.config = f->config, .name = "tiny", .format = format_find(format), .seed = seed};
+    assert_int_equal(team_new(&o.team, threads, false, &err), OK);
+    if (synth_write(&o, f->model, &err) != OK)
+        print_error("%s\n", err.text), assert_true(false);
+    team_free(o.team);
+}
+
+static uint64_t hash_of(const char *path)
+{
+    FileMap map;
+    Error err;
+    assert_int_equal(file_map_init(&map, path, &err), OK);
+    uint64_t hash = 1469598103934665603u;
+    for (size_t i = 0; i < map.span.bytes; i++)
+        hash = (hash ^ map.span.data[i]) * 1099511628211u;
+    file_map_deinit(&map);
+    return hash;
+}
+
+/* The file has each weight that its family asks for, in the format that was asked for: protects the
+ * benchmarks, which are to measure that format and no other. */
+static void every_weight_is_there_in_the_format_asked_for(void **state)
+{
+    (void)state;
+    static const char *const formats[] = {"F32", "F16", "BF16", "Q8_0", "Q4_0"};
+    Files f = files_new();
+    for (size_t i = 0; i < COUNT_OF(formats); i++) {
+        write_model(&f, formats[i], 0, 2);
+        Checkpoint c;
+        Model *m;
+        Error err;
+        assert_int_equal(checkpoint_open(&c, f.model, &err), OK);
+        if (model_describe(&c, &m, &err) != OK)
+            print_error("%s\n", err.text), assert_true(false);
+        assert_int_equal(m->shape.V, 70000);
+        assert_int_equal(m->shape.K, 2);
+        assert_true(m->shape.tied);
+        assert_ptr_equal(store_find(c.store, "blk.1.ffn_down.weight")->format, format_find(formats[i]));
+        assert_ptr_equal(store_find(c.store, "token_embd.weight")->format, format_find(formats[i]));
+        assert_ptr_equal(store_find(c.store, "blk.1.attn_q.bias")->format, &format_f32);
+        model_close(m);
+        checkpoint_close(&c);
+    }
+    files_remove(&f);
+}
+
+/* Mean and deviation of each tensor: activations neither die nor overflow in a deep model. */
+static void matrices_keep_the_size_of_what_passes_through_them(void **state)
+{
+    (void)state;
+    Files f = files_new();
+    write_model(&f, "F32", 7, 2);
+    Checkpoint c;
+    Error err;
+    assert_int_equal(checkpoint_open(&c, f.model, &err), OK);
+    const StoreTensor *t = store_find(c.store, "blk.0.ffn_down.weight");
+    const float *x = (const float *)(const void *)t->bytes.data;
+    double n = (double)store_tensor_elems(t), sum = 0, squares = 0;
+    for (int64_t i = 0; i < store_tensor_elems(t); i++)
+        sum += x[i], squares += (double)x[i] * x[i];
+    double deviation = 1 / sqrt(256);
+    assert_true(fabs(sum / n) < 5 * deviation / sqrt(n));
+    assert_true(fabs(sqrt(squares / n) / deviation - 1) < 5 / sqrt(2 * n));
+    checkpoint_close(&c);
+    files_remove(&f);
+}
+
+static void the_same_seed_gives_the_same_file_whatever_the_threads(void **state)
+{
+    (void)state;
+    Files f = files_new();
+    write_model(&f, "Q8_0", 1, 1);
+    uint64_t one = hash_of(f.model);
+    write_model(&f, "Q8_0", 1, 3);
+    assert_true(hash_of(f.model) == one);
+    write_model(&f, "Q8_0", 2, 3);
+    assert_true(hash_of(f.model) != one);
+    files_remove(&f);
+}
+
+static int by_text(const void *a, const void *b)
+{
+    const Span *x = a, *y = b;
+    int order = memcmp(x->data, y->data, x->bytes < y->bytes ? x->bytes : y->bytes);
+    return order ? order : (x->bytes > y->bytes) - (x->bytes < y->bytes);
+}
+
+/* Each merge "left right" makes a token, and no token is there twice: else other programs refuse the
+ * file, or cannot encode a text with it. */
+static void each_token_is_new_and_made_by_its_merge(void **state)
+{
+    (void)state;
+    enum { V = 70000 };
+    static Span tokens[V];
+    Files f = files_new();
+    write_model(&f, "Q8_0", 0, 2);
+    Checkpoint c;
+    Error err;
+    GgufArray list, merges;
+    assert_int_equal(checkpoint_open(&c, f.model, &err), OK);
+    const Gguf *g = store_gguf(c.store);
+    assert_int_equal(gguf_strings(g, "tokenizer.ggml.tokens", &list, &err), OK);
+    assert_int_equal(gguf_strings(g, "tokenizer.ggml.merges", &merges, &err), OK);
+    assert_int_equal(list.count, V);
+    assert_int_equal(merges.count, V - 257);
+    Reader reader = {list.bytes, 0};
+    for (int i = 0; i < V; i++)
+        assert_true(gguf_next_string(&reader, &tokens[i]));
+    reader = (Reader){merges.bytes, 0};
+    for (int i = 256; i < V - 1; i++) {
+        Span merge;
+        assert_true(gguf_next_string(&reader, &merge));
+        const uint8_t *space = memchr(merge.data, ' ', merge.bytes);
+        assert_non_null(space);
+        size_t left = (size_t)(space - merge.data);
+        assert_int_equal(tokens[i].bytes, merge.bytes - 1);
+        assert_memory_equal(tokens[i].data, merge.data, left);
+        assert_memory_equal(tokens[i].data + left, space + 1, merge.bytes - 1 - left);
+    }
+    qsort(tokens, V, sizeof tokens[0], by_text);
+    for (int i = 1; i < V; i++)
+        assert_true(by_text(&tokens[i - 1], &tokens[i]) < 0);
+    checkpoint_close(&c);
+    files_remove(&f);
+}
+
+static void what_cannot_be_written_is_said(void **state)
+{
+    (void)state;
+    Error err;
+    Files f = files_new();
+    SynthOptions o = {.config = f.config, .name = "tiny", .format = format_find("Q4_K")};
+    assert_int_equal(team_new(&o.team, 1, false, &err), OK);
+    assert_int_equal(synth_write(&o, f.model, &err), BAD_ARGUMENT);   /* rows of 128, blocks of 256 */
+    assert_non_null(strstr(err.text, "blocks of 256"));
+    assert_int_not_equal(access(f.model, F_OK), 0);
+    o.config = "/nowhere/config.json";
+    assert_int_not_equal(synth_write(&o, f.model, &err), OK);
+    assert_non_null(strstr(err.text, "/nowhere/config.json"));
+    team_free(o.team);
+    files_remove(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_weight_is_there_in_the_format_asked_for),
+        cmocka_unit_test(matrices_keep_the_size_of_what_passes_through_them),
+        cmocka_unit_test(the_same_seed_gives_the_same_file_whatever_the_threads),
+        cmocka_unit_test(each_token_is_new_and_made_by_its_merge),
+        cmocka_unit_test(what_cannot_be_written_is_said),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
