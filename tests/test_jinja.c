@@ -3,11 +3,13 @@
 
 #include "text/chat_template.h"
 
-#define FAIL_WITH(...) (print_error(__VA_ARGS__), print_error("\n"), assert_true(!"as printed above"))
+#define FAIL_WITH(...)                                                                             \
+    (print_error(__VA_ARGS__), print_error("\n"), assert_true(!"as printed above"))
 
 static struct tm fixed_clock(void)
 {
-    return (struct tm){.tm_year = 126, .tm_mon = 0, .tm_mday = 2, .tm_hour = 3, .tm_min = 4, .tm_sec = 5};
+    return (struct tm){
+        .tm_year = 126, .tm_mon = 0, .tm_mday = 2, .tm_hour = 3, .tm_min = 4, .tm_sec = 5};
 }
 
 /* Compiles and renders; what comes out in *out, or an error. */
@@ -28,14 +30,16 @@ static void check_case(const char *name, const char *which, json_t *source, json
     Buf out;
     Error err;
     buf_init(&out, 1 << 24);
-    Err result = render(json_string_value(source), json_string_length(source), json_object_get(one, "input"), &out, &err);
+    Err result = render(json_string_value(source), json_string_length(source),
+                        json_object_get(one, "input"), &out, &err);
     const json_t *wanted = json_object_get(one, "output");
     if (!wanted && result == OK)
         FAIL_WITH("%s, %s: renders, but must refuse", name, which);
     if (wanted && result != OK)
         FAIL_WITH("%s, %s: %s", name, which, err.text);
     if (wanted && strcmp(out.data, json_string_value(wanted)))
-        FAIL_WITH("%s, %s: gives\n%s\ninstead of\n%s", name, which, out.data, json_string_value(wanted));
+        FAIL_WITH("%s, %s: gives\n%s\ninstead of\n%s", name, which, out.data,
+                  json_string_value(wanted));
     buf_deinit(&out);
 }
 
@@ -53,7 +57,8 @@ static void published_templates_render_as_in_transformers(void **state)
         const char *which;
         assert_non_null(one);
         json_object_foreach(json_object_get(one, "cases"), which, each) {
-            check_case(json_string_value(json_object_get(one, "name")), which, json_object_get(one, "template"), each);
+            check_case(json_string_value(json_object_get(one, "name")), which,
+                       json_object_get(one, "template"), each);
             checked++;
         }
         json_decref(one);
@@ -85,8 +90,10 @@ static void errors_name_the_line_and_leave_the_output_alone(void **state)
     (void)state;
     check_error("a\nb {{ nothing.x }}", BAD_FILE, "template: line 2: 'nothing' is undefined");
     check_error("{{ name.x.y }}", BAD_FILE, "line 1: 'str object' has no attribute 'x'");
-    check_error("\n\n{{ raise_exception('no ' ~ name) }}", BAD_ARGUMENT, "line 3: the template refuses: no ridge");
-    check_error("{{ numbers.append(4) }}", BAD_FILE, "attribute 'append' of 'list' object is unsafe");
+    check_error("\n\n{{ raise_exception('no ' ~ name) }}", BAD_ARGUMENT,
+                "line 3: the template refuses: no ridge");
+    check_error("{{ numbers.append(4) }}", BAD_FILE,
+                "attribute 'append' of 'list' object is unsafe");
     check_error("{% if x %}", BAD_FILE, "looking for 'elif'");
     check_error("\n{{ x|nofilter }}", BAD_FILE, "line 2: No filter named 'nofilter'");
     check_error("{% include 'other' %}", UNSUPPORTED, "'include'");
@@ -98,16 +105,20 @@ static void errors_name_the_line_and_leave_the_output_alone(void **state)
 static void a_template_that_would_not_end_is_stopped(void **state)
 {
     (void)state;
-    const char *nines = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}";
+    const char *nines =
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}";
     check_error(nines, LIMIT_REACHED, "did not end within");
-    check_error("{% macro m() %}{{ m() }}{% endmacro %}\n{{ m() }}", LIMIT_REACHED, "nested deeper");
+    check_error("{% macro m() %}{{ m() }}{% endmacro %}\n{{ m() }}", LIMIT_REACHED,
+                "nested deeper");
     check_error("{{ 'ab' * 99999999 }}", LIMIT_REACHED, "a string of more than");
     check_error("{{ range(100001) }}", LIMIT_REACHED, "Range too big");
     check_error("{{ 9223372036854775807 + 1 }}", LIMIT_REACHED, "more than 64 bits");
-    check_error("{% set ns = namespace(x=[]) %}{% for i in range(9999) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x }}",
-                LIMIT_REACHED, "nested deeper");
-    check_error("{% set ns = namespace(x=[1]) %}{% for i in range(60) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
-                LIMIT_REACHED, "template: line 1");
+    check_error(
+        "{% set ns = namespace(x=[]) %}{% for i in range(9999) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x }}",
+        LIMIT_REACHED, "nested deeper");
+    check_error(
+        "{% set ns = namespace(x=[1]) %}{% for i in range(60) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
+        LIMIT_REACHED, "template: line 1");
 }
 
 static void one_template_of_several_is_chosen_by_need_or_name(void **state)
@@ -115,8 +126,10 @@ static void one_template_of_several_is_chosen_by_need_or_name(void **state)
     (void)state;
     Error err;
     Span source;
-    json_t *list = json_loads("[{\"name\": \"default\", \"template\": \"D\"}, {\"name\": \"tool_use\", \"template\": \"T\"},"
-                              " {\"name\": \"rag\", \"template\": \"R\"}]", 0, NULL);
+    json_t *list = json_loads(
+        "[{\"name\": \"default\", \"template\": \"D\"}, {\"name\": \"tool_use\", \"template\": \"T\"},"
+        " {\"name\": \"rag\", \"template\": \"R\"}]",
+        0, NULL);
     assert_int_equal(chat_template_choose(list, NULL, false, &source, &err), OK);
     assert_true(span_is(source, "D"));
     assert_int_equal(chat_template_choose(list, NULL, true, &source, &err), OK);

@@ -25,7 +25,8 @@ static Err guard(Jinja *j, void (*work)(Jinja *, void *), void *about)
 
 static Err machine_init(Jinja *j, const char *name, int depth_max, Error *err)
 {
-    *j = (Jinja){.err = err, .name = name, .line = 1, .depth_max = depth_max, .steps_max = JINJA_STEPS_MAX};
+    *j = (Jinja){
+        .err = err, .name = name, .line = 1, .depth_max = depth_max, .steps_max = JINJA_STEPS_MAX};
     j->arena = arena_new(JINJA_MEMORY_BYTES_MAX);
     if (!j->arena)
         return fail(err, NO_MEMORY, "%s: no memory for the template", name);
@@ -52,8 +53,8 @@ Err chat_template_new(ChatTemplate **out, Span source, const char *name, Error *
     Jinja j;
     Compilation c = {.source = source};
     if (source.bytes > CHAT_TEMPLATE_BYTES_MAX)
-        return fail(err, LIMIT_REACHED, "%s: a template of %zu bytes; at most %d are read", name, source.bytes,
-                    CHAT_TEMPLATE_BYTES_MAX);
+        return fail(err, LIMIT_REACHED, "%s: a template of %zu bytes; at most %d are read", name,
+                    source.bytes, CHAT_TEMPLATE_BYTES_MAX);
     TRY(machine_init(&j, name, JINJA_SYNTAX_DEPTH_MAX, err));
     ChatTemplate *t = calloc(1, sizeof *t);
     Err result = t ? guard(&j, compile, &c) : fail(err, NO_MEMORY, "%s: no memory", name);
@@ -167,7 +168,8 @@ static void render(Jinja *j, void *about)
     run_tree(j, r->tree);
 }
 
-Err chat_template_render(const ChatTemplate *t, json_t *context, const struct tm *now, Buf *out, Error *err)
+Err chat_template_render(const ChatTemplate *t, json_t *context, const struct tm *now, Buf *out,
+                         Error *err)
 {
     Jinja j;
     if (!json_is_object(context))
@@ -177,8 +179,9 @@ Err chat_template_render(const ChatTemplate *t, json_t *context, const struct tm
     timegm(&j.calendar);   /* fills the day of the week and of the year */
     Err result = guard(&j, render, &(Rendering){t->tree, context});
     if (result == OK && !buf_put(out, j.out.data, j.out.bytes))
-        result = fail(err, LIMIT_REACHED, "%s: the prompt has %zu bytes, more than there is room for", t->name,
-                      j.out.bytes);
+        result =
+            fail(err, LIMIT_REACHED, "%s: the prompt has %zu bytes, more than there is room for",
+                 t->name, j.out.bytes);
     buf_deinit(&j.out);
     arena_free(j.arena);
     return result;
@@ -198,19 +201,24 @@ static const json_t *template_named(const json_t *list, const char *name)
     return NULL;
 }
 
-Err chat_template_choose(const json_t *field, const char *wanted, bool has_tools, Span *source, Error *err)
+Err chat_template_choose(const json_t *field, const char *wanted, bool has_tools, Span *source,
+                         Error *err)
 {
     const json_t *found = field;
     if (json_is_array(field)) {
-        found = wanted ? template_named(field, wanted) : has_tools ? template_named(field, "tool_use") : NULL;
+        found = wanted      ? template_named(field, wanted)
+                : has_tools ? template_named(field, "tool_use")
+                            : NULL;
         if (!found && !wanted)
             found = template_named(field, "default");
         if (!found)
-            return fail(err, NOT_FOUND, "chat_template: there is no template named '%s' among the %zu",
+            return fail(err, NOT_FOUND,
+                        "chat_template: there is no template named '%s' among the %zu",
                         wanted ? wanted : "default", json_array_size(field));
     }
     if (!json_is_string(found))
-        return fail(err, BAD_FILE, "chat_template: is neither a text nor a list of {name, template}");
+        return fail(err, BAD_FILE,
+                    "chat_template: is neither a text nor a list of {name, template}");
     *source = span_of(json_string_value(found), json_string_length(found));
     return OK;
 }

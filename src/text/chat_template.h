@@ -38,10 +38,12 @@ void chat_template_free(ChatTemplate *);
  * BAD_ARGUMENT: the template itself refuses, with raise_exception; its text follows "the template
  * refuses: ". BAD_FILE: it fails (an undefined name, a wrong type). LIMIT_REACHED: it would not end, or
  * not in the memory that it has. *out is unchanged after an error. */
-Err chat_template_render(const ChatTemplate *, json_t *context, const struct tm *now, Buf *out, Error *err);
+Err chat_template_render(const ChatTemplate *, json_t *context, const struct tm *now, Buf *out,
+                         Error *err);
 
 /* tokenizer_config.json's "chat_template" is a text, or a list of {name, template}. Of a list, `wanted`
  * names one; when it is NULL, "tool_use" is taken if there are tools, else "default". */
-Err chat_template_choose(const json_t *field, const char *wanted, bool has_tools, Span *source, Error *err);
+Err chat_template_choose(const json_t *field, const char *wanted, bool has_tools, Span *source,
+                         Error *err);
 
 #endif

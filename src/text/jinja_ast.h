@@ -42,7 +42,8 @@ typedef enum NodeKind {
     N_CALL_BLOCK,   /* call(parameters) a: body */
     N_FILTER_BLOCK, /* filter a: body */
     N_WITH,         /* items: target, value, target, value ...; body */
-    N_SCOPE,        /* body; autoescape a, or NULL */
+    N_SCOPE,        /* autoescape a: body */
+    N_GENERATION,   /* body, as a macro that is called at once */
     N_BLOCK,        /* body, in a scope of its own that sees only the outermost */
     N_BREAK, N_CONTINUE,
 } NodeKind;

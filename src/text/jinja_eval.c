@@ -10,7 +10,8 @@ static void put_named(Jinja *j, Args *a, int32_t capacity, Value name, Value v)
 {
     for (int32_t i = 0; i < a->named_count; i++)
         if (value_same(a->named[i].name, name))
-            TYPE_ERROR(j, "got multiple values for keyword argument '%.*s'", (int)name.str->bytes, name.str->data);
+            TYPE_ERROR(j, "got multiple values for keyword argument '%.*s'", (int)name.str->bytes,
+                       name.str->data);
     ASSERT(a->named_count < capacity);
     a->named[a->named_count++] = (Named){name, v};
 }
@@ -93,8 +94,8 @@ static void bind_call(Jinja *j, const Builtin *b, const Args *args, Call *call)
     for (Slot slot; next_slot(&signature, &slot); slots++) {
         bool named = !by_position && named_argument(args, slot.name, &call->arg[slots]);
         if (named && slots < args->count)
-            TYPE_ERROR(j, "%s() got multiple values for argument '%.*s'", b->name, (int)slot.name.bytes,
-                       (const char *)slot.name.data);
+            TYPE_ERROR(j, "%s() got multiple values for argument '%.*s'", b->name,
+                       (int)slot.name.bytes, (const char *)slot.name.data);
         used += named;
         if (slots < args->count)
             call->arg[slots] = args->items[slots];
@@ -138,11 +139,27 @@ static Value call_joiner(Jinja *j, Cycler *c)
     return v;
 }
 
+/* What a method makes of escaped text is escaped text. */
+static Value marked(Value v)
+{
+    v.markup = v.kind == V_STRING;
+    if (v.kind == V_LIST || v.kind == V_TUPLE)
+        for (int32_t i = 0; i < v.list->count; i++)
+            v.list->items[i].markup = v.list->items[i].kind == V_STRING;
+    return v;
+}
+
+static Value call_function(Jinja *j, const Function *f, const Args *args)
+{
+    Value out = builtin_call(j, f->builtin, f->self, args);
+    return f->self.kind == V_STRING && f->self.markup ? marked(out) : out;
+}
+
 Value value_call(Jinja *j, Value callee, const Args *args)
 {
     switch (callee.kind) {
     case V_FUNCTION:
-        return builtin_call(j, callee.function->builtin, callee.function->self, args);
+        return call_function(j, callee.function, args);
     case V_MACRO:
         return macro_call(j, callee.macro, args);
     case V_LOOP:
@@ -218,7 +235,8 @@ static Value eval_condition(Jinja *j, Scope *s, const Node *n)
         return eval(j, s, n->b);
     if (n->c)
         return eval(j, s, n->c);
-    return undefined_hint(j, "the inline if-expression evaluated to false and no else section was defined.");
+    return undefined_hint(
+        j, "the inline if-expression evaluated to false and no else section was defined.");
 }
 
 static Value eval_logic(Jinja *j, Scope *s, const Node *n)
@@ -290,7 +308,10 @@ static Value eval_attribute(Jinja *j, Scope *s, const Node *n)
     return value_attribute(j, of, n->value);
 }
 
-static Value eval_or_none(Jinja *j, Scope *s, const Node *n) { return n ? eval(j, s, n) : value_none(); }
+static Value eval_or_none(Jinja *j, Scope *s, const Node *n)
+{
+    return n ? eval(j, s, n) : value_none();
+}
 
 static Value eval_item(Jinja *j, Scope *s, const Node *n)
 {
@@ -328,7 +349,8 @@ static Value eval_filter(Jinja *j, Scope *s, const Node *n)
     Value self = eval(j, s, n->a);
     Args args = eval_arguments(j, s, n->arguments);
     j->line = n->line;
-    return n->builtin ? builtin_call(j, n->builtin, self, &args) : filter_call(j, n->value, self, &args);
+    return n->builtin ? builtin_call(j, n->builtin, self, &args)
+                      : filter_call(j, n->value, self, &args);
 }
 
 static Value eval_test(Jinja *j, Scope *s, const Node *n)
@@ -341,13 +363,17 @@ static Value eval_test(Jinja *j, Scope *s, const Node *n)
 }
 
 static Value (*const evaluators[])(Jinja *, Scope *, const Node *) = {
-    [N_CONST] = eval_constant, [N_NAME] = eval_name, [N_NAMESPACE_REF] = eval_name,
-    [N_TUPLE] = eval_sequence, [N_LIST] = eval_sequence, [N_DICT] = eval_dict, [N_COND] = eval_condition,
-    [N_OR] = eval_logic, [N_AND] = eval_logic, [N_NOT] = eval_not, [N_NEGATE] = eval_sign,
-    [N_PLUS] = eval_sign, [N_COMPARE] = eval_compare, [N_OPERAND] = eval_constant,
-    [N_BINARY] = eval_binary, [N_CONCAT] = eval_concat, [N_ATTRIBUTE] = eval_attribute,
-    [N_ITEM] = eval_item, [N_SLICE] = eval_slice, [N_CALL] = eval_call, [N_FILTER] = eval_filter,
-    [N_TEST] = eval_test,
+    [N_CONST] = eval_constant,      [N_NAME] = eval_name,
+    [N_NAMESPACE_REF] = eval_name,  [N_TUPLE] = eval_sequence,
+    [N_LIST] = eval_sequence,       [N_DICT] = eval_dict,
+    [N_COND] = eval_condition,      [N_OR] = eval_logic,
+    [N_AND] = eval_logic,           [N_NOT] = eval_not,
+    [N_NEGATE] = eval_sign,         [N_PLUS] = eval_sign,
+    [N_COMPARE] = eval_compare,     [N_OPERAND] = eval_constant,
+    [N_BINARY] = eval_binary,       [N_CONCAT] = eval_concat,
+    [N_ATTRIBUTE] = eval_attribute, [N_ITEM] = eval_item,
+    [N_SLICE] = eval_slice,         [N_CALL] = eval_call,
+    [N_FILTER] = eval_filter,       [N_TEST] = eval_test,
 };
 
 Value eval(Jinja *j, Scope *s, const Node *n)

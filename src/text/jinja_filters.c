@@ -31,12 +31,16 @@ Value want_string(Jinja *j, Value v)
 
 static Value filter_upper(Jinja *j, Call *c) { return str_upper(j, soft_str(j, c->self)); }
 static Value filter_lower(Jinja *j, Call *c) { return str_lower(j, soft_str(j, c->self)); }
-static Value filter_capitalize(Jinja *j, Call *c) { return str_capitalize(j, soft_str(j, c->self)); }
+static Value filter_capitalize(Jinja *j, Call *c)
+{
+    return str_capitalize(j, soft_str(j, c->self));
+}
 static Value filter_string(Jinja *j, Call *c) { return soft_str(j, c->self); }
 
 static Value filter_center(Jinja *j, Call *c)
 {
-    return str_center(j, soft_str(j, c->self), index_of(j, given_or(c->arg[0], value_int(80))), value_missing());
+    return str_center(j, soft_str(j, c->self), index_of(j, given_or(c->arg[0], value_int(80))),
+                      value_missing());
 }
 
 static Value filter_trim(Jinja *j, Call *c)
@@ -55,7 +59,9 @@ static Value filter_title(Jinja *j, Call *c)
         bool gap = point_is_space(point) || (point < 0x80 && strchr("-({[<", (int)point));
         for (end = next = first; next < s.str->bytes; end = next) {
             point = point_next(s.str->data, &next);
-            if (gap != (point_is_space(point) || (point < 0x80 && point && strchr("-({[<", (int)point))))
+            if (gap
+                != (point_is_space(point)
+                    || (point < 0x80 && point && strchr("-({[<", (int)point))))
                 break;
         }
         text_put_str(&t, str_upper(j, str_cut(j, s, at, first)).str);
@@ -119,7 +125,8 @@ static Value filter_truncate(Jinja *j, Call *c)
         TYPE_ERROR(j, "expected length >= %lld, got %lld", (long long)tail, (long long)length);
     if (value_length(j, s) <= length + slack)
         return s;
-    Value kept = value_slice(j, want_string(j, s), value_none(), value_int(length - tail), value_none());
+    Value kept =
+        value_slice(j, want_string(j, s), value_none(), value_int(length - tail), value_none());
     if (!given_true(j, c->arg[1])) {
         const char *space = memrchr(kept.str->data, ' ', kept.str->bytes);
         kept = space ? str_cut(j, kept, 0, (size_t)(space - kept.str->data)) : kept;
@@ -166,7 +173,10 @@ Value html_escaped(Jinja *j, Value v)
 }
 
 static Value filter_escape(Jinja *j, Call *c) { return html_escaped(j, c->self); }
-static Value filter_forceescape(Jinja *j, Call *c) { return html_escaped(j, value_str(j, c->self)); }
+static Value filter_forceescape(Jinja *j, Call *c)
+{
+    return html_escaped(j, value_str(j, c->self));
+}
 
 static Value filter_safe(Jinja *j, Call *c)
 {
@@ -181,10 +191,12 @@ static uint32_t html_reference(const char *s, size_t bytes, size_t at, size_t *e
     static const struct {
         const char *name;
         uint32_t point;
-    } names[] = {{"amp;", '&'}, {"lt;", '<'}, {"gt;", '>'}, {"quot;", '"'}, {"apos;", '\''}, {"nbsp;", 0xA0}};
+    } names[] = {{"amp;", '&'},  {"lt;", '<'},    {"gt;", '>'},
+                 {"quot;", '"'}, {"apos;", '\''}, {"nbsp;", 0xA0}};
     size_t i = at + 1;
     for (size_t n = 0; n < COUNT_OF(names); n++)
-        if (bytes - i >= strlen(names[n].name) && !memcmp(s + i, names[n].name, strlen(names[n].name))) {
+        if (bytes - i >= strlen(names[n].name)
+            && !memcmp(s + i, names[n].name, strlen(names[n].name))) {
             *end = i + strlen(names[n].name);
             return names[n].point;
         }
@@ -193,8 +205,11 @@ static uint32_t html_reference(const char *s, size_t bytes, size_t at, size_t *e
     bool hex = i < bytes && (s[i] | 32) == 'x';
     uint32_t point = 0;
     size_t start = i += hex;
-    for (; i < bytes && (hex ? isxdigit((uint8_t)s[i]) : isdigit((uint8_t)s[i])) && point < 0x110000; i++)
-        point = point * (hex ? 16 : 10) + (uint32_t)(isdigit((uint8_t)s[i]) ? s[i] - '0' : (s[i] | 32) - 'a' + 10);
+    for (;
+         i < bytes && (hex ? isxdigit((uint8_t)s[i]) : isdigit((uint8_t)s[i])) && point < 0x110000;
+         i++)
+        point = point * (hex ? 16 : 10)
+                + (uint32_t)(isdigit((uint8_t)s[i]) ? s[i] - '0' : (s[i] | 32) - 'a' + 10);
     *end = i + (i < bytes && s[i] == ';');
     return i == start || point > 0x10FFFF || (point >= 0xD800 && point < 0xE000) ? 0 : point;
 }
@@ -235,7 +250,8 @@ static Value filter_striptags(Jinja *j, Call *c)
     }
     for (size_t at = 0; at < words.bytes;) {
         size_t end = at;
-        uint32_t point = words.data[at] == '&' ? html_reference(words.data, words.bytes, at, &end) : 0;
+        uint32_t point =
+            words.data[at] == '&' ? html_reference(words.data, words.bytes, at, &end) : 0;
         text_put_point(&t, point ? point : point_next(words.data, &at));
         at = point ? end : at;
     }
@@ -297,7 +313,8 @@ static Value filter_xmlattr(Jinja *j, Call *c)
         const Str *key = want_string(j, e->key).str;
         for (size_t k = 0; k < key->bytes; k++)
             if (strchr(" \t\n\r\f\v/>=", key->data[k]))
-                TYPE_ERROR(j, "Invalid character in attribute name: %.*s", (int)key->bytes, key->data);
+                TYPE_ERROR(j, "Invalid character in attribute name: %.*s", (int)key->bytes,
+                           key->data);
         if (t.bytes || space)
             text_put_char(&t, ' ');
         text_put_str(&t, html_escaped(j, e->key).str);
@@ -380,15 +397,17 @@ static Value filter_round(Jinja *j, Call *c)
     double scaled = number_of(value_binary(j, T_MUL, c->self, unit));
     if (!isfinite(scaled))
         TYPE_ERROR(j, "cannot convert float infinity or NaN to integer");
-    return value_float((up ? ceil(scaled) : floor(scaled)) / number_of(unit));
+    return value_float(((up ? ceil(scaled) : floor(scaled)) + 0.0) / number_of(unit));   /* no -0 */
 }
 
 static Span stripped(Value v)
 {
     size_t from = 0, to = v.str->bytes;
-    for (size_t next = from; next < to && point_is_space(point_next(v.str->data, &next)); from = next)
+    for (size_t next = from; next < to && point_is_space(point_next(v.str->data, &next));
+         from = next)
         ;
-    for (size_t before = to; before > from && point_is_space(point_before(v.str->data, &before)); to = before)
+    for (size_t before = to; before > from && point_is_space(point_before(v.str->data, &before));
+         to = before)
         ;
     return span_of(v.str->data + from, to - from);
 }
@@ -515,7 +534,8 @@ static Value filter_filesizeformat(Jinja *j, Call *c)
     size_t i = 0;
     for (unit = base * base; size >= unit && i + 1 < strlen(prefixes); i++)
         unit *= base;
-    text_printf(&t, "%.1f %c%sB", base * size / unit, binary && i == 0 ? 'K' : prefixes[i], binary ? "i" : "");
+    text_printf(&t, "%.1f %c%sB", base * size / unit, binary && i == 0 ? 'K' : prefixes[i],
+                binary ? "i" : "");
     return text_value(&t);
 }
 
@@ -562,24 +582,41 @@ static Value filter_tojson(Jinja *j, Call *c)
 static Value filter_refused(Jinja *j, Call *c)
 {
     (void)c;
-    jinja_fail(j, UNSUPPORTED, "the filters random, pprint, urlize and wordwrap have no place in a prompt");
+    jinja_fail(j, UNSUPPORTED, "the filters random, pprint and urlize have no place in a prompt");
 }
 
 static const Builtin filters[] = {
-    {"abs", "/", filter_abs}, {"attr", "name", filter_attr}, {"capitalize", "", filter_capitalize},
-    {"center", "width?", filter_center}, {"d", "default_value? boolean?", filter_default},
-    {"default", "default_value? boolean?", filter_default}, {"e", "/", filter_escape},
-    {"escape", "/", filter_escape}, {"filesizeformat", "binary?", filter_filesizeformat},
-    {"float", "default?", filter_float}, {"forceescape", "", filter_forceescape},
-    {"format", NULL, filter_format}, {"indent", "width? first? blank?", filter_indent},
-    {"int", "default? base?", filter_int}, {"lower", "", filter_lower}, {"pprint", NULL, filter_refused},
-    {"random", NULL, filter_refused}, {"replace", "old new count?", filter_replace},
-    {"round", "precision? method?", filter_round}, {"safe", "", filter_safe},
-    {"string", "", filter_string}, {"striptags", "", filter_striptags}, {"title", "", filter_title},
+    {"abs", "/", filter_abs},
+    {"attr", "name", filter_attr},
+    {"capitalize", "", filter_capitalize},
+    {"center", "width?", filter_center},
+    {"d", "default_value? boolean?", filter_default},
+    {"default", "default_value? boolean?", filter_default},
+    {"e", "/", filter_escape},
+    {"escape", "/", filter_escape},
+    {"filesizeformat", "binary?", filter_filesizeformat},
+    {"float", "default?", filter_float},
+    {"forceescape", "", filter_forceescape},
+    {"format", NULL, filter_format},
+    {"indent", "width? first? blank?", filter_indent},
+    {"int", "default? base?", filter_int},
+    {"lower", "", filter_lower},
+    {"pprint", NULL, filter_refused},
+    {"random", NULL, filter_refused},
+    {"replace", "old new count?", filter_replace},
+    {"round", "precision? method?", filter_round},
+    {"safe", "", filter_safe},
+    {"string", "", filter_string},
+    {"striptags", "", filter_striptags},
+    {"title", "", filter_title},
     {"tojson", "ensure_ascii? indent? separators? sort_keys?", filter_tojson},
-    {"trim", "chars?", filter_trim}, {"truncate", "length? killwords? end? leeway?", filter_truncate},
-    {"upper", "", filter_upper}, {"urlencode", "", filter_urlencode}, {"urlize", NULL, filter_refused},
-    {"wordcount", "", filter_wordcount}, {"wordwrap", NULL, filter_refused},
+    {"trim", "chars?", filter_trim},
+    {"truncate", "length? killwords? end? leeway?", filter_truncate},
+    {"upper", "", filter_upper},
+    {"urlencode", "", filter_urlencode},
+    {"urlize", NULL, filter_refused},
+    {"wordcount", "", filter_wordcount},
+    {"wordwrap", "width? break_long_words? wrapstring? break_on_hyphens?", filter_wordwrap},
     {"xmlattr", "autospace?", filter_xmlattr},
 };
 

@@ -7,6 +7,8 @@
 extern const Builtin sequence_filters[];
 extern const size_t sequence_filter_count;
 
+Value filter_wordwrap(Jinja *, Call *);     /* jinja_wrap.c */
+
 /* The argument where it is given (and not V_MISSING), else the other. */
 static inline Value given_or(Value v, Value otherwise) { return v.kind == V_MISSING ? otherwise : v; }
 bool given_true(Jinja *, Value);            /* given, and true */

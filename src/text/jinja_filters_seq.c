@@ -92,8 +92,11 @@ static void sort_keys(Jinja *j, Keyed *a, Keyed *spare, int32_t n, bool reverse)
     memcpy(spare, a, (size_t)n * sizeof *a);
     for (int32_t i = 0; i < n; i++) {
         jinja_work(j, 1);
-        bool take_right = left == half || (right < n && (reverse ? value_ordered(j, spare[left].key, LESS, spare[right].key)
-                                                                  : value_ordered(j, spare[right].key, LESS, spare[left].key)));
+        bool take_right =
+            left == half
+            || (right < n
+                && (reverse ? value_ordered(j, spare[left].key, LESS, spare[right].key)
+                            : value_ordered(j, spare[right].key, LESS, spare[left].key)));
         a[i] = spare[take_right ? right++ : left++];
     }
 }
@@ -270,7 +273,8 @@ static Value chosen(Jinja *j, Call *c, bool by_attribute, bool wanted)
     Iter it = iter_of(j, c->self);
     for (Value item; iter_next(j, &it, &item);) {
         Value v = path_get(j, &p, item);
-        bool held = tested ? test_call(j, c->args->items[by_attribute], v, &args) : value_truth(j, v);
+        bool held =
+            tested ? test_call(j, c->args->items[by_attribute], v, &args) : value_truth(j, v);
         if (held == wanted)
             list_put(j, out, item);
         jinja_work(j, 1);
@@ -310,10 +314,12 @@ static Value filter_batch(Jinja *j, Call *c)
 static Value filter_slice(Jinja *j, Call *c)
 {
     int64_t slices = index_of(j, c->arg[0]);
-    Value fill = given_or(c->arg[1], value_none()), list = list_of(j, c->self), out = list_new(j, 0);
+    Value fill = given_or(c->arg[1], value_none()), list = list_of(j, c->self),
+          out = list_new(j, 0);
     if (slices == 0)
         TYPE_ERROR(j, "integer division or modulo by zero");
-    int64_t count = list.list->count, each = slices > 0 ? count / slices : 0, longer = slices > 0 ? count % slices : 0;
+    int64_t count = list.list->count, each = slices > 0 ? count / slices : 0,
+            longer = slices > 0 ? count % slices : 0;
     int64_t at = 0;
     for (int64_t i = 0; i < slices; i++) {
         Value part = list_new(j, 0);
@@ -342,12 +348,10 @@ static Value reversed(Jinja *j, Value v)
     return out;
 }
 
-static bool reversible(Value v) { return value_has_length(v) && v.kind != V_LOOP && v.kind != V_UNDEFINED; }
+static bool reversible(Value v) { return value_has_length(v) && v.kind != V_LOOP; }
 
 static Value filter_last(Jinja *j, Call *c)
 {
-    if (c->self.kind == V_UNDEFINED)
-        undefined_fail(j, c->self);
     if (!reversible(c->self))
         TYPE_ERROR(j, "'%s' object is not reversible", value_type(c->self));
     Value all = list_of(j, c->self);
@@ -364,7 +368,9 @@ static Value filter_reverse(Jinja *j, Call *c)
             text_put_str(&t, out.list->items[i].str);
         return text_value(&t);
     }
-    return reversible(c->self) ? generator_of(j, out, c->self.kind == V_LIST ? "list_reverseiterator" : "reversed") : out;
+    return reversible(c->self)
+               ? generator_of(j, out, c->self.kind == V_LIST ? "list_reverseiterator" : "reversed")
+               : out;
 }
 
 static Value filter_length(Jinja *j, Call *c) { return value_int(value_length(j, c->self)); }
@@ -410,16 +416,27 @@ static Value filter_sum(Jinja *j, Call *c)
 }
 
 const Builtin sequence_filters[] = {
-    {"batch", "linecount fill_with?", filter_batch}, {"count", "/", filter_length},
-    {"dictsort", "case_sensitive? by? reverse?", filter_dictsort}, {"first", "", filter_first},
-    {"groupby", "attribute default? case_sensitive?", filter_groupby}, {"items", "", filter_items},
-    {"join", "d? attribute?", filter_join}, {"last", "", filter_last}, {"length", "/", filter_length},
-    {"list", "", filter_list}, {"map", NULL, filter_map},
-    {"max", "case_sensitive? attribute?", filter_max}, {"min", "case_sensitive? attribute?", filter_min},
-    {"reject", NULL, filter_reject}, {"rejectattr", NULL, filter_rejectattr},
-    {"reverse", "", filter_reverse}, {"select", NULL, filter_select},
-    {"selectattr", NULL, filter_selectattr}, {"slice", "slices fill_with?", filter_slice},
-    {"sort", "reverse? case_sensitive? attribute?", filter_sort}, {"sum", "attribute? start?", filter_sum},
+    {"batch", "linecount fill_with?", filter_batch},
+    {"count", "/", filter_length},
+    {"dictsort", "case_sensitive? by? reverse?", filter_dictsort},
+    {"first", "", filter_first},
+    {"groupby", "attribute default? case_sensitive?", filter_groupby},
+    {"items", "", filter_items},
+    {"join", "d? attribute?", filter_join},
+    {"last", "", filter_last},
+    {"length", "/", filter_length},
+    {"list", "", filter_list},
+    {"map", NULL, filter_map},
+    {"max", "case_sensitive? attribute?", filter_max},
+    {"min", "case_sensitive? attribute?", filter_min},
+    {"reject", NULL, filter_reject},
+    {"rejectattr", NULL, filter_rejectattr},
+    {"reverse", "", filter_reverse},
+    {"select", NULL, filter_select},
+    {"selectattr", NULL, filter_selectattr},
+    {"slice", "slices fill_with?", filter_slice},
+    {"sort", "reverse? case_sensitive? attribute?", filter_sort},
+    {"sum", "attribute? start?", filter_sum},
     {"unique", "case_sensitive? attribute?", filter_unique},
 };
 const size_t sequence_filter_count = COUNT_OF(sequence_filters);

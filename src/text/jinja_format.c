@@ -48,11 +48,13 @@ static const char *sign_of(const Spec *s, bool negative)
 /* Digits with separators; with zero padding the zeros are grouped too, as Python does. */
 static Value grouped(Jinja *j, const Spec *s, const char *digits, size_t prefix_bytes)
 {
-    size_t whole = strspn(digits, s->type == 'x' || s->type == 'X' ? "0123456789abcdefABCDEF" : "0123456789");
+    size_t whole =
+        strspn(digits, s->type == 'x' || s->type == 'X' ? "0123456789abcdefABCDEF" : "0123456789");
     size_t every = s->type && strchr("xXbo", s->type) ? 4 : 3, rest = strlen(digits) - whole;
     size_t wanted = whole;
     if (s->fill == '0' && s->align == '=') {
-        size_t room = (size_t)s->width > prefix_bytes + rest ? (size_t)s->width - prefix_bytes - rest : 0;
+        size_t room =
+            (size_t)s->width > prefix_bytes + rest ? (size_t)s->width - prefix_bytes - rest : 0;
         while (wanted + (wanted - 1) / every < room)
             wanted++;
     }
@@ -70,14 +72,18 @@ static void put_number(Text *t, const Spec *s, bool negative, const char *base, 
 {
     char prefix[8];
     snprintf(prefix, sizeof prefix, "%s%s", sign_of(s, negative), base);
-    Value body = s->grouping ? grouped(t->j, s, digits, strlen(prefix)) : str_new(t->j, digits, strlen(digits));
+    Value body = s->grouping ? grouped(t->j, s, digits, strlen(prefix))
+                             : str_new(t->j, digits, strlen(digits));
     put_aligned(t, s, prefix, body, '>');
 }
 
 static void put_integer(Text *t, const Spec *s, int64_t value)
 {
     uint64_t left = value < 0 ? -(uint64_t)value : (uint64_t)value;
-    unsigned base = s->type == 'x' || s->type == 'X' ? 16 : s->type == 'o' ? 8 : s->type == 'b' ? 2 : 10;
+    unsigned base = s->type == 'x' || s->type == 'X' ? 16
+                    : s->type == 'o'                 ? 8
+                    : s->type == 'b'                 ? 2
+                                                     : 10;
     char digits[72 + PRECISION_MAX], *at = digits + sizeof digits - 1;
     *at = 0;
     do
@@ -100,13 +106,19 @@ static void put_real(Text *t, const Spec *s, double x)
         size *= 100;
     if (isnan(x) || isinf(x)) {
         bool upper = type == 'E' || type == 'F' || type == 'G';
-        snprintf(digits, sizeof digits, "%s", isnan(x) ? upper ? "NAN" : "nan" : upper ? "INF" : "inf");
+        snprintf(digits, sizeof digits, "%s",
+                 isnan(x) ? upper ? "NAN" : "nan"
+                 : upper  ? "INF"
+                          : "inf");
     } else if (type == 0 && s->precision < 0) {
         put_float(&plain, size);
         text_put_char(&plain, 0);
         snprintf(digits, sizeof digits, "%s", plain.data);
     } else {
-        snprintf(format, sizeof format, s->alternate ? "%%#.*%c" : "%%.*%c", type == 0 ? 'g' : type == '%' ? 'f' : type);
+        snprintf(format, sizeof format, s->alternate ? "%%#.*%c" : "%%.*%c",
+                 type == 0     ? 'g'
+                 : type == '%' ? 'f'
+                               : type);
         snprintf(digits, sizeof digits, format, type == 0 && precision == 0 ? 1 : precision, size);
         if (type == 0 && !strpbrk(digits, ".e"))
             strcat(digits, ".0");
@@ -124,7 +136,8 @@ static int64_t spec_number(Jinja *j, const char **at, const char *end, int64_t m
     for (; *at < end && isdigit((uint8_t)**at); ++*at) {
         n = n * 10 + (**at - '0');
         if (n > max)
-            jinja_fail(j, LIMIT_REACHED, "a format is wider or more precise than %lld", (long long)max);
+            jinja_fail(j, LIMIT_REACHED, "a format is wider or more precise than %lld",
+                       (long long)max);
     }
     return n;
 }
@@ -172,7 +185,8 @@ static Spec parse_spec(Jinja *j, Span text)
 
 static void format_str(Text *t, Spec *s, Value v)
 {
-    if ((s->type && s->type != 's') || s->sign || s->grouping || s->alternate || (s->align == '=' && !s->zeros))
+    if ((s->type && s->type != 's') || s->sign || s->grouping || s->alternate
+        || (s->align == '=' && !s->zeros))
         TYPE_ERROR(t->j, "a format that is not for strings");
     if (s->align == '=')
         s->align = '<';
@@ -256,21 +270,25 @@ static Value first_of_field(Jinja *j, Braces *b, Span name)
     int64_t i = -1;
     if (name.bytes == 0) {
         if (b->numbered)
-            TYPE_ERROR(j, "cannot switch from manual field specification to automatic field numbering");
+            TYPE_ERROR(
+                j, "cannot switch from manual field specification to automatic field numbering");
         i = b->next++;
     } else if (all_digits(name)) {
         if (b->next > 0)
-            TYPE_ERROR(j, "cannot switch from automatic field numbering to manual field specification");
+            TYPE_ERROR(
+                j, "cannot switch from automatic field numbering to manual field specification");
         b->numbered = true;
         i = digits_value(j, name);
     }
     if (i >= b->args->count)
-        TYPE_ERROR(j, "Replacement index %lld out of range for positional args tuple", (long long)i);
+        TYPE_ERROR(j, "Replacement index %lld out of range for positional args tuple",
+                   (long long)i);
     if (i >= 0)
         return b->args->items[i];
     const Value *found = dict_find(j, b->names, str_new(j, (const char *)name.data, name.bytes));
     if (!found)
-        TYPE_ERROR(j, "format() misses the argument '%.*s'", (int)name.bytes, (const char *)name.data);
+        TYPE_ERROR(j, "format() misses the argument '%.*s'", (int)name.bytes,
+                   (const char *)name.data);
     return *found;
 }
 
@@ -338,7 +356,8 @@ static void put_braces(Text *t, Span format, Braces *b, int depth);
 static void put_field(Text *t, Span field, Braces *b, int depth)
 {
     size_t end = 0;
-    for (bool bracket = false; end < field.bytes && (bracket || !strchr("!:", field.data[end])); end++)
+    for (bool bracket = false; end < field.bytes && (bracket || !strchr("!:", field.data[end]));
+         end++)
         bracket = field.data[end] == '[' || (bracket && field.data[end] != ']');
     Value v = field_value(t->j, b, span_first(field, end));
     if (end < field.bytes && field.data[end] == '!') {
@@ -436,7 +455,8 @@ static Value percent_key(Jinja *j, Percent *p, const char **at, const char *end)
         TYPE_ERROR(j, "format requires a mapping");
     const Value *found = dict_find(j, p->args.dict, key);
     if (!found)
-        TYPE_ERROR(j, "the format's key '%.*s' is not in the mapping", (int)key.str->bytes, key.str->data);
+        TYPE_ERROR(j, "the format's key '%.*s' is not in the mapping", (int)key.str->bytes,
+                   key.str->data);
     return *found;
 }
 
@@ -545,7 +565,8 @@ Value percent_format(Jinja *j, Value format, Value args)
         else
             at = put_percent(&t, &p, at + 1, end);
     }
-    bool mapping = args.kind == V_DICT || args.kind == V_LIST || args.kind == V_UNDEFINED || args.kind == V_RANGE;
+    bool mapping = args.kind == V_DICT || args.kind == V_LIST || args.kind == V_UNDEFINED
+                   || args.kind == V_RANGE;
     if (!mapping && p.used < (args.kind == V_TUPLE ? args.list->count : 1))
         TYPE_ERROR(j, "not all arguments converted during string formatting");
     return text_value(&t);

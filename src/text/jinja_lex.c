@@ -22,20 +22,43 @@ typedef struct Lexer {
 static const struct Operator {
     const char *text;
     TokenKind kind;
-} operators[] = {   /* the longer first */
-    {"//", T_FLOOR_DIV}, {"**", T_POW}, {"==", T_EQUAL}, {"!=", T_UNEQUAL}, {">=", T_GREATER_EQUAL},
-    {"<=", T_LESS_EQUAL}, {"+", T_ADD}, {"-", T_SUB}, {"/", T_DIV}, {"*", T_MUL}, {"%", T_MOD},
-    {"~", T_TILDE}, {"[", T_LBRACKET}, {"]", T_RBRACKET}, {"(", T_LPAREN}, {")", T_RPAREN},
-    {"{", T_LBRACE}, {"}", T_RBRACE}, {">", T_GREATER}, {"<", T_LESS}, {"=", T_ASSIGN}, {".", T_DOT},
-    {":", T_COLON}, {"|", T_PIPE}, {",", T_COMMA}, {";", T_SEMICOLON},
+} operators[] = {
+    /* the longer first */
+    {"//", T_FLOOR_DIV},
+    {"**", T_POW},
+    {"==", T_EQUAL},
+    {"!=", T_UNEQUAL},
+    {">=", T_GREATER_EQUAL},
+    {"<=", T_LESS_EQUAL},
+    {"+", T_ADD},
+    {"-", T_SUB},
+    {"/", T_DIV},
+    {"*", T_MUL},
+    {"%", T_MOD},
+    {"~", T_TILDE},
+    {"[", T_LBRACKET},
+    {"]", T_RBRACKET},
+    {"(", T_LPAREN},
+    {")", T_RPAREN},
+    {"{", T_LBRACE},
+    {"}", T_RBRACE},
+    {">", T_GREATER},
+    {"<", T_LESS},
+    {"=", T_ASSIGN},
+    {".", T_DOT},
+    {":", T_COLON},
+    {"|", T_PIPE},
+    {",", T_COMMA},
+    {";", T_SEMICOLON},
 };
 
 const char *token_name(TokenKind kind)
 {
     static const char *const names[TOKEN_KINDS] = {
-        [T_END] = "end of template", [T_TEXT] = "text", [T_BLOCK_BEGIN] = "{%", [T_BLOCK_END] = "%}",
-        [T_PRINT_BEGIN] = "{{", [T_PRINT_END] = "}}", [T_NAME] = "name", [T_STRING] = "string",
-        [T_INTEGER] = "integer", [T_FLOAT] = "float",
+        [T_END] = "end of template", [T_TEXT] = "text",      [T_BLOCK_BEGIN] = "{%",
+        [T_BLOCK_END] = "%}",        [T_PRINT_BEGIN] = "{{", [T_PRINT_END] = "}}",
+        [T_NAME] = "name",           [T_STRING] = "string",  [T_INTEGER] = "integer",
+        [T_FLOAT] = "float",
     };
     for (size_t i = 0; i < COUNT_OF(operators); i++)
         if (operators[i].kind == kind)
@@ -98,7 +121,8 @@ static void put_text(Lexer *x, size_t end, char sign, bool is_print)
             to = line;
     }
     if (to > from)
-        put_token(x, (Token){.kind = T_TEXT, .line = x->line, .text = span_of(x->s + from, to - from)});
+        put_token(
+            x, (Token){.kind = T_TEXT, .line = x->line, .text = span_of(x->s + from, to - from)});
     advance(x, end);
 }
 
@@ -211,12 +235,14 @@ static size_t unescape(Lexer *x, Text *out, const char *s, size_t bytes)
     if (digits) {
         uint32_t c = bytes > digits ? hex_digits(s + 1, digits) : UINT32_MAX;
         if (c > 0x10FFFF || (c >= 0xD800 && c < 0xE000))
-            TYPE_ERROR(x->j, "a string holds \\%c without the %zu hex digits of a character", *s, digits);
+            TYPE_ERROR(x->j, "a string holds \\%c without the %zu hex digits of a character", *s,
+                       digits);
         text_put_point(out, c);
         return digits + 1;
     }
     if (*s == 'N')
-        jinja_fail(x->j, UNSUPPORTED, "a string names a character with \\N{...}: write it as \\uXXXX");
+        jinja_fail(x->j, UNSUPPORTED,
+                   "a string names a character with \\N{...}: write it as \\uXXXX");
     text_put_char(out, '\\');   /* unknown: both characters stay */
     return 0;
 }
@@ -254,7 +280,10 @@ static bool lex_string(Lexer *x)
     return true;
 }
 
-static bool is_digit(const Lexer *x, size_t at) { return at < x->bytes && x->s[at] >= '0' && x->s[at] <= '9'; }
+static bool is_digit(const Lexer *x, size_t at)
+{
+    return at < x->bytes && x->s[at] >= '0' && x->s[at] <= '9';
+}
 
 /* (\d+_)*\d+ from `at`; returns its end, `at` when there is none. */
 static size_t digits_end(const Lexer *x, size_t at)
@@ -286,7 +315,8 @@ static size_t float_end(const Lexer *x)
 static bool digit_of_base(char c, int base)
 {
     c |= 32;
-    return base == 16 ? (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') : c >= '0' && c < '0' + base;
+    return base == 16 ? (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')
+                      : c >= '0' && c < '0' + base;
 }
 
 static size_t integer_end(const Lexer *x, int *base)
@@ -296,7 +326,8 @@ static size_t integer_end(const Lexer *x, int *base)
     *base = x->s[at] != '0' ? 10 : mark == 'b' ? 2 : mark == 'o' ? 8 : mark == 'x' ? 16 : 10;
     if (*base != 10) {
         size_t end = at + 2;
-        for (size_t next; (next = end + (end < x->bytes && x->s[end] == '_')) < x->bytes; end = next + 1)
+        for (size_t next; (next = end + (end < x->bytes && x->s[end] == '_')) < x->bytes;
+             end = next + 1)
             if (!digit_of_base(x->s[next], *base))
                 break;
         if (end > at + 2)
@@ -305,7 +336,7 @@ static size_t integer_end(const Lexer *x, int *base)
     }
     if (x->s[at] != '0')
         return digits_end(x, at);
-    for (at++; at < x->bytes; at++)   /* 0(_?0)* : "012" is two numbers, and so an error further on */
+    for (at++; at < x->bytes; at++) /* 0(_?0)* : "012" is two numbers, and so an error further on */
         if (x->s[at] != '0' && !(x->s[at] == '_' && at + 1 < x->bytes && x->s[at + 1] == '0'))
             break;
     return at;
@@ -349,7 +380,8 @@ static bool lex_name(Lexer *x)
     }
     if (end == x->at)
         return false;
-    put_token(x, (Token){.kind = T_NAME, .line = x->line, .text = span_of(x->s + x->at, end - x->at)});
+    put_token(x,
+              (Token){.kind = T_NAME, .line = x->line, .text = span_of(x->s + x->at, end - x->at)});
     advance(x, end);
     return true;
 }
@@ -359,8 +391,9 @@ static void balance(Lexer *x, TokenKind kind)
     switch (kind) {
     case T_LPAREN: case T_LBRACKET: case T_LBRACE:
         if (x->open_count == BRACKETS_MAX)
-            jinja_fail(x->j, LIMIT_REACHED, "more than %d brackets within each other", BRACKETS_MAX);
-        x->open[x->open_count++] = (char)(kind + 1);   /* each closing kind follows its opening one */
+            jinja_fail(x->j, LIMIT_REACHED, "more than %d brackets within each other",
+                       BRACKETS_MAX);
+        x->open[x->open_count++] = (char)(kind + 1); /* each closing kind follows its opening one */
         break;
     case T_RPAREN: case T_RBRACKET: case T_RBRACE:
         if (x->open_count == 0 || x->open[--x->open_count] != (char)kind)
@@ -377,7 +410,9 @@ static bool lex_operator(Lexer *x)
         if (looks_at(x, operators[i].text)) {
             size_t end = x->at + strlen(operators[i].text);
             balance(x, operators[i].kind);
-            put_token(x, (Token){.kind = operators[i].kind, .line = x->line, .text = span_of(x->s + x->at, end - x->at)});
+            put_token(x, (Token){.kind = operators[i].kind,
+                                 .line = x->line,
+                                 .text = span_of(x->s + x->at, end - x->at)});
             advance(x, end);
             return true;
         }
@@ -452,7 +487,9 @@ Token *jinja_lex(Jinja *j, Span source)
         open = x.at;
     }
     if (x.at < x.bytes)
-        put_token(&x, (Token){.kind = T_TEXT, .line = x.line, .text = span_of(x.s + x.at, x.bytes - x.at)});
+        put_token(
+            &x,
+            (Token){.kind = T_TEXT, .line = x.line, .text = span_of(x.s + x.at, x.bytes - x.at)});
     put_token(&x, (Token){.kind = T_END, .line = x.line});
     return x.tokens;
 }

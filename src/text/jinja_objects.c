@@ -1,6 +1,7 @@
 /* jinja_objects.c -- attributes and methods of lists, dicts and the rest, and the globals. */
 #include "text/jinja_builtins.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "text/jinja_methods.h"
@@ -10,7 +11,8 @@
 const Builtin *builtin_find(const Builtin *table, size_t count, Span name)
 {
     for (size_t i = 0; i < count; i++)
-        if (table[i].name[0] == (char)(name.bytes ? name.data[0] : 0) && span_is(name, table[i].name))
+        if (table[i].name[0] == (char)(name.bytes ? name.data[0] : 0)
+            && span_is(name, table[i].name))
             return &table[i];
     return NULL;
 }
@@ -43,7 +45,9 @@ static Value list_index(Jinja *j, Call *call)
 static Value list_copy(Jinja *j, Call *call) { return list_of(j, call->self); }
 
 static const Builtin list_methods[] = {
-    {"count", "/value", list_count}, {"index", "/value start? stop?", list_index}, {"copy", "/", list_copy},
+    {"count", "/value", list_count},
+    {"index", "/value start? stop?", list_index},
+    {"copy", "/", list_copy},
 };
 
 /* ---- dict ---- */
@@ -95,7 +99,8 @@ static const Builtin dict_methods[] = {
 
 bool method_is_unsafe(Value of, Value name)
 {
-    static const char *const of_lists[] = {"append", "clear", "pop", "reverse", "insert", "sort", "extend", "remove"};
+    static const char *const of_lists[] = {"append", "clear", "pop",    "reverse",
+                                           "insert", "sort",  "extend", "remove"};
     static const char *const of_dicts[] = {"clear", "pop", "popitem", "setdefault", "update"};
     if (of.kind != V_LIST && of.kind != V_DICT)
         return false;
@@ -141,7 +146,7 @@ static Value float_is_integer(Jinja *j, Call *call)
 {
     (void)j;
     double x = call->self.number;
-    return value_bool(x - x == 0 && x == (double)(int64_t)x);
+    return value_bool(isfinite(x) && x == floor(x));
 }
 
 static Value number_attribute(Jinja *j, Value of, Value name)
@@ -167,7 +172,10 @@ static Value range_attribute(Value of, Value name)
     return str_is(name, "stop") ? value_int(r->stop) : value_missing();
 }
 
-static Value method_of(Jinja *j, Value of, const Builtin *b) { return b ? function_of(j, b, of) : value_missing(); }
+static Value method_of(Jinja *j, Value of, const Builtin *b)
+{
+    return b ? function_of(j, b, of) : value_missing();
+}
 
 Value object_attribute(Jinja *j, Value of, Value name)
 {
@@ -215,7 +223,8 @@ static Value global_range(Jinja *j, Call *call)
     __int128 size = step > 0 ? (__int128)step : -(__int128)step;
     __int128 count = span <= 0 ? 0 : (span + size - 1) / size;
     if (count > JINJA_RANGE_MAX)
-        jinja_fail(j, LIMIT_REACHED, "Range too big. The sandbox blocks ranges larger than MAX_RANGE (%d).",
+        jinja_fail(j, LIMIT_REACHED,
+                   "Range too big. The sandbox blocks ranges larger than MAX_RANGE (%d).",
                    JINJA_RANGE_MAX);
     Range *r = jinja_take(j, sizeof *r);
     *r = (Range){.start = first, .stop = stop, .step = step, .count = (int64_t)count};
@@ -280,7 +289,8 @@ static Value global_lipsum(Jinja *j, Call *call)
 static Value global_raise_exception(Jinja *j, Call *call)
 {
     Value message = value_str(j, call->arg[0]);
-    jinja_fail(j, BAD_ARGUMENT, "the template refuses: %.*s", (int)message.str->bytes, message.str->data);
+    jinja_fail(j, BAD_ARGUMENT, "the template refuses: %.*s", (int)message.str->bytes,
+               message.str->data);
 }
 
 static Value global_strftime_now(Jinja *j, Call *call)

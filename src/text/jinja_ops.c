@@ -20,7 +20,8 @@ static _Noreturn void fail_operands(Jinja *j, const char *sign, Value a, Value b
         undefined_fail(j, a);
     if (b.kind == V_UNDEFINED)
         undefined_fail(j, b);
-    TYPE_ERROR(j, "unsupported operand type(s) for %s: '%s' and '%s'", sign, value_type(a), value_type(b));
+    TYPE_ERROR(j, "unsupported operand type(s) for %s: '%s' and '%s'", sign, value_type(a),
+               value_type(b));
 }
 
 int64_t index_of(Jinja *j, Value v)
@@ -100,7 +101,10 @@ static Value repeated(Jinja *j, Value v, int64_t times)
     return out;
 }
 
-static bool repeatable(Value v) { return v.kind == V_STRING || v.kind == V_LIST || v.kind == V_TUPLE; }
+static bool repeatable(Value v)
+{
+    return v.kind == V_STRING || v.kind == V_LIST || v.kind == V_TUPLE;
+}
 
 static Value multiply(Jinja *j, Value a, Value b)
 {
@@ -117,7 +121,8 @@ static Value multiply(Jinja *j, Value a, Value b)
     if (is_integer(a) && repeatable(b))
         return repeated(j, b, integer_of(a));
     if (a.kind != V_UNDEFINED && b.kind != V_UNDEFINED && (repeatable(a) || repeatable(b)))
-        TYPE_ERROR(j, "can't multiply sequence by non-int of type '%s'", value_type(repeatable(a) ? b : a));
+        TYPE_ERROR(j, "can't multiply sequence by non-int of type '%s'",
+                   value_type(repeatable(a) ? b : a));
     fail_operands(j, "*", a, b);
 }
 
@@ -230,7 +235,8 @@ typedef struct Slice {
     int64_t start, stop, step, count;
 } Slice;
 
-static int64_t slice_edge(Jinja *j, Value v, int64_t otherwise, int64_t length, int64_t low, int64_t high)
+static int64_t slice_edge(Jinja *j, Value v, int64_t otherwise, int64_t length, int64_t low,
+                          int64_t high)
 {
     if (v.kind == V_NONE)
         return otherwise;
@@ -270,7 +276,8 @@ static Value slice_range(Jinja *j, const Range *r, Slice s)
 {
     Range *out = jinja_take(j, sizeof *out);
     int64_t start = r->start + s.start * r->step, step = r->step * s.step;
-    *out = (Range){.start = start, .stop = r->start + s.stop * r->step, .step = step, .count = s.count};
+    *out = (Range){
+        .start = start, .stop = r->start + s.stop * r->step, .step = step, .count = s.count};
     return (Value){.kind = V_RANGE, .range = out};
 }
 
@@ -279,11 +286,7 @@ Value value_slice(Jinja *j, Value of, Value start, Value stop, Value step)
     if (of.kind == V_UNDEFINED)
         undefined_fail(j, of);
     if (of.kind != V_STRING && of.kind != V_LIST && of.kind != V_TUPLE && of.kind != V_RANGE)
-        return undefined_hint(j, "the object cannot be sliced");
-    const Value edges[] = {start, stop, step};
-    for (size_t i = 0; i < COUNT_OF(edges); i++)
-        if (edges[i].kind != V_NONE && !is_integer(edges[i]))
-            return undefined_hint(j, "slice indices must be integers");
+        TYPE_ERROR(j, "'%s' object is not subscriptable by a slice", value_type(of));
     Slice s = slice_of(j, value_length(j, of), start, stop, step);
     if (of.kind == V_STRING) {
         Value out = slice_string(j, of, s);

@@ -6,7 +6,10 @@
 /* ---- tokens and nodes ---- */
 
 bool at_kind(const Parser *p, int kind) { return (int)p->at->kind == kind; }
-bool at_word(const Parser *p, const char *word) { return p->at->kind == T_NAME && span_is(p->at->text, word); }
+bool at_word(const Parser *p, const char *word)
+{
+    return p->at->kind == T_NAME && span_is(p->at->text, word);
+}
 
 bool skip_kind(Parser *p, int kind)
 {
@@ -28,8 +31,8 @@ void fail_at_token(Parser *p, const char *expected)
     bool named = t->kind == T_NAME;
     p->j->line = t->line;
     TYPE_ERROR(p->j, "unexpected %.*s%s%s", named ? (int)t->text.bytes : 30,
-               named ? (const char *)t->text.data : token_name(t->kind), expected ? ", expected " : "",
-               expected ? expected : "");
+               named ? (const char *)t->text.data : token_name(t->kind),
+               expected ? ", expected " : "", expected ? expected : "");
 }
 
 void expect(Parser *p, int kind)
@@ -251,10 +254,12 @@ static Node *parse_autoescape(Parser *p)
     return n;
 }
 
-/* {% generation %} marks what the assistant says, for training; its content is printed as it is. */
+/* {% generation %} marks what the assistant says, for training; its content is printed as it is. In
+ * transformers it is a call block, so its body is a macro's. */
 static Node *parse_generation(Parser *p)
 {
-    Node *n = node_new(p, N_SCOPE);
+    Node *n = node_new(p, N_GENERATION);
+    n->parameters = jinja_take(p->j, sizeof *n->parameters);
     parse_function_body(p, n, "endgeneration");
     return n;
 }
@@ -266,7 +271,8 @@ static Node *parse_block(Parser *p)
     expect(p, T_NAME);
     n->flag = skip_word(p, "scoped");
     if (at_word(p, "required"))
-        jinja_fail(p->j, UNSUPPORTED, "a required block: a chat template has no parent that could fill it");
+        jinja_fail(p->j, UNSUPPORTED,
+                   "a required block: a chat template has no parent that could fill it");
     parse_function_body(p, n, "endblock");
     if (p->at->kind == T_NAME && span_equal(p->at->text, name))
         p->at++;
@@ -295,7 +301,8 @@ static Node *parse_jump(Parser *p)
 
 static Node *refuse_file(Parser *p)
 {
-    jinja_fail(p->j, UNSUPPORTED, "'%.*s': a chat template stands alone, there are no other templates to load",
+    jinja_fail(p->j, UNSUPPORTED,
+               "'%.*s': a chat template stands alone, there are no other templates to load",
                (int)p->at[-1].text.bytes, (const char *)p->at[-1].text.data);
 }
 
@@ -305,11 +312,15 @@ static Node *parse_statement(Parser *p)
         const char *word;
         Node *(*parse)(Parser *);
     } statements[] = {
-        {"set", parse_set}, {"if", parse_if}, {"for", parse_for}, {"macro", parse_macro},
-        {"call", parse_call_block}, {"filter", parse_filter_block}, {"with", parse_with},
-        {"generation", parse_generation}, {"break", parse_jump}, {"continue", parse_jump},
-        {"print", parse_print}, {"autoescape", parse_autoescape}, {"block", parse_block},
-        {"include", refuse_file}, {"extends", refuse_file}, {"import", refuse_file}, {"from", refuse_file},
+        {"set", parse_set},         {"if", parse_if},
+        {"for", parse_for},         {"macro", parse_macro},
+        {"call", parse_call_block}, {"filter", parse_filter_block},
+        {"with", parse_with},       {"generation", parse_generation},
+        {"break", parse_jump},      {"continue", parse_jump},
+        {"print", parse_print},     {"autoescape", parse_autoescape},
+        {"block", parse_block},     {"include", refuse_file},
+        {"extends", refuse_file},   {"import", refuse_file},
+        {"from", refuse_file},
     };
     p->j->line = p->at->line;
     for (size_t i = 0; i < COUNT_OF(statements); i++)
@@ -317,7 +328,8 @@ static Node *parse_statement(Parser *p)
             return statements[i].parse(p);
     if (p->at->kind != T_NAME)
         fail_at_token(p, "tag name");
-    TYPE_ERROR(p->j, "Encountered unknown tag '%.*s'", (int)p->at->text.bytes, (const char *)p->at->text.data);
+    TYPE_ERROR(p->j, "Encountered unknown tag '%.*s'", (int)p->at->text.bytes,
+               (const char *)p->at->text.data);
 }
 
 static bool at_end(const Parser *p, const char *const ends[])

@@ -263,8 +263,8 @@ Node *parse_set_target_part(Parser *p)
     if (n->kind != N_NAME || !skip_kind(p, T_DOT))
         return n;
     n->kind = N_NAMESPACE_REF;
-    n->value = str_borrow(p->j, (const char *)p->at->text.data, p->at->text.bytes);
     expect(p, T_NAME);
+    n->value = str_borrow(p->j, (const char *)p->at[-1].text.data, p->at[-1].text.bytes);
     return n;
 }
 
@@ -299,7 +299,8 @@ static Keyword parse_keyword(Parser *p, const Arguments *before)
     Keyword k = {.name = str_borrow(p->j, (const char *)p->at->text.data, p->at->text.bytes)};
     for (int32_t i = 0; i < before->named_count; i++)
         if (value_same(before->named[i].name, k.name))
-            TYPE_ERROR(p->j, "the argument '%.*s' is given twice", (int)k.name.str->bytes, k.name.str->data);
+            TYPE_ERROR(p->j, "the argument '%.*s' is given twice", (int)k.name.str->bytes,
+                       k.name.str->data);
     p->at += 2;
     k.value = parse_expression(p);
     return k;
@@ -386,8 +387,8 @@ static Node *parse_dot(Parser *p, Node *of)
         n->b = constant(p, p->at++->value);
         return n;
     }
-    n->value = str_borrow(p->j, (const char *)p->at->text.data, p->at->text.bytes);
     expect(p, T_NAME);
+    n->value = str_borrow(p->j, (const char *)p->at[-1].text.data, p->at[-1].text.bytes);
     return n;
 }
 
@@ -423,8 +424,8 @@ static void parse_builtin_name(Parser *p, Node *n, const Builtin *(*find)(Span))
     Span name = p->at->text;
     expect(p, T_NAME);
     while (skip_kind(p, T_DOT)) {
-        name.bytes = (size_t)(p->at->text.data + p->at->text.bytes - name.data);
         expect(p, T_NAME);
+        name.bytes = (size_t)(p->at[-1].text.data + p->at[-1].text.bytes - name.data);
     }
     n->value = str_borrow(p->j, (const char *)name.data, name.bytes);
     n->builtin = find(name);
@@ -436,7 +437,8 @@ Node *parse_filters(Parser *p, Node *of, bool first_is_here)
         Node *n = node_new(p, N_FILTER);
         n->a = of;
         parse_builtin_name(p, n, filter_find);
-        n->arguments = at_kind(p, T_LPAREN) ? parse_arguments(p) : jinja_take(p->j, sizeof(Arguments));
+        n->arguments =
+            at_kind(p, T_LPAREN) ? parse_arguments(p) : jinja_take(p->j, sizeof(Arguments));
         of = n;
         first_is_here = false;
     }

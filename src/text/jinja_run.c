@@ -75,7 +75,8 @@ static void unpack(Jinja *j, Scope *s, const Node *target, Value v)
         if (iter_next(j, &it, &extra))
             list_put(j, items, extra);
     if (items.list->count < wanted)
-        TYPE_ERROR(j, "not enough values to unpack (expected %lld, got %d)", (long long)wanted, items.list->count);
+        TYPE_ERROR(j, "not enough values to unpack (expected %lld, got %d)", (long long)wanted,
+                   items.list->count);
     if (iter_next(j, &it, &extra))
         TYPE_ERROR(j, "too many values to unpack (expected %lld)", (long long)wanted);
     int32_t i = 0;
@@ -110,13 +111,22 @@ void loop_bind(Jinja *j, Scope *s, const Node *target, Value v) { assign(j, s, t
 static void out_put(Jinja *j, const char *data, size_t bytes)
 {
     if (!buf_put(&j->out, data, bytes))
-        jinja_fail(j, LIMIT_REACHED, "the template gives more than %zu bytes of text", j->out.bytes_max);
+        jinja_fail(j, LIMIT_REACHED, "the template gives more than %zu bytes of text",
+                   j->out.bytes_max);
 }
 
 static void out_value(Jinja *j, Value v)
 {
     Value s = value_str(j, v);
     out_put(j, s.str->data, s.str->bytes);
+}
+
+/* What a filter or call block gives goes out as it is, and so must be text. */
+static void out_text(Jinja *j, Value v)
+{
+    if (v.kind != V_STRING)
+        TYPE_ERROR(j, "a block gives text, not %s", value_type(v));
+    out_put(j, v.str->data, v.str->bytes);
 }
 
 /* What was put out since `mark`, taken back as a string. */
@@ -230,7 +240,9 @@ Value loop_attribute(Jinja *j, Loop *l, Value name)
     case 7: return value_int(l->depth + 1);
     case 8: return value_int(l->depth);
     case 9: return l->index == 0 ? undefined_hint(j, "there is no previous item") : l->before;
-    case 10: return loop_after(j, l).kind == V_MISSING ? undefined_hint(j, "there is no next item") : l->after;
+    case 10:
+        return loop_after(j, l).kind == V_MISSING ? undefined_hint(j, "there is no next item")
+                                                  : l->after;
     default: break;
     }
     for (i = 0; i < COUNT_OF(methods); i++)
@@ -244,7 +256,12 @@ Value loop_attribute(Jinja *j, Loop *l, Value name)
 static void run_loop(Jinja *j, Scope *around, const Node *n, Value iterable, int depth)
 {
     Loop *l = jinja_take(j, sizeof *l);
-    *l = (Loop){.node = n, .around = around, .iterable = iterable, .index = -1, .length = -1, .depth = depth};
+    *l = (Loop){.node = n,
+                .around = around,
+                .iterable = iterable,
+                .index = -1,
+                .length = -1,
+                .depth = depth};
     l->items = iter_of(j, iterable);
     Scope *s = scope_new(j, around);
     bool ended = false;
@@ -325,14 +342,16 @@ static void bind_specials(Jinja *j, const Macro *m, Scope *s, const Args *args, 
     const Tree *t = j->tree;
     Value caller = undefined_hint(j, "No caller defined");
     if (p->takes_caller) {
-        take_named(args, taken, (Value){.kind = V_STRING, .str = (Str *)j->names[t->caller_name]}, &caller);
+        take_named(args, taken, (Value){.kind = V_STRING, .str = (Str *)j->names[t->caller_name]},
+                   &caller);
         scope_bind(j, s, t->caller_name, caller);
     }
     Value kwargs = dict_new(j), varargs = tuple_new(j, 0);
     for (int32_t i = 0; i < args->named_count; i++) {
         const Str *name = args->named[i].name.str;
         if (!taken[i] && !p->takes_kwargs)
-            TYPE_ERROR(j, "the macro takes no keyword argument '%.*s'", (int)name->bytes, name->data);
+            TYPE_ERROR(j, "the macro takes no keyword argument '%.*s'", (int)name->bytes,
+                       name->data);
         if (!taken[i])
             dict_put(j, kwargs, args->named[i].name, args->named[i].value);
     }
@@ -420,7 +439,7 @@ static Flow run_captured(Jinja *j, Scope *s, const Node *n)
     if (n->kind == N_SET_BLOCK)
         assign(j, s, n->a, text);
     else
-        out_value(j, text);
+        out_text(j, text);
     return GO_ON;
 }
 
@@ -452,7 +471,7 @@ static Flow run_call_block(Jinja *j, Scope *s, const Node *n)
     args.named[args.named_count++] = (Named){
         {.kind = V_STRING, .str = (Str *)j->names[j->tree->caller_name]}, macro_of(j, n, s)};
     j->line = n->line;
-    out_value(j, value_call(j, callee, &args));
+    out_text(j, value_call(j, callee, &args));
     return GO_ON;
 }
 
@@ -467,9 +486,15 @@ static Flow run_with(Jinja *j, Scope *s, const Node *n)
 
 static Flow run_scope(Jinja *j, Scope *s, const Node *n)
 {
-    if (n->a && value_truth(j, eval(j, s, n->a)))
+    if (value_truth(j, eval(j, s, n->a)))
         jinja_fail(j, UNSUPPORTED, "autoescape: a prompt is not HTML");
     return run_in_scope(j, s, &n->body);
+}
+
+static Flow run_generation(Jinja *j, Scope *s, const Node *n)
+{
+    out_value(j, macro_call(j, macro_of(j, n, s).macro, &(Args){0}));
+    return GO_ON;
 }
 
 static Flow run_block(Jinja *j, Scope *s, const Node *n)
@@ -486,7 +511,8 @@ static Flow run_break(Jinja *j, Scope *s, const Node *n)
 static Flow (*const runners[])(Jinja *, Scope *, const Node *) = {
     [N_TEXT] = run_text, [N_PRINT] = run_print, [N_SET] = run_set, [N_SET_BLOCK] = run_captured,
     [N_FOR] = run_for, [N_IF] = run_if, [N_MACRO] = run_macro, [N_CALL_BLOCK] = run_call_block,
-    [N_FILTER_BLOCK] = run_captured, [N_WITH] = run_with, [N_SCOPE] = run_scope, [N_BLOCK] = run_block,
+    [N_FILTER_BLOCK] = run_captured, [N_WITH] = run_with, [N_SCOPE] = run_scope,
+    [N_GENERATION] = run_generation, [N_BLOCK] = run_block,
     [N_BREAK] = run_break, [N_CONTINUE] = run_break,
 };
 

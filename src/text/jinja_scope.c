@@ -114,7 +114,8 @@ static void visit_if(Symbols *s, const Node *n)
     symbols_join(s, &yes, known);
     symbols_join(s, &no, known);
     for (int32_t i = 0; i < s->count; i++) {
-        const Symbol *a = symbol_find(&yes, s->items[i].name), *b = symbol_find(&no, s->items[i].name);
+        const Symbol *a = symbol_find(&yes, s->items[i].name),
+                     *b = symbol_find(&no, s->items[i].name);
         s->items[i].stored |= (a && a->stored) || (b && b->stored);
     }
 }
@@ -163,6 +164,7 @@ static void visit(Symbols *s, const Node *n)
             visit(s, target->next);
         break;
     case N_SCOPE:
+    case N_GENERATION:
     case N_BLOCK:
         break;
     case N_SET_BLOCK:

@@ -109,8 +109,10 @@ static Value method_swapcase(Jinja *j, Call *call)
         uint32_t c = point_next(s->data, &at);
         if (point_is_upper(c))
             put_lower_at(&t, s, start, c);
+        else if (point_is_lower(c))
+            put_mapped(&t, point_upper, c);
         else
-            put_mapped(&t, point_is_lower(c) ? point_upper : point_fold, c);
+            text_put_point(&t, c);
     }
     return text_value(&t);
 }
@@ -178,8 +180,12 @@ static Value method_isascii(Jinja *j, Call *call)
     return value_bool(call->self.str->bytes == call->self.str->points);
 }
 
-#define CLASS_METHOD(name, is) \
-    static Value name(Jinja *j, Call *call) { (void)j; return value_bool(all_points(call->self, is)); }
+#define CLASS_METHOD(name, is)                                                                     \
+    static Value name(Jinja *j, Call *call)                                                        \
+    {                                                                                              \
+        (void)j;                                                                                   \
+        return value_bool(all_points(call->self, is));                                             \
+    }
 CLASS_METHOD(method_isalnum, point_is_alnum)
 CLASS_METHOD(method_isalpha, point_is_alpha)
 CLASS_METHOD(method_isdecimal, point_is_decimal)
@@ -193,8 +199,16 @@ static Value method_isprintable(Jinja *j, Call *call)
     return value_bool(call->self.str->bytes == 0 || all_points(call->self, point_is_printable));
 }
 
-static Value method_islower(Jinja *j, Call *call) { (void)j; return value_bool(str_cased_as(call->self, false)); }
-static Value method_isupper(Jinja *j, Call *call) { (void)j; return value_bool(str_cased_as(call->self, true)); }
+static Value method_islower(Jinja *j, Call *call)
+{
+    (void)j;
+    return value_bool(str_cased_as(call->self, false));
+}
+static Value method_isupper(Jinja *j, Call *call)
+{
+    (void)j;
+    return value_bool(str_cased_as(call->self, true));
+}
 
 /* ---- ends ---- */
 
@@ -225,9 +239,18 @@ Value str_strip(Jinja *j, Value v, Value characters, bool left, bool right)
     return from == 0 && to == s->bytes ? v : str_cut(j, v, from, to);
 }
 
-static Value method_strip(Jinja *j, Call *call) { return str_strip(j, call->self, call->arg[0], true, true); }
-static Value method_lstrip(Jinja *j, Call *call) { return str_strip(j, call->self, call->arg[0], true, false); }
-static Value method_rstrip(Jinja *j, Call *call) { return str_strip(j, call->self, call->arg[0], false, true); }
+static Value method_strip(Jinja *j, Call *call)
+{
+    return str_strip(j, call->self, call->arg[0], true, true);
+}
+static Value method_lstrip(Jinja *j, Call *call)
+{
+    return str_strip(j, call->self, call->arg[0], true, false);
+}
+static Value method_rstrip(Jinja *j, Call *call)
+{
+    return str_strip(j, call->self, call->arg[0], false, true);
+}
 
 /* The part of self between two optional positions, as find, count and startswith take them; false
  * when it begins beyond the end, where even "" is not found. */
@@ -246,7 +269,8 @@ static bool cut_by(Jinja *j, Call *call, int first, Value *out, int64_t *from)
     *from = edge[0];
     if (edge[0] > edge[1])
         return false;
-    *out = edge[0] == 0 && edge[1] == length ? call->self : str_slice(j, call->self, edge[0], edge[1]);
+    *out =
+        edge[0] == 0 && edge[1] == length ? call->self : str_slice(j, call->self, edge[0], edge[1]);
     return true;
 }
 
@@ -263,7 +287,9 @@ static Value has_any_end(Jinja *j, Call *call, bool at_start)
     int64_t from;
     bool there = cut_by(j, call, 1, &self, &from), held = false;
     if (part.kind != V_TUPLE)
-        return value_bool(has_end(there ? self.str : want_str(j, part, what), want_str(j, part, what), at_start) && there);
+        return value_bool(
+            has_end(there ? self.str : want_str(j, part, what), want_str(j, part, what), at_start)
+            && there);
     for (int32_t i = 0; i < part.list->count && !held; i++) {
         const Str *each = want_str(j, part.list->items[i], what);
         held = there && has_end(self.str, each, at_start);
@@ -299,7 +325,8 @@ static const char *find_last(const Str *s, const Str *part)
 static const char *find_first(Jinja *j, const Str *s, size_t at, const Str *part)
 {
     jinja_work(j, (s->bytes - at) >> 6);
-    return part->bytes ? memmem(s->data + at, s->bytes - at, part->data, part->bytes) : s->data + at;
+    return part->bytes ? memmem(s->data + at, s->bytes - at, part->data, part->bytes)
+                       : s->data + at;
 }
 
 static int64_t points_before(const Str *s, const char *end)
@@ -395,16 +422,18 @@ static Value split_on_space(Jinja *j, Value v, int64_t limit)
     Value out = list_new(j, 0);
     for (size_t at = 0;;) {
         size_t start = at;
-        for (size_t next = at; next < s->bytes && point_is_space(point_next(s->data, &next)); at = next)
+        for (size_t next = at; next < s->bytes && point_is_space(point_next(s->data, &next));
+             at = next)
             start = next;
         if (start >= s->bytes)
             return out;
         if (limit-- == 0) {
-            list_put(j, out, str_strip(j, str_cut(j, v, start, s->bytes), value_missing(), false, true));
+            list_put(j, out, str_cut(j, v, start, s->bytes));
             return out;
         }
         size_t end = start;
-        for (size_t next = end; next < s->bytes && !point_is_space(point_next(s->data, &next)); end = next)
+        for (size_t next = end; next < s->bytes && !point_is_space(point_next(s->data, &next));
+             end = next)
             ;
         list_put(j, out, str_cut(j, v, start, end));
         at = end;
@@ -425,16 +454,18 @@ static Value rsplit_on_space(Jinja *j, Value v, int64_t limit)
     const Str *s = v.str;
     Value out = list_new(j, 0);
     for (size_t end = s->bytes;;) {
-        for (size_t before = end; before > 0 && point_is_space(point_before(s->data, &before)); end = before)
+        for (size_t before = end; before > 0 && point_is_space(point_before(s->data, &before));
+             end = before)
             ;
         if (end == 0)
             break;
         if (limit-- == 0) {
-            list_put(j, out, str_strip(j, str_cut(j, v, 0, end), value_missing(), true, false));
+            list_put(j, out, str_cut(j, v, 0, end));
             break;
         }
         size_t start = end;
-        for (size_t before = start; before > 0 && !point_is_space(point_before(s->data, &before)); start = before)
+        for (size_t before = start; before > 0 && !point_is_space(point_before(s->data, &before));
+             start = before)
             ;
         list_put(j, out, str_cut(j, v, start, end));
         end = start;
@@ -507,7 +538,8 @@ Value str_split_lines(Jinja *j, Value v, bool keep_ends)
 
 static Value method_splitlines(Jinja *j, Call *call)
 {
-    return str_split_lines(j, call->self, call->arg[0].kind != V_MISSING && value_truth(j, call->arg[0]));
+    return str_split_lines(j, call->self,
+                           call->arg[0].kind != V_MISSING && value_truth(j, call->arg[0]));
 }
 
 static Value partition(Jinja *j, Call *call, bool last)
@@ -640,28 +672,53 @@ static Value method_refused(Jinja *j, Call *call)
 }
 
 static const Builtin methods[] = {
-    {"capitalize", "/", method_capitalize}, {"casefold", "/", method_casefold},
-    {"center", "/width fillchar?", method_center}, {"count", "/sub start? end?", method_count},
-    {"encode", NULL, method_refused}, {"endswith", "/suffix start? end?", method_endswith},
-    {"expandtabs", "tabsize?", method_expandtabs}, {"find", "/sub start? end?", method_find},
-    {"format", NULL, method_format}, {"format_map", "/mapping", method_format_map},
-    {"index", "/sub start? end?", method_index}, {"isalnum", "/", method_isalnum},
-    {"isalpha", "/", method_isalpha}, {"isascii", "/", method_isascii},
-    {"isdecimal", "/", method_isdecimal}, {"isdigit", "/", method_isdigit},
-    {"isidentifier", "/", method_isidentifier}, {"islower", "/", method_islower},
-    {"isnumeric", "/", method_isnumeric}, {"isprintable", "/", method_isprintable},
-    {"isspace", "/", method_isspace}, {"istitle", "/", method_istitle}, {"isupper", "/", method_isupper},
-    {"join", "/iterable", method_join}, {"ljust", "/width fillchar?", method_ljust},
-    {"lower", "/", method_lower}, {"lstrip", "/chars?", method_lstrip}, {"maketrans", NULL, method_refused},
-    {"partition", "/sep", method_partition}, {"removeprefix", "/prefix", method_removeprefix},
-    {"removesuffix", "/suffix", method_removesuffix}, {"replace", "/old new count?", method_replace},
-    {"rfind", "/sub start? end?", method_rfind}, {"rindex", "/sub start? end?", method_rindex},
-    {"rjust", "/width fillchar?", method_rjust}, {"rpartition", "/sep", method_rpartition},
-    {"rsplit", "sep? maxsplit?", method_rsplit}, {"rstrip", "/chars?", method_rstrip},
-    {"split", "sep? maxsplit?", method_split}, {"splitlines", "keepends?", method_splitlines},
-    {"startswith", "/prefix start? end?", method_startswith}, {"strip", "/chars?", method_strip},
-    {"swapcase", "/", method_swapcase}, {"title", "/", method_title}, {"translate", NULL, method_refused},
-    {"upper", "/", method_upper}, {"zfill", "/width", method_zfill},
+    {"capitalize", "/", method_capitalize},
+    {"casefold", "/", method_casefold},
+    {"center", "/width fillchar?", method_center},
+    {"count", "/sub start? end?", method_count},
+    {"encode", NULL, method_refused},
+    {"endswith", "/suffix start? end?", method_endswith},
+    {"expandtabs", "tabsize?", method_expandtabs},
+    {"find", "/sub start? end?", method_find},
+    {"format", NULL, method_format},
+    {"format_map", "/mapping", method_format_map},
+    {"index", "/sub start? end?", method_index},
+    {"isalnum", "/", method_isalnum},
+    {"isalpha", "/", method_isalpha},
+    {"isascii", "/", method_isascii},
+    {"isdecimal", "/", method_isdecimal},
+    {"isdigit", "/", method_isdigit},
+    {"isidentifier", "/", method_isidentifier},
+    {"islower", "/", method_islower},
+    {"isnumeric", "/", method_isnumeric},
+    {"isprintable", "/", method_isprintable},
+    {"isspace", "/", method_isspace},
+    {"istitle", "/", method_istitle},
+    {"isupper", "/", method_isupper},
+    {"join", "/iterable", method_join},
+    {"ljust", "/width fillchar?", method_ljust},
+    {"lower", "/", method_lower},
+    {"lstrip", "/chars?", method_lstrip},
+    {"maketrans", NULL, method_refused},
+    {"partition", "/sep", method_partition},
+    {"removeprefix", "/prefix", method_removeprefix},
+    {"removesuffix", "/suffix", method_removesuffix},
+    {"replace", "/old new count?", method_replace},
+    {"rfind", "/sub start? end?", method_rfind},
+    {"rindex", "/sub start? end?", method_rindex},
+    {"rjust", "/width fillchar?", method_rjust},
+    {"rpartition", "/sep", method_rpartition},
+    {"rsplit", "sep? maxsplit?", method_rsplit},
+    {"rstrip", "/chars?", method_rstrip},
+    {"split", "sep? maxsplit?", method_split},
+    {"splitlines", "keepends?", method_splitlines},
+    {"startswith", "/prefix start? end?", method_startswith},
+    {"strip", "/chars?", method_strip},
+    {"swapcase", "/", method_swapcase},
+    {"title", "/", method_title},
+    {"translate", NULL, method_refused},
+    {"upper", "/", method_upper},
+    {"zfill", "/width", method_zfill},
 };
 
 const Builtin *str_method_find(Span name) { return builtin_find(methods, COUNT_OF(methods), name); }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/checked.h"
+#include "text/jinja_print.h"
 
 enum { BLOCK_BYTES = 64 << 10, PIECE_ALIGN = 16, SMALL_DICT = 8 };
 
@@ -98,6 +99,13 @@ Value undefined_in(Jinja *j, Value owner, Value name)
     return undefined_new(j, (Undefined){.owner = value_type(owner), .name = name});
 }
 
+static _Noreturn void fail_element(Jinja *j, const char *owner, const char *object, Value key)
+{
+    Text t = text_new(j);
+    put_repr(&t, key);
+    jinja_fail(j, BAD_FILE, "%s%s has no element %.*s", owner, object, (int)t.bytes, t.data);
+}
+
 void undefined_fail(Jinja *j, Value v)
 {
     const Undefined *u = v.undefined;
@@ -107,12 +115,12 @@ void undefined_fail(Jinja *j, Value v)
     if (owner && !*object)
         owner = "None";
     if (u->name.kind != V_STRING)
-        jinja_fail(j, BAD_FILE, "%s%s has no element %lld", owner ? owner : "?", object,
-                   is_integer(u->name) ? (long long)integer_of(u->name) : 0);
+        fail_element(j, owner, object, u->name);
     const Str *name = u->name.str;
     if (!owner)
         jinja_fail(j, BAD_FILE, "'%.*s' is undefined", (int)name->bytes, name->data);
-    jinja_fail(j, BAD_FILE, "'%s%s' has no attribute '%.*s'", owner, object, (int)name->bytes, name->data);
+    jinja_fail(j, BAD_FILE, "'%s%s' has no attribute '%.*s'", owner, object, (int)name->bytes,
+               name->data);
 }
 
 /* ---- strings ---- */
@@ -175,7 +183,8 @@ Value str_add(Jinja *j, Value left, Value right)
     memcpy(data + a->bytes, b->data, b->bytes);
     room->used = bytes;
     Str *s = jinja_take(j, sizeof *s);
-    *s = (Str){.data = data, .bytes = (uint32_t)bytes, .points = a->points + b->points, .room = room};
+    *s = (Str){
+        .data = data, .bytes = (uint32_t)bytes, .points = a->points + b->points, .room = room};
     return (Value){.kind = V_STRING, .str = s};
 }
 
@@ -365,11 +374,24 @@ void dict_put(Jinja *j, Value dict, Value key, Value value)
 const char *value_type(Value v)
 {
     static const char *const names[KINDS] = {
-        [V_MISSING] = "missing", [V_UNDEFINED] = "Undefined", [V_NONE] = "NoneType", [V_BOOL] = "bool",
-        [V_INT] = "int", [V_FLOAT] = "float", [V_STRING] = "str", [V_LIST] = "list",
-        [V_TUPLE] = "tuple", [V_DICT] = "dict", [V_RANGE] = "range", [V_VIEW] = "dict_items",
-        [V_NAMESPACE] = "Namespace", [V_MACRO] = "Macro", [V_FUNCTION] = "function",
-        [V_LOOP] = "LoopContext", [V_CYCLER] = "Cycler", [V_JOINER] = "Joiner",
+        [V_MISSING] = "missing",
+        [V_UNDEFINED] = "Undefined",
+        [V_NONE] = "NoneType",
+        [V_BOOL] = "bool",
+        [V_INT] = "int",
+        [V_FLOAT] = "float",
+        [V_STRING] = "str",
+        [V_LIST] = "list",
+        [V_TUPLE] = "tuple",
+        [V_DICT] = "dict",
+        [V_RANGE] = "range",
+        [V_VIEW] = "dict_items",
+        [V_NAMESPACE] = "Namespace",
+        [V_MACRO] = "Macro",
+        [V_FUNCTION] = "function",
+        [V_LOOP] = "LoopContext",
+        [V_CYCLER] = "Cycler",
+        [V_JOINER] = "Joiner",
     };
     static const char *const views[] = {"dict_keys", "dict_values", "dict_items"};
     if (v.kind == V_GENERATOR)
@@ -382,7 +404,13 @@ const char *value_type(Value v)
 bool value_has_length(Value v)
 {
     switch (v.kind) {
-    case V_UNDEFINED: case V_STRING: case V_LIST: case V_TUPLE: case V_DICT: case V_RANGE: case V_VIEW:
+    case V_UNDEFINED:
+    case V_STRING:
+    case V_LIST:
+    case V_TUPLE:
+    case V_DICT:
+    case V_RANGE:
+    case V_VIEW:
     case V_LOOP:
         return true;
     default:
@@ -542,8 +570,9 @@ static bool lists_ordered(Jinja *j, const List *a, Order order, const List *b)
     jinja_enter(j);
     while (i < a->count && i < b->count && value_equal(j, a->items[i], b->items[i]))
         i++;
-    bool held = i < a->count && i < b->count ? value_ordered(j, a->items[i], order, b->items[i])
-                                             : order_holds((a->count > b->count) - (a->count < b->count), order);
+    bool held = i < a->count && i < b->count
+                    ? value_ordered(j, a->items[i], order, b->items[i])
+                    : order_holds((a->count > b->count) - (a->count < b->count), order);
     jinja_leave(j);
     return held;
 }
@@ -561,13 +590,15 @@ bool value_ordered(Jinja *j, Value a, Order order, Value b)
         undefined_fail(j, b);
     if (a.kind == V_STRING && b.kind == V_STRING) {
         size_t bytes = a.str->bytes < b.str->bytes ? a.str->bytes : b.str->bytes;
-        int sign = bytes ? memcmp(a.str->data, b.str->data, bytes) : 0;   /* UTF-8 keeps the order of points */
-        return order_holds(sign ? sign : (a.str->bytes > b.str->bytes) - (a.str->bytes < b.str->bytes), order);
+        int sign = bytes ? memcmp(a.str->data, b.str->data, bytes)
+                         : 0; /* UTF-8 keeps the order of points */
+        return order_holds(
+            sign ? sign : (a.str->bytes > b.str->bytes) - (a.str->bytes < b.str->bytes), order);
     }
     if (a.kind == b.kind && (a.kind == V_LIST || a.kind == V_TUPLE))
         return lists_ordered(j, a.list, order, b.list);
-    TYPE_ERROR(j, "'%s' not supported between instances of '%s' and '%s'", signs[order], value_type(a),
-               value_type(b));
+    TYPE_ERROR(j, "'%s' not supported between instances of '%s' and '%s'", signs[order],
+               value_type(a), value_type(b));
 }
 
 bool value_contains(Jinja *j, Value in, Value item)
@@ -576,7 +607,8 @@ bool value_contains(Jinja *j, Value in, Value item)
         if (item.kind == V_UNDEFINED)
             TYPE_ERROR(j, "'in <string>' requires string as left operand, not Undefined");
         if (item.kind != V_STRING)
-            TYPE_ERROR(j, "'in <string>' requires string as left operand, not %s", value_type(item));
+            TYPE_ERROR(j, "'in <string>' requires string as left operand, not %s",
+                       value_type(item));
         jinja_work(j, in.str->bytes >> 4);
         return item.str->bytes == 0
                || memmem(in.str->data, in.str->bytes, item.str->data, item.str->bytes) != NULL;

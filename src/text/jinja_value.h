@@ -16,10 +16,6 @@
 #ifndef TEXT_JINJA_VALUE_H
 #define TEXT_JINJA_VALUE_H
 
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE   /* memmem, memrchr, qsort_r, strftime_l; so this header comes first */
-#endif
-
 #include <setjmp.h>
 #include <time.h>
 
