@@ -144,6 +144,14 @@ check-parity: $(BUILD)/tests/parity
 	@[ -n "$(SHARED_HF)" ] || echo "NOT TESTED: ../shared/fixtures/hf is absent, only the carried families are tested"
 	@$< $(patsubst %/config.json,%,$(wildcard $(or $(SHARED_HF),tests/fixtures/hf)/*/config.json))
 
+# The trained models of ../shared against what their training program measured: some minutes.
+.PHONY: check-model
+MODELS ?= base draft mha gqa mqa swa
+check-model: $(BUILD)/ridge $(BUILD)/tests/models
+	@if [ -d "$(or $(RIDGE_SHARED),../shared)/models" ]; then \
+	    $(BUILD)/tests/models $(BUILD)/ridge $(or $(RIDGE_SHARED),../shared) $(MODELS); \
+	else echo "NOT TESTED: ../shared/models is absent"; fi
+
 .PHONY: matrix
 matrix: $(BUILD)/tests/matrix
 	@$<
