@@ -122,6 +122,23 @@ $(BUILD)/examples/%: examples/%.c $(BUILD)/libridge.so include/ridge.h
 	$(SAY) CC $@
 	$(Q)$(CC) -std=c17 -Wall -Wextra -Iinclude $< -o $@ -L$(BUILD) -lridge -Wl,-rpath,'$$ORIGIN/..' -Wl,-rpath-link,$(BUILD)
 
+.PHONY: help
+help:
+	@printf '%s\n' \
+	  'make               build/ridge, build/libridge.a, build/libridge.so' \
+	  'make demo          set-up, build, and the default model answers       QUESTION="..."' \
+	  'make check         set-up, build, all tests: under a minute' \
+	  'make check-parity  every family against the logits of transformers' \
+	  'make check-model   trained models against their measured losses and answers (minutes)' \
+	  'make sim           random schedules of the engine from a seed          SEED=1 STEPS=...' \
+	  'make matrix        which operation is fast in which format on which tier' \
+	  'make sanitize      all tests under address and undefined sanitizers' \
+	  'make sanitize-thread   all tests under the thread sanitizer' \
+	  'make fuzz T=gguf   one fuzzer for SECONDS=20; fuzz-all: each of them' \
+	  'make tidy          the rules of the house' \
+	  'make bench         the programs that measure, in build/bench' \
+	  'make install       PREFIX=/usr/local DESTDIR=' \
+	  'make clean'
 .PHONY: setup tests check
 setup:
 	@tools/setup
