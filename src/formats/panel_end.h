@@ -13,11 +13,16 @@ MULTIPLY_ROWS(1)
 MULTIPLY_ROWS(2)
 MULTIPLY_ROWS(3)
 MULTIPLY_ROWS(4)
+MULTIPLY_ROWS(5)
+MULTIPLY_ROWS(6)
+MULTIPLY_ROWS(7)
+MULTIPLY_ROWS(8)
 
 static void few(const PanelJob *job, int rows, int panels)
 {
     typedef void Multiply(const PanelJob *, int panels);
-    static Multiply *const by_rows[] = {multiply_1, multiply_2, multiply_3, multiply_4};
+    static Multiply *const by_rows[] = {multiply_1, multiply_2, multiply_3, multiply_4,
+                                       multiply_5, multiply_6, multiply_7, multiply_8};
     by_rows[rows - 1](job, panels);
 }
 

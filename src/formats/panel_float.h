@@ -11,7 +11,7 @@
 #define FORMAT_OF_PANEL TIER_PASTE(format, PANEL_FORMAT)
 extern const Format FORMAT_OF_PANEL;
 
-#define STREAMS 4
+#define STREAMS 2   /* each sum waits for itself: two are in flight */
 #define SCALES 0
 #define MINS 0
 
@@ -32,8 +32,12 @@ static void pack(void *panel, const void *rows, size_t row_bytes, int n, int64_t
 static void expand(void *out, const void *panel, int64_t from, int64_t to)
 {
     float *at = out;
-    for (int64_t k = from; k < to; k++, at += PANEL_ROWS)
-        vf_store(at, weights((const uint8_t *)panel + k * STEP_BYTES));
+    for (int64_t k = from; k < to; k++, at += PANEL_ROWS) {
+        const uint8_t *w = (const uint8_t *)panel + k * STEP_BYTES;
+        if (k * STEP_BYTES % 64 == 0)
+            prefetch(w + READ_AHEAD);
+        vf_store(at, weights(w));
+    }
 }
 
 INLINE void multiply(const PanelJob *job, int first, int rows, int panels)
@@ -48,7 +52,10 @@ INLINE void multiply(const PanelJob *job, int first, int rows, int panels)
     for (int64_t k = 0; k < job->width; k++) {
         UNROLL
         for (int p = 0; p < panels; p++) {
-            Vf w = weights((const uint8_t *)job->panel[first + p] + k * STEP_BYTES);
+            const uint8_t *at = (const uint8_t *)job->panel[first + p] + k * STEP_BYTES;
+            if (k * STEP_BYTES % 64 == 0)
+                prefetch(at + READ_AHEAD);
+            Vf w = weights(at);
             UNROLL
             for (int r = 0; r < rows; r++) {
                 const float *x = (const float *)((const uint8_t *)job->x + (size_t)r * job->x_row_bytes);

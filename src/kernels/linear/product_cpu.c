@@ -4,6 +4,7 @@
 #include "kernels/linear/tile.h"
 
 enum {
+    FEW_ROWS = 32,               /* up to which expanding a panel does not pay */
     PART_BYTES = 20 << 10,       /* of two expanded panels: they stay in the first-level cache */
     DECODED_K = 256,             /* of plain rows at a time: a multiple of every format's block */
     DECODED_BYTES = DECODED_K * PANEL_ROWS * sizeof(float),
@@ -27,26 +28,29 @@ static void finish(const Product *p, int64_t row, int64_t output, const float *s
     vf_store_n(y, v, n);
 }
 
-/* ---- few rows: each panel is read once, as it lies in memory ---- */
+/* ---- few rows, or weights that are floats: each panel is read as it lies in memory, and stays near ---- */
 
 static void product_few(const Product *p, const Panel *kind, int64_t from, int64_t to)
 {
     float sums[PANEL_ROWS_OF_X][PANEL_STREAMS][PANEL_ROWS];
     size_t bytes = kind->bytes(p->w.dim[1]);
-    int rows = (int)p->x.count;
     for (int64_t first = from; first < to; first += PANEL_STREAMS) {
         int panels = (int)(to - first < PANEL_STREAMS ? to - first : PANEL_STREAMS);
-        PanelJob job = {.x = p->x.rows, .x_row_bytes = p->x.row_bytes, .width = p->w.dim[1], .sums = sums[0][0]};
+        PanelJob job = {.x_row_bytes = p->x.row_bytes, .width = p->w.dim[1], .sums = sums[0][0]};
         for (int i = 0; i < panels; i++)
             job.panel[i] = (const uint8_t *)p->w.data + (size_t)(first + i) * bytes;
-        kind->few(&job, rows, panels);
-        for (int r = 0; r < rows; r++)
-            for (int i = 0; i < panels; i++)
-                finish(p, r, (first + i) * PANEL_ROWS, sums[r][i]);
+        for (int64_t at = 0; at < p->x.count; at += PANEL_ROWS_OF_X) {
+            int rows = (int)(p->x.count - at < PANEL_ROWS_OF_X ? p->x.count - at : PANEL_ROWS_OF_X);
+            job.x = p->x.rows + (size_t)at * p->x.row_bytes;
+            kind->few(&job, rows, panels);
+            for (int r = 0; r < rows; r++)
+                for (int i = 0; i < panels; i++)
+                    finish(p, at + r, (first + i) * PANEL_ROWS, sums[r][i]);
+        }
     }
 }
 
-/* ---- many rows: two panels are expanded, a part of k at a time, and meet all rows ---- */
+/* ---- many rows: two panels are expanded, a part of k at a time, and meet up to PRODUCT_ROWS rows ---- */
 
 #define TILE(name, call)                                  \
     static void name(const Tile *t, int rows)             \
@@ -158,7 +162,7 @@ void TIERED(product)(const Product *p, Range outputs)
 {
     const Panel *kind = p->w.packing == PACKING_PANELS ? TIERED(panel_find)(p->w.format) : NULL;
     int64_t from = outputs.from / PANEL_ROWS, to = panel_count(outputs.to);
-    if (kind && p->x.count <= PANEL_ROWS_OF_X) {
+    if (kind && (p->x.count <= FEW_ROWS || !kind->scales)) {
         product_few(p, kind, from, to);
         return;
     }
