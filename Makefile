@@ -27,6 +27,7 @@ FLAGS     := -std=gnu17 -D_GNU_SOURCE $(OPT) $(WARN) -fPIC -pthread -ffp-contrac
 LIBS      := $(PKG_LIBS) -lm -pthread $(EXTRA_LIBS)
 
 # A tier is an instruction set. *_cpu.c is built once for each.
+TIER_OPT     ?= -O3
 ARCHITECTURE := $(shell $(CC) -dumpmachine | cut -d- -f1)
 ifeq ($(ARCHITECTURE),x86_64)
 TIERS := avx2 avx512
@@ -64,7 +65,7 @@ define tier_rule
 $(BUILD)/%.$(1).o: %.c | $(GEN)
 	@mkdir -p $$(@D)
 	$(SAY) CC $$@
-	$(Q)$(CC) $(FLAGS) -O3 $(TIER_$(1)) -DTIER=$(1) -DTIER_$(1)=1 -MMD -MP -c $$< -o $$@
+	$(Q)$(CC) $(FLAGS) $(TIER_OPT) $(TIER_$(1)) -DTIER=$(1) -DTIER_$(1)=1 -MMD -MP -c $$< -o $$@
 endef
 $(foreach t,$(TIERS),$(eval $(call tier_rule,$(t))))
 
@@ -147,8 +148,9 @@ tests: $(TESTS)
 check:
 	@tools/setup
 	@$(MAKE) --no-print-directory check-built
-.PHONY: check-built tidy
-check-built: tidy all tests $(EXAMPLES)
+.PHONY: check-built run-tests tidy
+check-built: tidy run-tests
+run-tests: all tests $(EXAMPLES)
 	@BUILD=$(BUILD) tests/run $(TESTS) $(TEST_SH)
 
 tidy:
@@ -173,13 +175,15 @@ check-model: $(BUILD)/ridge $(BUILD)/tests/models
 matrix: $(BUILD)/tests/matrix
 	@$<
 
-# The same tests, watched for what the compiler's sanitizers see; each in a build of its own.
+# The same tests, watched for what the compiler's sanitizers see; each in a build of its own. Kernels at
+# -O1: what -O3 unrolls takes the sanitizers minutes a file.
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+WATCHED   = $(MAKE) --no-print-directory BUILD=$(BUILD)/$@ OPT="-O1 -g" TIER_OPT= EXTRA="$(1)" EXTRA_LIBS="$(1)" run-tests
 .PHONY: sanitize sanitize-thread
 sanitize:
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/sanitize OPT="-O1 -g" EXTRA="$(SANITIZE)" EXTRA_LIBS="$(SANITIZE)" check-built
+	+@$(call WATCHED,$(SANITIZE))
 sanitize-thread:
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/thread OPT="-O1 -g" EXTRA=-fsanitize=thread EXTRA_LIBS=-fsanitize=thread check-built
+	+@$(call WATCHED,-fsanitize=thread)
 
 # make fuzz T=gguf: tests/fuzz/fuzz_gguf.c for SECONDS, from the seeds in tests/fuzz/corpus/gguf/ and what
 # earlier runs found. What crashes, hangs or takes too much memory is kept as build/fuzz/gguf-crash-...
@@ -192,8 +196,8 @@ $(BUILD)/fuzz_%: tests/fuzz/fuzz_%.c $(BUILD)/main.a $(BUILD)/libridge.a
 fuzz:
 	@command -v clang >/dev/null || { echo "make fuzz needs clang, which brings libFuzzer: apt-get install clang" >&2; exit 1; }
 	@[ -f "tests/fuzz/fuzz_$(T).c" ] || { echo "make fuzz T=<target> [SECONDS=20]; the targets: $(FUZZ)" >&2; exit 1; }
-	@$(MAKE) --no-print-directory CC=clang BUILD=$(BUILD)/fuzz OPT="-O1 -g" EXTRA="$(SANITIZE) -fsanitize=fuzzer-no-link" \
-	  $(BUILD)/fuzz/fuzz_$(T)
+	@$(MAKE) --no-print-directory CC=clang BUILD=$(BUILD)/fuzz OPT="-O1 -g" TIER_OPT=-fno-sanitize=all \
+	  EXTRA="$(SANITIZE) -fsanitize=fuzzer-no-link" $(BUILD)/fuzz/fuzz_$(T)
 	@mkdir -p $(BUILD)/fuzz/corpus/$(T) tests/fuzz/corpus/$(T)
 	$(BUILD)/fuzz/fuzz_$(T) $(FUZZ_RUN) -max_total_time=$(SECONDS) -artifact_prefix=$(BUILD)/fuzz/$(T)- \
 	  $(BUILD)/fuzz/corpus/$(T) tests/fuzz/corpus/$(T)

@@ -57,8 +57,8 @@ static inline void draft_text(GgufDraft *d, const char *key, const char *text)
 }
 
 /* A description only; dim[] innermost first, as in the file. */
-static inline void draft_info(GgufDraft *d, const char *name, uint32_t dims, const uint64_t *dim, uint32_t type,
-                              uint64_t offset)
+static inline void draft_info(GgufDraft *d, const char *name, uint32_t dims, const uint64_t *dim,
+                              uint32_t type, uint64_t offset)
 {
     put_string(&d->infos, name);
     put_u32(&d->infos, dims);
@@ -121,7 +121,8 @@ static inline Buf safetensors_file(const char *header, size_t data_bytes)
 /* ---- opening ---- */
 
 /* A copy of exactly the file's size, so that a sanitizer sees the first byte read past its end. */
-static inline Err open_copy(const void *data, size_t bytes, Store **store, uint8_t **copy, Error *err)
+static inline Err open_copy(const void *data, size_t bytes, Store **store, uint8_t **copy,
+                            Error *err)
 {
     *copy = malloc(bytes ? bytes : 1);
     if (bytes)
@@ -136,7 +137,8 @@ static inline void assert_refused(Buf file, const char *words)
     Error err = {0};
     Err result = open_copy(file.data, file.bytes, &store, &copy, &err);
     if (result == OK || !strstr(err.text, words) || !strstr(err.text, "broken.file"))
-        print_error("wanted '%s', got %d: %s\n", words, result, result == OK ? "it opens" : err.text);
+        print_error("wanted '%s', got %d: %s\n", words, result,
+                    result == OK ? "it opens" : err.text);
     assert_int_not_equal(result, OK);
     assert_int_equal(result, err.code);
     assert_non_null(strstr(err.text, words));

@@ -1,4 +1,4 @@
-/* GGUF files: what a good one says is read as it is written, and nothing that a bad one says is believed. */
+/* GGUF files: a good one is read as it is written, and nothing that a bad one says is believed. */
 #include "test.h"
 
 #include <math.h>
@@ -174,7 +174,8 @@ static void a_vocabulary_of_256k_strings_opens_fast(void **state)
         assert_int_equal(store_open_bytes(buf_span(&file), "a.gguf", &s, NULL), OK);
         clock_gettime(CLOCK_MONOTONIC, &end);
         store_free(s);
-        best = fmin(best, (double)(end.tv_sec - begin.tv_sec) + 1e-9 * (double)(end.tv_nsec - begin.tv_nsec));
+        best = fmin(best, (double)(end.tv_sec - begin.tv_sec) +
+                              1e-9 * (double)(end.tv_nsec - begin.tv_nsec));
     }
     assert_true(best < 0.03);
     buf_deinit(&file);
@@ -375,7 +376,8 @@ static void a_split_model_opens_whole_from_any_of_its_parts(void **state)
     write_file(directory, "m-00002-of-00003.gguf", part_of(2, 3, 3, "b"));
     assert_open_fails(path[1], BAD_FILE, "says that it is part 3 of 3");
     write_file(directory, "m-00002-of-00003.gguf", part_of(1, 3, 3, "a"));
-    assert_open_fails(path[1], BAD_FILE, "m-00002-of-00003.gguf: tensor 'a': a tensor of this name is also in");
+    assert_open_fails(path[1], BAD_FILE,
+                      "m-00002-of-00003.gguf: tensor 'a': a tensor of this name is also in");
     for (int i = 0; i < 3; i++) {
         static const char *const names[] = {"a", "b", "c"};
         char name[32];
@@ -397,17 +399,23 @@ static void a_split_model_opens_whole_from_any_of_its_parts(void **state)
 static void real_files_open(void **state)
 {
     (void)state;
-    static const struct { const char *path; size_t tensors; uint64_t tokens; } cases[] = {
-        {"fixtures/gguf/draft-Q8_0.gguf", 0, 0},
-        {"fixtures/gguf/draft-Q4_0.gguf", 0, 0},
-        {"fixtures/tokenizers/ggml-vocab-gpt-2.gguf", 0, 50257},
-        {"fixtures/tokenizers/ggml-vocab-llama-spm.gguf", 0, 32000},
-        {"fixtures/tokenizers/ggml-vocab-falcon.gguf", 0, 65024},
-        {"fixtures/tokenizers/ggml-vocab-starcoder.gguf", 0, 49152},
-        {"fixtures/tokenizers/ggml-vocab-deepseek-coder.gguf", 0, 32256},
+    static const struct { const char *path; uint64_t tokens; } cases[] = {
+        {"gguf/draft-IQ4_XS.gguf", 0},
+        {"gguf/draft-Q2_K.gguf", 0},
+        {"gguf/draft-Q4_0.gguf", 0},
+        {"gguf/draft-Q4_K_M.gguf", 0},
+        {"gguf/draft-Q6_K.gguf", 0},
+        {"gguf/draft-Q8_0.gguf", 0},
+        {"tokenizers/ggml-vocab-gpt-2.gguf", 50257},
+        {"tokenizers/ggml-vocab-llama-spm.gguf", 32000},
+        {"tokenizers/ggml-vocab-falcon.gguf", 65024},
+        {"tokenizers/ggml-vocab-starcoder.gguf", 49152},
+        {"tokenizers/ggml-vocab-deepseek-coder.gguf", 32256},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        const char *path = shared_path(cases[i].path);
+        char name[128];
+        snprintf(name, sizeof name, "fixtures/%s", cases[i].path);
+        const char *path = shared_path(name);
         if (!path)
             continue;
         Store *s = assert_opens(path);

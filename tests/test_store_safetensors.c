@@ -1,4 +1,4 @@
-/* Safetensors files and the directories that hold them: nothing that they say is believed unchecked. */
+/* Safetensors files, and directories of them: nothing that they say is believed unchecked. */
 #include "test.h"
 
 #include <glob.h>
@@ -6,8 +6,9 @@
 
 #include "store_files.h"
 
-#define TENSOR(name, dtype, shape, begin, end) \
-    "\"" name "\": {\"dtype\": \"" dtype "\", \"shape\": " shape ", \"data_offsets\": [" #begin ", " #end "]}"
+#define TENSOR(name, dtype, shape, begin, end)                                                     \
+    "\"" name "\": {\"dtype\": \"" dtype "\", \"shape\": " shape ", \"data_offsets\": [" #begin    \
+    ", " #end "]}"
 
 static const char good[] =
     "{\"__metadata__\": {\"format\": \"pt\"}, "
@@ -45,12 +46,13 @@ static void every_dtype_has_its_size(void **state)
 {
     (void)state;
     static const struct { const char *dtype; int bytes; } cases[] = {
-        {"F64", 8}, {"F32", 4}, {"F16", 2}, {"BF16", 2}, {"I64", 8}, {"I32", 4}, {"I16", 2}, {"I8", 1},
-        {"U64", 8}, {"U32", 4}, {"U16", 2}, {"U8", 1}, {"BOOL", 1}, {"F8_E8M0", 1},
+        {"F64", 8}, {"F32", 4}, {"F16", 2}, {"BF16", 2}, {"I64", 8}, {"I32", 4},  {"I16", 2},
+        {"I8", 1},  {"U64", 8}, {"U32", 4}, {"U16", 2},  {"U8", 1},  {"BOOL", 1}, {"F8_E8M0", 1},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         char header[128];
-        snprintf(header, sizeof header, "{\"x\":{\"dtype\":\"%s\",\"shape\":[3],\"data_offsets\":[0,%d]}}", cases[i].dtype,
+        snprintf(header, sizeof header,
+                 "{\"x\":{\"dtype\":\"%s\",\"shape\":[3],\"data_offsets\":[0,%d]}}", cases[i].dtype,
                  3 * cases[i].bytes);
         Buf file = safetensors_file(header, (size_t)(3 * cases[i].bytes));
         assert_true(opens_or_refuses(file.data, file.bytes));
@@ -79,15 +81,20 @@ static void a_header_that_contradicts_itself_or_the_file_is_named(void **state)
         {"{\"a\": {\"dtype\": \"F32\", \"dtype\": \"F16\"}}", 0, "duplicate"},
         {"{" TENSOR("a", "F99", "[1]", 0, 4) "}", 4, "tensor 'a': has dtype 'F99'"},
         {"{" TENSOR("a", "Q8_0", "[32]", 0, 34) "}", 34, "tensor 'a': has dtype 'Q8_0'"},
-        {"{" TENSOR("a", "F32", "[2]", 0, 4) "}", 4, "tensor 'a': has 4 bytes, but its dimensions and type (F32) ask for 8"},
+        {"{" TENSOR("a", "F32", "[2]", 0, 4) "}", 4,
+         "tensor 'a': has 4 bytes, but its dimensions and type (F32) ask for 8"},
         {"{" TENSOR("a", "F32", "[1]", 0, 4) "}", 3, "tensor 'a': ends at byte"},
         {"{" TENSOR("a", "F32", "[1]", 0, 4) "}", 5, "nothing behind its tensors"},
         {"{" TENSOR("a", "F32", "[1]", 4, 8) "}", 8, "has no holes"},
         {"{" TENSOR("a", "F32", "[1]", 4, 0) "}", 8, "ends before that"},
-        {"{" TENSOR("a", "F32", "[1]", 0, 4) "," TENSOR("b", "F32", "[1]", 2, 6) "}", 6, "must not overlap"},
-        {"{" TENSOR("a", "F32", "[1]", 0, 4) "," TENSOR("b", "F32", "[1]", 0, 4) "}", 4, "must not overlap"},
-        {"{" TENSOR("a", "F32", "[1]", 0, 4) "," TENSOR("b", "F32", "[1]", 8, 12) "}", 12, "has no holes"},
-        {"{" TENSOR("a", "F32", "[1]", 0, 4) "," TENSOR("a", "F32", "[1]", 4, 8) "}", 8, "of this name is also in"},
+        {"{" TENSOR("a", "F32", "[1]", 0, 4) "," TENSOR("b", "F32", "[1]", 2, 6) "}", 6,
+         "must not overlap"},
+        {"{" TENSOR("a", "F32", "[1]", 0, 4) "," TENSOR("b", "F32", "[1]", 0, 4) "}", 4,
+         "must not overlap"},
+        {"{" TENSOR("a", "F32", "[1]", 0, 4) "," TENSOR("b", "F32", "[1]", 8, 12) "}", 12,
+         "has no holes"},
+        {"{" TENSOR("a", "F32", "[1]", 0, 4) "," TENSOR("a", "F32", "[1]", 4, 8) "}", 8,
+         "of this name is also in"},
         {"{" TENSOR("a", "F32", "[4611686018427387904, 4]", 0, 4) "}", 4, "a dimension of"},
         {"{" TENSOR("a", "F32", "[4611686018427387904]", 0, 4) "}", 4, "larger than any file"},
         {"{" TENSOR("a", "F32", "[4611686018427387904, 0]", 0, 4) "}", 4, "has 4 bytes"},
@@ -98,9 +105,11 @@ static void a_header_that_contradicts_itself_or_the_file_is_named(void **state)
         {"{" TENSOR("a", "F32", "3", 0, 4) "}", 4, "'shape' is missing"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0]}}", 4, "'data_offsets'"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[-4,0]}}", 4, "'data_offsets'"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[9223372036854775804,9223372036854775807]}}",
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[9223372036854775804,"
+         "9223372036854775807]}}",
          4, "has 3 bytes"},
-        {"{\"a\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[9223372036854775804,9223372036854775807]}}",
+        {"{\"a\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[9223372036854775804,"
+         "9223372036854775807]}}",
          4, "ends at byte 9,223,372"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[9,9]}}", 4, "ends at byte"},
         {"{" TENSOR("a\\n", "F32", "[1]", 0, 4) "}", 4, "control character"},
@@ -120,7 +129,9 @@ static void a_length_of_header_that_cannot_be_is_refused(void **state)
 {
     (void)state;
     static const struct { uint64_t bytes; const char *words; } cases[] = {
-        {100000001, "at most 100,000,000"}, {UINT64_MAX, "at most 100,000,000"}, {100000000, "the header ends at byte"},
+        {100000001, "at most 100,000,000"},
+        {UINT64_MAX, "at most 100,000,000"},
+        {100000000, "the header ends at byte"},
         {3, "the header ends at byte 11, but the file has 10"},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
@@ -180,11 +191,13 @@ static void any_flipped_bit_gives_a_sound_model_or_words(void **state)
 static Buf one_tensor(const char *name)
 {
     char header[256];
-    snprintf(header, sizeof header, "{\"%s\": {\"dtype\": \"F32\", \"shape\": [1], \"data_offsets\": [0, 4]}}", name);
+    snprintf(header, sizeof header,
+             "{\"%s\": {\"dtype\": \"F32\", \"shape\": [1], \"data_offsets\": [0, 4]}}", name);
     return safetensors_file(header, 4);
 }
 
-#define INDEX(a, b) "{\"metadata\": {\"total_size\": 8}, \"weight_map\": {\"a\": \"" a "\", \"b\": \"" b "\"}}"
+#define INDEX(a, b)                                                                                \
+    "{\"metadata\": {\"total_size\": 8}, \"weight_map\": {\"a\": \"" a "\", \"b\": \"" b "\"}}"
 
 static void shards_are_opened_through_their_index(void **state)
 {
@@ -213,14 +226,17 @@ static void an_index_that_lies_is_refused(void **state)
 {
     (void)state;
     static const struct { const char *index; Err code; const char *words; } cases[] = {
-        {INDEX("m-1.safetensors", "m-3.safetensors"), NOT_FOUND, "names the file 'm-3.safetensors', which is missing"},
+        {INDEX("m-1.safetensors", "m-3.safetensors"), NOT_FOUND,
+         "names the file 'm-3.safetensors', which is missing"},
         {INDEX("m-1.safetensors", "../m-2.safetensors"), BAD_FILE, "outside of the directory"},
         {INDEX("m-1.safetensors", "x/../../m-2.safetensors"), BAD_FILE, "outside of the directory"},
         {INDEX("m-1.safetensors", ".."), BAD_FILE, "outside of the directory"},
         {INDEX("m-1.safetensors", "/etc/passwd"), BAD_FILE, "outside of the directory"},
         {INDEX("m-1.safetensors", ""), BAD_FILE, "outside of the directory"},
-        {INDEX("m-1.safetensors", "m-1.safetensors"), NOT_FOUND, "tensor 'b' should be in 'm-1.safetensors', but is not there"},
-        {INDEX("m-2.safetensors", "m-1.safetensors"), BAD_FILE, "tensor 'a' should be in 'm-2.safetensors', but is in"},
+        {INDEX("m-1.safetensors", "m-1.safetensors"), NOT_FOUND,
+         "tensor 'b' should be in 'm-1.safetensors', but is not there"},
+        {INDEX("m-2.safetensors", "m-1.safetensors"), BAD_FILE,
+         "tensor 'a' should be in 'm-2.safetensors', but is in"},
         {INDEX("m-1.safetensors", "copy.safetensors"), BAD_FILE, "of this name is also in"},
         {"{\"weight_map\": {\"a\": 1}}", BAD_FILE, "the file of tensor 'a' is no string"},
         {"{\"weight_map\": []}", BAD_FILE, "'{' expected"},
@@ -248,8 +264,10 @@ static void what_is_no_model_is_said_to_be_none(void **state)
     assert_open_fails(directory, NOT_FOUND, "holds no weights");
     snprintf(path, sizeof path, "%s/absent.gguf", directory);
     assert_open_fails(path, NOT_FOUND, "No such file");
-    assert_open_fails(write_file(directory, "empty.gguf", text_file("")), BAD_FILE, "does not begin with 'GGUF'");
-    assert_open_fails(write_file(directory, "empty.safetensors", text_file("")), BAD_FILE, "has 0 bytes");
+    assert_open_fails(write_file(directory, "empty.gguf", text_file("")), BAD_FILE,
+                      "does not begin with 'GGUF'");
+    assert_open_fails(write_file(directory, "empty.safetensors", text_file("")), BAD_FILE,
+                      "has 0 bytes");
     snprintf(path, sizeof path, "%s/model.safetensors", directory);
     assert_int_equal(mkdir(path, 0700), 0);
     assert_open_fails(directory, BAD_FILE, "is not a regular file");
@@ -265,7 +283,8 @@ static void real_checkpoints_open(void **state)
         if (!readme)
             continue;
         char pattern[512];
-        snprintf(pattern, sizeof pattern, "%.*s*/model.safetensors", (int)(strlen(readme) - strlen("README.md")), readme);
+        snprintf(pattern, sizeof pattern, "%.*s*/model.safetensors",
+                 (int)(strlen(readme) - strlen("README.md")), readme);
         glob_t found;
         assert_int_equal(glob(pattern, 0, NULL, &found), 0);
         for (size_t j = 0; j < found.gl_pathc; j++) {

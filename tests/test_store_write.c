@@ -1,4 +1,4 @@
-/* What ridge writes it can read, other tools' limits are kept, and a full disk costs nothing but the attempt. */
+/* What ridge writes it can read, within others' limits; a full disk costs only the attempt. */
 #include "test.h"
 
 #include <dirent.h>
@@ -34,7 +34,7 @@ static int files_in_directory(void)
 
 /* ---- GGUF ---- */
 
-/* Tensor t is filled with t + 1 + index, one value at a time, so that pieces are put together as well. */
+/* Tensor t is filled with t + 1 + index, one value at a time: pieces are put together as well. */
 static Err fill_count(void *context, size_t tensor, FileOut *out, Error *err)
 {
     const size_t *elems = context;
@@ -86,7 +86,8 @@ static void check_all_types(const char *path, uint32_t alignment)
     assert_true(gguf_bool(g, "yes", &b, NULL) == OK && b);
     assert_true(gguf_f64(g, "f64", &x, NULL) == OK && x == 1e-300);
     assert_true(gguf_i64(g, "i8", &i, NULL) == OK && i == -8);
-    assert_true(gguf_integers(g, "shorts", &a, NULL) == OK && a.count == 3 && gguf_array_i64(&a, 2) == -3);
+    assert_true(gguf_integers(g, "shorts", &a, NULL) == OK && a.count == 3 &&
+                gguf_array_i64(&a, 2) == -3);
     assert_true(gguf_strings(g, "strings", &a, NULL) == OK && a.count == 3);
     for (size_t t = 0; t < 2; t++) {
         const StoreTensor *tensor = store_at(s, t);
@@ -162,7 +163,7 @@ static void what_no_reader_would_take_is_not_written(void **state)
 {
     (void)state;
     const Format *q8_0 = format_of_gguf(8);
-    static const Format nameless = {.name = "A8", .gguf_id = -1, .block_elems = 1, .block_bytes = 1};
+    static const Format nameless = {"A8", -1, 1, 1, NULL, NULL, NULL};
     GgufWriter *w = gguf_writer_new();
     gguf_put_u32(w, "a", 1), gguf_put_u32(w, "a", 2);
     assert_write_fails(w, "key 'a' is given twice");
@@ -183,7 +184,8 @@ static void what_no_reader_would_take_is_not_written(void **state)
     gguf_put_tensor(w, "t", &format_f32, 2, (int64_t[]){1ll << 62, 1ll << 62});
     assert_write_fails(w, "larger than any file");
     w = gguf_writer_new();
-    gguf_put_tensor(w, "a.name.of.sixty.four.bytes.which.is.one.more.than.ggml.has.room.", &format_f32, 1, (int64_t[]){4});
+    gguf_put_tensor(w, "a.name.of.sixty.four.bytes.which.is.one.more.than.ggml.has.room.",
+                    &format_f32, 1, (int64_t[]){4});
     assert_write_fails(w, "1 to 63 bytes");
     w = gguf_writer_new();
     gguf_put_tensor(w, "t", &format_f32, 1, (int64_t[]){5});
@@ -231,7 +233,7 @@ static Err fill_much(void *context, size_t tensor, FileOut *out, Error *err)
     return file_out_zeros(out, 4 << 20, err);
 }
 
-/* A limit on the size of files stands for the full disk: write() fails half-way in the same manner. */
+/* A limit on the size of files stands for the full disk: write() fails half-way just as then. */
 static void a_full_disk_leaves_the_old_file_and_nothing_else(void **state)
 {
     (void)state;
@@ -296,7 +298,9 @@ static void a_check_tells_what_is_odd_about_the_numbers(void **state)
     (void)state;
     static const float wild[6] = {1, INFINITY, 3, NAN, -INFINITY, 0}, zeros[4];
     const SafetensorsItem items[] = {
-        {"wild", &format_f32, 2, {2, 3}, wild}, {"zeros", &format_f32, 2, {2, 2}, zeros}, {"bias", &format_f32, 1, {4}, zeros},
+        {"wild", &format_f32, 2, {2, 3}, wild},
+        {"zeros", &format_f32, 2, {2, 2}, zeros},
+        {"bias", &format_f32, 1, {4}, zeros},
     };
     const char *path = in_directory("odd.safetensors");
     assert_int_equal(safetensors_write(path, items, 3, NULL, 0, NULL), OK);
@@ -304,7 +308,8 @@ static void a_check_tells_what_is_odd_about_the_numbers(void **state)
     Error err;
     assert_int_equal(store_check(path, keep_note, &notes, &err), OK);
     assert_int_equal(notes.warnings, 2);
-    assert_non_null(strstr(notes.text, "tensor 'wild': 3 of 6 values are infinite or no number, the first at index 1"));
+    assert_non_null(strstr(notes.text, "tensor 'wild': 3 of 6 values are infinite or no number, "
+                                       "the first at index 1"));
     assert_non_null(strstr(notes.text, "tensor 'zeros': all 4 values are zero"));
     assert_non_null(strstr(notes.text, "3 tensors of 56 bytes"));
 
@@ -327,8 +332,9 @@ static void real_files_pass_the_check(void **state)
 {
     (void)state;
     static const char *const names[] = {
-        "fixtures/gguf/draft-Q8_0.gguf", "fixtures/gguf/draft-Q2_K.gguf", "fixtures/gguf/draft-IQ4_XS.gguf",
-        "fixtures/hf/mamba2/model.safetensors", "fixtures/hf/qwen3/expected.safetensors", "models/draft/model.safetensors",
+        "fixtures/gguf/draft-Q8_0.gguf",          "fixtures/gguf/draft-Q2_K.gguf",
+        "fixtures/gguf/draft-IQ4_XS.gguf",        "fixtures/hf/mamba2/model.safetensors",
+        "fixtures/hf/qwen3/expected.safetensors", "models/draft/model.safetensors",
     };
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         const char *path = shared_path(names[i]);

@@ -48,8 +48,8 @@ static Err refused(const FileOut *f, Error *err)
                 full ? ". Free some space or write elsewhere; nothing was changed." : "");
 }
 
-/* A new file beside the old one, with the rights that any new file gets. Whatever an earlier process
- * of this number left behind keeps its name. */
+/* A new file beside the old one, with the rights that any new file gets. Whatever an earlier
+ * process of this number left behind keeps its name. */
 static void create_part(FileOut *f)
 {
     size_t bytes = strlen(f->path);
@@ -67,7 +67,8 @@ Err file_out_new(const char *path, FileOut **out, Error *err)
     struct stat info;
     *out = NULL;
     if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
-        return fail(err, BAD_ARGUMENT, "%s: is not a regular file, so nothing is written there", path);
+        return fail(err, BAD_ARGUMENT, "%s: is not a regular file, so nothing is written there",
+                    path);
     FileOut *f = calloc(1, sizeof *f);
     if (f) {
         f->fd = -1;

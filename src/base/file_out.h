@@ -3,8 +3,8 @@
  *     path.part-4711-0     written, bit by bit
  *     path                 the old file, or none, until file_out_commit() renames
  *
- * A full disk, a crash or an error on the way leaves what was at `path` as it was. Only regular files
- * are replaced: a device or a pipe at `path` is refused, since a rename would remove it.
+ * A full disk, a crash or an error on the way leaves what was at `path` as it was. Only regular
+ * files are replaced: a device or a pipe at `path` is refused, since a rename would remove it.
  */
 #ifndef BASE_FILE_OUT_H
 #define BASE_FILE_OUT_H
@@ -20,7 +20,7 @@ uint64_t file_out_bytes(const FileOut *);      /* put so far */
 const char *file_out_path(const FileOut *);    /* for messages */
 
 /* Each ends the FileOut. */
-Err file_out_commit(FileOut *, Error *err);    /* on the disk and under its name, or removed with an error */
-void file_out_drop(FileOut *);                 /* removes what was written; NULL is allowed */
+Err file_out_commit(FileOut *, Error *err);    /* safe on the disk and renamed, or removed */
+void file_out_drop(FileOut *);                 /* removed; NULL is allowed */
 
 #endif

@@ -39,9 +39,10 @@ size_t gguf_type_bytes(GgufType type) { return types[type].bytes; }
 
 static Err cut_short(const char *path, const Reader *r, Error *err)
 {
-    return fail(err, BAD_FILE, "%s: the value at byte %s goes past the end of the file at %s. The file is cut short: "
-                "download it again, or check it with `ridge check`.", path, number_text(r->at).text,
-                number_text(r->span.bytes).text);
+    return fail(err, BAD_FILE,
+                "%s: the value at byte %s goes past the end of the file at %s. The file is cut "
+                "short: download it again, or check it with `ridge check`.",
+                path, number_text(r->at).text, number_text(r->span.bytes).text);
 }
 
 static Err read_type(const char *path, Reader *r, GgufType *out, Error *err)
@@ -50,8 +51,10 @@ static Err read_type(const char *path, Reader *r, GgufType *out, Error *err)
     if (!read_u32(r, &type))
         return cut_short(path, r, err);
     if (type >= GGUF_TYPES)
-        return fail(err, BAD_FILE, "%s: byte %s: a value of type %u; GGUF has the types 0 to %d. The file is damaged.", path,
-                    number_text(r->at - sizeof type).text, type, GGUF_TYPES - 1);
+        return fail(err, BAD_FILE,
+                    "%s: byte %s: a value of type %u; GGUF has the types 0 to %d. The file is "
+                    "damaged.",
+                    path, number_text(r->at - sizeof type).text, type, GGUF_TYPES - 1);
     *out = (GgufType)type;
     return OK;
 }
@@ -67,17 +70,20 @@ static Err skip_value(const char *path, Reader *r, GgufType type, int depth, Err
 static Err skip_array(const char *path, Reader *r, int depth, Error *err)
 {
     if (depth > GGUF_ARRAY_DEPTH_MAX)
-        return fail(err, LIMIT_REACHED, "%s: byte %s: arrays within arrays, more than %d deep. The file is damaged.", path,
-                    number_text(r->at).text, GGUF_ARRAY_DEPTH_MAX);
+        return fail(err, LIMIT_REACHED,
+                    "%s: byte %s: arrays within arrays, more than %d deep. The file is damaged.",
+                    path, number_text(r->at).text, GGUF_ARRAY_DEPTH_MAX);
     GgufType type;
     uint64_t count;
     TRY(read_type(path, r, &type, err));
     if (!read_u64(r, &count))
         return cut_short(path, r, err);
     if (count > reader_left(r) / types[type].bytes_min)
-        return fail(err, BAD_FILE, "%s: byte %s: an array of %s values of type %s, but only %s bytes are left in the file. "
-                    "The file is damaged or cut short: download it again.", path, number_text(r->at - sizeof count).text,
-                    number_text(count).text, types[type].name, number_text(reader_left(r)).text);
+        return fail(err, BAD_FILE,
+                    "%s: byte %s: an array of %s values of type %s, but only %s bytes are left in "
+                    "the file. The file is damaged or cut short: download it again.",
+                    path, number_text(r->at - sizeof count).text, number_text(count).text,
+                    types[type].name, number_text(reader_left(r)).text);
     if (types[type].bytes) {
         r->at += count * types[type].bytes;
         return OK;
@@ -104,11 +110,15 @@ static Err read_key(const char *path, Reader *r, Span *key, Error *err)
     if (!gguf_next_string(r, key))
         return cut_short(path, r, err);
     if (key->bytes == 0 || key->bytes > GGUF_KEY_BYTES_MAX)
-        return fail(err, BAD_FILE, "%s: byte %s: a key of %s bytes; 1 to %s are allowed. The file is damaged.", path,
-                    number_text(at).text, number_text(key->bytes).text, number_text(GGUF_KEY_BYTES_MAX).text);
+        return fail(err, BAD_FILE,
+                    "%s: byte %s: a key of %s bytes; 1 to %s are allowed. The file is damaged.",
+                    path, number_text(at).text, number_text(key->bytes).text,
+                    number_text(GGUF_KEY_BYTES_MAX).text);
     for (size_t i = 0; i < key->bytes; i++)
         if (key->data[i] < 0x20 || key->data[i] > 0x7E)
-            return fail(err, BAD_FILE, "%s: byte %s: a key with the byte 0x%02X in it; keys are ASCII. The file is damaged.",
+            return fail(err, BAD_FILE,
+                        "%s: byte %s: a key with the byte 0x%02X in it; keys are ASCII. The file "
+                        "is damaged.",
                         path, number_text(at + 8 + i).text, key->data[i]);
     return OK;
 }
@@ -120,7 +130,8 @@ static Err make_room(Gguf *g, Error *err)
     size_t capacity = g->capacity ? 2 * g->capacity : 64;
     GgufEntry *entries = realloc(g->entries, capacity * sizeof *entries);
     if (!entries)
-        return fail(err, NO_MEMORY, "%s: no memory for %s keys", g->path, number_text(capacity).text);
+        return fail(err, NO_MEMORY, "%s: no memory for %s keys", g->path,
+                    number_text(capacity).text);
     g->entries = entries;
     g->capacity = capacity;
     return OK;
@@ -135,10 +146,11 @@ static Err read_entry(Gguf *g, Reader *r, Error *err)
     bool is_new;
     int64_t number = name_index_put(&g->keys, entry.key, &is_new);
     if (number < 0)
-        return fail(err, NO_MEMORY, "%s: no memory for %s keys", g->path, number_text(g->keys.count).text);
+        return fail(err, NO_MEMORY, "%s: no memory for %s keys", g->path,
+                    number_text(g->keys.count).text);
     if (!is_new)
-        return fail(err, BAD_FILE, "%s: has the key '%.*s' twice. The file is damaged.", g->path, shown,
-                    (const char *)entry.key.data);
+        return fail(err, BAD_FILE, "%s: has the key '%.*s' twice. The file is damaged.", g->path,
+                    shown, (const char *)entry.key.data);
     size_t at = r->at;
     Err result = read_type(g->path, r, &entry.type, err);
     if (result == OK) {
@@ -159,11 +171,15 @@ static Err check_version(const char *path, uint32_t version, Error *err)
     if (version == 2 || version == 3)
         return OK;
     if (version == 1)
-        return fail(err, UNSUPPORTED, "%s: is of GGUF version 1, which was in use for a few weeks of 2023; ridge reads 2 and "
-                    "3. Convert the model again, or look for a newer file.", path);
+        return fail(err, UNSUPPORTED,
+                    "%s: is of GGUF version 1, which was in use for a few weeks of 2023; ridge "
+                    "reads 2 and 3. Convert the model again, or look for a newer file.",
+                    path);
     if ((version & 0xFFFF) == 0 && version)
-        return fail(err, UNSUPPORTED, "%s: is a big-endian GGUF file; ridge reads little-endian ones. Convert the model "
-                    "again for this machine.", path);
+        return fail(err, UNSUPPORTED,
+                    "%s: is a big-endian GGUF file; ridge reads little-endian ones. Convert the "
+                    "model again for this machine.",
+                    path);
     return fail(err, UNSUPPORTED, "%s: is of GGUF version %u; ridge reads 2 and 3", path, version);
 }
 
@@ -173,16 +189,20 @@ Err gguf_read_keys(const StoreFile *file, Reader *r, uint64_t *tensors, Gguf **o
     uint32_t version;
     uint64_t keys;
     if (!gguf_is(file->bytes))
-        return fail(err, BAD_FILE, "%s: does not begin with 'GGUF'. This is no GGUF file, or it is damaged.", file->path);
+        return fail(err, BAD_FILE,
+                    "%s: does not begin with 'GGUF'. This is no GGUF file, or it is damaged.",
+                    file->path);
     if (!read_bytes(r, 4, &magic) || !read_u32(r, &version))
         return cut_short(file->path, r, err);
     TRY(check_version(file->path, version, err));
     if (!read_u64(r, tensors) || !read_u64(r, &keys))
         return cut_short(file->path, r, err);
     if (keys > NAMES_MAX || keys > reader_left(r) / 14)   /* a key of one byte, a type, a byte */
-        return fail(err, BAD_FILE, "%s: says that it has %s keys, which %s bytes cannot hold (and %s are the limit). The "
-                    "file is damaged or cut short: download it again.", file->path, number_text(keys).text,
-                    number_text(reader_left(r)).text, number_text(NAMES_MAX).text);
+        return fail(err, BAD_FILE,
+                    "%s: says that it has %s keys, which %s bytes cannot hold (and %s are the "
+                    "limit). The file is damaged or cut short: download it again.",
+                    file->path, number_text(keys).text, number_text(reader_left(r)).text,
+                    number_text(NAMES_MAX).text);
     Gguf *g = calloc(1, sizeof *g);
     if (!g)
         return fail(err, NO_MEMORY, "%s: no memory for its keys", file->path);
@@ -229,9 +249,10 @@ static Err find(const Gguf *g, const char *key, const GgufEntry **out, Error *er
 
 static Err wrong_type(const Gguf *g, const GgufEntry *e, const char *wanted, Error *err)
 {
-    return fail(err, BAD_FILE, "%s: the key '%.*s' is of type %s, but %s is needed. The file was made by a faulty "
-                "converter, or is damaged.", g->path, (int)e->key.bytes, (const char *)e->key.data, types[e->type].name,
-                wanted);
+    return fail(err, BAD_FILE,
+                "%s: the key '%.*s' is of type %s, but %s is needed. The file was made by a "
+                "faulty converter, or is damaged.",
+                g->path, (int)e->key.bytes, (const char *)e->key.data, types[e->type].name, wanted);
 }
 
 /* An integer as sign and size, so that u64 and i64 both fit. */
@@ -276,8 +297,8 @@ Err gguf_u64(const Gguf *g, const char *key, uint64_t *out, Error *err)
         return wrong_type(g, e, "a whole number", err);
     Whole whole = load_whole(e->type, e->value.data);
     if (whole.negative)
-        return fail(err, BAD_FILE, "%s: the key '%s' is -%s, but must not be negative", g->path, key,
-                    number_text(-whole.bits).text);
+        return fail(err, BAD_FILE, "%s: the key '%s' is -%s, but must not be negative", g->path,
+                    key, number_text(-whole.bits).text);
     *out = whole.bits;
     return OK;
 }
@@ -290,8 +311,8 @@ Err gguf_i64(const Gguf *g, const char *key, int64_t *out, Error *err)
         return wrong_type(g, e, "a whole number", err);
     Whole whole = load_whole(e->type, e->value.data);
     if (!whole.negative && whole.bits > INT64_MAX)
-        return fail(err, BAD_FILE, "%s: the key '%s' is %s, larger than any number of its kind", g->path, key,
-                    number_text(whole.bits).text);
+        return fail(err, BAD_FILE, "%s: the key '%s' is %s, larger than any number of its kind",
+                    g->path, key, number_text(whole.bits).text);
     *out = (int64_t)whole.bits;
     return OK;
 }
@@ -326,7 +347,8 @@ Err gguf_string(const Gguf *g, const char *key, Span *out, Error *err)
     return OK;
 }
 
-static Err find_array(const Gguf *g, const char *key, const char *wanted, const GgufEntry **entry, GgufArray *out, Error *err)
+static Err find_array(const Gguf *g, const char *key, const char *wanted, const GgufEntry **entry,
+                      GgufArray *out, Error *err)
 {
     TRY(find(g, key, entry, err));
     if ((*entry)->type != GGUF_ARRAY)
@@ -340,10 +362,13 @@ static Err find_array(const Gguf *g, const char *key, const char *wanted, const 
     return OK;
 }
 
-static Err wrong_element(const Gguf *g, const char *key, GgufType type, const char *wanted, Error *err)
+static Err wrong_element(const Gguf *g, const char *key, GgufType type, const char *wanted,
+                         Error *err)
 {
-    return fail(err, BAD_FILE, "%s: the key '%s' is an array of %s, but %s is needed. The file was made by a faulty "
-                "converter, or is damaged.", g->path, key, types[type].name, wanted);
+    return fail(err, BAD_FILE,
+                "%s: the key '%s' is an array of %s, but %s is needed. The file was made by a "
+                "faulty converter, or is damaged.",
+                g->path, key, types[type].name, wanted);
 }
 
 Err gguf_strings(const Gguf *g, const char *key, GgufArray *out, Error *err)

@@ -11,8 +11,8 @@
  * Values stay where they lie: opening a file with a vocabulary of 256k strings steps over them once
  * and stores nothing. Getters convert between integer types where the value fits, never otherwise.
  *
- * A getter answers NOT_FOUND when the key is absent and BAD_FILE when its value is of another type or
- * does not fit; both name the file and the key. Where a key is optional, ask gguf_has() first.
+ * A getter answers NOT_FOUND when the key is absent and BAD_FILE when its value is of another type
+ * or does not fit; both name the file and the key. Where a key is optional, ask gguf_has() first.
  */
 #ifndef STORE_GGUF_H
 #define STORE_GGUF_H
@@ -58,7 +58,7 @@ Err gguf_u64(const Gguf *, const char *key, uint64_t *out, Error *err);
 Err gguf_i64(const Gguf *, const char *key, int64_t *out, Error *err);
 Err gguf_f64(const Gguf *, const char *key, double *out, Error *err);     /* integers too */
 Err gguf_bool(const Gguf *, const char *key, bool *out, Error *err);
-Err gguf_string(const Gguf *, const char *key, Span *out, Error *err);    /* bytes of any value, no zero at the end */
+Err gguf_string(const Gguf *, const char *key, Span *out, Error *err);    /* no zero behind it */
 
 Err gguf_strings(const Gguf *, const char *key, GgufArray *out, Error *err);
 Err gguf_integers(const Gguf *, const char *key, GgufArray *out, Error *err);   /* booleans too */
@@ -66,10 +66,11 @@ Err gguf_floats(const Gguf *, const char *key, GgufArray *out, Error *err);     
 
 /* The next string of an array from gguf_strings(); `reader` starts as {array.bytes, 0}. */
 bool gguf_next_string(Reader *, Span *out);
-int64_t gguf_array_i64(const GgufArray *, uint64_t index);   /* from gguf_integers(); a u64 above 2^63 - 1 is 2^63 - 1 */
-double gguf_array_f64(const GgufArray *, uint64_t index);    /* from gguf_floats() */
+/* An element of gguf_integers() (a u64 above 2^63 - 1 becomes that), and one of gguf_floats(). */
+int64_t gguf_array_i64(const GgufArray *, uint64_t index);
+double gguf_array_f64(const GgufArray *, uint64_t index);
 
 const char *gguf_type_name(GgufType);
-size_t gguf_type_bytes(GgufType);    /* of one value; 0: strings and arrays, which say it themselves */
+size_t gguf_type_bytes(GgufType);    /* of one value; 0: strings and arrays */
 
 #endif

@@ -1,6 +1,6 @@
 /* gguf_file.h -- reads one GGUF file into the table of a Store; how a model is split over several.
  *
- *     model-00002-of-00003.gguf     split.no = 1, split.count = 3, split.tensors.count = all three's
+ *     model-00002-of-00003.gguf     split.no = 1, split.count = 3, split.tensors.count of all
  *
  * The first part has the model's metadata; the others only the three keys.
  */
@@ -23,6 +23,7 @@ Err gguf_split(const Gguf *, GgufSplit *out, Error *err);
 
 /* What gguf_read is made of: the keys up to where the tensors are described, and these. */
 Err gguf_read_keys(const StoreFile *, Reader *, uint64_t *tensors, Gguf **out, Error *err);
-Err gguf_read_tensors(StoreFile *, Reader *, uint64_t tensors, const Gguf *, TensorTable *, Error *err);
+Err gguf_read_tensors(StoreFile *, Reader *, uint64_t tensors, const Gguf *, TensorTable *,
+                      Error *err);
 
 #endif

@@ -53,7 +53,8 @@ void gguf_writer_free(GgufWriter *w)
 }
 
 /* Only the first mistake is kept: the others may follow from it. */
-#define WRONG(w, why, ...) ((w)->wrong.code == OK ? (void)fail(&(w)->wrong, why, __VA_ARGS__) : (void)0)
+#define WRONG(w, why, ...)                                                                         \
+    ((w)->wrong.code == OK ? (void)fail(&(w)->wrong, why, __VA_ARGS__) : (void)0)
 
 static void put_text(Buf *b, Span text)
 {
@@ -134,7 +135,8 @@ void gguf_put_strings(GgufWriter *w, const char *key, const Span *values, uint64
             put_text(&w->keys, values[i]);
 }
 
-void gguf_put_array(GgufWriter *w, const char *key, GgufType element, const void *values, uint64_t count)
+void gguf_put_array(GgufWriter *w, const char *key, GgufType element, const void *values,
+                    uint64_t count)
 {
     size_t bytes;
     ASSERT(gguf_type_bytes(element));
@@ -153,14 +155,16 @@ void gguf_put_entry(GgufWriter *w, const GgufEntry *e)
 
 /* ---- tensors ---- */
 
-static bool measure(GgufWriter *w, const char *name, const Format *f, int dims, const int64_t *dim, size_t *bytes)
+static bool measure(GgufWriter *w, const char *name, const Format *f, int dims, const int64_t *dim,
+                    size_t *bytes)
 {
     if (f->gguf_id < 0) {
         WRONG(w, UNSUPPORTED, "tensor '%s' is %s, which GGUF has no number for", name, f->name);
         return false;
     }
     if (dims < 1 || dims > WRITER_DIMS) {
-        WRONG(w, UNSUPPORTED, "tensor '%s' has %d dimensions; GGUF allows 1 to %d", name, dims, WRITER_DIMS);
+        WRONG(w, UNSUPPORTED, "tensor '%s' has %d dimensions; GGUF allows 1 to %d", name, dims,
+              WRITER_DIMS);
         return false;
     }
     size_t elems = 1;
@@ -170,7 +174,8 @@ static bool measure(GgufWriter *w, const char *name, const Format *f, int dims, 
             return false;
         }
     if (dim[dims - 1] % f->block_elems) {
-        WRONG(w, BAD_ARGUMENT, "tensor '%s' has rows of %lld elements, but %s comes in blocks of %d", name,
+        WRONG(w, BAD_ARGUMENT,
+              "tensor '%s' has rows of %lld elements, but %s comes in blocks of %d", name,
               (long long)dim[dims - 1], f->name, f->block_elems);
         return false;
     }
@@ -200,7 +205,8 @@ void gguf_put_tensor(GgufWriter *w, const char *name, const Format *f, int dims,
 {
     size_t bytes, begin, end;
     if (strlen(name) == 0 || strlen(name) > WRITER_NAME_BYTES_MAX) {
-        WRONG(w, BAD_ARGUMENT, "tensor '%.100s': a name may have 1 to %d bytes", name, WRITER_NAME_BYTES_MAX);
+        WRONG(w, BAD_ARGUMENT, "tensor '%.100s': a name may have 1 to %d bytes", name,
+              WRITER_NAME_BYTES_MAX);
         return;
     }
     if (!measure(w, name, f, dims, dim, &bytes) || !make_room(w))
@@ -242,16 +248,18 @@ static Err write_head(const GgufWriter *w, FileOut *out, Error *err)
     return w->tensor_index.count ? pad(w, out, err) : OK;
 }
 
-static Err write_tensor(const GgufWriter *w, size_t number, FileOut *out, GgufFill *fill, void *context, Error *err)
+static Err write_tensor(const GgufWriter *w, size_t number, FileOut *out, GgufFill *fill,
+                        void *context, Error *err)
 {
     uint64_t begin = file_out_bytes(out);
     Span name = w->tensor_index.names[number];
     TRY(fill(context, number, out, err));
     uint64_t bytes = file_out_bytes(out) - begin;
     if (bytes != w->tensor_bytes[number])
-        return fail(err, BAD_ARGUMENT, "%s: tensor '%.*s' was given %s bytes, but its dimensions and type ask "
-                    "for %s", file_out_path(out), (int)name.bytes, (const char *)name.data, number_text(bytes).text,
-                    number_text(w->tensor_bytes[number]).text);
+        return fail(err, BAD_ARGUMENT,
+                    "%s: tensor '%.*s' was given %s bytes, but its dimensions and type ask for %s",
+                    file_out_path(out), (int)name.bytes, (const char *)name.data,
+                    number_text(bytes).text, number_text(w->tensor_bytes[number]).text);
     return pad(w, out, err);   /* the last one too: other readers take the data in whole units */
 }
 

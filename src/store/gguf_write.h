@@ -6,10 +6,10 @@
  *     Err result = gguf_write(w, "model.gguf", fill, context, err);
  *     gguf_writer_free(w);
  *
- * Keys and tensors are announced first, without their bytes; gguf_write() then asks for the bytes of
- * one tensor after the other, so a model larger than the memory can be written. The puts return
- * nothing: the first thing that is wrong with any of them (a name put twice, a format that GGUF has no
- * number for, no memory) is what gguf_write() says, before it touches the disk.
+ * Keys and tensors are announced first, without their bytes; gguf_write() then asks for the bytes
+ * of one tensor after the other, so a model larger than the memory can be written. The puts return
+ * nothing: the first thing that is wrong with any of them (a name put twice, a format that GGUF has
+ * no number for, no memory) is what gguf_write() says, before it touches the disk.
  *
  * A key "general.alignment" counts; without it tensors are aligned to 32 bytes.
  */
@@ -29,13 +29,26 @@ void gguf_writer_free(GgufWriter *);   /* NULL is allowed */
 void gguf_put(GgufWriter *, const char *key, GgufType, const void *value);
 void gguf_put_string(GgufWriter *, const char *key, Span);
 void gguf_put_strings(GgufWriter *, const char *key, const Span *values, uint64_t count);
-void gguf_put_array(GgufWriter *, const char *key, GgufType element, const void *values, uint64_t count);
-void gguf_put_entry(GgufWriter *, const GgufEntry *);   /* as it lies in another file, whatever it is */
+void gguf_put_array(GgufWriter *, const char *key, GgufType element, const void *values,
+                    uint64_t count);
+void gguf_put_entry(GgufWriter *, const GgufEntry *);   /* as it lies in another file */
 
-static inline void gguf_put_u32(GgufWriter *w, const char *key, uint32_t v) { gguf_put(w, key, GGUF_U32, &v); }
-static inline void gguf_put_i32(GgufWriter *w, const char *key, int32_t v) { gguf_put(w, key, GGUF_I32, &v); }
-static inline void gguf_put_u64(GgufWriter *w, const char *key, uint64_t v) { gguf_put(w, key, GGUF_U64, &v); }
-static inline void gguf_put_f32(GgufWriter *w, const char *key, float v) { gguf_put(w, key, GGUF_F32, &v); }
+static inline void gguf_put_u32(GgufWriter *w, const char *key, uint32_t v)
+{
+    gguf_put(w, key, GGUF_U32, &v);
+}
+static inline void gguf_put_i32(GgufWriter *w, const char *key, int32_t v)
+{
+    gguf_put(w, key, GGUF_I32, &v);
+}
+static inline void gguf_put_u64(GgufWriter *w, const char *key, uint64_t v)
+{
+    gguf_put(w, key, GGUF_U64, &v);
+}
+static inline void gguf_put_f32(GgufWriter *w, const char *key, float v)
+{
+    gguf_put(w, key, GGUF_F32, &v);
+}
 static inline void gguf_put_bool(GgufWriter *w, const char *key, bool v)
 {
     gguf_put(w, key, GGUF_BOOL, &(uint8_t){v});
@@ -45,7 +58,7 @@ static inline void gguf_put_text(GgufWriter *w, const char *key, const char *tex
     gguf_put_string(w, key, span_text(text));
 }
 
-/* dim: outermost first, [rows, width], 1 to 4 of them. Tensors are numbered 0, 1, ... in this order. */
+/* dim: outermost first, [rows, width], 1 to 4 of them. Tensors are numbered as they come. */
 void gguf_put_tensor(GgufWriter *, const char *name, const Format *, int dims, const int64_t *dim);
 
 /* Puts the bytes of this tensor, in as many pieces as it likes. */

@@ -11,7 +11,8 @@ static int peek(JsonCursor *c)   /* the next byte that is no space; -1 at the en
 
 static Err refuse(const JsonCursor *c, const char *wanted, Error *err)
 {
-    return fail(err, BAD_FILE, "%s: byte %s of the JSON: %s expected%s", c->what, number_text(c->at).text, wanted,
+    return fail(err, BAD_FILE, "%s: byte %s of the JSON: %s expected%s", c->what,
+                number_text(c->at).text, wanted,
                 c->at == c->text.bytes ? ", but it ends here" : "");
 }
 
@@ -38,8 +39,8 @@ Err json_cursor_value(JsonCursor *c, size_t bytes_max, json_t **value, Error *er
     *value = json_loadb((const char *)rest.data, rest.bytes < bytes_max ? rest.bytes : bytes_max,
                         JSON_DISABLE_EOF_CHECK | JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &at);
     if (!*value && rest.bytes > bytes_max && (size_t)at.position >= bytes_max)
-        return fail(err, LIMIT_REACHED, "%s: byte %s of the JSON: a value of more than %s bytes", c->what,
-                    number_text(c->at).text, number_text(bytes_max).text);
+        return fail(err, LIMIT_REACHED, "%s: byte %s of the JSON: a value of more than %s bytes",
+                    c->what, number_text(c->at).text, number_text(bytes_max).text);
     if (!*value)
         return fail(err, BAD_FILE, "%s: byte %s of the JSON: %s", c->what,
                     number_text(c->at + (size_t)at.position).text, at.text);

@@ -1,8 +1,8 @@
 /* name_index.h -- numbers names in the order they come, and finds them again.
  *
- * Every new name gets the next number, 0, 1, 2, ...; whoever puts names keeps what belongs to them in
- * an array of his own under the same number. The names' bytes stay with their owner and must outlive
- * the index.
+ * Every new name gets the next number, 0, 1, 2, ...; whoever puts names keeps what belongs to them
+ * in an array of his own under the same number. The names' bytes stay with their owner and must
+ * outlive the index.
  *
  * Names come from files, so the hash has a secret of the process in it: a file cannot be made whose
  * names all fall together.

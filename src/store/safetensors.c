@@ -9,19 +9,25 @@ static Err find_header(StoreFile *file, Span *header, Error *err)
     Reader r = {file->bytes, 0};
     uint64_t bytes;
     if (!read_u64(&r, &bytes))
-        return fail(err, BAD_FILE, "%s: has %s bytes, but a safetensors file begins with 8 that give the length of its "
-                    "header. The file is empty or cut short: download it again.", file->path,
-                    number_text(file->bytes.bytes).text);
+        return fail(err, BAD_FILE,
+                    "%s: has %s bytes, but a safetensors file begins with 8 that give the length "
+                    "of its header. The file is empty or cut short: download it again.",
+                    file->path, number_text(file->bytes.bytes).text);
     if (bytes > SAFETENSORS_HEADER_MAX)
-        return fail(err, BAD_FILE, "%s: the first 8 bytes ask for a header of %s bytes; at most %s are allowed. This is no "
-                    "safetensors file, or it is damaged.", file->path, number_text(bytes).text,
-                    number_text(SAFETENSORS_HEADER_MAX).text);
+        return fail(err, BAD_FILE,
+                    "%s: the first 8 bytes ask for a header of %s bytes; at most %s are allowed. "
+                    "This is no safetensors file, or it is damaged.",
+                    file->path, number_text(bytes).text, number_text(SAFETENSORS_HEADER_MAX).text);
     if (!read_bytes(&r, bytes, header))
-        return fail(err, BAD_FILE, "%s: the header ends at byte %s, but the file has %s bytes. The file is cut short: "
-                    "download it again.", file->path, number_text(bytes + 8).text, number_text(file->bytes.bytes).text);
+        return fail(err, BAD_FILE,
+                    "%s: the header ends at byte %s, but the file has %s bytes. The file is cut "
+                    "short: download it again.",
+                    file->path, number_text(bytes + 8).text, number_text(file->bytes.bytes).text);
     if (header->bytes == 0 || header->data[0] != '{')
-        return fail(err, BAD_FILE, "%s: the header at byte 8 does not begin with '{'. This is no safetensors file, or it is "
-                    "damaged.", file->path);
+        return fail(err, BAD_FILE,
+                    "%s: the header at byte 8 does not begin with '{'. This is no safetensors "
+                    "file, or it is damaged.",
+                    file->path);
     file->data_at = r.at;
     return OK;
 }
@@ -38,11 +44,13 @@ static Err read_dims(const json_t *shape, TensorClaim *out, Error *err)
         return fail(err, BAD_FILE, "'shape' is missing or no list");
     size_t dims = json_array_size(shape);
     if (dims > STORE_DIMS)
-        return fail(err, UNSUPPORTED, "has %zu dimensions; ridge reads at most %d", dims, STORE_DIMS);
+        return fail(err, UNSUPPORTED, "has %zu dimensions; ridge reads at most %d", dims,
+                    STORE_DIMS);
     out->dims = (int)dims;
     for (size_t d = 0; d < dims; d++)
         if (!read_whole(json_array_get(shape, d), &out->dim[d]))
-            return fail(err, BAD_FILE, "number %zu of 'shape' is no whole number of 0 or more", d + 1);
+            return fail(err, BAD_FILE, "number %zu of 'shape' is no whole number of 0 or more",
+                        d + 1);
     return OK;
 }
 
@@ -88,7 +96,8 @@ static Err read_metadata(JsonCursor *c, const StoreFile *file, json_t **metadata
         result = fail(err, BAD_FILE, "%s: '__metadata__' is no object", file->path);
     json_object_foreach(value, key, text)
         if (!json_is_string(text))
-            result = fail(err, BAD_FILE, "%s: '%.64s' of '__metadata__' is no string", file->path, key);
+            result = fail(err, BAD_FILE, "%s: '%.64s' of '__metadata__' is no string", file->path,
+                          key);
     if (result == OK && !*metadata)
         *metadata = json_incref(value);
     json_decref(value);
@@ -113,7 +122,8 @@ Err safetensors_read(StoreFile *file, TensorTable *table, json_t **metadata, Err
         if (!span_is(name, "__metadata__"))
             result = read_tensor(&c, file, table, name, err);
         else if (metadata_seen)
-            result = fail(err, BAD_FILE, "%s: has '__metadata__' twice. The file is damaged.", file->path);
+            result = fail(err, BAD_FILE, "%s: has '__metadata__' twice. The file is damaged.",
+                          file->path);
         else
             result = read_metadata(&c, file, metadata, err);
         metadata_seen |= span_is(name, "__metadata__");
@@ -122,7 +132,8 @@ Err safetensors_read(StoreFile *file, TensorTable *table, json_t **metadata, Err
     }
     TRY(json_cursor_end(&c, err));
     if (file->tensors == 0 && file->data_at != file->bytes.bytes)
-        return fail(err, BAD_FILE, "%s: has no tensors, but %s bytes behind the header. The file is damaged.", file->path,
-                    number_text(file->bytes.bytes - file->data_at).text);
+        return fail(err, BAD_FILE,
+                    "%s: has no tensors, but %s bytes behind the header. The file is damaged.",
+                    file->path, number_text(file->bytes.bytes - file->data_at).text);
     return OK;
 }

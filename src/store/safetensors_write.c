@@ -13,11 +13,11 @@ enum { HEADER_ALIGN = 8 };   /* the header is padded with spaces, so that data b
 static Err item_bytes(const SafetensorsItem *item, size_t *out, Error *err)
 {
     if (format_of_safetensors(item->format->name) != item->format)
-        return fail(err, UNSUPPORTED, "tensor '%s' is %s, which safetensors does not have", item->name,
-                    item->format->name);
+        return fail(err, UNSUPPORTED, "tensor '%s' is %s, which safetensors does not have",
+                    item->name, item->format->name);
     if (item->dims < 0 || item->dims > STORE_DIMS)
-        return fail(err, UNSUPPORTED, "tensor '%s' has %d dimensions; at most %d are written", item->name, item->dims,
-                    STORE_DIMS);
+        return fail(err, UNSUPPORTED, "tensor '%s' has %d dimensions; at most %d are written",
+                    item->name, item->dims, STORE_DIMS);
     size_t bytes = (size_t)item->format->block_bytes;
     for (int d = 0; d < item->dims; d++)
         if (item->dim[d] < 0 || !mul_fits(bytes, (size_t)item->dim[d], &bytes) || bytes > INT64_MAX)
@@ -38,15 +38,16 @@ static Err add_item(json_t *header, const SafetensorsItem *item, int64_t *end, E
     json_t *shape = json_array();
     for (int d = 0; d < item->dims; d++)
         json_array_append_new(shape, json_integer(item->dim[d]));
-    json_t *entry = json_pack("{s:s, s:o, s:[I, I]}", "dtype", item->format->name, "shape", shape, "data_offsets",
-                              (json_int_t)begin, (json_int_t)*end);
+    json_t *entry = json_pack("{s:s, s:o, s:[I, I]}", "dtype", item->format->name, "shape", shape,
+                              "data_offsets", (json_int_t)begin, (json_int_t)*end);
     if (!entry || json_object_set_new(header, item->name, entry) != 0)
-        return fail(err, BAD_ARGUMENT, "tensor '%s': its name is not UTF-8, or there is no memory for it", item->name);
+        return fail(err, BAD_ARGUMENT,
+                    "tensor '%s': its name is not UTF-8, or there is no memory for it", item->name);
     return OK;
 }
 
-static Err build_header(json_t *header, const SafetensorsItem *items, size_t item_count, const SafetensorsText *texts,
-                        size_t text_count, Error *err)
+static Err build_header(json_t *header, const SafetensorsItem *items, size_t item_count,
+                        const SafetensorsText *texts, size_t text_count, Error *err)
 {
     int64_t end = 0;
     for (size_t i = 0; i < text_count; i++) {
@@ -56,14 +57,16 @@ static Err build_header(json_t *header, const SafetensorsItem *items, size_t ite
             map = json_object_get(header, "__metadata__");
         }
         if (json_object_set_new(map, texts[i].key, json_string(texts[i].value)) != 0)
-            return fail(err, BAD_ARGUMENT, "the text '%s' is not UTF-8, or there is no memory for it", texts[i].key);
+            return fail(err, BAD_ARGUMENT,
+                        "the text '%s' is not UTF-8, or there is no memory for it", texts[i].key);
     }
     for (size_t i = 0; i < item_count; i++)
         TRY(add_item(header, &items[i], &end, err));
     return OK;
 }
 
-static Err write_all(FileOut *out, const char *text, const SafetensorsItem *items, size_t count, Error *err)
+static Err write_all(FileOut *out, const char *text, const SafetensorsItem *items, size_t count,
+                     Error *err)
 {
     size_t bytes = strlen(text), padded = bytes;
     round_up_fits(bytes, HEADER_ALIGN, &padded);
@@ -78,7 +81,8 @@ static Err write_all(FileOut *out, const char *text, const SafetensorsItem *item
     return OK;
 }
 
-static Err write_file(const char *path, const char *text, const SafetensorsItem *items, size_t count, Error *err)
+static Err write_file(const char *path, const char *text, const SafetensorsItem *items,
+                      size_t count, Error *err)
 {
     FileOut *out;
     TRY(file_out_new(path, &out, err));
@@ -89,8 +93,8 @@ static Err write_file(const char *path, const char *text, const SafetensorsItem 
     return result;
 }
 
-Err safetensors_write(const char *path, const SafetensorsItem *items, size_t item_count, const SafetensorsText *texts,
-                      size_t text_count, Error *err)
+Err safetensors_write(const char *path, const SafetensorsItem *items, size_t item_count,
+                      const SafetensorsText *texts, size_t text_count, Error *err)
 {
     json_t *header = json_object();
     Error why = {0};
@@ -102,8 +106,9 @@ Err safetensors_write(const char *path, const SafetensorsItem *items, size_t ite
     if (!text)
         return fail(err, NO_MEMORY, "%s: no memory for its header", path);
     if (strlen(text) > SAFETENSORS_HEADER_MAX - HEADER_ALIGN)
-        result = fail(err, LIMIT_REACHED, "%s: its header would have %zu bytes; at most %d are allowed", path, strlen(text),
-                      SAFETENSORS_HEADER_MAX);
+        result = fail(err, LIMIT_REACHED,
+                      "%s: its header would have %zu bytes; at most %d are allowed", path,
+                      strlen(text), SAFETENSORS_HEADER_MAX);
     else
         result = write_file(path, text, items, item_count, err);
     free(text);

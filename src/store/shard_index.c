@@ -17,15 +17,18 @@ static bool stays_inside(const char *shard)
     return true;
 }
 
-static Err visit_shard(const char *index_path, const char *tensor, const json_t *value, ShardVisit *visit, void *context,
-                       Error *err)
+static Err visit_shard(const char *index_path, const char *tensor, const json_t *value,
+                       ShardVisit *visit, void *context, Error *err)
 {
     const char *shard = json_string_value(value);
     if (!shard)
-        return fail(err, BAD_FILE, "%s: the file of tensor '%.255s' is no string", index_path, tensor);
+        return fail(err, BAD_FILE, "%s: the file of tensor '%.255s' is no string", index_path,
+                    tensor);
     if (!stays_inside(shard))
-        return fail(err, BAD_FILE, "%s: tensor '%.255s' is said to be in '%.255s', which is outside of the directory. Do not "
-                    "trust this model.", index_path, tensor, shard);
+        return fail(err, BAD_FILE,
+                    "%s: tensor '%.255s' is said to be in '%.255s', which is outside of the "
+                    "directory. Do not trust this model.",
+                    index_path, tensor, shard);
     return visit(context, tensor, shard, err);
 }
 
@@ -69,7 +72,8 @@ static Err visit_members(JsonCursor *c, ShardVisit *visit, void *context, Error 
         }
     }
     if (!seen)
-        return fail(err, BAD_FILE, "%s: has no 'weight_map', so it does not say where the tensors are", c->what);
+        return fail(err, BAD_FILE,
+                    "%s: has no 'weight_map', so it does not say where the tensors are", c->what);
     return json_cursor_end(c, err);
 }
 
@@ -100,12 +104,16 @@ static Err check_tensor(void *context, const char *tensor, const char *shard, Er
     const Check *check = context;
     int64_t number = name_index_find(&check->table->index, span_text(tensor));
     if (number < 0)
-        return fail(err, NOT_FOUND, "%s: tensor '%.255s' should be in '%.255s', but is not there. The files do not belong "
-                    "together: download them again.", check->index_path, tensor, shard);
+        return fail(err, NOT_FOUND,
+                    "%s: tensor '%.255s' should be in '%.255s', but is not there. The files do "
+                    "not belong together: download them again.",
+                    check->index_path, tensor, shard);
     const StoreTensor *found = &check->table->items[number];
     if (!is_file(found->file->path, check->index_path, shard))
-        return fail(err, BAD_FILE, "%s: tensor '%.255s' should be in '%.255s', but is in %.255s. The files do not belong "
-                    "together: download them again.", check->index_path, tensor, shard, found->file->path);
+        return fail(err, BAD_FILE,
+                    "%s: tensor '%.255s' should be in '%.255s', but is in %.255s. The files do "
+                    "not belong together: download them again.",
+                    check->index_path, tensor, shard, found->file->path);
     return OK;
 }
 

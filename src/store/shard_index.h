@@ -1,6 +1,7 @@
 /* shard_index.h -- model.safetensors.index.json, which says in what file each tensor is.
  *
- *     {"metadata": {"total_size": 123}, "weight_map": {"tensor": "model-00001-of-00002.safetensors", ...}}
+ *     {"metadata": {"total_size": 123},
+ *      "weight_map": {"tensor": "model-00001-of-00002.safetensors", ...}}
  *
  * The names of the files come from outside: one that would leave the directory is refused.
  */

@@ -9,7 +9,7 @@
 #include "store/shard_index.h"
 #include "store/store_paths.h"
 
-/* Names and tables, however hostile the file; real models need a tenth. Addresses only, until used. */
+/* For the names and tables of any file; real ones need a tenth. Addresses only, until used. */
 enum { ARENA_BYTES_MAX = 512 << 20 };
 
 struct Store {
@@ -48,14 +48,17 @@ void store_free(Store *s)
     free(s);
 }
 
-static Err check_split(const StoreFile *file, size_t number, size_t files, const Gguf *gguf, Error *err)
+static Err check_split(const StoreFile *file, size_t number, size_t files, const Gguf *gguf,
+                       Error *err)
 {
     GgufSplit split;
     TRY(gguf_split(gguf, &split, err));
     if (split.part != number || split.parts != files)
-        return fail(err, BAD_FILE, "%s: says that it is part %s of %s (split.no, split.count), but its name says %zu of "
-                    "%zu. Files of two models lie together: download them again.", file->path,
-                    number_text(split.part + 1).text, number_text(split.parts).text, number + 1, files);
+        return fail(err, BAD_FILE,
+                    "%s: says that it is part %s of %s (split.no, split.count), but its name says "
+                    "%zu of %zu. Files of two models lie together: download them again.",
+                    file->path, number_text(split.part + 1).text, number_text(split.parts).text,
+                    number + 1, files);
     return OK;
 }
 
@@ -83,7 +86,8 @@ static bool is_gguf(const StoreFile *file)
 static Err read_file(Store *s, size_t number, Error *err)
 {
     StoreFile *file = &s->files[number];
-    return is_gguf(file) ? read_gguf(s, number, err) : safetensors_read(file, &s->table, &s->metadata, err);
+    return is_gguf(file) ? read_gguf(s, number, err)
+                         : safetensors_read(file, &s->table, &s->metadata, err);
 }
 
 static Err check_split_total(const Store *s, Error *err)
@@ -94,8 +98,10 @@ static Err check_split_total(const Store *s, Error *err)
     TRY(gguf_split(s->gguf, &split, err));
     if (split.tensors == store_count(s))
         return OK;
-    return fail(err, BAD_FILE, "%s: the parts have %s tensors together, but split.tensors.count says %s. Files of two models "
-                "lie together: download them again.", s->files[0].path, number_text(store_count(s)).text,
+    return fail(err, BAD_FILE,
+                "%s: the parts have %s tensors together, but split.tensors.count says %s. Files "
+                "of two models lie together: download them again.",
+                s->files[0].path, number_text(store_count(s)).text,
                 number_text(split.tensors).text);
 }
 

@@ -8,12 +8,12 @@
  *     file-00002-of-00003.gguf                      all three
  *
  * Whatever the kind of file, a tensor has a name, a format, dimensions written outermost first
- * ([rows, width]; GGUF stores them the other way round) and a Span of the mapping. Nothing is copied
- * or converted. A Store knows no model: what a name means is decided above it.
+ * ([rows, width]; GGUF stores them the other way round) and a Span of the mapping. Nothing is
+ * copied or converted. A Store knows no model: what a name means is decided above it.
  *
- * Nothing in a file is trusted. When store_open() says OK, every tensor lies within its file, has as
- * many bytes as its dimensions and format ask for, shares no byte with another, and has a name of its
- * own. What the numbers are is only looked at by store_check() (store_check.h).
+ * Nothing in a file is trusted. When store_open() says OK, every tensor lies within its file, has
+ * as many bytes as its dimensions and format ask for, shares no byte with another, and has a name
+ * of its own. What the numbers are is only looked at by store_check() (store_check.h).
  *
  * A Store never changes after it was opened, so threads may share it. `bytes.data` has whatever
  * alignment the file gives it (32 bytes or more in a GGUF, none in an old safetensors file).
@@ -28,7 +28,7 @@
 typedef struct Store Store;
 
 enum {
-    STORE_DIMS = 8,              /* more than a Tensor has: tensors that no text model needs may be near */
+    STORE_DIMS = 8,              /* more than a Tensor has: other tensors lie near weights */
     STORE_NAME_BYTES_MAX = 255,
 };
 
@@ -38,7 +38,7 @@ typedef struct StoreFile {
     size_t tensors;
     uint64_t data_at;            /* where the tensors' bytes begin */
     uint32_t alignment;          /* of the tensors; 1: none */
-    bool packed;                 /* its tensors follow one another without a hole up to the end (safetensors) */
+    bool packed;                 /* tensors without a hole up to the end, as in safetensors */
 } StoreFile;
 
 typedef struct StoreTensor {
@@ -53,7 +53,7 @@ typedef struct StoreTensor {
 
 /* Err: NOT_FOUND (path, shard), BAD_FILE, UNSUPPORTED, LIMIT_REACHED, NO_MEMORY, IO_FAILED. */
 Err store_open(const char *path, Store **out, Error *err);
-/* A whole .gguf or .safetensors file that is already in memory, and stays there as long as the Store. */
+/* A whole .gguf or .safetensors file that is in memory, and stays there as long as the Store. */
 Err store_open_bytes(Span file, const char *what, Store **out, Error *err);
 void store_free(Store *);        /* NULL is allowed */
 
@@ -65,10 +65,13 @@ const StoreTensor *store_find(const Store *, const char *name);   /* NULL: absen
 size_t store_file_count(const Store *);
 const StoreFile *store_file(const Store *, size_t index);
 
-const Gguf *store_gguf(const Store *);                        /* the first file's metadata; NULL: safetensors */
-const char *store_text(const Store *, const char *key);       /* of safetensors' __metadata__; NULL: absent */
+const Gguf *store_gguf(const Store *);                    /* the first file's; NULL: safetensors */
+const char *store_text(const Store *, const char *key);   /* of __metadata__; NULL: absent */
 
-static inline int64_t store_tensor_width(const StoreTensor *t) { return t->dims ? t->dim[t->dims - 1] : 1; }
+static inline int64_t store_tensor_width(const StoreTensor *t)
+{
+    return t->dims ? t->dim[t->dims - 1] : 1;
+}
 static inline int64_t store_tensor_elems(const StoreTensor *t)
 {
     int64_t elems = 1;           /* cannot overflow: checked when the file was opened */

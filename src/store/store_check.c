@@ -61,11 +61,14 @@ static void check_values(const Check *c, const StoreTensor *t)
     Values v = read_values(t);
     uint64_t elems = (uint64_t)store_tensor_elems(t);
     if (v.wild)
-        note(c, true, "tensor '%s': %s of %s values are infinite or no number, the first at index %s", t->name,
-             number_text(v.wild).text, number_text(elems).text, number_text(v.first_wild).text);
+        note(c, true,
+             "tensor '%s': %s of %s values are infinite or no number, the first at index %s",
+             t->name, number_text(v.wild).text, number_text(elems).text,
+             number_text(v.first_wild).text);
     if (t->dims > 1 && elems && v.zero == elems)
-        note(c, true, "tensor '%s': all %s values are zero, as a download that stopped may leave them", t->name,
-             number_text(elems).text);
+        note(c, true,
+             "tensor '%s': all %s values are zero, as a download that stopped may leave them",
+             t->name, number_text(elems).text);
 }
 
 /* More than the padding up to the next multiple of the file's alignment. */
@@ -73,8 +76,8 @@ static void check_hole(const Check *c, uint64_t from, uint64_t to, const char *w
 {
     size_t padded;
     if (round_up_fits(from, c->file->alignment, &padded) && padded < to)
-        note(c, true, "%s bytes from byte %s on belong to no tensor (%s)", number_text(to - padded).text,
-             number_text(padded).text, where);
+        note(c, true, "%s bytes from byte %s on belong to no tensor (%s)",
+             number_text(to - padded).text, number_text(padded).text, where);
 }
 
 static size_t check_file(const Check *c, const Store *s, size_t index)
@@ -89,8 +92,8 @@ static size_t check_file(const Check *c, const Store *s, size_t index)
         bytes += t->bytes.bytes;
     }
     check_hole(c, end, c->file->bytes.bytes, "at the end of the file");
-    note(c, false, "%s tensors of %s bytes, file of %s bytes", number_text(tensors).text, number_text(bytes).text,
-         number_text(c->file->bytes.bytes).text);
+    note(c, false, "%s tensors of %s bytes, file of %s bytes", number_text(tensors).text,
+         number_text(bytes).text, number_text(c->file->bytes.bytes).text);
     return index;
 }
 

@@ -1,8 +1,8 @@
-/* store_check.h -- what `ridge check MODEL` does: opens a model and reads every byte of its tensors.
+/* store_check.h -- what `ridge check MODEL` does: opens a model, reads every byte of its tensors.
  *
  * Opening already refuses whatever contradicts itself (store.h). On top of that, this looks at the
- * numbers: a value that is no number, a matrix of nothing but zeros, bytes that no tensor owns. Such a
- * file can be run, and may be meant so; it is reported, not refused.
+ * numbers: a value that is no number, a matrix of nothing but zeros, bytes that no tensor owns.
+ * Such a file can be run, and may be meant so; it is reported, not refused.
  */
 #ifndef STORE_STORE_CHECK_H
 #define STORE_STORE_CHECK_H

@@ -18,7 +18,8 @@ static bool ends_with(const char *text, const char *end)
 }
 
 /* directory/name, or name where directory_bytes is 0. */
-static Err join(Arena *arena, const char *directory, size_t directory_bytes, const char *name, const char **out, Error *err)
+static Err join(Arena *arena, const char *directory, size_t directory_bytes, const char *name,
+                const char **out, Error *err)
 {
     size_t name_bytes = strlen(name);
     bool slash = directory_bytes && directory[directory_bytes - 1] != '/';
@@ -61,7 +62,8 @@ static Err note_shard(void *context, const char *tensor, const char *shard, Erro
     if (name_index_find(&s->names, span_text(shard)) >= 0)
         return OK;
     if (s->names.count == STORE_FILES_MAX)
-        return fail(err, LIMIT_REACHED, "%s: names more than %d files", s->index_path, STORE_FILES_MAX);
+        return fail(err, LIMIT_REACHED, "%s: names more than %d files", s->index_path,
+                    STORE_FILES_MAX);
     bool is_new;
     const char *kept = arena_copy_text(s->arena, shard, strlen(shard));
     if (!kept || name_index_put(&s->names, span_text(kept), &is_new) < 0)
@@ -81,8 +83,9 @@ static Err find_shards(const char *index_path, Arena *arena, StorePaths *out, Er
         const char *shard = (const char *)shards.names.names[i].data;
         result = join(arena, index_path, directory_bytes, shard, &out->paths[i], err);
         if (result == OK && !file_exists(out->paths[i]))
-            result = fail(err, NOT_FOUND, "%s: names the file '%.255s', which is missing: download it again", index_path,
-                          shard);
+            result = fail(err, NOT_FOUND,
+                          "%s: names the file '%.255s', which is missing: download it again",
+                          index_path, shard);
     }
     name_index_deinit(&shards.names);
     out->index = index_path;
@@ -138,11 +141,12 @@ static Err read_split(const char *path, GgufSplit *out, Error *err)
     return result;
 }
 
-static Err name_part(const char *path, size_t prefix, uint64_t part, uint64_t parts, Arena *arena, const char **out,
-                     Error *err)
+static Err name_part(const char *path, size_t prefix, uint64_t part, uint64_t parts, Arena *arena,
+                     const char **out, Error *err)
 {
     char suffix[PART_SUFFIX + 1];
-    snprintf(suffix, sizeof suffix, "-%05u-of-%05u.gguf", (unsigned)part % 100000, (unsigned)parts % 100000);
+    snprintf(suffix, sizeof suffix, "-%05u-of-%05u.gguf", (unsigned)part % 100000,
+             (unsigned)parts % 100000);
     char *name = arena_take(arena, prefix + sizeof suffix);
     if (!name)
         return fail(err, NO_MEMORY, "%s: no memory for the paths of its parts", path);
@@ -159,21 +163,28 @@ static Err find_parts(const char *path, Arena *arena, StorePaths *out, Error *er
     if (split.parts == 1)
         return find_one(path, arena, out, err);
     if (split.parts > STORE_FILES_MAX || split.part >= split.parts)
-        return fail(err, BAD_FILE, "%s: says that it is part %s of %s (split.no, split.count); at most %d are allowed. The "
-                    "file is damaged.", path, number_text(split.part + 1).text, number_text(split.parts).text,
+        return fail(err, BAD_FILE,
+                    "%s: says that it is part %s of %s (split.no, split.count); at most %d are "
+                    "allowed. The file is damaged.",
+                    path, number_text(split.part + 1).text, number_text(split.parts).text,
                     STORE_FILES_MAX);
     size_t prefix;
     uint64_t part, parts;
-    if (!read_part_name(path, &prefix, &part, &parts) || part != split.part + 1 || parts != split.parts)
-        return fail(err, BAD_FILE, "%s: is part %u of %u of a model, but its name does not end in '-%05u-of-%05u.gguf', so "
-                    "the others cannot be found: give it back the name that it had", path, (unsigned)split.part + 1,
-                    (unsigned)split.parts, (unsigned)split.part + 1, (unsigned)split.parts);
+    if (!read_part_name(path, &prefix, &part, &parts) || part != split.part + 1 ||
+        parts != split.parts)
+        return fail(err, BAD_FILE,
+                    "%s: is part %u of %u of a model, but its name does not end in "
+                    "'-%05u-of-%05u.gguf', so the others cannot be found: give it back the name "
+                    "that it had",
+                    path, (unsigned)split.part + 1, (unsigned)split.parts, (unsigned)split.part + 1,
+                    (unsigned)split.parts);
     TRY(paths_new(arena, split.parts, out, err));
     for (uint64_t i = 0; i < split.parts; i++) {
         TRY(name_part(path, prefix, i + 1, split.parts, arena, &out->paths[i], err));
         if (!file_exists(out->paths[i]))
-            return fail(err, NOT_FOUND, "%s: part %u of %u is missing: download it next to the others", out->paths[i],
-                        (unsigned)i + 1, (unsigned)split.parts);
+            return fail(err, NOT_FOUND,
+                        "%s: part %u of %u is missing: download it next to the others",
+                        out->paths[i], (unsigned)i + 1, (unsigned)split.parts);
     }
     return OK;
 }
@@ -182,7 +193,8 @@ static Err find_parts(const char *path, Arena *arena, StorePaths *out, Error *er
 
 static int is_weights(const struct dirent *entry)
 {
-    return entry->d_name[0] != '.' && (ends_with(entry->d_name, ".safetensors") || ends_with(entry->d_name, ".gguf"));
+    return entry->d_name[0] != '.' &&
+           (ends_with(entry->d_name, ".safetensors") || ends_with(entry->d_name, ".gguf"));
 }
 
 /* Whether b is another part of the model that a is a part of. */
@@ -190,20 +202,24 @@ static bool same_model(const char *a, const char *b)
 {
     size_t prefix_a, prefix_b;
     uint64_t part, parts_a, parts_b;
-    return read_part_name(a, &prefix_a, &part, &parts_a) && read_part_name(b, &prefix_b, &part, &parts_b) &&
-           parts_a == parts_b && prefix_a == prefix_b && !memcmp(a, b, prefix_a);
+    return read_part_name(a, &prefix_a, &part, &parts_a) &&
+           read_part_name(b, &prefix_b, &part, &parts_b) && parts_a == parts_b &&
+           prefix_a == prefix_b && !memcmp(a, b, prefix_a);
 }
 
-/* The only file with this ending (or the first part of the only model); *out stays NULL: there is none. */
-static Err pick(const char *directory, struct dirent **names, int count, const char *ending, const char **out, Error *err)
+/* The only file with this ending, or the first part of the only model; *out stays NULL: none. */
+static Err pick(const char *directory, struct dirent **names, int count, const char *ending,
+                const char **out, Error *err)
 {
     for (int i = 0; i < count; i++) {
         const char *name = names[i]->d_name;
         if (!ends_with(name, ending) || (*out && same_model(*out, name)))
             continue;
         if (*out)
-            return fail(err, BAD_ARGUMENT, "%s: holds '%.200s' and '%.200s', and no model.safetensors.index.json that says "
-                        "what belongs together: name the file that you mean", directory, *out, name);
+            return fail(err, BAD_ARGUMENT,
+                        "%s: holds '%.200s' and '%.200s', and no model.safetensors.index.json "
+                        "that says what belongs together: name the file that you mean",
+                        directory, *out, name);
         *out = name;
     }
     return OK;
@@ -220,8 +236,10 @@ static Err find_single(const char *directory, Arena *arena, StorePaths *out, Err
     if (result == OK && !name)
         result = pick(directory, names, count, ".gguf", &name, err);
     if (result == OK && !name)
-        result = fail(err, NOT_FOUND, "%s: holds no weights: neither *.safetensors nor *.gguf. Where a model has only "
-                      "pytorch_model.bin, save it as safetensors first.", directory);
+        result = fail(err, NOT_FOUND,
+                      "%s: holds no weights: neither *.safetensors nor *.gguf. Where a model has "
+                      "only pytorch_model.bin, save it as safetensors first.",
+                      directory);
     if (result == OK)
         result = join(arena, directory, strlen(directory), name, &path, err);
     if (result == OK)

@@ -16,12 +16,15 @@ void tensor_table_deinit(TensorTable *t)
 Err tensor_name_check(const StoreFile *file, Span name, Error *err)
 {
     if (name.bytes == 0 || name.bytes > STORE_NAME_BYTES_MAX)
-        return fail(err, BAD_FILE, "%s: a tensor's name has %s bytes; 1 to %d are allowed. The file is damaged.",
+        return fail(err, BAD_FILE,
+                    "%s: a tensor's name has %s bytes; 1 to %d are allowed. The file is damaged.",
                     file->path, number_text(name.bytes).text, STORE_NAME_BYTES_MAX);
     for (size_t i = 0; i < name.bytes; i++)
         if (name.data[i] < 0x20 || name.data[i] == 0x7F)
-            return fail(err, BAD_FILE, "%s: a tensor's name that begins with '%.*s' has the control character 0x%02X in "
-                        "it. The file is damaged.", file->path, (int)i, (const char *)name.data, name.data[i]);
+            return fail(err, BAD_FILE,
+                        "%s: a tensor's name that begins with '%.*s' has the control character "
+                        "0x%02X in it. The file is damaged.",
+                        file->path, (int)i, (const char *)name.data, name.data[i]);
     return OK;
 }
 
@@ -31,33 +34,43 @@ static Err measure(const TensorClaim *c, size_t *bytes, Error *err)
     size_t elems = 1, block = (size_t)c->format->block_elems;
     for (int d = 0; d < c->dims; d++)
         if (c->dim[d] < 0 || !mul_fits(elems, (size_t)c->dim[d], &elems) || elems > INT64_MAX)
-            return fail(err, BAD_FILE, "a dimension of %s makes it larger than any file. The file is damaged.",
+            return fail(err, BAD_FILE,
+                        "a dimension of %s makes it larger than any file. The file is damaged.",
                         number_text((uint64_t)c->dim[d]).text);
     size_t width = c->dims ? (size_t)c->dim[c->dims - 1] : 1;
     if (width % block)
-        return fail(err, BAD_FILE, "its rows have %s elements, but %s comes in blocks of %zu. The file is damaged or was "
-                    "made by a faulty converter.", number_text(width).text, c->format->name, block);
+        return fail(err, BAD_FILE,
+                    "its rows have %s elements, but %s comes in blocks of %zu. The file is "
+                    "damaged or was made by a faulty converter.",
+                    number_text(width).text, c->format->name, block);
     if (!mul_fits(elems / block, (size_t)c->format->block_bytes, bytes))
-        return fail(err, BAD_FILE, "its %s elements of %s are larger than any file. The file is damaged.",
+        return fail(err, BAD_FILE,
+                    "its %s elements of %s are larger than any file. The file is damaged.",
                     number_text(elems).text, c->format->name);
     return OK;
 }
 
-static Err place(const StoreFile *file, const TensorClaim *c, size_t bytes, StoreTensor *out, Error *err)
+static Err place(const StoreFile *file, const TensorClaim *c, size_t bytes, StoreTensor *out,
+                 Error *err)
 {
     bool said = c->end != END_UNSAID;
     uint64_t end = said ? c->end : c->begin <= UINT64_MAX - bytes ? c->begin + bytes : UINT64_MAX;
     if (said && end < c->begin)
-        return fail(err, BAD_FILE, "begins at byte %s of the data and ends before that, at %s. The file is damaged.",
+        return fail(err, BAD_FILE,
+                    "begins at byte %s of the data and ends before that, at %s. The file is "
+                    "damaged.",
                     number_text(c->begin).text, number_text(end).text);
     if (said && end - c->begin != bytes)
-        return fail(err, BAD_FILE, "has %s bytes, but its dimensions and type (%s) ask for %s. The file is damaged.",
+        return fail(err, BAD_FILE,
+                    "has %s bytes, but its dimensions and type (%s) ask for %s. The file is "
+                    "damaged.",
                     number_text(end - c->begin).text, c->format->name, number_text(bytes).text);
     if (end > file->bytes.bytes - file->data_at) {
         uint64_t end_in_file = end <= UINT64_MAX - file->data_at ? end + file->data_at : UINT64_MAX;
-        return fail(err, BAD_FILE, "ends at byte %s, but the file has %s bytes. The file is cut short: download it again, "
-                    "or check it with `ridge check`.", number_text(end_in_file).text,
-                    number_text(file->bytes.bytes).text);
+        return fail(err, BAD_FILE,
+                    "ends at byte %s, but the file has %s bytes. The file is cut short: download "
+                    "it again, or check it with `ridge check`.",
+                    number_text(end_in_file).text, number_text(file->bytes.bytes).text);
     }
     out->offset = file->data_at + c->begin;
     out->bytes = span_of(file->bytes.data + out->offset, bytes);
@@ -74,7 +87,8 @@ static Err make_room(TensorTable *t, Error *err)
     size_t capacity = t->capacity ? 2 * t->capacity : 64;
     StoreTensor *items = realloc(t->items, capacity * sizeof *items);
     if (!items)
-        return fail(err, NO_MEMORY, "no memory for a table of %s tensors", number_text(capacity).text);
+        return fail(err, NO_MEMORY, "no memory for a table of %s tensors",
+                    number_text(capacity).text);
     t->items = items;
     t->capacity = capacity;
     return OK;
@@ -89,8 +103,10 @@ static Err put(TensorTable *t, const StoreTensor *tensor, Error *err)
         return fail(err, NO_MEMORY, "no memory for its name");
     const StoreTensor *old = &t->items[number];
     if (!is_new)
-        return fail(err, BAD_FILE, "a tensor of this name is also in %s at byte %s. The file is damaged, or files of two "
-                    "models lie together.", old->file->path, number_text(old->offset).text);
+        return fail(err, BAD_FILE,
+                    "a tensor of this name is also in %s at byte %s. The file is damaged, or "
+                    "files of two models lie together.",
+                    old->file->path, number_text(old->offset).text);
     t->items[number] = *tensor;
     return OK;
 }
@@ -120,7 +136,7 @@ Err tensor_table_add(TensorTable *t, StoreFile *file, const TensorClaim *c, Erro
 
 static int compare_places(const void *left, const void *right)
 {
-    const StoreTensor *a = *(const StoreTensor *const *)left, *b = *(const StoreTensor *const *)right;
+    const StoreTensor *const *first = left, *const *second = right, *a = *first, *b = *second;
     if (a->file != b->file)
         return a->file < b->file ? -1 : 1;   /* the files are one array */
     if (a->offset != b->offset)
@@ -131,16 +147,21 @@ static int compare_places(const void *left, const void *right)
 }
 
 /* `next` begins where `end` says that its predecessor stopped, or behind that. */
-static Err check_neighbour(const StoreTensor *previous, const StoreTensor *next, uint64_t end, Error *err)
+static Err check_neighbour(const StoreTensor *previous, const StoreTensor *next, uint64_t end,
+                           Error *err)
 {
     if (next->offset < end)
-        return fail(err, BAD_FILE, "%s: tensor '%s' begins at byte %s, but tensor '%s' before it ends at byte %s. They must "
-                    "not overlap: the file is damaged.", next->file->path, next->name, number_text(next->offset).text,
-                    previous->name, number_text(end).text);
+        return fail(err, BAD_FILE,
+                    "%s: tensor '%s' begins at byte %s, but tensor '%s' before it ends at byte "
+                    "%s. They must not overlap: the file is damaged.",
+                    next->file->path, next->name, number_text(next->offset).text, previous->name,
+                    number_text(end).text);
     if (next->file->packed && next->offset > end)
-        return fail(err, BAD_FILE, "%s: tensor '%s' begins at byte %s, but the data before it ends at byte %s. A "
-                    "safetensors file has no holes: the file is damaged.", next->file->path, next->name,
-                    number_text(next->offset).text, number_text(end).text);
+        return fail(err, BAD_FILE,
+                    "%s: tensor '%s' begins at byte %s, but the data before it ends at byte %s. A "
+                    "safetensors file has no holes: the file is damaged.",
+                    next->file->path, next->name, number_text(next->offset).text,
+                    number_text(end).text);
     return OK;
 }
 
@@ -148,9 +169,10 @@ static Err check_end(const StoreFile *file, uint64_t end, Error *err)
 {
     if (!file->packed || end == file->bytes.bytes)
         return OK;
-    return fail(err, BAD_FILE, "%s: the tensors end at byte %s, but the file has %s bytes. A safetensors file has nothing "
-                "behind its tensors: the file is damaged.", file->path, number_text(end).text,
-                number_text(file->bytes.bytes).text);
+    return fail(err, BAD_FILE,
+                "%s: the tensors end at byte %s, but the file has %s bytes. A safetensors file "
+                "has nothing behind its tensors: the file is damaged.",
+                file->path, number_text(end).text, number_text(file->bytes.bytes).text);
 }
 
 Err tensor_table_order(TensorTable *t, Error *err)

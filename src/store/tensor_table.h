@@ -1,8 +1,9 @@
 /* tensor_table.h -- what the readers of both kinds of file fill while a Store is opened.
  *
- * One table for all files of a model, so a name that two shards claim is found as surely as one that
- * a file claims twice. tensor_table_add() holds each tensor to what both kinds have in common: a name
- * fit to print, dimensions that its format can hold, a size and a place that the file can have.
+ * One table for all files of a model, so a name that two shards claim is found as surely as one
+ * that a file claims twice. tensor_table_add() holds each tensor to what both kinds have in common:
+ * a name fit to print, dimensions that its format can hold, a size and a place that the file can
+ * have.
  * tensor_table_order() comes last and finds what only shows beside the neighbours.
  */
 #ifndef STORE_TENSOR_TABLE_H
@@ -28,7 +29,7 @@ typedef struct TensorClaim {
     const Format *format;
     int64_t dim[STORE_DIMS];         /* outermost first */
     int dims;
-    uint64_t begin, end;             /* from file->data_at; END_UNSAID: where format and dimensions say */
+    uint64_t begin, end;             /* from file->data_at; END_UNSAID: as dimensions say */
 } TensorClaim;
 
 void tensor_table_deinit(TensorTable *);

@@ -1,5 +1,5 @@
-/* fuzz_gguf.c -- any bytes as a GGUF file: a sound model, or an error that names the file; then every
- * getter on every key, since what opened must also be readable. */
+/* fuzz_gguf.c -- any bytes as a GGUF file: a sound model, or an error that names the file; then
+ * every getter on every key, since what opened must also be readable. */
 #include "fuzz_store.h"
 
 static void read_array(const Gguf *g, const char *key)

@@ -1,4 +1,4 @@
-/* fuzz_safetensors.c -- any bytes as a safetensors file: a sound model, or an error that names the file. */
+/* fuzz_safetensors.c -- any bytes as a safetensors file: a sound model, or a named error. */
 #include "fuzz_store.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)

@@ -1,4 +1,4 @@
-/* fuzz_store.h -- what both kinds of weight file are put through: opened, and read to the last byte. */
+/* fuzz_store.h -- what both kinds of weight file go through: opened, read to the last byte. */
 #ifndef FUZZ_STORE_H
 #define FUZZ_STORE_H
 
