@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/kit/kv_rows.h"
 #include "kernels/kit/rows.h"
 
 enum { GUARD = 128, GUARD_BYTE = 0xA7, POISON = 0xFF /* NaN, or -1 */ };
@@ -65,16 +66,36 @@ static Tensor take(KernelCase *c, const Format *f, int32_t rows, int64_t width, 
     return t;
 }
 
+/* Encoding is slow: where many blocks are wanted, some are encoded and each place gets one of them. */
+enum { ENCODED_ELEMS = 4096, ENCODED_BYTES_MAX = 4 * ENCODED_ELEMS };
+typedef struct Encoded {
+    const Format *format;
+    int32_t blocks;
+    uint8_t data[ENCODED_BYTES_MAX];
+} Encoded;
+
+static Encoded encode_some(KernelCase *c, const Format *f, int64_t elems, float size)
+{
+    Encoded e = {.format = f, .blocks = (int32_t)(min_i64(elems, ENCODED_ELEMS) / f->block_elems)};
+    float values[ENCODED_ELEMS];
+    ASSERT(e.blocks * f->block_bytes <= ENCODED_BYTES_MAX);
+    for (int i = 0; i < e.blocks * f->block_elems; i++)
+        values[i] = one_in(c, 40) ? 0 : size * normal(c);
+    f->encode(e.data, values, (size_t)(e.blocks * f->block_elems), NULL);
+    return e;
+}
+
+static void draw_row(KernelCase *c, const Encoded *e, uint8_t *row, int64_t width)
+{
+    for (int64_t i = 0; i < width; i += e->format->block_elems, row += e->format->block_bytes)
+        memcpy(row, e->data + below(c, e->blocks) * e->format->block_bytes, (size_t)e->format->block_bytes);
+}
+
 static void fill(KernelCase *c, Tensor t, float size)
 {
-    int64_t width = tensor_width(t);
-    float *values = malloc((size_t)width * sizeof *values);
-    for (int32_t r = 0; r < t.dim[0]; r++) {
-        for (int64_t i = 0; i < width; i++)
-            values[i] = one_in(c, 40) ? 0 : size * normal(c);
-        t.format->encode(tensor_row(t, r), values, (size_t)width, NULL);
-    }
-    free(values);
+    Encoded e = encode_some(c, t.format, tensor_elems(t), size);
+    for (int32_t r = 0; r < t.dim[0]; r++)
+        draw_row(c, &e, tensor_row(t, r), tensor_width(t));
 }
 
 static Tensor floats(KernelCase *c, int32_t rows, int32_t width, float size)
@@ -385,19 +406,11 @@ static void make_cache_write(KernelCase *c)
 
 static void write_past(KernelCase *c, const CaseCache *m, Tensor pool)
 {
-    float *values = malloc((size_t)pool.dim[3] * sizeof *values);
+    Encoded e = encode_some(c, pool.format, tensor_elems(pool), 1);
     for (int32_t s = 0; s < m->seqs; s++)
         for (int32_t j = 0; j < m->length[s]; j++)
-            for (int32_t h = 0; h < m->kv_heads; h++) {
-                const int32_t *table = tensor_row(m->tables, s);
-                int64_t place = ((int64_t)h * m->block_tokens + j % m->block_tokens) * pool.dim[3];
-                for (int32_t i = 0; i < pool.dim[3]; i++)
-                    values[i] = normal(c);
-                pool.format->encode((uint8_t *)tensor_row(pool, table[j / m->block_tokens]) +
-                                        format_row_bytes(pool.format, place),
-                                    values, (size_t)pool.dim[3], NULL);
-            }
-    free(values);
+            for (int32_t h = 0; h < m->kv_heads; h++)
+                draw_row(c, &e, kv_row(pool, tensor_row(m->tables, s), h, j), pool.dim[3]);
 }
 
 /* Blocks that no row can see any more are given back. */
@@ -586,11 +599,14 @@ uint8_t *kernel_case_outputs(const KernelCase *c, size_t *bytes)
 
 bool kernel_case_intact(const KernelCase *c)
 {
-    for (int i = 0; i < c->pieces; i++)
-        for (size_t at = 0; at < c->piece[i].bytes; at++)
-            if (c->piece[i].start[at] != c->piece[i].before[at] && !c->piece[i].may_change[at]) {
-                fprintf(stderr, "%s: piece %d changed at byte %zu of %zu\n", c->what, i, at, c->piece[i].bytes);
+    for (int i = 0; i < c->pieces; i++) {
+        const CasePiece *p = &c->piece[i];
+        bool same = memcmp(p->start, p->before, p->bytes) == 0;
+        for (size_t at = 0; !same && at < p->bytes; at++)
+            if (p->start[at] != p->before[at] && !p->may_change[at]) {
+                fprintf(stderr, "%s: piece %d changed at byte %zu of %zu\n", c->what, i, at, p->bytes);
                 return false;
             }
+    }
     return true;
 }

@@ -36,7 +36,7 @@ static void each_case(void (*check)(KernelCase *))
 {
     const Format *format;
     for (int op = 0; op < OP_COUNT; op++)
-        for (int f = 0; op_spec((Op)op) && kernel_case_exists((Op)op) && (format = format_at(f)); f++) {
+        for (int f = 0; kernel_case_exists((Op)op) && (format = format_at(f)); f++) {
             int seeds = format->block_elems > 1 ? SEEDS_OF_BLOCKS : SEEDS;
             for (int seed = 0; kernel_case_varies((Op)op, format) && seed < seeds; seed++) {
                 KernelCase c;
@@ -192,10 +192,7 @@ static void every_operation_has_a_specification_and_cases(void **state)
     (void)state;
     for (int op = 0; op < OP_COUNT; op++) {
         assert_true(kernel_case_exists((Op)op));
-        if (!op_spec((Op)op)) {
-            print_error("NOT TESTED: %s has no specification yet\n", op_name((Op)op));
-            continue;
-        }
+        assert_non_null(op_spec((Op)op));
         assert_non_null(op_spec((Op)op)->cost);
         assert_true(cpu_kernel((Op)op, TIER_REFERENCE) || op_spec((Op)op)->compose);
     }
