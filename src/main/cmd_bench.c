@@ -1,0 +1,259 @@
+/* cmd_bench.c -- ridge bench: tokens per second, and what the memory and the cores did meanwhile. */
+#include <stdio.h>
+#include <string.h>
+
+#include "devices/cpu/cpu_device.h"
+#include "main/session.h"
+#include "store/store.h"
+#include "tools/bench.h"
+
+enum { CASES_MAX = 256, LIST_MAX = 16, TOKENS_MAX = 1 << 20, BATCH_MAX = 128 };
+enum { OUTPUT_MD, OUTPUT_JSON, OUTPUT_CSV };
+
+typedef struct Numbers {
+    int32_t count, value[LIST_MAX];
+} Numbers;
+
+typedef struct Options {
+    FlagList models;
+    Numbers prompt, generate, depth, batch;
+    int32_t rows, repetitions, output;
+} Options;
+
+/* Everything that a row says of a model. */
+typedef struct Subject {
+    char name[128];
+    const char *tier;
+    double bytes;
+    int64_t parameters;
+    int32_t threads;
+} Subject;
+
+typedef struct Printer {
+    int32_t output;
+    int rows;
+} Printer;
+
+/* ---- flags ---- */
+
+/* "128,512" */
+static Err take_numbers(Numbers *out, const char *flag, const char *text, int32_t max, Error *err)
+{
+    *out = (Numbers){0};
+    for (const char *at = text; *at; at += *at == ',') {
+        char number[16];
+        int64_t value;
+        size_t bytes = strcspn(at, ",");
+        snprintf(number, sizeof number, "%.*s", (int)(bytes < sizeof number ? bytes : sizeof number - 1), at);
+        if (bytes >= sizeof number || !integer_read(number, &value) || value < 0 || value > max)
+            return fail(err, BAD_ARGUMENT, "%s: '%s' is not a list of whole numbers from 0 to %d, as 128,512", flag, text, max);
+        if (out->count == LIST_MAX)
+            return fail(err, LIMIT_REACHED, "%s: at most %d numbers", flag, LIST_MAX);
+        out->value[out->count++] = (int32_t)value;
+        at += bytes;
+    }
+    return OK;
+}
+
+static Err take_prompt(void *o, const char *text, Error *err)
+{
+    return take_numbers(&((Options *)o)->prompt, "--n-prompt", text, TOKENS_MAX, err);
+}
+static Err take_generate(void *o, const char *text, Error *err)
+{
+    return take_numbers(&((Options *)o)->generate, "--n-gen", text, TOKENS_MAX, err);
+}
+static Err take_depth(void *o, const char *text, Error *err)
+{
+    return take_numbers(&((Options *)o)->depth, "--n-depth", text, TOKENS_MAX, err);
+}
+static Err take_batch(void *o, const char *text, Error *err)
+{
+    return take_numbers(&((Options *)o)->batch, "--batch", text, BATCH_MAX, err);
+}
+
+static const Flag own_flags[] = {
+    {"--model", "-m", "MODEL", FLAG_LIST, offsetof(Options, models),
+     .help = "checkpoint directory or .gguf file; may be given several times; without it the default model"},
+    {"--n-prompt", "-p", "N,...", FLAG_CALL, 0, .take = take_prompt, .help = "tokens of a prompt; 0: none (512)"},
+    {"--n-gen", "-n", "N,...", FLAG_CALL, 0, .take = take_generate, .help = "tokens to generate; 0: none (128)"},
+    {"--n-depth", "-d", "N,...", FLAG_CALL, 0, .take = take_depth, .help = "tokens that are in the cache before (0)"},
+    {"--batch", "-b", "N,...", FLAG_CALL, 0, .take = take_batch, .help = "answers that are generated at a time (1)"},
+    {"--ubatch-size", "-ub", "N", FLAG_INT, offsetof(Options, rows), .min = 1, .max = 1 << 16,
+     .help = "rows of one step (512)"},
+    {"--repetitions", "-r", "N", FLAG_INT, offsetof(Options, repetitions), .min = 1, .max = BENCH_REPETITIONS_MAX,
+     .help = "how often each row is measured, after a warm-up (5)"},
+    {"--output", "-o", "FORM", FLAG_CHOICE, offsetof(Options, output), .choices = "md,json,csv",
+     .help = "a table in Markdown, or JSON, or CSV, with llama-bench's names (md)"},
+};
+
+/* ---- rows ---- */
+
+static Subject subject_of(const Session *s)
+{
+    Subject m = {.tier = cpu_tier_name(cpu_device_tier(s->cpu)), .threads = cpu_device_threads(s->cpu),
+                 .parameters = s->model->parameters};
+    const char *slash = strrchr(s->package.path, '/');
+    snprintf(m.name, sizeof m.name, "%s", slash && slash[1] ? slash + 1 : s->package.path);
+    const Store *store = s->package.checkpoint.store;
+    for (size_t i = 0; i < store_count(store); i++)
+        m.bytes += (double)store_at(store, i)->bytes.bytes;
+    return m;
+}
+
+static double median_seconds(const BenchResult *r) { return r->tokens / bench_median(r); }
+
+static void print_md(Printer *p, const Subject *m, const BenchResult *r)
+{
+    char name[BENCH_NAME_BYTES];
+    BenchSummary s = bench_summary(r);
+    double seconds = median_seconds(r);
+    bench_name(r->what, name);
+    if (!p->rows)
+        puts("| model                          |       size |     params | backend      | threads |            test |"
+             "                  t/s |     GB/s |   GFLOP/s |\n"
+             "| ------------------------------ | ---------: | ---------: | ------------ | ------: | --------------: |"
+             " -------------------: | -------: | --------: |");
+    char rate[48];
+    snprintf(rate, sizeof rate, "%.2f ± %.2f", s.rate, s.rate_deviation);
+    printf("| %-30s | %6.2f GiB | %8.2f M | CPU %-8s | %7d | %15s | %21s | %8.1f | %9.1f |\n", m->name,
+           m->bytes / (1 << 30), (double)m->parameters / 1e6, m->tier, m->threads, name, rate, r->bytes / seconds / 1e9,
+           r->operations / seconds / 1e9);
+}
+
+static void print_csv(Printer *p, const Subject *m, const BenchResult *r)
+{
+    BenchSummary s = bench_summary(r);
+    if (!p->rows)
+        puts("model_filename,model_size,model_n_params,backends,n_threads,n_prompt,n_gen,n_depth,n_batch,avg_ns,stddev_ns,"
+             "avg_ts,stddev_ts,median_ts,gb_per_second,gflop_per_second");
+    printf("\"%s\",%.0f,%lld,\"CPU %s\",%d,%d,%d,%d,%d,%.0f,%.0f,%.6f,%.6f,%.6f,%.3f,%.3f\n", m->name, m->bytes,
+           (long long)m->parameters, m->tier, m->threads, r->what.prompt, r->what.generate, r->what.depth, r->what.batch,
+           1e9 * s.seconds, 1e9 * s.seconds_deviation, s.rate, s.rate_deviation, bench_median(r),
+           r->bytes / median_seconds(r) / 1e9, r->operations / median_seconds(r) / 1e9);
+}
+
+static void print_json(Printer *p, const Subject *m, const BenchResult *r)
+{
+    BenchSummary s = bench_summary(r);
+    json_t *rates = json_array(), *nanoseconds = json_array();
+    for (int i = 0; i < r->repetitions; i++) {
+        json_array_append_new(rates, json_real(r->tokens / r->seconds[i]));
+        json_array_append_new(nanoseconds, json_integer((json_int_t)(1e9 * r->seconds[i])));
+    }
+    json_t *row = json_pack(
+        "{s:s, s:I, s:I, s:s, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:o, s:o}",
+        "model_filename", m->name, "model_size", (json_int_t)m->bytes, "model_n_params", (json_int_t)m->parameters,
+        "backends", m->tier, "n_threads", m->threads, "n_prompt", r->what.prompt, "n_gen", r->what.generate,
+        "n_depth", r->what.depth, "n_batch", r->what.batch, "avg_ns", (json_int_t)(1e9 * s.seconds), "stddev_ns",
+        (json_int_t)(1e9 * s.seconds_deviation), "avg_ts", s.rate, "stddev_ts", s.rate_deviation, "median_ts",
+        bench_median(r), "gb_per_second", r->bytes / median_seconds(r) / 1e9, "gflop_per_second",
+        r->operations / median_seconds(r) / 1e9, "samples_ns", nanoseconds, "samples_ts", rates);
+    printf(p->rows ? ",\n" : "[\n");
+    if (row)
+        json_dumpf(row, stdout, JSON_INDENT(2));
+    json_decref(row);
+}
+
+static void print_row(Printer *p, const Subject *m, const BenchResult *r)
+{
+    static void (*const print[])(Printer *, const Subject *, const BenchResult *) = {
+        [OUTPUT_MD] = print_md, [OUTPUT_JSON] = print_json, [OUTPUT_CSV] = print_csv};
+    print[p->output](p, m, r);
+    p->rows++;
+    fflush(stdout);
+}
+
+/* ---- measuring ---- */
+
+static void put_case(BenchCase *cases, int *count, BenchCase c)
+{
+    if ((c.prompt || c.generate) && *count < CASES_MAX)
+        cases[(*count)++] = c;
+}
+
+static int cases_of(const Options *o, BenchCase cases[CASES_MAX])
+{
+    int count = 0;
+    for (int d = 0; d < o->depth.count; d++) {
+        for (int p = 0; p < o->prompt.count; p++)
+            put_case(cases, &count, (BenchCase){.prompt = o->prompt.value[p], .depth = o->depth.value[d], .batch = 1});
+        for (int b = 0; b < o->batch.count; b++)
+            for (int n = 0; n < o->generate.count; n++)
+                put_case(cases, &count, (BenchCase){.generate = o->generate.value[n], .depth = o->depth.value[d],
+                                                    .batch = o->batch.value[b] ? o->batch.value[b] : 1});
+    }
+    return count;
+}
+
+static Err bench_model(const char *path, const Options *o, ModelFlags flags, Printer *printer, Error *err)
+{
+    BenchCase cases[CASES_MAX];
+    int count = cases_of(o, cases);
+    EngineOptions engine = engine_options_default();
+    int32_t context = 0;
+    engine.sequences = 1;
+    for (int i = 0; i < count; i++) {
+        engine.sequences = cases[i].batch > engine.sequences ? cases[i].batch : engine.sequences;
+        context = bench_context(cases[i]) > context ? bench_context(cases[i]) : context;
+    }
+    engine.rows = o->rows > engine.sequences ? o->rows : engine.sequences;
+    engine.logit_rows = engine.sequences;
+    flags.model = path;
+    flags.context = flags.context ? flags.context : context;
+    if (!count)
+        return fail(err, BAD_ARGUMENT, "nothing to measure: --n-prompt and --n-gen are both 0");
+    Session session;
+    Error closing;
+    TRY(session_open(&session, &flags, engine, err));
+    Subject subject = subject_of(&session);
+    Err result = OK;
+    for (int i = 0; i < count && result == OK; i++) {
+        BenchResult row;
+        result = bench_run(session.engine, session.tally, session.model->shape.V, cases[i], o->repetitions, &row, err);
+        if (result == OK)
+            print_row(printer, &subject, &row);
+    }
+    Err closed = session_close(&session, &closing);
+    return result != OK || closed == OK ? result : fail(err, closed, "%s", closing.text);
+}
+
+static int run(int argc, char **argv);
+/* The model comes from this command's own list, which allows several. */
+static const FlagGroup groups[] = {FLAG_GROUP("options", own_flags, NULL),
+                                   {"model", model_flags + 1, MODEL_FLAG_COUNT - 1, NULL}, {0}};
+const Command command_bench = {
+    .name = "bench",
+    .arguments = "[-m MODEL ...] [-p N,...] [-n N,...] [options]",
+    .summary = "measure tokens per second, memory bandwidth and arithmetic",
+    .description =
+        "Measures how fast prompts are read (pp) and tokens are generated (tg), by llama-bench's conventions, so rows can "
+        "be held side by side. GB/s is what had to be read (weights and cache) over the time, GFLOP/s the operations over "
+        "the time: a token cannot come sooner than its bytes, nor a prompt sooner than its operations. --profile tells "
+        "which operation the time goes to. Machines are noisy: compare medians of runs that alternate (bench/versus-llama).",
+    .examples = "  ridge bench -m model.gguf\n"
+                "  ridge bench -m a.gguf -m b.gguf -p 128,512 -n 32 -d 0,4096 -t 2\n"
+                "  ridge bench -m model.gguf -p 0 -n 64 -b 1,2,4,8,16 -o json\n",
+    .groups = groups,
+    .run = run,
+};
+
+static int run(int argc, char **argv)
+{
+    Error err;
+    int status, word_count;
+    Options o = {.prompt = {1, {512}}, .generate = {1, {128}}, .depth = {1, {0}}, .batch = {1, {1}}, .rows = 512,
+                 .repetitions = 5};
+    ModelFlags model = model_flags_default();
+    const FlagGroup filled[] = {FLAG_GROUP("options", own_flags, &o),
+                                {"model", model_flags + 1, MODEL_FLAG_COUNT - 1, &model}, {0}};
+    if (!command_begin(&command_bench, filled, argc, argv, NULL, 0, &word_count, &status))
+        return status;
+    Printer printer = {.output = o.output};
+    Err result = OK;
+    for (int i = 0; i < (o.models.count ? o.models.count : 1) && result == OK; i++)
+        result = bench_model(o.models.count ? o.models.item[i] : NULL, &o, model, &printer, &err);
+    if (o.output == OUTPUT_JSON && printer.rows)
+        puts("\n]");
+    return result == OK && stdout_flush(&err) == OK ? 0 : command_fail(&err);
+}

@@ -1,0 +1,152 @@
+/* ridge bench: what its rows count. A rate that counts the wrong tokens or bytes misleads every later decision. */
+#include <math.h>
+#include <unistd.h>
+
+#include "devices/cpu/cpu_device.h"
+#include "devices/watch/watch.h"
+#include "model/model_open.h"
+#include "test.h"
+#include "tools/bench.h"
+#include "tools/synth.h"
+
+static const char config[] =
+    "{\"model_type\": \"llama\", \"hidden_size\": 64, \"intermediate_size\": 128, \"num_hidden_layers\": 2,"
+    " \"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"vocab_size\": 300, \"rms_norm_eps\": 1e-6,"
+    " \"max_position_embeddings\": 512, \"rope_theta\": 10000.0, \"tie_word_embeddings\": false}";
+
+typedef struct Fixture {
+    char directory[64], config[96], path[96];
+    Checkpoint checkpoint;
+    Device *tally;
+    Model *model;
+    Engine *engine;
+} Fixture;
+
+static void check(Err result, const Error *err)
+{
+    if (result != OK)
+        print_error("%s\n", err->text);
+    assert_int_equal(result, OK);
+}
+
+static void write_model(const Fixture *f)
+{
+    Error err;
+    FILE *out = fopen(f->config, "w");
+    assert_non_null(out);
+    fputs(config, out);
+    fclose(out);
+    SynthOptions o = {.config = f->config, .name = "tiny", .format = format_find("Q8_0")};
+    check(team_new(&o.team, 1, false, &err), &err);
+    check(synth_write(&o, f->path, &err), &err);
+    team_free(o.team);
+}
+
+static int open_engine(void **state)
+{
+    static Fixture f;
+    Error err;
+    Device *cpu;
+    f = (Fixture){.directory = "/tmp/ridge-bench-XXXXXX"};
+    assert_non_null(mkdtemp(f.directory));
+    snprintf(f.config, sizeof f.config, "%s/config.json", f.directory);
+    snprintf(f.path, sizeof f.path, "%s/model.gguf", f.directory);
+    write_model(&f);
+    check(checkpoint_open(&f.checkpoint, f.path, &err), &err);
+    check(cpu_device_open(&(CpuOptions){.tier = TIER_BEST, .threads = 1}, &cpu, &err), &err);
+    check(tally_open(cpu, &f.tally, &err), &err);
+    check(model_open(&f.checkpoint, f.tally, NULL, &f.model, &err), &err);
+    EngineOptions options = engine_options_default();
+    options.sequences = options.logit_rows = 4;
+    options.context = 200;
+    EngineModel model = engine_model(f.model);
+    check(engine_new(&f.engine, &options, &model, f.tally, &err), &err);
+    *state = &f;
+    return 0;
+}
+
+static int close_engine(void **state)
+{
+    Fixture *f = *state;
+    engine_free(f->engine);
+    model_close(f->model);
+    device_close(f->tally);
+    checkpoint_close(&f->checkpoint);
+    unlink(f->config);
+    unlink(f->path);
+    rmdir(f->directory);
+    return 0;
+}
+
+static BenchResult measure(const Fixture *f, BenchCase c)
+{
+    Error err;
+    BenchResult r;
+    check(bench_run(f->engine, f->tally, f->model->shape.V, c, 2, &r, &err), &err);
+    assert_true(r.seconds[0] > 0 && r.seconds[1] > 0);
+    return r;
+}
+
+/* The bytes that the projections of one row read: what each of them has in the file. */
+static double matrix_bytes(const Fixture *f)
+{
+    double bytes = 0;
+    for (size_t i = 0; i < store_count(f->checkpoint.store); i++) {
+        const StoreTensor *t = store_at(f->checkpoint.store, i);
+        bytes += t->dims == 2 && strcmp(t->name, "token_embd.weight") ? (double)t->bytes.bytes : 0;
+    }
+    return bytes;
+}
+
+static void a_generated_token_reads_each_matrix_once(void **state)
+{
+    const Fixture *f = *state;
+    BenchResult r = measure(f, (BenchCase){.generate = 20, .batch = 1});
+    assert_true(r.tokens == 20);
+    assert_true(r.bytes / 20 >= matrix_bytes(f) && r.bytes / 20 < 1.2 * matrix_bytes(f));
+}
+
+static void answers_of_a_batch_share_what_is_read(void **state)
+{
+    const Fixture *f = *state;
+    BenchResult one = measure(f, (BenchCase){.generate = 20, .batch = 1});
+    BenchResult four = measure(f, (BenchCase){.generate = 20, .batch = 4});
+    assert_true(four.tokens == 80);
+    assert_true(four.bytes < 1.5 * one.bytes);
+    assert_true(four.operations > 3 * one.operations);
+}
+
+static void what_was_there_before_is_not_counted(void **state)
+{
+    const Fixture *f = *state;
+    BenchResult whole = measure(f, (BenchCase){.prompt = 128, .batch = 1});
+    BenchResult behind = measure(f, (BenchCase){.prompt = 64, .depth = 64, .batch = 1});
+    BenchResult answer = measure(f, (BenchCase){.generate = 8, .depth = 64, .batch = 1});
+    assert_true(whole.tokens == 128);
+    assert_true(behind.tokens == 64);
+    assert_true(behind.operations < 0.7 * whole.operations);
+    assert_true(answer.tokens == 8);
+    assert_true(answer.operations < 8 * 1.5 * whole.operations / 128);
+}
+
+static void the_median_ignores_one_slow_run(void **state)
+{
+    (void)state;
+    BenchResult r = {.repetitions = 5, .tokens = 10, .seconds = {1, 1, 100, 1, 1}};
+    assert_true(bench_median(&r) == 10);
+    assert_true(bench_summary(&r).rate < 10);
+    r = (BenchResult){.repetitions = 2, .tokens = 10, .seconds = {1, 3}};
+    assert_true(bench_median(&r) == 5);
+    assert_true(fabs(bench_summary(&r).seconds_deviation - sqrt(2)) < 1e-12);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_generated_token_reads_each_matrix_once),
+        cmocka_unit_test(answers_of_a_batch_share_what_is_read),
+        cmocka_unit_test(what_was_there_before_is_not_counted),
+        cmocka_unit_test(the_median_ignores_one_slow_run),
+    };
+    return cmocka_run_group_tests(tests, open_engine, close_engine);
+}
