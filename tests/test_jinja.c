@@ -1,6 +1,8 @@
 /* Chat templates give the bytes that Jinja2 gives, and refuse what it refuses. */
 #include "test.h"
 
+#include <pthread.h>
+
 #include "text/chat_template.h"
 
 #define FAIL_WITH(...)                                                                             \
@@ -145,12 +147,67 @@ static void one_template_of_several_is_chosen_by_need_or_name(void **state)
     json_decref(list);
 }
 
+/* ---- threads ---- */
+
+enum { THREADS = 4, TURNS = 200 };
+
+#define LONG "................................................................"
+static const char shared_source[] =
+    "{% macro m(x) %}{{ ('" LONG "' 'b' + x)[64:] }}{% endmacro %}{% set s = '" LONG "' 'q' %}"
+    "{% for x in words %}{% set s = s + x %}{{ s[64:] }}{{ m(x) }}{% endfor %}";
+
+typedef struct Renderer {
+    const ChatTemplate *template;
+    const char *word;
+    char wanted[100];
+    int wrong;
+} Renderer;
+
+static void *render_often(void *about)
+{
+    Renderer *r = about;
+    struct tm now = fixed_clock();
+    for (int i = 0; i < TURNS; i++) {
+        Buf out;
+        json_t *context = json_pack("{s:[s,s]}", "words", r->word, "-");
+        buf_init(&out, 1000);
+        r->wrong += chat_template_render(r->template, context, &now, &out, NULL) != OK;
+        r->wrong += strcmp(out.data, r->wanted) != 0;
+        buf_deinit(&out);
+        json_decref(context);
+    }
+    return NULL;
+}
+
+/* Protects the constants of a template: appending to one in place would show in another rendering. */
+static void threads_render_one_template_at_once(void **state)
+{
+    (void)state;
+    static const char *const words[THREADS] = {"one", "two", "three", "four"};
+    ChatTemplate *t;
+    Error err;
+    Renderer r[THREADS];
+    pthread_t thread[THREADS];
+    assert_int_equal(chat_template_new(&t, span_text(shared_source), "template", &err), OK);
+    for (int i = 0; i < THREADS; i++) {
+        r[i] = (Renderer){.template = t, .word = words[i]};
+        snprintf(r[i].wanted, sizeof r[i].wanted, "q%sb%sq-b-", words[i], words[i]);
+        assert_int_equal(pthread_create(&thread[i], NULL, render_often, &r[i]), 0);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(thread[i], NULL);
+        assert_int_equal(r[i].wrong, 0);
+    }
+    chat_template_free(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(published_templates_render_as_in_transformers),
         cmocka_unit_test(errors_name_the_line_and_leave_the_output_alone),
         cmocka_unit_test(a_template_that_would_not_end_is_stopped),
+        cmocka_unit_test(threads_render_one_template_at_once),
         cmocka_unit_test(one_template_of_several_is_chosen_by_need_or_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

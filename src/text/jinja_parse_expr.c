@@ -197,6 +197,7 @@ static Node *parse_strings(Parser *p)
     Node *n = constant(p, p->at++->value);
     while (at_kind(p, T_STRING))
         n->value = str_add(p->j, n->value, p->at++->value);
+    n->value.str->room = NULL;   /* a constant must not grow in place: renderings share it */
     return n;
 }
 
