@@ -116,7 +116,8 @@ static void a_bad_line_is_told_by_its_number(void **state)
 
 enum { LETTERS = 8, END = LETTERS, BEGIN, V };
 static const char tokenizer_text[] =
-    "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"b\": 1, \"c\": 2, \"d\": 3, \"e\": 4, \"f\": 5, \"g\": 6,"
+    "{\"decoder\": {\"type\": \"Fuse\"},"
+    " \"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"b\": 1, \"c\": 2, \"d\": 3, \"e\": 4, \"f\": 5, \"g\": 6,"
     " \"h\": 7}, \"merges\": []}, \"added_tokens\": ["
     "{\"id\": 8, \"content\": \"<end>\", \"special\": true}, {\"id\": 9, \"content\": \"<begin>\", \"special\": true}]}";
 
