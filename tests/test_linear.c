@@ -11,17 +11,20 @@
 
 extern const CpuKernel kernel_linear_reference, kernel_linear_avx2, kernel_linear_avx512;
 extern const CpuKernel kernel_linear3_avx2, kernel_linear3_avx512, kernel_gated_mlp_avx2, kernel_gated_mlp_avx512;
+extern const CpuKernel kernel_gate_avx2, kernel_gate_avx512;
 extern const OpSpec spec_linear;
 
 typedef struct Tier {
     const char *name;
-    const CpuKernel *linear, *linear3, *gated_mlp;
+    const CpuKernel *linear, *linear3, *gated_mlp, *gate;
     const Panel *(*find)(const Format *);
 } Tier;
 
 static const Tier tiers[] = {
-    {"avx2", &kernel_linear_avx2, &kernel_linear3_avx2, &kernel_gated_mlp_avx2, panel_find_avx2},
-    {"avx512", &kernel_linear_avx512, &kernel_linear3_avx512, &kernel_gated_mlp_avx512, panel_find_avx512},
+    {"avx2", &kernel_linear_avx2, &kernel_linear3_avx2, &kernel_gated_mlp_avx2, &kernel_gate_avx2,
+     panel_find_avx2},
+    {"avx512", &kernel_linear_avx512, &kernel_linear3_avx512, &kernel_gated_mlp_avx512, &kernel_gate_avx512,
+     panel_find_avx512},
 };
 
 static bool has_tier(int i)
@@ -422,14 +425,14 @@ static void linear3_is_three_linear(void **context)
             }
 }
 
-/* gated_mlp gives the bits of its parts; with RELU they can be written down in plain C. */
-static void check_gated_mlp(int t, int rows, const char *format, const char *down_format, int width)
+/* gated_mlp gives the bits of its parts. */
+static void check_gated_mlp(int t, int rows, const char *format, const char *down_format, int width, Activation act)
 {
     enum { IN = 256 };
     Tensor x = random_matrix(rows, IN), y = random_matrix(rows, IN), expected = copy_of(y);
     Weight gate = weight_of(t, format, width, IN), up = weight_of(t, format, width, IN);
     Weight down = weight_of(t, down_format, IN, width);
-    OpCall call = {.op = OP_GATED_MLP, .reads_out = true, .activation = RELU, .out = {y},
+    OpCall call = {.op = OP_GATED_MLP, .reads_out = true, .activation = act, .out = {y},
                    .in = {x, gate.tensor, up.tensor, down.tensor, random_matrix(1, width), random_matrix(1, width),
                           random_matrix(1, IN)}};
     run(tiers[t].gated_mlp, &call, 1 + rows % 4);
@@ -437,10 +440,8 @@ static void check_gated_mlp(int t, int rows, const char *format, const char *dow
     Tensor g = random_matrix(rows, width), u = random_matrix(rows, width);
     linear(t, g, x, gate.tensor, call.in[4], false);
     linear(t, u, x, up.tensor, call.in[5], false);
-    for (int i = 0; i < rows * width; i++) {
-        float *at = (float *)g.data + i;
-        *at = (*at > 0 ? *at : 0) * ((const float *)u.data)[i];
-    }
+    OpCall gating = {.op = OP_GATE, .activation = act, .out = {g}, .in = {g, u}};
+    run(tiers[t].gate, &gating, 1);
     linear(t, expected, g, down.tensor, call.in[6], true);
     assert_memory_equal(y.data, expected.data, tensor_bytes(y));
 
@@ -458,10 +459,10 @@ static void gated_mlp_is_its_parts(void **context)
     static const int rows[] = {1, 4, 7, FUSED_ROWS_MAX};
     for (int t = 0; t < 2; t++)
         for (int n = 0; n < 4 && has_tier(t); n++) {
-            check_gated_mlp(t, rows[n], "Q8_0", "Q8_0", 160);
-            check_gated_mlp(t, rows[n], "Q4_K", "Q6_K", 512);
-            check_gated_mlp(t, rows[n], "BF16", "BF16", 87);
-            check_gated_mlp(t, rows[n], "F32", "Q4_0", 96);
+            check_gated_mlp(t, rows[n], "Q8_0", "Q8_0", 160, SILU);
+            check_gated_mlp(t, rows[n], "Q4_K", "Q6_K", 512, GELU);
+            check_gated_mlp(t, rows[n], "BF16", "BF16", 87, GELU_TANH);
+            check_gated_mlp(t, rows[n], "F32", "Q4_0", 96, RELU_SQUARED);
         }
 }
 

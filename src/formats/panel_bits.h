@@ -1,7 +1,6 @@
 /* panel_bits.h -- where the bits of 16 rows x 32 weights lie in a panel, and how they become bytes.
  *
- * Weight k (0..31) of a lane (0..15) is element 64 (k / 4) + 4 lane + k % 4 of a run of 512 (bits.h), so
- * that a load of 64 bytes holds, in each group of 4 bytes, four weights of one lane:
+ * A load of 64 bytes holds, in each group of 4 bytes, four weights of one lane (row); j = k / 4:
  *
  *     8 bits    8 x 64 bytes: load j holds k = 4 j .. 4 j + 3
  *     4 bits    4 x 64 bytes: load j % 4 holds them in its lower (j < 4) or upper halves
@@ -11,6 +10,8 @@
 #ifndef FORMATS_PANEL_BITS_H
 #define FORMATS_PANEL_BITS_H
 
+#include <string.h>
+
 #include "formats/bits.h"
 #include "formats/panel.h"
 #include "kernels/kit/simd.h"
@@ -18,12 +19,26 @@
 /* Bytes of 16 x 32 weights. */
 enum { PANEL_BITS_1 = 64, PANEL_BITS_2 = 128, PANEL_BITS_4 = 256, PANEL_BITS_8 = 512 };
 
-static inline unsigned panel_elem(int lane, unsigned k) { return 64 * (k / 4) + 4 * (unsigned)lane + k % 4; }
-
-/* `bits` 1, 2 or 4, into bytes that were zero. */
-static inline void panel_put(uint8_t *bytes, unsigned bits, int lane, unsigned k, unsigned value)
+/* Four elements of a block, from a multiple of 4 on, each in a byte of its own. bits.h says where they
+ * lie: four bytes side by side, or, where the run is 1, four bits. */
+static inline uint32_t bits_get_4(const uint8_t *block, unsigned bits, unsigned run, unsigned elem)
 {
-    bits_put(bytes, bits, 64 * bits, panel_elem(lane, k), value);
+    if (run == 1)
+        return (block[elem / 8] >> elem % 8 & 15) * 0x00204081u & 0x01010101;
+    uint32_t four;
+    memcpy(&four, block + bits_byte(bits, run, elem), sizeof four);
+    return four >> bits_shift(bits, run, elem) & 0x01010101 * ((1u << bits) - 1);
+}
+
+/* Weights k to k + 3 of a lane, into bytes that were zero. */
+static inline void panel_put_4(uint8_t *bytes, unsigned bits, int lane, unsigned k, uint32_t four)
+{
+    unsigned j = k / 4;
+    uint32_t there;
+    uint8_t *at = bytes + 64 * (j % bits) + 4 * lane;
+    memcpy(&there, at, sizeof there);
+    there |= four << bits * (j / bits);
+    memcpy(at, &there, sizeof there);
 }
 
 INLINE Vi bytes_of_4_bits(const uint8_t *bytes, int j)

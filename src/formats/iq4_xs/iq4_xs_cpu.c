@@ -31,8 +31,8 @@ static void pack_lane(Unit *u, int lane, const void *blocks, int n)
     memcpy(u->d[lane], b->d, 2);
     for (unsigned g = 0; g < 8; g++)
         u->scale[g][lane] = (uint8_t)(bits_get(b->scales_low, 4, 1, g) | bits_get(b->scales_high, 2, 1, g) << 4);
-    for (unsigned i = 0; i < K_ELEMS; i++)
-        panel_put(u->q[i / 32], 4, lane, i % 32, bits_get(b->q, 4, 16, i));
+    for (unsigned i = 0; i < K_ELEMS; i += 4)
+        panel_put_4(u->q[i / 32], 4, lane, i % 32, bits_get_4(b->q, 4, 16, i));
 }
 
 #include "formats/panel_int.h"

@@ -35,8 +35,8 @@ static void pack_lane(Unit *u, int lane, const void *blocks, int n)
     memcpy(u->dmin[lane], b->dmin, 2);
     for (int g = 0; g < 16; g++)
         u->scales[g][lane] = b->scales[g];
-    for (unsigned i = 0; i < K_ELEMS; i++)
-        panel_put(u->q[i / 32], 2, lane, i % 32, bits_get(b->q, 2, 32, i));
+    for (unsigned i = 0; i < K_ELEMS; i += 4)
+        panel_put_4(u->q[i / 32], 2, lane, i % 32, bits_get_4(b->q, 2, 32, i));
 }
 
 #include "formats/panel_int.h"

@@ -39,9 +39,9 @@ static void pack_lane(Unit *u, int lane, const void *blocks, int n)
         u->scale_low[g / 2][lane] |= (uint8_t)(bits_get(b->scales, 4, 8, g) << g % 2 * 4);
         u->scale_high[g / 4][lane] |= (uint8_t)(bits_get(b->scales + 8, 2, 4, g) << g % 4 * 2);
     }
-    for (unsigned i = 0; i < K_ELEMS; i++) {
-        panel_put(u->q[i / 32].low, 2, lane, i % 32, bits_get(b->low, 2, 32, i));
-        panel_put(u->q[i / 32].high, 1, lane, i % 32, bits_get(b->high, 1, 32, i));
+    for (unsigned i = 0; i < K_ELEMS; i += 4) {
+        panel_put_4(u->q[i / 32].low, 2, lane, i % 32, bits_get_4(b->low, 2, 32, i));
+        panel_put_4(u->q[i / 32].high, 1, lane, i % 32, bits_get_4(b->high, 1, 32, i));
     }
 }
 

@@ -23,8 +23,8 @@ static void pack_lane(Unit *u, int lane, const void *blocks, int n)
     const Q4_0Block *b = blocks;
     for (int i = 0; i < n; i++) {
         memcpy(u->d[i][lane], b[i].d, 2);
-        for (unsigned k = 0; k < PANEL_BLOCK; k++)
-            panel_put(u->q[i], 4, lane, k, bits_get(b[i].q, 4, 16, k));
+        for (unsigned k = 0; k < PANEL_BLOCK; k += 4)
+            panel_put_4(u->q[i], 4, lane, k, bits_get_4(b[i].q, 4, 16, k));
     }
 }
 

@@ -25,8 +25,8 @@ static void pack_lane(Unit *u, int lane, const void *blocks, int n)
     (void)n;
     memcpy(u->d[lane], b->d, 2);
     memcpy(u->m[lane], b->m, 2);
-    for (unsigned k = 0; k < PANEL_BLOCK; k++)
-        panel_put(u->q, 4, lane, k, bits_get(b->q, 4, 16, k));
+    for (unsigned k = 0; k < PANEL_BLOCK; k += 4)
+        panel_put_4(u->q, 4, lane, k, bits_get_4(b->q, 4, 16, k));
 }
 
 #include "formats/panel_int.h"

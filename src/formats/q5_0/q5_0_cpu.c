@@ -25,9 +25,9 @@ static void pack_lane(Unit *u, int lane, const void *blocks, int n)
     const Q5_0Block *b = blocks;
     for (int i = 0; i < n; i++) {
         memcpy(u->d[i][lane], b[i].d, 2);
-        for (unsigned k = 0; k < PANEL_BLOCK; k++) {
-            panel_put(u->low[i], 4, lane, k, bits_get(b[i].low, 4, 16, k));
-            panel_put(u->high[i], 1, lane, k, bits_get(b[i].high, 1, 1, k));
+        for (unsigned k = 0; k < PANEL_BLOCK; k += 4) {
+            panel_put_4(u->low[i], 4, lane, k, bits_get_4(b[i].low, 4, 16, k));
+            panel_put_4(u->high[i], 1, lane, k, bits_get_4(b[i].high, 1, 1, k));
         }
     }
 }

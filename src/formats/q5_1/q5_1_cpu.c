@@ -27,9 +27,9 @@ static void pack_lane(Unit *u, int lane, const void *blocks, int n)
     (void)n;
     memcpy(u->d[lane], b->d, 2);
     memcpy(u->m[lane], b->m, 2);
-    for (unsigned k = 0; k < PANEL_BLOCK; k++) {
-        panel_put(u->low, 4, lane, k, bits_get(b->low, 4, 16, k));
-        panel_put(u->high, 1, lane, k, bits_get(b->high, 1, 1, k));
+    for (unsigned k = 0; k < PANEL_BLOCK; k += 4) {
+        panel_put_4(u->low, 4, lane, k, bits_get_4(b->low, 4, 16, k));
+        panel_put_4(u->high, 1, lane, k, bits_get_4(b->high, 1, 1, k));
     }
 }
 

@@ -43,9 +43,9 @@ static void pack_lane(Unit *u, int lane, const void *blocks, int n)
         u->scale[g][lane] = (uint8_t)k.scale[g];
         u->min[g][lane] = (uint8_t)k.min[g];
     }
-    for (unsigned i = 0; i < K_ELEMS; i++) {
-        panel_put(u->q[i / 32].low, 4, lane, i % 32, bits_get(b->low, 4, 32, i));
-        panel_put(u->q[i / 32].high, 1, lane, i % 32, bits_get(b->high, 1, 32, i));
+    for (unsigned i = 0; i < K_ELEMS; i += 4) {
+        panel_put_4(u->q[i / 32].low, 4, lane, i % 32, bits_get_4(b->low, 4, 32, i));
+        panel_put_4(u->q[i / 32].high, 1, lane, i % 32, bits_get_4(b->high, 1, 32, i));
     }
 }
 

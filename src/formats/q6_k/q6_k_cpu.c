@@ -34,9 +34,9 @@ static void pack_lane(Unit *u, int lane, const void *blocks, int n)
     memcpy(u->d[lane], b->d, 2);
     for (int g = 0; g < 16; g++)
         u->scale[g][lane] = b->scales[g];
-    for (unsigned i = 0; i < K_ELEMS; i++) {
-        panel_put(u->q[i / 32].low, 4, lane, i % 32, bits_get(b->low, 4, 64, i));
-        panel_put(u->q[i / 32].high, 2, lane, i % 32, bits_get(b->high, 2, 32, i));
+    for (unsigned i = 0; i < K_ELEMS; i += 4) {
+        panel_put_4(u->q[i / 32].low, 4, lane, i % 32, bits_get_4(b->low, 4, 64, i));
+        panel_put_4(u->q[i / 32].high, 2, lane, i % 32, bits_get_4(b->high, 2, 32, i));
     }
 }
 

@@ -20,8 +20,8 @@ static void pack_lane(Unit *u, int lane, const void *blocks, int n)
     const Q8_0Block *b = blocks;
     for (int i = 0; i < n; i++) {
         memcpy(u->d[i][lane], b[i].d, 2);
-        for (unsigned k = 0; k < PANEL_BLOCK; k++)
-            u->q[i][panel_elem(lane, k)] = (uint8_t)(b[i].q[k] + 128);
+        for (unsigned k = 0; k < PANEL_BLOCK; k += 4)
+            panel_put_4(u->q[i], 8, lane, k, bits_get_4((const uint8_t *)b[i].q, 8, PANEL_BLOCK, k) ^ 0x80808080);
     }
 }
 
