@@ -3,12 +3,11 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "api/answer.h"
+#include "api/chat_prompt.h"
 #include "devices/cpu/cpu_device.h"
 #include "model/package.h"
-#include "text/chat_template.h"
 
 _Static_assert(sizeof((ridge_error){0}.text) == ERROR_TEXT_BYTES, "errors are passed on whole");
 _Static_assert((int)RIDGE_CANCELLED == (int)CANCELLED && (int)RIDGE_NO_MEMORY == (int)NO_MEMORY, "the same codes");
@@ -61,8 +60,7 @@ static Err open_model(ridge_model *m, const char *path, const ridge_model_option
         return fail(err, BAD_FILE, "%s: holds no weights", m->package.path);
     TRY(cpu_device_open(&cpu, &m->device, err));
     TRY(model_open(&m->package.checkpoint, m->device, NULL, &m->model, err));
-    const ChatSource *chat = package_chat(&m->package, NULL, false);
-    return chat ? chat_template_new(&m->chat, span_text(chat->text), "chat_template", err) : OK;
+    return chat_prompt_template(&m->package, &m->chat, err);
 }
 
 ridge_status ridge_model_open(const char *path, const ridge_model_options *options, ridge_model **out,
@@ -157,21 +155,12 @@ int64_t ridge_render_chat(const ridge_model *m, const char *messages_json, bool 
     Error err = {0};
     Buf out;
     json_t *messages = NULL;
-    struct tm now;
-    time_t seconds = time(NULL);
-    localtime_r(&seconds, &now);
     buf_init(&out, TEXT_BYTES_MAX);
-    const Package *p = &m->package;
     Err result = m->chat ? json_read(span_text(messages_json), TEXT_BYTES_MAX, "messages", &messages, &err)
-                         : fail(&err, BAD_ARGUMENT, "%s: has no chat template", p->path);
-    if (result == OK) {
-        json_t *context =
-            json_pack("{s:o, s:b, s:s, s:s}", "messages", messages, "add_generation_prompt", (int)add_generation_prompt,
-                      "bos_token", p->bos_text ? p->bos_text : "", "eos_token", p->eos_text ? p->eos_text : "");
-        result = context ? chat_template_render(m->chat, context, &now, &out, &err)
-                         : fail(&err, NO_MEMORY, "no memory to render a chat");
-        json_decref(context);
-    }
+                         : fail(&err, BAD_ARGUMENT, "%s: has no chat template", m->package.path);
+    if (result == OK)
+        result = chat_prompt_render(&m->package, m->chat, messages, add_generation_prompt, &out, &err);
+    json_decref(messages);
     return hand_over(&out, text, text_bytes_max, result, &err, error);
 }
 

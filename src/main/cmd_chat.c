@@ -7,15 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <editline/readline.h>
 
 #include "api/answer.h"
+#include "api/chat_prompt.h"
 #include "main/sampling_flags.h"
 #include "main/session.h"
-#include "text/chat_template.h"
 
 typedef struct ChatFlags {
     const char *system;
@@ -58,21 +57,6 @@ static void set_system(Chat *c, const char *text)
         json_array_remove(c->messages, 0);
     if (*text)
         json_array_insert_new(c->messages, 0, json_pack("{s:s, s:s}", "role", "system", "content", text));
-}
-
-static Err render(const Chat *c, Buf *out, Error *err)
-{
-    time_t seconds = time(NULL);
-    struct tm now;
-    localtime_r(&seconds, &now);
-    const Package *p = &c->session.package;
-    json_t *context =
-        json_pack("{s:O, s:b, s:s, s:s}", "messages", c->messages, "add_generation_prompt", 1, "bos_token",
-                  p->bos_text ? p->bos_text : "", "eos_token", p->eos_text ? p->eos_text : "");
-    Err result = context ? chat_template_render(c->template, context, &now, out, err)
-                         : fail(err, NO_MEMORY, "no memory for the conversation");
-    json_decref(context);
-    return result;
 }
 
 /* ---- an answer ---- */
@@ -125,7 +109,7 @@ static Err answer(Chat *c, Error *err)
     Request *request = NULL;
     Answer reply = {0};
     buf_init(&prompt, PROMPT_BYTES_MAX);
-    Err result = render(c, &prompt, err);
+    Err result = chat_prompt_render(&c->session.package, c->template, c->messages, true, &prompt, err);
     if (result == OK)
         result =
             tokenizer_encode(c->session.package.tokenizer, buf_span(&prompt), ENCODE_PARSE_SPECIAL, &encoding, err);
@@ -206,8 +190,13 @@ static char *read_line(const Chat *c, const char *prompt)
 {
     char *line = NULL;
     size_t capacity = 0;
-    if (c->people)
-        return readline(prompt);
+    while (c->people) {
+        interrupt_clear();
+        line = readline(prompt);
+        if (line || !interrupted())    /* Ctrl-C drops the line, Ctrl-D leaves */
+            return line;
+        putchar('\n');
+    }
     ssize_t bytes = getline(&line, &capacity, stdin);
     if (bytes < 0) {
         free(line);
@@ -283,13 +272,12 @@ static Err open_chat(Chat *c, const ModelFlags *model, Error *err)
     engine.sequences = engine.logit_rows = 1;
     TRY(session_open(&c->session, model, engine, err));
     const Package *p = &c->session.package;
-    const ChatSource *source = package_chat(p, NULL, false);
     if (!p->tokenizer)
         return fail(err, BAD_ARGUMENT, "%s: has no tokenizer", p->path);
-    if (!source)
+    TRY(chat_prompt_template(p, &c->template, err));
+    if (!c->template)
         return fail(err, BAD_ARGUMENT, "%s: has no chat template, so it is no chat model; `ridge run` continues texts",
                     p->path);
-    TRY(chat_template_new(&c->template, span_text(source->text), "chat_template", err));
     TRY(sampler_defaults_read(p->generation, p->path, c->session.model->shape.V, &defaults, err));
     return sampling_options(&c->flags, &defaults, c->session.model->shape.V, &c->sampling, err);
 }
