@@ -48,7 +48,9 @@ static Err scale_linear(Scaling *s, Error *err)
 
 static Err scale_dynamic(Scaling *s, Error *err)
 {
-    (void)err;
+    if (s->dims <= 2)
+        return fail(err, UNSUPPORTED, "%s: rope type 'dynamic' needs heads of which more than %d values turn", s->keys->where,
+                    s->dims);
     s->out->angles.kind = ROPE_DYNAMIC;
     s->out->angles.base = s->theta;
     s->out->angles.factor = s->factor;
