@@ -17,6 +17,7 @@
 #include "test.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,7 +31,7 @@
 
 enum {
     SEEDS = 1000, MUTANT_SEEDS = 400, VOCABULARY = 24, CONTEXT_MAX = 96, REQUESTS = 12, SAMPLES = 3,
-    ITERATIONS_MAX = 20000, TRACE_LINES = 24, STOP_ID = 3,
+    CPU_SECONDS_MAX = 60, ITERATIONS_MAX = 20000, TRACE_LINES = 24, STOP_ID = 3,
 };
 
 /* --- mutants --- */
@@ -585,7 +586,7 @@ static int exit_status_of(Mutant m, uint64_t seeds)
         mutant = m;
         if (m != NO_MUTANT)
             freopen("/dev/null", "w", stderr);
-        alarm(60);
+        setrlimit(RLIMIT_CPU, &(struct rlimit){CPU_SECONDS_MAX, CPU_SECONDS_MAX});   /* for mutants that hang */
         Tally t = run_seeds(1, seeds);
         if (m == NO_MUTANT)
             printf("%lld worlds, %lld steps, %lld tokens, %lld preemptions, %lld copies, %lld tokens reused\n",

@@ -2,7 +2,8 @@
 
 #include "base/checked.h"
 
-enum { BLOCK_TOKENS_MAX = 1024, SEQUENCES_MAX = 4096, CONTEXT_MAX = 1 << 26 };
+enum { BLOCK_TOKENS_MAX = 1024, SEQUENCES_MAX = 4096, CONTEXT_MAX = 1 << 26, HEADS_MAX = 1 << 14, WIDTH_MAX = 1 << 16 };
+static const int64_t TOKENS_MAX = INT32_MAX;   /* so that every count of blocks is an int32_t */
 
 static int64_t layer_block_bytes(const KvLayer *layer, const KvOptions *o)
 {
@@ -26,6 +27,15 @@ static Err check_options(const KvOptions *o, Error *err)
         return fail(err, BAD_ARGUMENT, "cache: its size must not be negative");
     if (o->format->block_elems != 1)
         return fail(err, UNSUPPORTED, "cache: keys and values cannot be kept as %s; choose F32, F16 or BF16", o->format->name);
+    return OK;
+}
+
+static Err check_shape(int32_t i, const KvLayer *layer, Error *err)
+{
+    if (layer->heads < 1 || layer->heads > HEADS_MAX || layer->key_width < 1 || layer->key_width > WIDTH_MAX
+        || layer->value_width < 0 || layer->value_width > WIDTH_MAX)
+        return fail(err, BAD_ARGUMENT, "layer %d: %d key/value heads of %d and %d values cannot be kept", i, layer->heads,
+                    layer->key_width, layer->value_width);
     return OK;
 }
 
@@ -57,6 +67,7 @@ static Err group_layers(KvLedger *l, const KvLayout *layout, Error *err)
                 return fail(err, BAD_ARGUMENT, "layer %d: a window of %d tokens", i, layer->window);
             /* fall through */
         case KV_FULL:
+            TRY(check_shape(i, layer, err));
             TRY(group_for(l, i, layer, err));
             break;
         case KV_ALIAS:
@@ -85,7 +96,7 @@ int32_t kv_ledger_blocks(const KvLedger *l, int32_t group, int64_t tokens, int32
     int64_t all = ceil_div(tokens, l->options.block_tokens);
     if (g->kind == KV_FULL)
         return (int32_t)all;
-    return (int32_t)min_i64(all, blocks_touched(g->window - 1 + rows, l->options.block_tokens));
+    return (int32_t)min_i64(all, blocks_touched((int64_t)g->window - 1 + rows, l->options.block_tokens));
 }
 
 /* So that every sequence may have its window and one step's rows be added; more serves nobody but
@@ -98,7 +109,8 @@ static int32_t pool_blocks(const KvLedger *l, const KvGroup *g, int64_t tokens)
         return (int32_t)all;
     int64_t each = ceil_div(g->window, o->block_tokens) + 2;
     int64_t most = each * o->sequences + ceil_div(o->rows, o->block_tokens);
-    int64_t least = blocks_touched(g->window - 1 + o->rows, o->block_tokens);
+    int64_t least = min_i64(ceil_div(o->context, o->block_tokens),
+                            blocks_touched((int64_t)g->window - 1 + o->rows, o->block_tokens));
     return (int32_t)max_i64(least, min_i64(all, most));
 }
 
@@ -142,7 +154,7 @@ Err kv_ledger_init(KvLedger *l, const KvLayout *layout, const KvOptions *o, Erro
         else
             l->window_bytes += kv_ledger_blocks(l, g, o->context, 1) * group->block_bytes;
     }
-    int64_t tokens_max = (int64_t)o->sequences * o->context;
+    int64_t tokens_max = min_i64((int64_t)o->sequences * o->context, TOKENS_MAX);
     if (o->bytes > 0)
         return settle_bytes(l, o->bytes, tokens_max, err);
     settle(l, o->tokens > 0 ? min_i64(o->tokens, tokens_max) : tokens_max);
