@@ -112,7 +112,10 @@ static Tensor vector(KernelCase *c, int32_t n, float size)
     return tensor_vector(t.data, &format_f32, n);
 }
 
-static Tensor vector_or_none(KernelCase *c, int32_t n) { return one_in(c, 3) ? (Tensor){0} : vector(c, n, 1); }
+static Tensor vector_or_none(KernelCase *c, int32_t n)
+{
+    return one_in(c, 3) ? (Tensor){0} : vector(c, n, 1);
+}
 
 static Tensor numbers(KernelCase *c, int32_t n)
 {
@@ -196,7 +199,8 @@ static void make_norm(KernelCase *c, int vectors)
 {
     int32_t heads = one_in(c, 2) ? 1 : 1 + below(c, 4), width = size_up_to(c, 300);
     c->rows = size_up_to(c, 9);
-    Tensor x = floats(c, c->rows, heads * width, 2), y = one_in(c, 2) ? x : floats(c, c->rows, heads * width, 1);
+    Tensor x = floats(c, c->rows, heads * width, 2),
+           y = one_in(c, 2) ? x : floats(c, c->rows, heads * width, 1);
     c->call.in[0] = heads > 1 ? tensor_heads(x, heads) : x;
     c->call.out[0] = heads > 1 ? tensor_heads(y, heads) : y;
     for (int i = 0; i < vectors; i++)
@@ -240,8 +244,13 @@ static void make_rope_angles(KernelCase *c)
 {
     int32_t dims = 2 * (1 + size_up_to(c, 64));
     RopeAngles *a = &c->call.angles;
-    *a = (RopeAngles){.kind = (RopeKind)below(c, 3), .dims = dims, .original_length = 1000, .base = 1e4f, .factor = 4,
-                      .magnitude = one_in(c, 2) ? 1 : 1.2f, .magnitude_long = 1.5f};
+    *a = (RopeAngles){.kind = (RopeKind)below(c, 3),
+                      .dims = dims,
+                      .original_length = 1000,
+                      .base = 1e4f,
+                      .factor = 4,
+                      .magnitude = one_in(c, 2) ? 1 : 1.2f,
+                      .magnitude_long = 1.5f};
     c->rows = size_up_to(c, 9);
     c->call.in[0] = numbers_below(c, c->rows, 1000000);
     c->call.in[1] = numbers_below(c, c->rows, 2000);
@@ -255,7 +264,8 @@ static void make_rope_angles(KernelCase *c)
 
 static void make_rope(KernelCase *c)
 {
-    int32_t heads = 1 + below(c, 4), dims = 2 * size_up_to(c, 70), width = dims + (one_in(c, 2) ? below(c, 40) : 0);
+    int32_t heads = 1 + below(c, 4), dims = 2 * size_up_to(c, 70),
+            width = dims + (one_in(c, 2) ? below(c, 40) : 0);
     c->rows = size_up_to(c, 9);
     c->call.reads_out = true;
     c->call.out[0] = tensor_heads(floats(c, c->rows, heads * width, 2), heads);
@@ -311,7 +321,8 @@ static void make_linear3(KernelCase *c)
 
 static void make_gated_mlp(KernelCase *c)
 {
-    int32_t width = of_blocks(size_up_to(c, 300), c->format), between = of_blocks(size_up_to(c, 300), c->format);
+    int32_t width = of_blocks(size_up_to(c, 300), c->format),
+            between = of_blocks(size_up_to(c, 300), c->format);
     c->rows = size_up_to(c, 20);
     c->call.reads_out = true;
     c->call.activation = (Activation)below(c, TANH + 1);
@@ -331,7 +342,8 @@ static void make_gated_mlp(KernelCase *c)
 /* The cache */
 
 typedef struct CaseCache {
-    int32_t seqs, kv_heads, block_tokens, table_blocks, key_width, value_width;   /* value_width 0: a latent */
+    int32_t seqs, kv_heads, block_tokens, table_blocks;
+    int32_t key_width, value_width;                /* value_width 0: a latent */
     int32_t length[4];          /* positions known after the step; the step's rows are the last ones */
     int32_t rows_of[4];
     Tensor k, v, tables, positions, row_seq;
@@ -401,7 +413,8 @@ static void make_cache_write(KernelCase *c)
     c->call.in[4] = m.row_seq;
     c->ins_by_row = 1 | (m.value_width > 0 ? 2 : 0) | 8 | 16;
     c->rows_alone = true;
-    say(c, "rows %d, %d heads of %d and %d, blocks of %d", c->rows, m.kv_heads, m.key_width, m.value_width, m.block_tokens);
+    say(c, "rows %d, %d heads of %d and %d, blocks of %d", c->rows, m.kv_heads, m.key_width,
+        m.value_width, m.block_tokens);
 }
 
 static void write_past(KernelCase *c, const CaseCache *m, Tensor pool)
@@ -436,13 +449,16 @@ static void make_attend(KernelCase *c)
         write_past(c, &m, m.v);
     int32_t y_width = m.value_width > 0 ? m.value_width : of_blocks(1 + m.key_width / 2, c->format);
     Attend *a = &c->call.attend;
-    *a = (Attend){.scale = (one_in(c, 3) ? 4 : 1) / sqrtf((float)m.key_width), .softcap = one_in(c, 4) ? 5 : 0,
-                  .window = one_in(c, 3) ? size_up_to(c, 700) : 0, .chunk = one_in(c, 5) ? size_up_to(c, 100) : 0,
+    *a = (Attend){.scale = (one_in(c, 3) ? 4 : 1) / sqrtf((float)m.key_width),
+                  .softcap = one_in(c, 4) ? 5 : 0,
+                  .window = one_in(c, 3) ? size_up_to(c, 700) : 0,
+                  .chunk = one_in(c, 5) ? size_up_to(c, 100) : 0,
                   .bidirectional = one_in(c, 5)};
     drop_unseen(&m, a->window);
     Tensor q = floats(c, c->rows, heads * m.key_width, 1);
     c->call.in[0] = tensor_heads(q, heads);
-    c->call.out[0] = tensor_heads(y_width == m.key_width && one_in(c, 2) ? q : floats(c, c->rows, heads * y_width, 1), heads);
+    c->call.out[0] = tensor_heads(
+        y_width == m.key_width && one_in(c, 2) ? q : floats(c, c->rows, heads * y_width, 1), heads);
     Tensor ins[] = {m.k, m.v, m.tables, m.positions, m.row_seq, vector_or_none(c, heads), {0}};
     memcpy(c->call.in + 1, ins, sizeof ins);
     if (one_in(c, 4))
@@ -450,8 +466,10 @@ static void make_attend(KernelCase *c)
     c->ins_by_row = 1 | 16 | 32;
     c->outs_by_row = 1;
     c->rows_alone = !a->bidirectional;
-    say(c, "rows %d of %d sequences, heads %d over %d, widths %d and %d, blocks of %d, window %d, chunk %d%s", c->rows, m.seqs,
-        heads, m.kv_heads, m.key_width, y_width, m.block_tokens, a->window, a->chunk, a->bidirectional ? ", both ways" : "");
+    say(c,
+        "rows %d of %d sequences, heads %d over %d, widths %d and %d, blocks of %d, window %d, chunk %d%s",
+        c->rows, m.seqs, heads, m.kv_heads, m.key_width, y_width, m.block_tokens, a->window, a->chunk,
+        a->bidirectional ? ", both ways" : "");
 }
 
 /* What there is */
@@ -536,7 +554,8 @@ void kernel_case_reset(KernelCase *c)
 void kernel_case_run(KernelCase *c, const CpuKernel *kernel, const OpCall *call, int parts, bool backwards)
 {
     (void)c;
-    size_t bytes = kernel->scratch_bytes ? kernel->scratch_bytes(call) : 0, room = (bytes + 127) / 64 * 64 + GUARD;
+    size_t bytes = kernel->scratch_bytes ? kernel->scratch_bytes(call) : 0,
+           room = (bytes + 127) / 64 * 64 + GUARD;
     uint8_t *scratch = aligned_alloc(64, room);
     ASSERT(scratch);
     memset(scratch, POISON, bytes);

@@ -38,7 +38,7 @@ typedef struct KernelCase {
 } KernelCase;
 
 bool kernel_case_exists(Op);                            /* whether cases can be made */
-bool kernel_case_varies(Op, const Format *);            /* whether this is a format to try the operation with */
+bool kernel_case_varies(Op, const Format *);            /* whether this is a format to try it with */
 
 void kernel_case_init(KernelCase *, Op, const Format *, uint64_t seed);
 void kernel_case_deinit(KernelCase *);

@@ -79,7 +79,8 @@ static double worst_error(const KernelCase *c, Output fast, Output exact)
     for (int o = 0; o < OP_OUTS; o++) {
         Tensor t = c->call.out[o];
         for (int32_t r = 0; !tensor_is_none(t) && r < t.dim[0]; r++, at += tensor_row_bytes(t))
-            worst = fmax(worst, row_error((float *)(fast.data + at), (float *)(exact.data + at), tensor_width(t), c->typical));
+            worst = fmax(worst, row_error((float *)(fast.data + at), (float *)(exact.data + at),
+                                          tensor_width(t), c->typical));
     }
     return worst;
 }
@@ -105,7 +106,8 @@ static void hold_against_reference(KernelCase *c)
             double error = worst_error(c, fast, exact);
             worst_of_op[c->call.op] = fmax(worst_of_op[c->call.op], error);
             if (error > tolerance)
-                print_error("%s: %s is wrong by %g of the row\n", c->what, cpu_tier_name((CpuTier)tier), error);
+                print_error("%s: %s is wrong by %g of the row\n", c->what, cpu_tier_name((CpuTier)tier),
+                            error);
             assert_true(error <= tolerance);
         }
         free(fast.data);

@@ -82,7 +82,8 @@ static void write_cache(World *w, const Rows *rows)
     float *k = malloc(elems * sizeof *k), *v = malloc(elems * sizeof *v);
     for (size_t i = 0; i < elems; i++) {
         size_t row = i / (KV_HEADS * WIDTH), in_row = i % (KV_HEADS * WIDTH);
-        uint64_t place = ((uint64_t)rows->seq[row] * POSITIONS + (uint64_t)rows->position[row]) * 1000 + in_row;
+        uint64_t place =
+            ((uint64_t)rows->seq[row] * POSITIONS + (uint64_t)rows->position[row]) * 1000 + in_row;
         k[i] = made_up(place + 77777777);
         v[i] = made_up(place + 99999999999);
     }
@@ -100,11 +101,15 @@ static void write_cache(World *w, const Rows *rows)
 static void attend(World *w, const Rows *rows)
 {
     size_t row_elems = HEADS * WIDTH;
-    float *q = malloc((size_t)rows->n * row_elems * sizeof *q), *y = malloc((size_t)rows->n * row_elems * sizeof *y);
+    float *q = malloc((size_t)rows->n * row_elems * sizeof *q),
+          *y = malloc((size_t)rows->n * row_elems * sizeof *y);
     for (int32_t r = 0; r < rows->n; r++)
-        memcpy(q + (size_t)r * row_elems, w->q + ((size_t)rows->seq[r] * POSITIONS + (size_t)rows->position[r]) * row_elems,
+        memcpy(q + (size_t)r * row_elems,
+               w->q + ((size_t)rows->seq[r] * POSITIONS + (size_t)rows->position[r]) * row_elems,
                row_elems * sizeof *q);
-    OpCall call = {.op = OP_ATTEND, .attend = w->setup.how, .out = {tensor_3d(y, &format_f32, rows->n, HEADS, WIDTH)},
+    OpCall call = {.op = OP_ATTEND,
+                   .attend = w->setup.how,
+                   .out = {tensor_3d(y, &format_f32, rows->n, HEADS, WIDTH)},
                    .in = {tensor_3d(q, &format_f32, rows->n, HEADS, WIDTH), w->k, w->v, w->tables,
                           tensor_vector((void *)rows->position, &format_i32, rows->n),
                           tensor_vector((void *)rows->seq, &format_i32, rows->n)}};
@@ -113,8 +118,8 @@ static void attend(World *w, const Rows *rows)
         for (int part = w->setup.parts - 1; part >= 0; part--)
             w->kernel->run(&call, phase, (CpuPart){part, w->setup.parts, scratch});
     for (int32_t r = 0; r < rows->n; r++)
-        memcpy(w->y + ((size_t)rows->seq[r] * POSITIONS + (size_t)rows->position[r]) * row_elems, y + (size_t)r * row_elems,
-               row_elems * sizeof *y);
+        memcpy(w->y + ((size_t)rows->seq[r] * POSITIONS + (size_t)rows->position[r]) * row_elems,
+               y + (size_t)r * row_elems, row_elems * sizeof *y);
     free(scratch);
     free(q);
     free(y);
@@ -160,31 +165,28 @@ static const Attend hows[] = {
     {.scale = 0.5f, .chunk = 600, .softcap = 3},
 };
 
+static const Setup plain = {"F16", .block_tokens = 16, .chunk = POSITIONS, .seqs = 1, .parts = 1};
+static const struct { const char *what; Setup setup; } others[] = {
+    {"chunks of 64", {"F16", 16, 64, 1, .parts = 1}},
+    {"chunks of 7, blocks of 64, two threads", {"F16", 64, 7, 1, .parts = 2}},
+    {"one by one, blocks of 5, three threads", {"F16", 5, 1, 1, .parts = 3}},
+    {"chunks of 33 in company", {"F16", 2048, 33, SEQS, .parts = 3}},
+    {"so much room that nothing waits", {"F16", 16, 8, 1, .spare_blocks = 1 << 16, .parts = 2}},
+};
+
 static void neither_chunks_nor_blocks_nor_company_change_a_bit(void **state)
 {
     (void)state;
     for (int tier = TIER_REFERENCE + 1; tier <= (int)cpu_best_tier(); tier++)
         for (size_t i = 0; i < COUNT_OF(hows); i++) {
-            const Setup plain = {
-                .format = "F16", .block_tokens = 16, .chunk = POSITIONS, .seqs = 1, .parts = 1, .how = hows[i]};
-            Setup s = plain;
-            float *whole = outputs(plain, tier);
-            s.chunk = 64;
-            same_outputs(whole, s, tier, "chunks of 64");
-            s = (Setup){.format = "F16", .block_tokens = 64, .chunk = 7, .seqs = 1, .parts = 2, .how = hows[i]};
-            same_outputs(whole, s, tier, "chunks of 7, blocks of 64, two threads");
-            s = (Setup){.format = "F16", .block_tokens = 5, .chunk = 1, .seqs = 1, .parts = 3, .how = hows[i]};
-            same_outputs(whole, s, tier, "one by one, blocks of 5, three threads");
-            s = (Setup){.format = "F16", .block_tokens = 2048, .chunk = 33, .seqs = SEQS, .parts = 3, .how = hows[i]};
-            same_outputs(whole, s, tier, "chunks of 33 in company");
-            s = (Setup){.format = "F16",
-                        .block_tokens = 16,
-                        .chunk = 8,
-                        .seqs = 1,
-                        .parts = 2,
-                        .spare_blocks = 1 << 16,
-                        .how = hows[i]};
-            same_outputs(whole, s, tier, "with so much room that nothing waits");
+            Setup setup = plain;
+            setup.how = hows[i];
+            float *whole = outputs(setup, tier);
+            for (size_t k = 0; k < COUNT_OF(others); k++) {
+                setup = others[k].setup;
+                setup.how = hows[i];
+                same_outputs(whole, setup, tier, others[k].what);
+            }
             free(whole);
         }
 }
@@ -196,10 +198,14 @@ static void few_rows_with_a_long_past_keep_several_threads_busy(void **state)
         skip();
     int32_t position = 4000, seq = 0, table[256] = {0};
     float q[HEADS * WIDTH], k[1];
-    OpCall call = {.op = OP_ATTEND, .attend = hows[0], .out = {tensor_3d(q, &format_f32, 1, HEADS, WIDTH)},
-                   .in = {tensor_3d(q, &format_f32, 1, HEADS, WIDTH), tensor_4d(k, &format_f32, 9, KV_HEADS, 16, WIDTH),
-                          tensor_4d(k, &format_f32, 9, KV_HEADS, 16, WIDTH), tensor_of(table, &format_i32, 1, 256),
-                          tensor_vector(&position, &format_i32, 1), tensor_vector(&seq, &format_i32, 1)}};
+    OpCall call = {
+        .op = OP_ATTEND,
+        .attend = hows[0],
+        .out = {tensor_3d(q, &format_f32, 1, HEADS, WIDTH)},
+        .in = {tensor_3d(q, &format_f32, 1, HEADS, WIDTH),
+               tensor_4d(k, &format_f32, 9, KV_HEADS, 16, WIDTH),
+               tensor_4d(k, &format_f32, 9, KV_HEADS, 16, WIDTH), tensor_of(table, &format_i32, 1, 256),
+               tensor_vector(&position, &format_i32, 1), tensor_vector(&seq, &format_i32, 1)}};
     const CpuKernel *kernel = cpu_kernel(OP_ATTEND, cpu_best_tier());
     assert_true(kernel->scratch_bytes(&call) > 0);
     assert_true(kernel->threads(&call) >= 8);

@@ -74,7 +74,7 @@ static void relay(void *context, int index, int count)
 static void nobody_passes_a_barrier_before_all_have_come(void **state)
 {
     (void)state;
-    for (int threads = 1; threads <= THREADS_MAX; threads += 4) {   /* 5 and 9 are more than this machine may have */
+    for (int threads = 1; threads <= THREADS_MAX; threads += 4) {   /* 5 and 9: often more than CPUs */
         Relay r = {.team = team_of(threads, false)};
         for (int run = 0; run < 5; run++)
             team_run(r.team, 1 + run % threads, relay, &r);

@@ -186,7 +186,8 @@ Err team_new(Team **out, int threads, bool pin, Error *err)
     if (threads == 0)
         threads = cpus < TEAM_THREADS_MAX ? cpus : TEAM_THREADS_MAX;
     if (threads < 1 || threads > TEAM_THREADS_MAX)
-        return fail(err, BAD_ARGUMENT, "%d threads: must be from 1 to %d (0: one for each CPU)", threads, TEAM_THREADS_MAX);
+        return fail(err, BAD_ARGUMENT, "%d threads: must be from 1 to %d (0: one for each CPU)",
+                    threads, TEAM_THREADS_MAX);
     Team *t = aligned_alloc(CACHE_LINE, sizeof *t);
     Worker *workers = aligned_alloc(CACHE_LINE, (size_t)threads * sizeof *workers);
     if (!t || !workers) {
@@ -203,7 +204,8 @@ Err team_new(Team **out, int threads, bool pin, Error *err)
         if (!start_worker(t, t->threads, pin)) {
             int started = t->threads;
             team_free(t);
-            return fail(err, NO_MEMORY, "the system starts only %d threads of %d: ask for fewer", started, threads);
+            return fail(err, NO_MEMORY, "the system starts only %d threads of %d: ask for fewer",
+                        started, threads);
         }
     *out = t;
     return OK;

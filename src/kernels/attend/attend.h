@@ -53,10 +53,12 @@ typedef struct AttendCall {
 typedef struct Sees { int32_t from, to; } Sees;     /* positions [from, to) */
 
 AttendCall attend_call(const OpCall *);             /* checks the shapes; reads no data */
-double attend_operations(const AttendCall *);        /* of the positions that are seen */
+double attend_operations(const AttendCall *);       /* of the positions that are seen */
 Sees attend_sees(const AttendCall *, int32_t row, int32_t last);
-int32_t attend_rows_together(const AttendCall *, int32_t row, int32_t most);  /* of one sequence, position by position */
-int32_t attend_last(const AttendCall *, int32_t row);       /* where bidirectional; else the row's own position */
+/* The largest position of the row's sequence where rows see both ways; else the row's own. */
+int32_t attend_last(const AttendCall *, int32_t row);
+/* How many rows from this one on are of one sequence, position by position. */
+int32_t attend_rows_together(const AttendCall *, int32_t row, int32_t most);
 
 static inline const int32_t *attend_table(const AttendCall *a, int32_t row)
 {

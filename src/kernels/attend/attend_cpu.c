@@ -38,7 +38,7 @@ typedef struct Query {
     int32_t row, head;
     Sees sees;
     int lo, hi;                  /* what it sees of the present tile */
-    float most, shrink;          /* of the present segment: largest score; what a larger one does to the sums */
+    float most, shrink;          /* of the segment: largest score; what a larger one does to the sums */
     float total[LANES];
     float q[WIDTH_MAX], p[TILE], sums[WIDTH_MAX];
     Softmax folded;              /* of the segments before; the sums are in y */
@@ -249,7 +249,8 @@ static void find_tile(const Work *w, Tile *t, int32_t start, Sees seen)
         t->keys[j] = nothing;
     for (int j = t->lo, n; j < t->hi; j += n) {      /* block by block */
         int32_t left = tokens - (start + j) % tokens;
-        const uint8_t *key = kv_row(a->k, table, head, start + j), *value = kv_row(a->v, table, head, start + j);
+        const uint8_t *key = kv_row(a->k, table, head, start + j);
+        const uint8_t *value = kv_row(a->v, table, head, start + j);
         n = t->hi - j < left ? t->hi - j : left;
         for (int i = 0; i < n; i++) {
             t->keys[j + i] = key + (size_t)i * w->key_bytes;

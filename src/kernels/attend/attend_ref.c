@@ -38,7 +38,8 @@ static void attend_one(const AttendCall *a, int32_t row, int32_t head, Sees sees
         sums[i] = 0;
     for (int32_t j = sees.from; j < sees.to; j++) {
         double p = exp(scores[j] - most);
-        a->v.format->decode(buffer, kv_row(a->v, attend_table(a, row), head / a->group, j), (size_t)a->v.dim[3]);
+        a->v.format->decode(buffer, kv_row(a->v, attend_table(a, row), head / a->group, j),
+                            (size_t)a->v.dim[3]);
         total += p;
         for (int32_t i = 0; i < a->value_width; i++)
             sums[i] += p * buffer[i];

@@ -35,7 +35,8 @@ static void run(const OpCall *c, int phase, CpuPart part)
 static bool takes(const OpCall *c)
 {
     Tensor v = c->out[1];
-    return float_kind(c->out[0].format) != KIND_OTHER && (tensor_is_none(v) || float_kind(v.format) != KIND_OTHER);
+    return float_kind(c->out[0].format) != KIND_OTHER &&
+           (tensor_is_none(v) || float_kind(v.format) != KIND_OTHER);
 }
 
 static int64_t threads(const OpCall *c) { return threads_by_rows(c->in[0]); }

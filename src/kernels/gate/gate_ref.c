@@ -9,7 +9,8 @@ static void run(const OpCall *c, int phase, CpuPart part)
     ASSERT(same_shape(y, gate) && same_shape(y, up));
     for (int64_t r = 0; r < y.dim[0]; r++)
         for (int64_t i = 0; i < tensor_width(y); i++)
-            f32_row_out(y, r)[i] = (float)(activation_of(c->activation, f32_row(gate, r)[i]) * f32_row(up, r)[i]);
+            f32_row_out(y, r)[i] =
+                (float)(activation_of(c->activation, f32_row(gate, r)[i]) * f32_row(up, r)[i]);
 }
 
 static OpCost cost(const OpCall *c)

@@ -17,7 +17,7 @@ static inline int64_t threads_by_rows(Tensor t)
 /* Bytes that one pass over the tensor moves; 0 where it is missing. */
 static inline double bytes_moved(Tensor t) { return tensor_is_none(t) ? 0 : (double)tensor_bytes(t); }
 
-/* The innermost dimension: what a norm or a rotation works on. [rows, width] -> width, [rows, heads, width] -> width */
+/* The width of [rows, width] or of [rows, heads, width]: what a norm or a rotation works on. */
 static inline int32_t innermost(Tensor t) { return t.dim[t.dims > 2 ? t.dims - 1 : 1]; }
 
 static inline const float *f32_row(Tensor t, int64_t row) { return tensor_f32(t) + row * t.row_elems; }

@@ -21,7 +21,8 @@ INLINE void vf_transpose(Vf m[LANES])
             b[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(x, y));
         }
     for (int i = 0; i < 4; i++) {      /* b[4g + i]: columns i, i + 4, i + 8, i + 12 of rows 4g to 4g + 3 */
-        Vf even_low = _mm512_shuffle_f32x4(b[i], b[i + 4], 0x88), odd_low = _mm512_shuffle_f32x4(b[i], b[i + 4], 0xdd);
+        Vf even_low = _mm512_shuffle_f32x4(b[i], b[i + 4], 0x88);
+        Vf odd_low = _mm512_shuffle_f32x4(b[i], b[i + 4], 0xdd);
         Vf even_high = _mm512_shuffle_f32x4(b[i + 8], b[i + 12], 0x88);
         Vf odd_high = _mm512_shuffle_f32x4(b[i + 8], b[i + 12], 0xdd);
         m[i] = _mm512_shuffle_f32x4(even_low, even_high, 0x88);

@@ -42,8 +42,10 @@ static void run(const OpCall *c, int phase, CpuPart part)
     (void)phase;
     Tensor y = c->out[0], x = c->in[0], gain = c->in[1], bias = c->in[2];
     int32_t width = innermost(x);
-    Affine a = {tensor_is_none(gain) ? NULL : tensor_f32(gain), tensor_is_none(bias) ? NULL : tensor_f32(bias)};
-    ASSERT(same_shape(y, x) && (!a.gain || tensor_width(gain) == width) && (!a.bias || tensor_width(bias) == width));
+    Affine a = {tensor_is_none(gain) ? NULL : tensor_f32(gain),
+                tensor_is_none(bias) ? NULL : tensor_f32(bias)};
+    ASSERT(same_shape(y, x) && (!a.gain || tensor_width(gain) == width) &&
+           (!a.bias || tensor_width(bias) == width));
     Range rows = part_range(part, x.dim[0], 1);
     for (int64_t r = rows.from; r < rows.to; r++)
         for (int64_t at = 0; at < tensor_width(x); at += width)

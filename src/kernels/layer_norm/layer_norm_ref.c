@@ -22,7 +22,8 @@ static void run(const OpCall *c, int phase, CpuPart part)
     int32_t width = innermost(x);
     const float *gain = tensor_is_none(c->in[1]) ? NULL : tensor_f32(c->in[1]);
     const float *bias = tensor_is_none(c->in[2]) ? NULL : tensor_f32(c->in[2]);
-    ASSERT(same_shape(y, x) && (!gain || tensor_width(c->in[1]) == width) && (!bias || tensor_width(c->in[2]) == width));
+    ASSERT(same_shape(y, x) && (!gain || tensor_width(c->in[1]) == width) &&
+           (!bias || tensor_width(c->in[2]) == width));
     for (int64_t r = 0; r < x.dim[0]; r++)
         for (int64_t at = 0; at < tensor_width(x); at += width)
             norm(f32_row_out(y, r) + at, f32_row(x, r) + at, gain, bias, width, c->eps);

@@ -38,7 +38,8 @@ static void run(const OpCall *c, int phase, CpuPart part)
     for (int64_t r = rows.from; r < rows.to; r++) {
         const float *cosines = f32_row(angles, r), *sines = cosines + half;
         for (int64_t at = 0; at < tensor_width(x); at += width)
-            (c->rope.interleaved ? turn_neighbours : turn_halves)(f32_row_out(x, r) + at, cosines, sines, half);
+            (c->rope.interleaved ? turn_neighbours : turn_halves)(f32_row_out(x, r) + at, cosines,
+                                                                  sines, half);
     }
 }
 

@@ -1,0 +1,219 @@
+/* What the references mean, in numbers that can be checked by hand: every faster kernel is held against
+ * the references, so these are what all of them rest on. */
+#include "test.h"
+
+#include <math.h>
+
+#include "devices/cpu/cpu_tiers.h"
+#include "kernels/op_spec.h"
+
+static void compute(OpCall call)
+{
+    const CpuKernel *kernel = cpu_kernel(call.op, TIER_REFERENCE);
+    void *scratch = malloc((kernel->scratch_bytes ? kernel->scratch_bytes(&call) : 0) + 1);
+    for (int phase = 0; phase < kernel->phases; phase++)
+        kernel->run(&call, phase, (CpuPart){0, 1, scratch});
+    free(scratch);
+}
+
+static Tensor f32(float *data, int32_t rows, int32_t width)
+{
+    return tensor_of(data, &format_f32, rows, width);
+}
+static Tensor i32(int32_t *data, int32_t n) { return tensor_vector(data, &format_i32, n); }
+
+static void close_to(double a, double b, double tolerance)
+{
+    if (!(fabs(a - b) <= tolerance))
+        print_error("%.9g is not within %g of %.9g\n", a, tolerance, b);
+    assert_true(fabs(a - b) <= tolerance);
+}
+
+static void norms_divide_by_what_they_say(void **state)
+{
+    (void)state;
+    float x[] = {3, -4}, gain[] = {1, 10}, bias[] = {0, 100}, y[2];
+    compute((OpCall){.op = OP_RMS_NORM,
+                     .out = {f32(y, 1, 2)},
+                     .in = {f32(x, 1, 2), tensor_vector(gain, &format_f32, 2)},
+                     .eps = 12.5f});
+    close_to(y[0], 3 / 5.0, 1e-7);           /* mean of squares 12.5, and as much again: sqrt 25 */
+    close_to(y[1], -40 / 5.0, 1e-6);
+    compute((OpCall){.op = OP_LAYER_NORM,
+                     .out = {f32(y, 1, 2)},
+                     .in = {f32(x, 1, 2), tensor_vector(gain, &format_f32, 2),
+                            tensor_vector(bias, &format_f32, 2)}});
+    close_to(y[0], 1, 1e-6);                 /* mean -0.5, deviation 3.5 */
+    close_to(y[1], 90, 1e-5);
+}
+
+static void activations_have_their_published_values(void **state)
+{
+    (void)state;
+    static const struct { Activation f; float x, y; } known[] = {
+        {SILU, 1, 0.73105858f}, {SILU, -20, -4.1223072e-8f}, {GELU, 1, 0.84134475f},
+        {GELU, -3, -0.0040496940f}, {GELU_TANH, 1, 0.84119199f}, {RELU, -2, 0}, {RELU, 2, 2},
+        {RELU_SQUARED, 3, 9}, {RELU_SQUARED, -3, 0}, {SIGMOID, 0, 0.5f}, {TANH, 0.5f, 0.46211716f},
+    };
+    for (size_t i = 0; i < COUNT_OF(known); i++) {
+        float x = known[i].x, two = 2, y;
+        compute((OpCall){.op = OP_ACTIVATE,
+                         .out = {f32(&y, 1, 1)},
+                         .in = {f32(&x, 1, 1)},
+                         .activation = known[i].f});
+        close_to(y, known[i].y, 1e-6 * fabs(known[i].y));
+        compute((OpCall){.op = OP_GATE,
+                         .out = {f32(&y, 1, 1)},
+                         .in = {f32(&x, 1, 1), f32(&two, 1, 1)},
+                         .activation = known[i].f});
+        close_to(y, 2 * known[i].y, 2e-6 * fabs(known[i].y));
+    }
+}
+
+static void a_quarter_turn_swaps_the_values_of_a_pair(void **state)
+{
+    (void)state;
+    float angles[] = {0, 1, 1, 0};           /* pair 0: a quarter turn; pair 1: none */
+    float halves[] = {1, 2, 3, 4, 9}, neighbours[] = {1, 2, 3, 4, 9};
+    compute((OpCall){.op = OP_ROPE, .out = {f32(halves, 1, 5)}, .in = {f32(angles, 1, 4)}});
+    const float turned[] = {-3, 2, 1, 4, 9};
+    assert_memory_equal(halves, turned, sizeof turned);
+    compute((OpCall){.op = OP_ROPE,
+                     .out = {f32(neighbours, 1, 5)},
+                     .in = {f32(angles, 1, 4)},
+                     .rope.interleaved = true});
+    const float next_door[] = {-2, 1, 3, 4, 9};
+    assert_memory_equal(neighbours, next_door, sizeof next_door);
+}
+
+/* Computed in F32 as Hugging Face does, but the sine itself must not suffer from a large angle. */
+static void angles_of_a_million_are_right_to_the_last_bit(void **state)
+{
+    (void)state;
+    float inv_freq[] = {1, 0.31622777f, 0.1f, 1e-4f}, angles[8];
+    for (int32_t position = 1; position < 1000000; position += 7919) {
+        RopeAngles a = {.kind = ROPE_FIXED, .dims = 8, .magnitude = 1};
+        compute((OpCall){.op = OP_ROPE_ANGLES, .out = {f32(angles, 1, 8)}, .angles = a,
+                         .in = {i32(&position, 1), {0}, f32(inv_freq, 1, 4)}});
+        for (int i = 0; i < 4; i++) {
+            float angle = (float)position * inv_freq[i];
+            close_to(angles[i], (double)cosl(angle), 0x1p-24);
+            close_to(angles[4 + i], (double)sinl(angle), 0x1p-24);
+        }
+    }
+}
+
+static void long_sequences_turn_by_other_frequencies(void **state)
+{
+    (void)state;
+    int32_t positions[] = {3, 3}, lengths[] = {100, 300};
+    float inv_freq[] = {1, 0.5f, 0.25f, 0.125f}, y[8];
+    RopeAngles a = {
+        .kind = ROPE_LONG, .dims = 4, .original_length = 100, .magnitude = 1, .magnitude_long = 2};
+    compute((OpCall){.op = OP_ROPE_ANGLES,
+                     .out = {f32(y, 2, 4)},
+                     .angles = a,
+                     .in = {i32(positions, 2), i32(lengths, 2), f32(inv_freq, 2, 2)}});
+    close_to(y[1], cos(3 * 0.5), 1e-7);
+    close_to(y[2], sin(3 * 1.0), 1e-7);
+    close_to(y[4 + 1], 2 * cos(3 * 0.125), 2e-7);
+    close_to(y[4 + 2], 2 * sin(3 * 0.25), 2e-7);
+
+    a = (RopeAngles){.kind = ROPE_DYNAMIC,
+                     .dims = 4,
+                     .original_length = 100,
+                     .base = 16,
+                     .factor = 2,
+                     .magnitude = 1};
+    compute((OpCall){.op = OP_ROPE_ANGLES,
+                     .out = {f32(y, 2, 4)},
+                     .angles = a,
+                     .in = {i32(positions, 2), i32(lengths, 2), f32(inv_freq, 1, 2)}});
+    close_to(y[1], cos(3 * 0.5), 1e-7);                             /* not beyond: the table */
+    close_to(y[4 + 1], cos(3 / sqrt(16.0 * 25)), 1e-6); /* base 16 (2 * 3 - 1)^2, to the power 2/4 */
+}
+
+/* Two positions, one kv head of width 1 and two query heads; what the last row sees is worked out here. */
+static double attend_two(Attend how, const float *sink, const float *slope, int32_t head)
+{
+    float keys[] = {1, 2}, values[] = {10, 20}, q[] = {1, -1}, y[2], sinks[2], slopes[2];
+    int32_t table[] = {0}, position = 1, seq = 0;
+    Tensor k = tensor_4d(keys, &format_f32, 1, 1, 2, 1), v = tensor_4d(values, &format_f32, 1, 1, 2, 1);
+    OpCall call = {.op = OP_ATTEND,
+                   .attend = how,
+                   .out = {tensor_3d(y, &format_f32, 1, 2, 1)},
+                   .in = {tensor_3d(q, &format_f32, 1, 2, 1), k, v, tensor_of(table, &format_i32, 1, 1),
+                          i32(&position, 1), i32(&seq, 1)}};
+    for (int h = 0; h < 2; h++) {
+        sinks[h] = sink ? *sink : 0;
+        slopes[h] = slope ? *slope : 0;
+    }
+    if (sink)
+        call.in[6] = tensor_vector(sinks, &format_f32, 2);
+    if (slope)
+        call.in[7] = tensor_vector(slopes, &format_f32, 2);
+    compute(call);
+    return y[head];
+}
+
+static void attention_weighs_by_the_softmax_of_its_scores(void **state)
+{
+    (void)state;
+    const double e1 = exp(1), e2 = exp(2), e3 = exp(3), c1 = exp(3 * tanh(1 / 3.0)),
+                 c2 = exp(3 * tanh(2 / 3.0));
+    const float sink = 3, slope = 2;
+    close_to(attend_two((Attend){.scale = 1}, NULL, NULL, 0), (10 * e1 + 20 * e2) / (e1 + e2), 1e-5);
+    close_to(attend_two((Attend){.scale = 1}, NULL, NULL, 1), (10 / e1 + 20 / e2) / (1 / e1 + 1 / e2), 1e-5);
+    close_to(attend_two((Attend){.scale = 2}, NULL, NULL, 0), (10 * e2 + 20 * e2 * e2) / (e2 + e2 * e2),
+             1e-5);
+    close_to(attend_two((Attend){.scale = 1, .softcap = 3}, NULL, NULL, 0),
+             (10 * c1 + 20 * c2) / (c1 + c2), 1e-5);
+    close_to(attend_two((Attend){.scale = 1}, &sink, NULL, 0), (10 * e1 + 20 * e2) / (e1 + e2 + e3), 1e-5);
+    close_to(attend_two((Attend){.scale = 1}, NULL, &slope, 0), (10 / e1 + 20 * e2) / (1 / e1 + e2),
+             1e-5); /* 1 - 2 (1 - 0) */
+    close_to(attend_two((Attend){.scale = 1, .window = 1}, NULL, NULL, 0), 20, 0);
+    close_to(attend_two((Attend){.scale = 1, .window = 2}, NULL, NULL, 0),
+             (10 * e1 + 20 * e2) / (e1 + e2), 1e-5);
+    close_to(attend_two((Attend){.scale = 1, .chunk = 1}, NULL, NULL, 0), 20, 0);
+}
+
+/* Positions 0 to 3 with equal scores and values 1, 2, 4, 8: the mean shows who was seen. */
+static void rows_see_what_lies_behind_them_or_both_ways(void **state)
+{
+    (void)state;
+    static const struct { Attend how; float seen[4]; } all[] = {
+        {{0}, {1, 3 / 2.0f, 7 / 3.0f, 15 / 4.0f}},
+        {{.window = 2}, {1, 3 / 2.0f, 6 / 2.0f, 12 / 2.0f}},
+        {{.chunk = 2}, {1, 3 / 2.0f, 4, 12 / 2.0f}},
+        {{.bidirectional = true}, {15 / 4.0f, 15 / 4.0f, 15 / 4.0f, 15 / 4.0f}},
+        {{.bidirectional = true, .window = 2}, {3 / 2.0f, 7 / 3.0f, 14 / 3.0f, 12 / 2.0f}},
+        {{.bidirectional = true, .chunk = 2}, {3 / 2.0f, 3 / 2.0f, 12 / 2.0f, 12 / 2.0f}},
+    };
+    for (size_t i = 0; i < COUNT_OF(all); i++) {
+        float keys[4] = {0}, values[] = {4, 8, 1, 2}, q[4] = {0}, y[4];
+        int32_t table[] = {1, 0}, positions[] = {0, 1, 2, 3},
+                seq[4] = {0}; /* blocks of two, the second one first */
+        Tensor k = tensor_4d(keys, &format_f32, 2, 1, 2, 1), v = tensor_4d(values, &format_f32, 2, 1, 2, 1);
+        compute((OpCall){.op = OP_ATTEND,
+                         .attend = all[i].how,
+                         .out = {tensor_3d(y, &format_f32, 4, 1, 1)},
+                         .in = {tensor_3d(q, &format_f32, 4, 1, 1), k, v,
+                                tensor_of(table, &format_i32, 1, 2), i32(positions, 4), i32(seq, 4)}});
+        for (int r = 0; r < 4; r++)
+            close_to(y[r], all[i].seen[r], 1e-6);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(norms_divide_by_what_they_say),
+        cmocka_unit_test(activations_have_their_published_values),
+        cmocka_unit_test(a_quarter_turn_swaps_the_values_of_a_pair),
+        cmocka_unit_test(angles_of_a_million_are_right_to_the_last_bit),
+        cmocka_unit_test(long_sequences_turn_by_other_frequencies),
+        cmocka_unit_test(attention_weighs_by_the_softmax_of_its_scores),
+        cmocka_unit_test(rows_see_what_lies_behind_them_or_both_ways),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
