@@ -44,7 +44,7 @@ static bool is_word_char(uint32_t code)
 {
     utf8proc_category_t k = utf8proc_category((utf8proc_int32_t)code);
     return (k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_NL) || k == UTF8PROC_CATEGORY_PC ||
-           (code >= 0x24B6 && code <= 0x24E9);
+           (code >= 0x24B6 && code <= 0x24E9) || code == 0x200C || code == 0x200D;   /* circled letters, joiners */
 }
 
 static size_t char_before(Span text, size_t at)

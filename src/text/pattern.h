@@ -4,7 +4,7 @@
  * differs is rewritten when a pattern is compiled:
  *
  *     \s \S   the White_Space property: PCRE2 alone also counts U+180E
- *     \w \W   letters, marks, numbers, connectors: PCRE2 alone leaves out marks; \b \B with it
+ *     \w \W   letters, marks, digits, connectors: PCRE2 alone leaves out marks; \b \B with it
  *     \h \H   a hexadecimal digit: in PCRE2 horizontal space
  *     [a&&[^b]]   the intersection of sets, which PCRE2 does not have
  *     $ ^     at every line, not only at the ends of the text

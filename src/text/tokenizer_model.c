@@ -185,7 +185,7 @@ static Err add_model(Tokenizer *t, const ModelProto *m, Error *err)
         t->unigram.fuse_unk = true;
         t->unigram.byte_fallback = m->byte_fallback;
         t->unigram.single_precision = true;
-        t->unigram.user_score = USER_SCORE_BONUS;
+        t->unigram.users_win = true;
         return OK;
     }
     return fail(err, UNSUPPORTED, "%s: its model type is %s; BPE and Unigram are known", t->name,
@@ -196,7 +196,7 @@ static Err add_decoder(Tokenizer *t, const ModelProto *m, Error *err)
 {
     DecodeStep space = {.kind = DECODE_REPLACE, .string = span_text(METASPACE), .by = span_text(" ")};
     t->decoder.first_string = span_text(" ");
-    t->decoder.first_times = m->dummy_prefix && !m->space_is_suffix;
+    t->decoder.first_times = m->remove_extra_spaces ? INT32_MAX : m->dummy_prefix && !m->space_is_suffix;
     if (m->escape_spaces)
         TRY(decoder_add(&t->decoder, space, t->name, err));
     return decoder_add(&t->decoder, (DecodeStep){.kind = DECODE_BYTE_FALLBACK}, t->name, err);

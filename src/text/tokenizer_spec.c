@@ -211,7 +211,7 @@ static Err open_sentencepiece_unigram(Tokenizer *t, const TokenizerSpec *s, Erro
     TRY(unigram_init(&t->unigram, &t->vocab, false, err));
     t->unigram.unk = t->specials.unk;
     t->unigram.fuse_unk = true;
-    t->unigram.user_score = USER_SCORE_ZERO;
+    t->unigram.users_win = true;
     NormStep step = {.kind = NORM_SENTENCEPIECE, .dummy_prefix = prefix, .escape_spaces = true,
                      .remove_extra_spaces = choose(s->remove_extra_whitespaces, false)};
     TRY(charsmap_read(&step.charsmap, s->charsmap, t->arena, t->name, err));

@@ -26,17 +26,15 @@ static bool takes_part(const Piece *p, bool all)
 
 Err unigram_init(Unigram *u, const Vocab *v, bool all_pieces, Error *err)
 {
-    *u = (Unigram){.vocab = v, .unk = TOKEN_NONE, .lowest = DBL_MAX, .highest = -DBL_MAX};
+    *u = (Unigram){.vocab = v, .unk = TOKEN_NONE, .lowest = DBL_MAX};
     bool good = trie_init(&u->trie);
     for (int32_t id = 0; id < v->size && good; id++) {
         const Piece *p = &v->pieces[id];
         if (!takes_part(p, all_pieces))
             continue;
         good = trie_put(&u->trie, vocab_text(v, id), id);
-        if (p->kind == PIECE_NORMAL || all_pieces) {
+        if (p->kind == PIECE_NORMAL || all_pieces)
             u->lowest = fmin(u->lowest, p->score);
-            u->highest = fmax(u->highest, p->score);
-        }
     }
     for (int i = 0; i < 256; i++) {
         char text[8];
@@ -58,19 +56,17 @@ void unigram_scratch_deinit(UnigramScratch *s)
     *s = (UnigramScratch){0};
 }
 
-static double score_of(const Unigram *u, int32_t id, size_t bytes)
+static double score_of(const Unigram *u, int32_t id)
 {
     const Piece *p = &u->vocab->pieces[id];
-    if (p->kind != PIECE_USER || u->user_score == USER_SCORE_OWN)
-        return p->score;
-    return u->user_score == USER_SCORE_ZERO ? 0 : (double)((float)bytes * (float)u->highest) - 0.1;
+    return p->kind == PIECE_USER && u->users_win ? 0 : p->score;
 }
 
 static void offer(const Unigram *u, UnigramStep *at, double before, double score, uint32_t begin, int32_t id)
 {
     double sum = before + score;
     if (u->single_precision)
-        sum = (float)sum;
+        sum = (float)before + (float)score;
     if (!at->reached || sum > at->score)
         *at = (UnigramStep){.score = sum, .begin = begin, .id = id, .reached = true};
 }
@@ -87,7 +83,7 @@ static void extend(const Unigram *u, UnigramStep *steps, Span word, uint32_t beg
             continue;
         size_t bytes = i + 1 - begin;
         covered |= bytes == character;
-        offer(u, &steps[i + 1], before, score_of(u, id, bytes), begin, id);
+        offer(u, &steps[i + 1], before, score_of(u, id), begin, id);
     }
     if (!covered)
         offer(u, &steps[begin + character], before, u->lowest - UNKNOWN_PENALTY, begin, -1);

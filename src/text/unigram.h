@@ -14,17 +14,14 @@
 #include "text/trie.h"
 #include "text/vocab.h"
 
-/* How a user-defined piece is made to win: as tokenizer.json (it is not), SentencePiece, llama.cpp do it. */
-typedef enum UserScore { USER_SCORE_OWN, USER_SCORE_BONUS, USER_SCORE_ZERO } UserScore;
-
 typedef struct Unigram {
     const Vocab *vocab;
     Trie trie;
     int32_t unk;
     bool byte_fallback, fuse_unk;
     bool single_precision;    /* SentencePiece itself sums floats; tokenizer.json and GGUF mean doubles */
-    UserScore user_score;
-    double lowest, highest;   /* scores */
+    bool users_win;           /* user-defined pieces score 0, all others less; tokenizer.json has none */
+    double lowest;            /* score of a normal piece */
     int32_t bytes[256];       /* the <0x41> pieces, or -1 */
 } Unigram;
 
