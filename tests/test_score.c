@@ -192,12 +192,13 @@ static void a_texts_windows_add_up_to_the_models_own_log_probabilities(void **st
     letters[100] = 0;
     for (int bos = 0; bos < 2; bos++)
         for (int32_t stride = 5; stride <= 20; stride += 5) {
+            ScoreReader reader = {f->tokenizer, bos ? BEGIN : TOKEN_NONE, false};
             ScoreWindows w = {20, stride, 3};
             ScoreSum sum;
             float logprobs[101];
             double nats = 0;
             int64_t tokens = 0;
-            assert_int_equal(score_text_init(&text, f->tokenizer, span_text(letters), bos ? BEGIN : TOKEN_NONE, &err), OK);
+            assert_int_equal(score_text_init(&text, &reader, span_text(letters), &err), OK);
             assert_int_equal(text.count, 100 + bos);
             assert_int_equal(score_windows(f->engine, &text, &w, (ScoreProgress){0}, logprobs, &sum, &err), OK);
             for (int64_t i = 0; i < score_windows_count(&w, text.count); i++)
@@ -211,6 +212,20 @@ static void a_texts_windows_add_up_to_the_models_own_log_probabilities(void **st
         }
 }
 
+static void special_tokens_are_tokens_unless_asked_to_be_letters(void **state)
+{
+    Fixture *f = *state;
+    ScoreText text;
+    Error err;
+    assert_int_equal(score_text_init(&text, &(ScoreReader){f->tokenizer, TOKEN_NONE, false}, span_text("ab<end>c"), &err), OK);
+    assert_true(text.count == 4 && text.ids[2] == END && text.bytes[2] == 5);
+    score_text_deinit(&text);
+    assert_int_equal(score_text_init(&text, &(ScoreReader){f->tokenizer, TOKEN_NONE, true}, span_text("ab<end>c"), &err), OK);
+    for (int i = 0; i < text.count; i++)
+        assert_int_not_equal(text.ids[i], END);
+    score_text_deinit(&text);
+}
+
 static ScoreTask run_task(Fixture *f, const char *json, int32_t bos)
 {
     ScoreLines lines = {.name = "tasks", .rest = span_text(json)};
@@ -219,7 +234,7 @@ static ScoreTask run_task(Fixture *f, const char *json, int32_t bos)
     Error err;
     bool more;
     assert_int_equal(score_lines_next(&lines, &line, &more, &err), OK);
-    assert_int_equal(score_task_init(&task, &line, f->tokenizer, bos, &err), OK);
+    assert_int_equal(score_task_init(&task, &line, &(ScoreReader){f->tokenizer, bos, false}, &err), OK);
     assert_int_equal(score_tasks(f->engine, f->tokenizer, &task, 1, &err), OK);
     task.expected = (Span){0};          /* its line goes */
     score_line_deinit(&line);
@@ -273,7 +288,7 @@ static void a_whole_batch_gives_each_task_its_own_result(void **state)
         snprintf(json, sizeof json, "{\"prompt\": \"ba\", \"continuation\": \"%c%c\"}", 'a' + i, 'h' - i);
         ScoreLines lines = {.name = "tasks", .rest = span_text(json)};
         assert_int_equal(score_lines_next(&lines, &line[i], &more, &err), OK);
-        assert_int_equal(score_task_init(&tasks[i], &line[i], f->tokenizer, TOKEN_NONE, &err), OK);
+        assert_int_equal(score_task_init(&tasks[i], &line[i], &(ScoreReader){f->tokenizer, TOKEN_NONE, false}, &err), OK);
     }
     assert_int_equal(score_tasks(f->engine, f->tokenizer, tasks, SCORE_BATCH, &err), OK);
     for (int i = 0; i < SCORE_BATCH; i++) {
@@ -296,7 +311,7 @@ static void a_task_that_cannot_be_scored_names_its_line(void **state)
         Error err;
         bool more;
         assert_int_equal(score_lines_next(&lines, &line, &more, &err), OK);
-        assert_int_equal(score_task_init(&task, &line, f->tokenizer, TOKEN_NONE, &err), BAD_FILE);
+        assert_int_equal(score_task_init(&task, &line, &(ScoreReader){f->tokenizer, TOKEN_NONE, false}, &err), BAD_FILE);
         assert_non_null(strstr(err.text, "line 2"));
         score_line_deinit(&line);
     }
@@ -310,7 +325,7 @@ static void a_task_that_cannot_be_scored_names_its_line(void **state)
     Error err;
     bool more;
     assert_int_equal(score_lines_next(&lines, &line, &more, &err), OK);
-    assert_int_equal(score_task_init(&task, &line, f->tokenizer, TOKEN_NONE, &err), OK);
+    assert_int_equal(score_task_init(&task, &line, &(ScoreReader){f->tokenizer, TOKEN_NONE, false}, &err), OK);
     assert_int_not_equal(score_tasks(f->engine, f->tokenizer, &task, 1, &err), OK);     /* longer than the context */
     assert_non_null(strstr(err.text, "line 1"));
     score_task_deinit(&task);
@@ -329,6 +344,7 @@ int main(void)
         cmocka_unit_test(lines_are_read_with_their_numbers),
         cmocka_unit_test(a_bad_line_is_told_by_its_number),
         WITH_ENGINE(a_texts_windows_add_up_to_the_models_own_log_probabilities),
+        WITH_ENGINE(special_tokens_are_tokens_unless_asked_to_be_letters),
         WITH_ENGINE(a_continuation_is_scored_from_its_own_first_token),
         WITH_ENGINE(an_answer_is_right_only_when_it_is_exactly_what_was_expected),
         WITH_ENGINE(a_whole_batch_gives_each_task_its_own_result),

@@ -12,7 +12,7 @@
 typedef struct ScoreFlags {
     const char *text, *file, *jsonl, *by;
     int32_t stride, score_from;
-    bool bos, no_bos, json, tokens;
+    bool bos, no_bos, plain, json, tokens;
 } ScoreFlags;
 
 enum { WINDOW = 512, GROUPS_MAX = 64, ROWS = 512, LOGIT_ROWS = 128 };
@@ -32,6 +32,8 @@ static const Flag own_flags[] = {
     {"--bos", NULL, NULL, FLAG_SWITCH, AT(bos),
      "begin each window with the model's begin of text; without both: where its tokenizer does so", 0, 0, 0, 0},
     {"--no-bos", NULL, NULL, FLAG_SWITCH, AT(no_bos), "do not", 0, 0, 0, 0},
+    {"--no-parse-special", NULL, NULL, FLAG_SWITCH, AT(plain),
+     "take \"<|im_end|>\" in the text for those letters, not for the token", 0, 0, 0, 0},
     {"--tokens", NULL, NULL, FLAG_SWITCH, AT(tokens), "print the log-probability of each token", 0, 0, 0, 0},
     {"--by", NULL, "FIELD", FLAG_TEXT, AT(by), "with --jsonl: count right answers by the values of this field", 0, 0, 0, 0},
     {"--json", NULL, NULL, FLAG_SWITCH, AT(json), "print JSON; with --jsonl a line for each task, then one for all", 0, 0,
@@ -41,8 +43,7 @@ static const Flag own_flags[] = {
 typedef struct Scorer {
     const ScoreFlags *flags;
     Session session;
-    const Tokenizer *tokenizer;
-    int32_t bos;                /* TOKEN_NONE: none */
+    ScoreReader reader;
     double started;
     bool bar_shown;
 } Scorer;
@@ -101,8 +102,8 @@ static void print_text_json(const Scorer *s, const ScoreText *text, const ScoreW
     ScoreFigures f = score_figures(sum);
     json_t *out = json_pack(
         "{s:I, s:I, s:i, s:i, s:i, s:b, s:I, s:I, s:f, s:o, s:f, s:o, s:f}", "tokens_in_file",
-        (json_int_t)(text->count - (s->bos != TOKEN_NONE)), "windows", (json_int_t)score_windows_count(w, text->count),
-        "context", w->context, "stride", w->stride, "score_from", w->score_from, "bos", s->bos != TOKEN_NONE,
+        (json_int_t)(text->count - (s->reader.bos != TOKEN_NONE)), "windows", (json_int_t)score_windows_count(w, text->count),
+        "context", w->context, "stride", w->stride, "score_from", w->score_from, "bos", s->reader.bos != TOKEN_NONE,
         "scored_tokens", (json_int_t)sum->tokens, "scored_bytes", (json_int_t)sum->bytes, "nats_per_token",
         f.nats_per_token, "bits_per_byte", real_or_null(f.bits_per_byte), "perplexity", f.perplexity, "perplexity_error",
         real_or_null(f.perplexity_error), "seconds", clock_seconds() - s->started);
@@ -117,12 +118,12 @@ static void print_text(const Scorer *s, const ScoreText *text, const ScoreWindow
     ScoreFigures f = score_figures(sum);
     for (int32_t i = 0; logprobs && i < text->count; i++)
         if (!isnan(logprobs[i])) {
-            Span piece = tokenizer_piece(s->tokenizer, text->ids[i]);
+            Span piece = tokenizer_piece(s->reader.tokenizer, text->ids[i]);
             printf("%8d %7d  %9.4f  %.*s\n", i, text->ids[i], (double)logprobs[i], (int)piece.bytes, (const char *)piece.data);
         }
     printf("%lld windows of %d tokens, stride %d, scored from token %d, %s BOS: %lld tokens, %lld bytes\n",
            (long long)score_windows_count(w, text->count), w->context, w->stride, w->score_from,
-           s->bos != TOKEN_NONE ? "with" : "without", (long long)sum->tokens, (long long)sum->bytes);
+           s->reader.bos != TOKEN_NONE ? "with" : "without", (long long)sum->tokens, (long long)sum->bytes);
     printf("log-probability  %.4f\nnats per token   %.5f\nbits per byte    %.5f\nperplexity       %.4f +- %.4f\n", -sum->nats,
            f.nats_per_token, f.bits_per_byte, f.perplexity, f.perplexity_error);
 }
@@ -159,7 +160,7 @@ static Err run_text(Scorer *s, int32_t window, Error *err)
     ScoreText text;
     Err result = text_input(s->flags->text, s->flags->file, &input, err);
     if (result == OK)
-        result = score_text_init(&text, s->tokenizer, buf_span(&input), s->bos, err);
+        result = score_text_init(&text, &s->reader, buf_span(&input), err);
     buf_deinit(&input);
     TRY(result);
     ScoreWindows w = {.context = s->flags->text ? text.count : window, .score_from = s->flags->score_from};
@@ -296,7 +297,7 @@ static Err read_batch(Scorer *s, ScoreLines *lines, TaskBatch *b, bool *more, Er
         TRY(score_lines_next(lines, &b->line[b->count], more, err));
         if (!*more)
             break;
-        Err result = score_task_init(&b->task[b->count], &b->line[b->count], s->tokenizer, s->bos, err);
+        Err result = score_task_init(&b->task[b->count], &b->line[b->count], &s->reader, err);
         if (result != OK) {
             score_line_deinit(&b->line[b->count]);
             return fail_within(err, "%s", lines->name);
@@ -308,7 +309,7 @@ static Err read_batch(Scorer *s, ScoreLines *lines, TaskBatch *b, bool *more, Er
 
 static Err do_batch(Scorer *s, TaskBatch *b, Tally *tally, Error *err)
 {
-    TRY(score_tasks(s->session.engine, s->tokenizer, b->task, b->count, err));
+    TRY(score_tasks(s->session.engine, s->reader.tokenizer, b->task, b->count, err));
     hide_bar(s);
     for (int i = 0; i < b->count; i++) {
         TRY(count_task(s, tally, &b->task[i], &b->line[i], err));
@@ -349,12 +350,12 @@ static Err run_tasks(Scorer *s, Error *err)
 
 static Err choose_bos(Scorer *s, Error *err)
 {
-    const SpecialTokens *specials = tokenizer_specials(s->tokenizer);
+    const SpecialTokens *specials = tokenizer_specials(s->reader.tokenizer);
     if (s->flags->bos && s->flags->no_bos)
         return fail(err, BAD_ARGUMENT, "give --bos or --no-bos, not both");
     if (s->flags->bos && specials->bos == TOKEN_NONE)
         return fail(err, BAD_ARGUMENT, "--bos: the tokenizer of this model has no begin of text");
-    s->bos = s->flags->bos || (specials->add_bos && !s->flags->no_bos) ? specials->bos : TOKEN_NONE;
+    s->reader.bos = s->flags->bos || (specials->add_bos && !s->flags->no_bos) ? specials->bos : TOKEN_NONE;
     return OK;
 }
 
@@ -371,9 +372,10 @@ static Err work(ModelFlags model, const ScoreFlags *flags, Error *err)
     engine.rows = ROWS;
     engine.logit_rows = LOGIT_ROWS;
     TRY(session_open(&s.session, &model, engine, err));
-    s.tokenizer = s.session.package.tokenizer;
+    s.reader = (ScoreReader){s.session.package.tokenizer, TOKEN_NONE, flags->plain};
     s.started = clock_seconds();
-    Err result = s.tokenizer ? choose_bos(&s, err) : fail(err, BAD_ARGUMENT, "%s: has no tokenizer", s.session.package.path);
+    Err result = s.reader.tokenizer ? choose_bos(&s, err)
+                                    : fail(err, BAD_ARGUMENT, "%s: has no tokenizer", s.session.package.path);
     if (result == OK)
         result = flags->jsonl ? run_tasks(&s, err) : run_text(&s, model.context, err);
     Error closing;
@@ -395,7 +397,7 @@ const Command command_score = {
         "window is dropped. Each window starts from an empty cache at position 0. Its tokens from --score-from on are "
         "scored; where windows overlap, each token is scored once.\n\n"
         "Nats per token depend on the tokenizer; bits per byte can be compared between models. To repeat the figures of "
-        "llama.cpp's perplexity tool: --context 512 --score-from 257.\n\n"
+        "llama.cpp's perplexity tool: --score-from 257 --no-parse-special.\n\n"
         "A line of --jsonl with \"continuation\" gives its log-probability after the prompt: in all, per token, per byte, "
         "and whether greedy decoding would have chosen it. A line with \"expected\" is right when greedy decoding gives "
         "exactly that text, special tokens spelled out.",

@@ -26,11 +26,12 @@ static Err copy_tokens(ScoreText *t, const Encoding *e, Error *err)
     return OK;
 }
 
-Err score_text_init(ScoreText *t, const Tokenizer *tokenizer, Span text, int32_t bos, Error *err)
+Err score_text_init(ScoreText *t, const ScoreReader *reader, Span text, Error *err)
 {
     Encoding e;
-    *t = (ScoreText){.bos = bos};
-    Err result = tokenizer_encode(tokenizer, text, ENCODE_PARSE_SPECIAL | ENCODE_PLACES, &e, err);
+    *t = (ScoreText){.bos = reader->bos};
+    unsigned how = ENCODE_PLACES | (reader->plain ? 0 : ENCODE_PARSE_SPECIAL);
+    Err result = tokenizer_encode(reader->tokenizer, text, how, &e, err);
     if (result == OK)
         result = copy_tokens(t, &e, err);
     encoding_deinit(&e);
@@ -189,12 +190,12 @@ static int32_t first_behind(const ScoreText *t, size_t prompt_bytes)
     return i;
 }
 
-static Err init_continuation(ScoreTask *task, const ScoreLine *line, const Tokenizer *t, int32_t bos, Error *err)
+static Err init_continuation(ScoreTask *task, const ScoreLine *line, const ScoreReader *reader, Error *err)
 {
     Buf whole;
     buf_init(&whole, 2 * (size_t)SCORE_LINE_BYTES_MAX);
     Err result = buf_put_span(&whole, line->prompt) && buf_put_span(&whole, line->text)
-                     ? score_text_init(&task->text, t, buf_span(&whole), bos, err)
+                     ? score_text_init(&task->text, reader, buf_span(&whole), err)
                      : fail(err, NO_MEMORY, "no memory for a text of %zu bytes", line->prompt.bytes + line->text.bytes);
     buf_deinit(&whole);
     TRY(result);
@@ -206,12 +207,12 @@ static Err init_continuation(ScoreTask *task, const ScoreLine *line, const Token
     return task->logprobs ? OK : fail(err, NO_MEMORY, "no memory for the results");
 }
 
-Err score_task_init(ScoreTask *task, const ScoreLine *line, const Tokenizer *t, int32_t bos, Error *err)
+Err score_task_init(ScoreTask *task, const ScoreLine *line, const ScoreReader *reader, Error *err)
 {
     *task = (ScoreTask){.is_question = line->is_question, .expected = line->text, .line = line->number, .is_greedy = true};
     buf_init(&task->answer, 4 * (size_t)SCORE_LINE_BYTES_MAX);
-    Err result = line->is_question ? score_text_init(&task->text, t, line->prompt, bos, err)
-                                   : init_continuation(task, line, t, bos, err);
+    Err result = line->is_question ? score_text_init(&task->text, reader, line->prompt, err)
+                                   : init_continuation(task, line, reader, err);
     if (result == OK && task->text.count == 0)
         result = fail(err, BAD_FILE, "the prompt is empty: give one, or --bos");
     if (result != OK) {

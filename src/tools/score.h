@@ -22,8 +22,14 @@ typedef struct ScoreText {
     int32_t bos;                    /* in front (0 bytes), or TOKEN_NONE */
 } ScoreText;
 
-/* Special tokens are recognised in the text. bos: TOKEN_NONE, or the id to put in front. */
-Err score_text_init(ScoreText *, const Tokenizer *, Span text, int32_t bos, Error *);
+/* How text becomes tokens. */
+typedef struct ScoreReader {
+    const Tokenizer *tokenizer;
+    int32_t bos;                    /* TOKEN_NONE, or the id to put in front */
+    bool plain;                     /* "<|im_end|>" in the text is those letters, as in llama.cpp's perplexity */
+} ScoreReader;
+
+Err score_text_init(ScoreText *, const ScoreReader *, Span text, Error *);
 void score_text_deinit(ScoreText *);
 
 /* ---- a long text ---- */
@@ -54,7 +60,7 @@ typedef struct ScoreTask {
     bool is_right;
 } ScoreTask;
 
-Err score_task_init(ScoreTask *, const ScoreLine *, const Tokenizer *, int32_t bos, Error *);
+Err score_task_init(ScoreTask *, const ScoreLine *, const ScoreReader *, Error *);
 void score_task_deinit(ScoreTask *);
 Err score_tasks(Engine *, const Tokenizer *, ScoreTask *, int count, Error *);   /* at most SCORE_BATCH */
 
