@@ -93,9 +93,9 @@ static Subject subject_of(const Session *s)
 {
     Subject m = {.tier = cpu_tier_name(cpu_device_tier(s->cpu)), .threads = cpu_device_threads(s->cpu),
                  .parameters = s->model->parameters};
-    const char *slash = strrchr(s->package.path, '/');
-    snprintf(m.name, sizeof m.name, "%s", slash && slash[1] ? slash + 1 : s->package.path);
     const Store *store = s->package.checkpoint.store;
+    const char *path = store_gguf(store) ? store_file(store, 0)->path : s->package.path, *slash = strrchr(path, '/');
+    snprintf(m.name, sizeof m.name, "%s", slash && slash[1] ? slash + 1 : path);
     for (size_t i = 0; i < store_count(store); i++)
         m.bytes += (double)store_at(store, i)->bytes.bytes;
     return m;
