@@ -18,8 +18,8 @@
  *
  * (twice over 16 where scales belong to 16). Floats: acc = fma(x[k], w[k], acc) for each k in turn.
  *
- * For many rows of x the weights are expanded once, a part of k at a time, to what every integer (or
- * every float) format has in common:
+ * For many rows of x integer weights are expanded once, a part of k at a time, to what every
+ * integer format has in common. (Floats expand only to be read row by row.)
  *
  *     integers   for each 32 of k: 8 x 64 bytes (weight + 128), SCALES x 16 f32, MINS x 16 f32
  *     floats     for each k: 16 f32

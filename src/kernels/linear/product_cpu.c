@@ -50,49 +50,35 @@ static void product_few(const Product *p, const Panel *kind, int64_t from, int64
     }
 }
 
-/* ---- many rows: two panels are expanded, a part of k at a time, and meet up to PRODUCT_ROWS rows ---- */
+/* ---- many rows, or plain rows of w: two panels are expanded, a part of k at a time, and meet PRODUCT_ROWS
+ * rows of x ---- */
 
-#define TILE(name, call)                                  \
-    static void name(const Tile *t, int rows)             \
-    {                                                     \
-        switch (rows) {                                   \
-        case 1: call(1); break;                           \
-        case 2: call(2); break;                           \
-        case 3: call(3); break;                           \
-        default: call(TILE_ROWS); break;                  \
-        }                                                 \
+typedef void TileRun(const Tile *, int rows);
+
+#define TILE(name, call)                        \
+    static void name(const Tile *t, int rows)   \
+    {                                           \
+        switch (rows) {                         \
+        case 1: call(1); break;                 \
+        case 2: call(2); break;                 \
+        case 3: call(3); break;                 \
+        default: call(TILE_ROWS); break;        \
+        }                                       \
     }
+#define FLOATS(rows) float_tile(t, rows)
 #define INT_1_0(rows) int_tile(t, rows, 1, 0)
 #define INT_1_1(rows) int_tile(t, rows, 1, 1)
 #define INT_2_0(rows) int_tile(t, rows, 2, 0)
 #define INT_2_2(rows) int_tile(t, rows, 2, 2)
+TILE(tile_floats, FLOATS)
 TILE(tile_1_0, INT_1_0)
 TILE(tile_1_1, INT_1_1)
 TILE(tile_2_0, INT_2_0)
 TILE(tile_2_2, INT_2_2)
 
-static void tile_float(const Tile *t, int rows)
-{
-    switch (rows) {
-    case 1: float_tile(t, 1); break;
-    case 2: float_tile(t, 2); break;
-    case 3: float_tile(t, 3); break;
-    case 4: float_tile(t, 4); break;
-    case 5: float_tile(t, 5); break;
-    case 6: float_tile(t, 6); break;
-    case 7: float_tile(t, 7); break;
-    default: float_tile(t, FLOAT_TILE_ROWS); break;
-    }
-}
-
-typedef void TileRun(const Tile *, int rows);
-
-static TileRun *tile_for(int scales, int mins)
-{
-    if (scales == 1)
-        return mins ? tile_1_1 : tile_1_0;
-    return mins ? tile_2_2 : tile_2_0;
-}
+static TileRun *const tiles[3][3] = {   /* by scales, by mins */
+    [0] = {[0] = tile_floats}, [1] = {[0] = tile_1_0, [1] = tile_1_1}, [2] = {[0] = tile_2_0, [2] = tile_2_2},
+};
 
 /* Plain rows as panels of f32, [k][16]. */
 static void decode_part(uint8_t *out, Tensor w, int64_t panel, int64_t from, int64_t to)
@@ -111,7 +97,7 @@ static void decode_part(uint8_t *out, Tensor w, int64_t panel, int64_t from, int
     }
 }
 
-/* k in [from, to) of two panels. The second of the last two may not exist: then nobody reads it. */
+/* A part of k of two panels. The second of the last two may not exist: then nobody reads it. */
 static void expand_part(uint8_t out[][DECODED_BYTES], const Product *p, const Panel *kind, int64_t panel, Range k)
 {
     int64_t panels = panel_count(p->w.dim[0]);
@@ -123,17 +109,15 @@ static void expand_part(uint8_t out[][DECODED_BYTES], const Product *p, const Pa
     }
 }
 
-/* Adds what k in [from, to) gives to the sums of some rows. */
+/* Adds what a part of k gives to the sums of some rows. kind has integers, or is NULL: decoded f32. */
 static void tile_rows(const Product *p, const Panel *kind, uint8_t w[][DECODED_BYTES], Range k, Range rows, float *sums)
 {
-    bool integers = kind && kind->scales;
-    TileRun *run = integers ? tile_for(kind->scales, kind->mins) : tile_float;
-    int step = integers ? TILE_ROWS : FLOAT_TILE_ROWS;
-    size_t skip = integers ? (size_t)k.from / PANEL_BLOCK * sizeof(XBlock) : (size_t)k.from * sizeof(float);
-    for (int64_t r = rows.from; r < rows.to; r += step) {
+    TileRun *run = kind ? tiles[kind->scales][kind->mins] : tile_floats;
+    size_t skip = kind ? (size_t)k.from / PANEL_BLOCK * sizeof(XBlock) : (size_t)k.from * sizeof(float);
+    for (int64_t r = rows.from; r < rows.to; r += TILE_ROWS) {
         Tile tile = {.w = {w[0], w[1]}, .x = p->x.rows + (size_t)r * p->x.row_bytes + skip, .x_row_bytes = p->x.row_bytes,
                      .k = (int)(k.to - k.from), .sums = sums + (r - rows.from) * TILE_PANELS * PANEL_ROWS};
-        run(&tile, (int)(rows.to - r < step ? rows.to - r : step));
+        run(&tile, (int)(rows.to - r < TILE_ROWS ? rows.to - r : TILE_ROWS));
     }
 }
 

@@ -13,14 +13,7 @@
 #include "formats/panel.h"
 #include "kernels/kit/simd.h"
 
-#ifndef TILE_ROWS
-#define TILE_ROWS 4
-#endif
-#ifndef FLOAT_TILE_ROWS
-#define FLOAT_TILE_ROWS 8
-#endif
-
-enum { TILE_PANELS = 2 };
+enum { TILE_ROWS = 4, TILE_PANELS = 2 };
 
 typedef struct Tile {
     const uint8_t *w[TILE_PANELS];
@@ -53,7 +46,7 @@ INLINE void tile_store(Vf acc[][TILE_PANELS], const Tile *t, int rows)
 /* Adds what the s-th part of a block, all of it where scales == 1, gives: w is the block's in each panel. */
 INLINE void tile_dot(Vf acc[][TILE_PANELS], const uint8_t *const w[], const XBlock *const x[], int rows, int s, int scales)
 {
-    Vi sum[16][TILE_PANELS];
+    Vi sum[TILE_ROWS][TILE_PANELS];
     UNROLL
     for (int r = 0; r < rows; r++)
         sum[r][0] = sum[r][1] = vi_all(x[r]->start[scales == 1 ? 0 : 1 + s]);
@@ -79,11 +72,11 @@ INLINE void tile_dot(Vf acc[][TILE_PANELS], const uint8_t *const w[], const XBlo
 INLINE void int_tile(const Tile *t, int rows, int scales, int mins)
 {
     const size_t block_bytes = (size_t)(512 + 64 * (scales + mins));
-    Vf acc[16][TILE_PANELS];
+    Vf acc[TILE_ROWS][TILE_PANELS];
     tile_load(acc, t, rows);
     for (int b = 0; b < t->k / PANEL_BLOCK; b++) {
         const uint8_t *w[TILE_PANELS] = {t->w[0] + (size_t)b * block_bytes, t->w[1] + (size_t)b * block_bytes};
-        const XBlock *x[16];
+        const XBlock *x[TILE_ROWS];
         UNROLL
         for (int r = 0; r < rows; r++)
             x[r] = (const XBlock *)(t->x + (size_t)r * t->x_row_bytes) + b;
@@ -106,7 +99,7 @@ INLINE void int_tile(const Tile *t, int rows, int scales, int mins)
 
 INLINE void float_tile(const Tile *t, int rows)
 {
-    Vf acc[16][TILE_PANELS];
+    Vf acc[TILE_ROWS][TILE_PANELS];
     tile_load(acc, t, rows);
     const float *w0 = (const float *)t->w[0], *w1 = (const float *)t->w[1];
     for (int k = 0; k < t->k; k++, w0 += PANEL_ROWS, w1 += PANEL_ROWS) {
