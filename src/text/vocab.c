@@ -72,14 +72,21 @@ static uint32_t hash_bytes(Span s)
     return (uint32_t)(h >> 32);
 }
 
-int32_t vocab_find(const Vocab *v, Span text)
+/* The id of a text, or -1 and the free slot where it would go. */
+static int32_t find_slot(const Vocab *v, Span text, uint32_t hash, uint32_t *slot)
 {
-    for (uint32_t at = hash_bytes(text) & v->slot_mask; v->slots[at]; at = (at + 1) & v->slot_mask) {
-        int32_t id = (int32_t)(v->slots[at] - 1);
-        if (span_equal(vocab_text(v, id), text))
+    for (*slot = hash & v->slot_mask; v->slots[*slot]; *slot = (*slot + 1) & v->slot_mask) {
+        int32_t id = (int32_t)(v->slots[*slot] & 0xFFFFFFFF) - 1;
+        if (v->slots[*slot] >> 32 == hash && span_equal(vocab_text(v, id), text))
             return id;
     }
     return -1;
+}
+
+int32_t vocab_find(const Vocab *v, Span text)
+{
+    uint32_t at;
+    return find_slot(v, text, hash_bytes(text), &at);
 }
 
 static Err lay_out_by_id(Vocab *v, Error *err)
@@ -122,12 +129,12 @@ Err vocab_finish(Vocab *v, Error *err)
         Span text = vocab_text(v, id);
         if (v->pieces[id].kind == PIECE_HOLE || text.bytes == 0)
             continue;   /* an empty piece stands for nothing in a text */
-        uint32_t at = hash_bytes(text) & v->slot_mask;
-        for (; v->slots[at]; at = (at + 1) & v->slot_mask)
-            if (span_equal(vocab_text(v, (int32_t)(v->slots[at] - 1)), text))
-                return fail(err, BAD_FILE, "%s: the piece '%.*s' has two ids, %u and %d", v->name, shown(text),
-                            (const char *)text.data, v->slots[at] - 1, id);
-        v->slots[at] = (uint32_t)id + 1;
+        uint32_t hash = hash_bytes(text), slot;
+        int32_t other = find_slot(v, text, hash, &slot);
+        if (other >= 0)
+            return fail(err, BAD_FILE, "%s: the piece '%.*s' has two ids, %d and %d", v->name, shown(text),
+                        (const char *)text.data, other, id);
+        v->slots[slot] = (uint64_t)hash << 32 | (uint32_t)(id + 1);
     }
     return OK;
 }

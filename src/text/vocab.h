@@ -45,7 +45,7 @@ typedef struct Vocab {
     Piece *pieces;        /* before vocab_finish in the order added, afterwards [size] by id */
     size_t count, capacity;
     int32_t size;         /* the highest id + 1 */
-    uint32_t *slots;      /* id + 1; 0 is free */
+    uint64_t *slots;      /* hash << 32 | id + 1, so that a text is only looked at when its hash agrees; 0 is free */
     uint32_t slot_mask;
     uint32_t longest;     /* bytes of the longest piece */
 } Vocab;
