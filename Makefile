@@ -121,7 +121,7 @@ EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
 $(BUILD)/examples/%: examples/%.c $(BUILD)/libridge.so include/ridge.h
 	@mkdir -p $(@D)
 	$(SAY) CC $@
-	$(Q)$(CC) -std=c17 -Wall -Wextra -Iinclude $< -o $@ -L$(BUILD) -lridge -Wl,-rpath,'$$ORIGIN/..' -Wl,-rpath-link,$(BUILD)
+	$(Q)$(CC) -std=c17 -Wall -Wextra $(EXTRA) -Iinclude $< -o $@ -L$(BUILD) -lridge -Wl,-rpath,'$$ORIGIN/..' -Wl,-rpath-link,$(BUILD)
 
 .PHONY: help
 help:

@@ -88,7 +88,10 @@ refuses "a file that is cut short"           "cut short"        $R run -m "$T/sh
 refuses "and check says so too"              "cut short"        $R check "$T/short.gguf"
 : > "$T/empty.gguf"
 refuses "an empty file"                      "empty.gguf"       $R run -m "$T/empty.gguf" -p x
-refuses "no memory"                          ""                 sh -c "ulimit -v 60000; $R run -p x"
+case $R in
+*/sanitize/* | */thread/*) ;;   # a sanitizer wants terabytes of addresses
+*) refuses "no memory"                       ""                 sh -c "ulimit -v 60000; $R run -p x" ;;
+esac
 mkdir "$T/odd"; cp tests/fixtures/hf/llama/* "$T/odd/"
 sed -i 's/"num_attention_heads": 4/"num_attention_heads": 3/' "$T/odd/config.json"
 refuses "heads that cannot be shared evenly" "evenly"           $R inspect "$T/odd"
