@@ -133,7 +133,11 @@ Err dense_read_windows(const Keys *k, ModelShape *s, bool used_by_default, Error
         window = 0;
     if (window && !gguf)
         keys_record_int(k, "attention.sliding_window", window);
-    for (int l = 0; l < s->L; l++)
+    for (int l = 0; l < s->L; l++) {
         TRY(window_of_layer(k, l, window, first, &m->window[l], err));
+        if (k->record && m->window[l] != window)
+            return fail(err, UNSUPPORTED, "%s: layer %d has no sliding window, but others have: GGUF has no word for it in "
+                        "family '%s'", k->where, l, k->record_family);
+    }
     return OK;
 }

@@ -119,6 +119,7 @@ static Err read_choices(const Gguf *g, TokenizerSpec *spec, Error *err)
         {"tokenizer.ggml.add_sep_token", offsetof(TokenizerSpec, add_sep)},
         {"tokenizer.ggml.add_space_prefix", offsetof(TokenizerSpec, add_space_prefix)},
         {"tokenizer.ggml.remove_extra_whitespaces", offsetof(TokenizerSpec, remove_extra_whitespaces)},
+        {"tokenizer.ggml.normalizer.lowercase", offsetof(TokenizerSpec, lowercase)},
     };
     for (size_t i = 0; i < COUNT_OF(choices); i++) {
         bool yes;
@@ -148,7 +149,8 @@ static Err read_spec(const Gguf *g, const char *where, Arrays *arrays, Tokenizer
     TRY(gguf_string(g, "tokenizer.ggml.model", &spec->model, err));
     if (gguf_has(g, "tokenizer.ggml.pre"))
         TRY(gguf_string(g, "tokenizer.ggml.pre", &spec->pre, err));
-    TRY(read_texts(g, where, "tokenizer.ggml.tokens", &arrays->pieces, &spec->pieces_count, err));
+    if (gguf_has(g, "tokenizer.ggml.tokens") || !(span_is(spec->model, "none") || span_is(spec->model, "no_vocab")))
+        TRY(read_texts(g, where, "tokenizer.ggml.tokens", &arrays->pieces, &spec->pieces_count, err));
     if (gguf_has(g, "tokenizer.ggml.merges"))
         TRY(read_texts(g, where, "tokenizer.ggml.merges", &arrays->merges, &spec->merges_count, err));
     TRY(read_scores(g, where, spec->pieces_count, &arrays->scores, err));

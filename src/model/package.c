@@ -149,16 +149,33 @@ static Err copy_piece(const Package *p, int32_t id, char **out, Error *err)
     return *out ? OK : no_memory(p, err);
 }
 
+/* tokenizer.chat_template, and tokenizer.chat_template.NAME */
+static Err read_gguf_templates(Package *p, const Gguf *g, Error *err)
+{
+    static const char key[] = "tokenizer.chat_template";
+    Span text;
+    if (gguf_has(g, key)) {
+        TRY(gguf_string(g, key, &text, err));
+        TRY(add_chat(p, "default", text, err));
+    }
+    for (size_t i = 0; i < gguf_count(g); i++) {
+        char name[256];
+        GgufEntry entry = gguf_at(g, i);
+        if (entry.key.bytes >= sizeof name || !span_starts(entry.key, span_text(key)) || entry.key.bytes < sizeof key + 1)
+            continue;
+        snprintf(name, sizeof name, "%.*s", (int)entry.key.bytes, (const char *)entry.key.data);
+        TRY(gguf_string(g, name, &text, err));
+        TRY(add_chat(p, name + sizeof key, text, err));
+    }
+    return OK;
+}
+
 static Err open_gguf_text(Package *p, Error *err)
 {
     const Gguf *g = p->checkpoint.keys.gguf;
-    Span text;
     if (gguf_has(g, "tokenizer.ggml.model"))
         TRY(gguf_tokenizer_open(g, p->checkpoint.keys.where, &p->tokenizer, err));
-    if (gguf_has(g, "tokenizer.chat_template")) {
-        TRY(gguf_string(g, "tokenizer.chat_template", &text, err));
-        TRY(add_chat(p, "default", text, err));
-    }
+    TRY(read_gguf_templates(p, g, err));
     if (!p->tokenizer)
         return OK;
     TRY(copy_piece(p, tokenizer_specials(p->tokenizer)->bos, &p->bos_text, err));

@@ -144,11 +144,15 @@ static Err apply_divisors(Scaling *s, Error *err)
     if (store_tensor_elems(t) != s->dims / 2 || t->format != &format_f32)
         return fail(err, BAD_FILE, "%s: tensor 'rope_freqs.weight' must hold %d F32 values, one per pair that turns",
                     s->keys->where, s->dims / 2);
+    s->out->divisors = ARENA_ARRAY(s->arena, float, (size_t)s->dims / 2); /* for the file that is made of this one */
+    if (!s->out->divisors)
+        return fail(err, NO_MEMORY, "%s: no memory for the rotary table", s->keys->where);
     for (int i = 0; i < s->dims / 2; i++) {
         float divisor;
         memcpy(&divisor, t->bytes.data + sizeof(float) * (size_t)i, sizeof divisor);
         if (!(divisor > 0 && divisor < FACTOR_MAX))
             return fail(err, BAD_FILE, "%s: tensor 'rope_freqs.weight' holds %g at %d", s->keys->where, divisor, i);
+        s->out->divisors[i] = divisor;
         s->out->inv_freq[i] /= divisor;
     }
     return OK;

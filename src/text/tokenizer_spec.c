@@ -265,9 +265,10 @@ static Err read_spec(Tokenizer *t, const TokenizerSpec *s, Error *err)
         const char *model;
         Err (*open)(Tokenizer *, const TokenizerSpec *, Error *);
     } models[] = {
-        {"llama", open_sentencepiece_bpe}, {"t5", open_sentencepiece_unigram}, {"gpt2", open_byte_bpe},
-        {"gemma4", open_plain_bpe},        {"bert", open_wordpiece},           {"rwkv", open_greedy},
-        {"none", open_none},               {"no_vocab", open_none},
+        {SPEC_CHARACTER_BPE, open_sentencepiece_bpe}, {SPEC_UNIGRAM, open_sentencepiece_unigram},
+        {SPEC_BYTE_BPE, open_byte_bpe},               {SPEC_WORDPIECE, open_wordpiece},
+        {"gemma4", open_plain_bpe},                   {"rwkv", open_greedy},
+        {"none", open_none},                          {"no_vocab", open_none},
     };
     TRY(add_pieces(t, s, err));
     TRY(take_ids(t, s, err));

@@ -18,6 +18,12 @@ typedef enum SpecType {   /* the numbers of tokenizer.ggml.token_type */
     SPEC_BYTE,
 } SpecType;
 
+/* tokenizer.ggml.model: GGUF's names for the kinds of tokenizers. */
+#define SPEC_BYTE_BPE "gpt2"
+#define SPEC_CHARACTER_BPE "llama"
+#define SPEC_UNIGRAM "t5"
+#define SPEC_WORDPIECE "bert"
+
 typedef enum SpecChoice { SPEC_DEFAULT, SPEC_NO, SPEC_YES } SpecChoice;   /* DEFAULT: the key is absent */
 
 typedef struct TokenizerSpec {

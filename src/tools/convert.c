@@ -151,6 +151,17 @@ static void copy_entries(const Gguf *g, GgufWriter *w)
     }
 }
 
+/* general.file_type says what most matrices are; its numbers are older than those of the formats, by which
+ * they stand here, plus one. 0: none. */
+static void put_file_type(const Format *f, GgufWriter *w)
+{
+    static const uint8_t types[] = {[0] = 1,   [1] = 2,   [2] = 3,   [3] = 4,   [6] = 9,   [7] = 10,  [8] = 8,  [10] = 11,
+                                    [11] = 12, [12] = 15, [13] = 17, [14] = 19, [20] = 26, [23] = 31, [30] = 33, [39] = 39};
+    int id = f->gguf_id;
+    if (id >= 0 && (size_t)id < COUNT_OF(types) && types[id])
+        gguf_put_u32(w, "general.file_type", types[id] - 1u);
+}
+
 static const char *model_name(const Package *p, const ConvertOptions *options, char out[128])
 {
     const char *end = p->path + strlen(p->path), *start;
@@ -165,7 +176,10 @@ static const char *model_name(const Package *p, const ConvertOptions *options, c
 static Err put_new_metadata(const Package *p, const Model *m, const ConvertOptions *options, GgufWriter *w, Error *err)
 {
     char name[128];
+    gguf_put_text(w, "general.type", "model");
     gguf_put_text(w, "general.name", model_name(p, options, name));
+    snprintf(name, sizeof name, "%s.vocab_size", m->arch->gguf_name); /* for files without a tokenizer */
+    gguf_put_u32(w, name, (uint32_t)m->shape.V);
     return gguf_vocabulary_put(p, m->shape.V, w, err);
 }
 
@@ -190,6 +204,7 @@ static Err convert(const Package *p, const ConvertOptions *options, const char *
         copy_entries(p->checkpoint.keys.gguf, w);
     else
         result = put_new_metadata(p, m, options, w, err);
+    put_file_type(options->format, w);
     gguf_put_u32(w, "general.quantization_version", 2); /* of ggml's block formats: unchanged since 2023 */
     c->items = malloc((size_t)list.count * sizeof *c->items);
     if (result == OK && !c->items)
