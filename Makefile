@@ -235,7 +235,8 @@ $(BUILD)/ridge.pc: Makefile
 .PHONY: install uninstall
 install: all man $(BUILD)/ridge.pc
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include \
-	  $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/ridge/models
+	  $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/ridge/models \
+	  $(DESTDIR)$(PREFIX)/share/ridge/shapes
 	install -m 755 $(BUILD)/ridge $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 $(BUILD)/libridge.a $(DESTDIR)$(PREFIX)/lib/
 	install -m 755 $(BUILD)/libridge.so $(DESTDIR)$(PREFIX)/lib/libridge.so.$(VERSION)
@@ -245,6 +246,7 @@ install: all man $(BUILD)/ridge.pc
 	install -m 644 include/ridge.h $(DESTDIR)$(PREFIX)/include/
 	install -m 644 $(BUILD)/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	install -m 644 models/* $(DESTDIR)$(PREFIX)/share/ridge/models/
+	install -m 644 share/shapes/*.json $(DESTDIR)$(PREFIX)/share/ridge/shapes/
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/ridge $(DESTDIR)$(PREFIX)/lib/libridge.* $(DESTDIR)$(PREFIX)/lib/pkgconfig/ridge.pc \
 	  $(DESTDIR)$(PREFIX)/include/ridge.h $(DESTDIR)$(PREFIX)/share/man/man1/ridge.1 \
