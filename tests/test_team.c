@@ -3,7 +3,6 @@
 
 #include <stdatomic.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cpu_count.h"
@@ -112,43 +111,6 @@ static void a_wrong_number_of_threads_is_an_error(void **state)
     team_free(NULL);
 }
 
-static double seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-enum { BATCHES = 200, BATCH = 100 };
-typedef struct Stopwatch { Team *team; double best; } Stopwatch;
-
-static void time_barriers(void *context, int index, int count)
-{
-    Stopwatch *s = context;
-    (void)count;
-    for (int b = 0; b < BATCHES; b++) {
-        double start = seconds();
-        for (int i = 0; i < BATCH; i++)
-            team_barrier(s->team);
-        double each = (seconds() - start) / BATCH;
-        if (index == 0 && each < s->best)
-            s->best = each;
-    }
-}
-
-/* Prints the figure; the bound is a hundred times it, so that a busy machine does not fail the test. */
-static void a_barrier_between_two_running_threads_is_short(void **state)
-{
-    (void)state;
-    if (cpu_count() < 2)
-        skip();
-    Stopwatch s = {.team = team_of(2, false), .best = 1};
-    team_run(s.team, 2, time_barriers, &s);
-    team_free(s.team);
-    printf("barrier of two threads: %.2f us at best\n", s.best * 1e6);
-    assert_true(s.best < 100e-6);
-}
-
 /* A tree of files under `root`, as the kernel shows control groups. */
 static void put_file(const char *root, const char *path, const char *text)
 {
@@ -209,7 +171,6 @@ int main(void)
         cmocka_unit_test(nobody_passes_a_barrier_before_all_have_come),
         cmocka_unit_test(sleeping_workers_wake_again),
         cmocka_unit_test(a_wrong_number_of_threads_is_an_error),
-        cmocka_unit_test(a_barrier_between_two_running_threads_is_short),
         cmocka_unit_test(the_quota_of_the_control_groups_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
