@@ -178,7 +178,7 @@ matrix: $(BUILD)/tests/matrix
 # The same tests, watched for what the compiler's sanitizers see; each in a build of its own. Kernels at
 # -O1: what -O3 unrolls takes the sanitizers minutes a file.
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-WATCHED   = $(MAKE) --no-print-directory BUILD=$(BUILD)/$@ OPT="-O1 -g" TIER_OPT= EXTRA="$(1)" EXTRA_LIBS="$(1)" run-tests
+WATCHED   = TEST_SECONDS=600 $(MAKE) --no-print-directory BUILD=$(BUILD)/$@ OPT="-O1 -g" TIER_OPT= EXTRA="$(1)" EXTRA_LIBS="$(1)" run-tests
 .PHONY: sanitize sanitize-thread
 sanitize:
 	+@$(call WATCHED,$(SANITIZE))
