@@ -165,19 +165,10 @@ static void compare_close(Device *d)
 
 Err compare_open(Device *inner, Device *reference, Device **out, Error *err)
 {
-    static const DeviceCalls calls = {.run = compare_run,
-                                      .upload = compare_upload,
-                                      .take = watch_take,
-                                      .push = watch_push,
-                                      .mark = watch_mark,
-                                      .release = watch_release,
-                                      .plan_begin = compare_plan_begin,
-                                      .plan_end = compare_plan_end,
-                                      .write = watch_write,
-                                      .read = watch_read,
-                                      .copy = watch_copy,
-                                      .label = compare_label,
-                                      .close = compare_close};
+    static const DeviceCalls calls = {
+        WATCH_FORWARD, .upload = compare_upload, .run = compare_run, .label = compare_label,
+        .plan_begin = compare_plan_begin, .plan_end = compare_plan_end, .close = compare_close,
+    };
     CompareDevice *c = calloc(1, sizeof *c);
     if (!c)
         return fail(err, NO_MEMORY, "no memory to compare two devices");

@@ -77,19 +77,10 @@ static void dump_close(Device *d)
 
 Err dump_open(Device *inner, const char *pattern, FILE *to, Device **out, Error *err)
 {
-    static const DeviceCalls calls = {.run = dump_run,
-                                      .upload = watch_upload,
-                                      .take = watch_take,
-                                      .push = watch_push,
-                                      .mark = watch_mark,
-                                      .release = watch_release,
-                                      .plan_begin = dump_plan_begin,
-                                      .plan_end = dump_plan_end,
-                                      .write = watch_write,
-                                      .read = watch_read,
-                                      .copy = watch_copy,
-                                      .label = dump_label,
-                                      .close = dump_close};
+    static const DeviceCalls calls = {
+        WATCH_FORWARD, .upload = watch_upload, .run = dump_run, .label = dump_label,
+        .plan_begin = dump_plan_begin, .plan_end = dump_plan_end, .close = dump_close,
+    };
     DumpDevice *t = calloc(1, sizeof *t);
     char *copy = strdup(pattern);
     if (!t || !copy) {

@@ -32,7 +32,10 @@ static void tally_close(Device *d)
     free(d);
 }
 
-static const DeviceCalls tally_calls = {WATCH_FORWARD, .label = watch_label, .run = tally_run, .close = tally_close};
+static const DeviceCalls tally_calls = {
+    WATCH_FORWARD, .upload = watch_upload, .run = tally_run, .label = watch_label,
+    .plan_begin = watch_plan_begin, .plan_end = watch_plan_end, .close = tally_close,
+};
 
 Err tally_open(Device *inner, Device **out, Error *err)
 {

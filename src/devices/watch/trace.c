@@ -7,6 +7,7 @@ typedef struct TraceDevice {
     Device device;
     TraceEvents *events;
     char label[LABEL_BYTES];
+    bool planning;             /* nothing is computed, so nothing is timed */
     double seconds[OP_COUNT];
     OpCost cost[OP_COUNT];
     int64_t calls[OP_COUNT];
@@ -25,6 +26,10 @@ static void put_event(const TraceDevice *t, const OpCall *call, OpCost cost, dou
 static void trace_run(Device *d, const OpCall *call)
 {
     TraceDevice *t = (TraceDevice *)d;
+    if (t->planning) {
+        d->inner->calls->run(d->inner, call);
+        return;
+    }
     char nothing;
     double start = clock_seconds();
     d->inner->calls->run(d->inner, call);
@@ -47,13 +52,28 @@ static void trace_label(Device *d, const char *part, int layer)
     device_label(d->inner, part, layer);
 }
 
+static void trace_plan_begin(Device *d)
+{
+    ((TraceDevice *)d)->planning = true;
+    watch_plan_begin(d);
+}
+
+static Err trace_plan_end(Device *d, Error *err)
+{
+    ((TraceDevice *)d)->planning = false;
+    return watch_plan_end(d, err);
+}
+
 static void trace_close(Device *d)
 {
     device_close(d->inner);
     free(d);
 }
 
-static const DeviceCalls trace_calls = {WATCH_FORWARD, .run = trace_run, .label = trace_label, .close = trace_close};
+static const DeviceCalls trace_calls = {
+    WATCH_FORWARD, .upload = watch_upload, .run = trace_run, .label = trace_label,
+    .plan_begin = trace_plan_begin, .plan_end = trace_plan_end, .close = trace_close,
+};
 
 Err trace_open(Device *inner, TraceEvents *events, Device **out, Error *err)
 {

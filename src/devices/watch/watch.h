@@ -34,8 +34,7 @@ void watch_read(Device *, void *host, const void *from, size_t bytes);
 void watch_copy(Device *, void *to, const void *from, size_t bytes);
 void watch_label(Device *, const char *part, int layer);
 #define WATCH_FORWARD                                                                             \
-    .upload = watch_upload, .take = watch_take, .push = watch_push, .mark = watch_mark,           \
-    .release = watch_release, .plan_begin = watch_plan_begin, .plan_end = watch_plan_end,         \
+    .take = watch_take, .push = watch_push, .mark = watch_mark, .release = watch_release,         \
     .write = watch_write, .read = watch_read, .copy = watch_copy
 
 /* "layer.3.attn", "head" */
