@@ -11,7 +11,9 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
     TRY(keys_bool_or(k, "mlp_bias", NULL, store_find(k->store, "blk.0.ffn_gate.bias") != NULL, &m->mlp_bias, err));
     m->gguf_interleaves = true;
     m->rope_interleaved = keys_are_gguf(k);
-    return dense_read_windows(k, s, true, err); /* in a GGUF, Mistral goes by this name */
+    if (!keys_are_gguf(k)) /* transformers' Llama knows no window, whatever its config says */
+        return OK;
+    return dense_read_windows(k, s, true, 0, err); /* Mistral goes by this name there */
 }
 
 const Arch arch_llama = {

@@ -5,7 +5,7 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
 {
     TRY(dense_read_shape(k, arena, s, err));
     dense_shape(s)->gguf_interleaves = true;
-    return dense_read_windows(k, s, true, err);
+    return dense_read_windows(k, s, true, 0, err);
 }
 
 const Arch arch_mistral = {

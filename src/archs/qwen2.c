@@ -5,7 +5,7 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
 {
     TRY(dense_read_shape(k, arena, s, err));
     dense_shape(s)->qkv_bias = true;
-    return dense_read_windows(k, s, false, err);
+    return dense_read_windows(k, s, false, 28, err);
 }
 
 const Arch arch_qwen2 = {
@@ -15,5 +15,5 @@ const Arch arch_qwen2 = {
     .kv_layout = dense_kv_layout,
     .declare = dense_declare,
     .forward = dense_forward,
-    .ignores = {"rotary_emb.inv_freq"},
+    .ignores = {"rotary_emb.inv_freq", "rope_freqs.weight"},
 };

@@ -3,12 +3,14 @@
 
 static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
 {
+    s->H = keys_are_gguf(k) ? 0 : 128; /* transformers' default, not D / N */
     TRY(dense_read_shape(k, arena, s, err));
     DenseShape *m = dense_shape(s);
     m->head_norms = true;
-    TRY(keys_bool_or(k, "attention_bias", NULL, false, &m->qkv_bias, err));
-    m->o_bias = m->qkv_bias;
-    return dense_read_windows(k, s, false, err);
+    TRY(keys_bool_or(k, "attention_bias", NULL, store_find(k->store, "blk.0.attn_q.bias") != NULL, &m->qkv_bias, err));
+    TRY(keys_bool_or(k, "attention_bias", NULL, store_find(k->store, "blk.0.attn_output.bias") != NULL, &m->o_bias,
+                     err));
+    return dense_read_windows(k, s, false, 28, err);
 }
 
 const Arch arch_qwen3 = {
@@ -18,5 +20,5 @@ const Arch arch_qwen3 = {
     .kv_layout = dense_kv_layout,
     .declare = dense_declare,
     .forward = dense_forward,
-    .ignores = {"rotary_emb.inv_freq"},
+    .ignores = {"rotary_emb.inv_freq", "rope_freqs.weight"},
 };

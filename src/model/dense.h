@@ -36,11 +36,13 @@ typedef struct DenseWeights {
     DenseLayer *layer;
 } DenseWeights;
 
-/* The fields that all these families spell alike: widths, heads, layers, norms, rope, activation, ties. */
+/* The fields that all these families spell alike: widths, heads, layers, norms, rope, activation, ties.
+ * A family whose heads have a width of their own where none is given sets s->H before. */
 Err dense_read_shape(const Keys *, Arena *, ModelShape *, Error *);
 DenseShape *dense_shape(const ModelShape *);
-/* Windows as transformers says them: sliding_window, layer_types, max_window_layers, use_sliding_window. */
-Err dense_read_windows(const Keys *, ModelShape *, bool used_by_default, Error *);
+/* Windows as transformers says them: sliding_window, layer_types, max_window_layers, use_sliding_window.
+ * first: the layer from which on there is one, where max_window_layers is not given. */
+Err dense_read_windows(const Keys *, ModelShape *, bool used_by_default, int32_t first, Error *);
 void dense_kv_layout(const ModelShape *, KvLayout *);
 void *dense_declare(const ModelShape *, WeightList *);
 void dense_forward(const Model *, Device *, const Step *, Tensor logits);

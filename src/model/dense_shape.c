@@ -1,5 +1,6 @@
 /* dense_shape.c -- reads the shape of the families that are made of the dense block. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "model/dense.h"
@@ -15,9 +16,12 @@ Err activation_read(const Keys *k, const char *hf, Activation otherwise, Activat
         {"silu", SILU},
         {"swish", SILU},
         {"gelu", GELU},
+        {"gelu_python", GELU},
         {"gelu_new", GELU_TANH},
         {"gelu_pytorch_tanh", GELU_TANH},
         {"gelu_fast", GELU_TANH},
+        {"gelu_accurate", GELU_TANH},
+        {"gelu_python_tanh", GELU_TANH},
         {"relu", RELU},
         {"relu2", RELU_SQUARED},
         {"sigmoid", SIGMOID},
@@ -55,11 +59,12 @@ static Err read_heads(const Keys *k, ModelShape *s, Error *err)
     if (s->N % s->K)
         return fail(err, BAD_FILE, "%s: %d query heads cannot share %d key/value heads evenly", k->where, s->N, s->K);
     bool given = keys_have(k, "head_dim", "attention.key_length");
-    if (!given && s->D % s->N)
+    int32_t usual = s->H ? s->H : s->D / s->N;
+    if (!given && !s->H && s->D % s->N)
         return fail(err, BAD_FILE,
                     "%s: hidden_size %d is not a multiple of num_attention_heads %d, and no head_dim is given",
                     k->where, s->D, s->N);
-    TRY(keys_int_or(k, "head_dim", "attention.key_length", 1, WIDTH_MAX, s->D / s->N, &s->H, err));
+    TRY(keys_int_or(k, "head_dim", "attention.key_length", 1, WIDTH_MAX, usual, &s->H, err));
     int32_t value;
     TRY(keys_int_or(k, NULL, "attention.value_length", 1, WIDTH_MAX, s->H, &value, err));
     if (value != s->H)
@@ -87,10 +92,10 @@ Err dense_read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
     const char *head = keys_are_gguf(k) ? "output.weight" : "lm_head.weight";
     TRY(keys_bool_or(k, "tie_word_embeddings", NULL, !store_find(k->store, head), &s->tied, err));
     TRY(activation_read(k, "hidden_act", SILU, &m->activation, err));
-    float partial;
-    TRY(keys_float_or(k, "rope_parameters.partial_rotary_factor", NULL, 1e-3, 1, 1, &partial, err));
-    int32_t dims = (int32_t)(partial * (float)s->H);
-    TRY(keys_int_or(k, NULL, "rope.dimension_count", 2, s->H, dims, &dims, err));
+    if (m->activation != SILU)
+        TRY(keys_record_nothing(k, "a hidden_act other than silu", err));
+    int32_t dims; /* transformers turns whole heads in these families, whatever partial_rotary_factor says */
+    TRY(keys_int_or(k, NULL, "rope.dimension_count", 2, s->H, s->H, &dims, err));
     if (dims % 2)
         return fail(err, UNSUPPORTED, "%s: %d values of a head would turn; the number must be even", k->where, dims);
     TRY(rope_config_read(k, "rope_parameters", dims, s->context, arena, &m->rope, err));
@@ -120,24 +125,38 @@ static Err window_of_layer(const Keys *k, int l, int32_t window, int32_t first, 
     return OK;
 }
 
-Err dense_read_windows(const Keys *k, ModelShape *s, bool used_by_default, Error *err)
+/* A GGUF of these families has one window for all layers. */
+static Err record_windows(const Keys *k, const ModelShape *s, Error *err)
+{
+    int32_t window = 0, bare = -1;
+    for (int l = 0; l < s->L; l++) {
+        if (dense_shape(s)->window[l])
+            window = dense_shape(s)->window[l];
+        else if (bare < 0)
+            bare = l;
+    }
+    if (!window)
+        return OK;
+    char what[64];
+    snprintf(what, sizeof what, "layer %d has no sliding window, but others have", bare);
+    if (bare >= 0)
+        return keys_record_nothing(k, what, err);
+    keys_record_int(k, "attention.sliding_window", window);
+    return OK;
+}
+
+Err dense_read_windows(const Keys *k, ModelShape *s, bool used_by_default, int32_t first, Error *err)
 {
     DenseShape *m = dense_shape(s);
-    int32_t window, first;
+    int32_t window;
     bool used;
     const char *gguf = keys_are_gguf(k) ? "attention.sliding_window" : NULL;
     TRY(keys_int_or(k, "sliding_window", gguf, 0, CONTEXT_MAX, 0, &window, err));
     TRY(keys_bool_or(k, "use_sliding_window", NULL, used_by_default, &used, err));
-    TRY(keys_int_or(k, "max_window_layers", NULL, 0, 1 << 20, 0, &first, err));
+    TRY(keys_int_or(k, "max_window_layers", NULL, 0, 1 << 20, gguf ? 0 : first, &first, err));
     if (!used && !gguf)
         window = 0;
-    if (window && !gguf)
-        keys_record_int(k, "attention.sliding_window", window);
-    for (int l = 0; l < s->L; l++) {
+    for (int l = 0; l < s->L; l++)
         TRY(window_of_layer(k, l, window, first, &m->window[l], err));
-        if (k->record && m->window[l] != window)
-            return fail(err, UNSUPPORTED, "%s: layer %d has no sliding window, but others have: GGUF has no word for it in "
-                        "family '%s'", k->where, l, k->record_family);
-    }
-    return OK;
+    return gguf ? OK : record_windows(k, s, err);
 }

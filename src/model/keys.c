@@ -69,6 +69,16 @@ void keys_record_text(const Keys *k, const char *gguf, const char *value)
         gguf_put_text(k->record, key, value);
 }
 
+Err keys_record_nothing(const Keys *k, const char *what, Error *err)
+{
+    if (!k->record)
+        return OK;
+    return fail(err, UNSUPPORTED,
+                "%s: %s: GGUF has no word for it in family '%s', and the file would compute something else; use the "
+                "checkpoint as it is",
+                k->where, what, k->record_family);
+}
+
 static Err missing(const Keys *k, const char *hf, const char *gguf, Error *err)
 {
     char name[128];

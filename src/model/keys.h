@@ -48,6 +48,8 @@ Err keys_text_or(const Keys *, const char *hf, const char *gguf, const char *oth
 void keys_record_int(const Keys *, const char *gguf, int32_t value);
 void keys_record_float(const Keys *, const char *gguf, float value);
 void keys_record_text(const Keys *, const char *gguf, const char *value);
+/* For what GGUF cannot say: OK unless the converter listens, whose file would compute something else. */
+Err keys_record_nothing(const Keys *, const char *what, Error *);
 
 /* "hf name" or "family.gguf name": how messages call a key. */
 const char *keys_name(const Keys *, const char *hf, const char *gguf, char out[128]);

@@ -100,6 +100,8 @@ static Err scale_yarn(Scaling *s, Error *err)
     TRY(field_float(s, "mscale", NULL, 0, 100, 0, &mscale, err));
     TRY(field_float(s, "mscale_all_dim", NULL, 0, 100, 0, &mscale_all, err));
     TRY(keys_bool_or(s->keys, scaling_path(s, "truncate", path), NULL, true, &truncate, err));
+    if (!truncate)
+        TRY(keys_record_nothing(s->keys, "rope type yarn with truncate false", err));
     double usual = mscale != 0 && mscale_all != 0
                        ? yarn_magnitude(s->factor, mscale) / yarn_magnitude(s->factor, mscale_all)
                        : yarn_magnitude(s->factor, 1);
@@ -128,11 +130,11 @@ static Err scale_yarn(Scaling *s, Error *err)
 static const struct {
     const char *name, *gguf; /* NULL: GGUF says it by a tensor, or by saying nothing */
     Err (*apply)(Scaling *, Error *);
-    bool needs_factor;
+    bool needs_factor, names_length; /* transformers' dynamic stretches from the model's own length */
 } kinds[] = {
-    {"default", NULL, scale_none, false},     {"none", NULL, scale_none, false},
-    {"linear", "linear", scale_linear, true}, {"dynamic", "dynamic", scale_dynamic, true},
-    {"llama3", NULL, scale_llama3, true},     {"yarn", "yarn", scale_yarn, true},
+    {"default", NULL, scale_none, false, true},     {"none", NULL, scale_none, false, true},
+    {"linear", "linear", scale_linear, true, true}, {"dynamic", "dynamic", scale_dynamic, true, false},
+    {"llama3", NULL, scale_llama3, true, true},     {"yarn", "yarn", scale_yarn, true, true},
 };
 
 /* GGUF says llama3 by a tensor of divisors beside the weights. */
@@ -183,7 +185,8 @@ Err rope_config_read(const Keys *k, const char *group, int32_t dims, int32_t con
     if (kinds[kind].needs_factor)
         TRY(keys_float(k, scaling_path(&s, "factor", path), gguf ? "rope.scaling.factor" : NULL, 1e-6, FACTOR_MAX,
                        &s.factor, err));
-    TRY(keys_int_or(k, scaling_path(&s, "original_max_position_embeddings", path),
+    const char *length = scaling_path(&s, "original_max_position_embeddings", path);
+    TRY(keys_int_or(k, kinds[kind].names_length ? length : NULL,
                     gguf ? "rope.scaling.original_context_length" : NULL, 1, LENGTH_MAX, context, &s.original, err));
 
     *out = (RopeConfig){.tables = 1, .inv_freq = ARENA_ARRAY(arena, float, (size_t)dims / 2)};
