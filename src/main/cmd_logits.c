@@ -34,13 +34,13 @@ static const Flag own_flags[] = {
     {"--json", NULL, NULL, FLAG_SWITCH, AT(json), "print {\"ids\", \"logits\", \"greedy\"}", 0, 0, 0, 0},
 };
 
-static Err load_ids(Result *r, const LogitsFlags *flags, int32_t vocabulary, Error *err)
+static Err load_ids(Result *r, const LogitsFlags *flags, Error *err)
 {
     if (flags->ids && flags->ids_file)
         return fail(err, BAD_ARGUMENT, "give --ids or --ids-file, not both");
     Buf text;
     TRY(text_input(flags->ids, flags->ids_file, &text, err));
-    Err result = id_list_read(&r->prompt, text.data, vocabulary, err);
+    Err result = id_list_read(&r->prompt, text.data, INT32_MAX, err);
     buf_deinit(&text);
     if (result == OK && r->prompt.count == 0)
         return fail(err, BAD_ARGUMENT, "the prompt is empty; give token ids with --ids or --ids-file");
@@ -115,7 +115,23 @@ static Err write_file(const Result *r, const char *path, int32_t V, Error *err)
     return safetensors_write(path, tensors, r->greedy_count ? 3 : 2, NULL, 0, err);
 }
 
-static Err work(const ModelFlags *model, const LogitsFlags *flags, Error *err)
+static Err answer(Session *s, const LogitsFlags *flags, Result *r, Error *err)
+{
+    int32_t V = s->model->shape.V;
+    for (int32_t i = 0; i < r->prompt.count; i++)
+        if (r->prompt.ids[i] >= V)
+            return fail(err, BAD_ARGUMENT, "%d is not a token; the vocabulary has %d", r->prompt.ids[i], V);
+    TRY(compute(s, flags, r, err));
+    if (flags->json) {
+        print_json(r, V);
+        TRY(stdout_flush(err));
+    }
+    return flags->out ? write_file(r, flags->out, V, err) : OK;
+}
+
+/* Without --context the sequence may be as long as the prompt and the tokens after it, whatever length the
+ * model was trained for: rotations that stretch are to be seen beyond it. */
+static Err work(ModelFlags *model, const LogitsFlags *flags, Error *err)
 {
     Session s;
     Result r = {0};
@@ -124,21 +140,21 @@ static Err work(const ModelFlags *model, const LogitsFlags *flags, Error *err)
     engine.rows = engine.logit_rows = flags->chunk;
     if (!flags->json && !flags->out)
         return fail(err, BAD_ARGUMENT, "say where the logits go: --json prints them, -o FILE.safetensors writes them");
-    TRY(session_open(&s, model, engine, err));
-    Err result = load_ids(&r, flags, s.model->shape.V, err);
-    if (result == OK)
-        result = compute(&s, flags, &r, err);
-    if (result == OK && flags->json)
-        print_json(&r, s.model->shape.V);
-    if (result == OK && flags->json)
-        result = stdout_flush(err);
-    if (result == OK && flags->out)
-        result = write_file(&r, flags->out, s.model->shape.V, err);
-    Err closed = session_close(&s, result == OK ? err : NULL);
+    Err result = load_ids(&r, flags, err);
+    if (result == OK) {
+        if (!model->context)
+            model->context = r.prompt.count + flags->greedy;
+        result = session_open(&s, model, engine, err);
+    }
+    if (result == OK) {
+        result = answer(&s, flags, &r, err);
+        Err closed = session_close(&s, result == OK ? err : NULL);
+        result = result == OK ? closed : result;
+    }
     id_list_deinit(&r.prompt);
     free(r.logits);
     free(r.greedy);
-    return result != OK ? result : closed;
+    return result;
 }
 
 static int run(int argc, char **argv);
