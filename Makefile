@@ -22,6 +22,8 @@ WARN      := -Wall -Wextra -Wpointer-arith -Wstrict-prototypes -Wmissing-prototy
              -Werror=implicit-function-declaration -Werror=incompatible-pointer-types
 PKG_FLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 PKG_LIBS  := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null)
+# The library reads no lines from a terminal.
+LIB_LIBS  := $(shell pkg-config --libs $(filter-out libedit,$(PACKAGES)) 2>/dev/null) -lm -pthread $(EXTRA_LIBS)
 FLAGS     := -std=gnu17 -D_GNU_SOURCE $(OPT) $(WARN) -fPIC -pthread -ffp-contract=off -fno-math-errno \
              -fvisibility=hidden -Isrc -Iinclude -I$(BUILD)/gen -DRIDGE_VERSION='"$(VERSION)"' $(PKG_FLAGS) $(EXTRA)
 LIBS      := $(PKG_LIBS) -lm -pthread $(EXTRA_LIBS)
@@ -78,7 +80,7 @@ $(BUILD)/libridge.a: $(BUILD)/ridge.o
 	$(Q)ar rcs $@ $^
 $(BUILD)/libridge.so: $(LIB_O)
 	$(SAY) LD $@
-	$(Q)$(CC) $(OPT) -shared -Wl,-soname,libridge.so.0 -Wl,--no-undefined -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(OPT) -shared -Wl,-soname,libridge.so.0 -Wl,--no-undefined -o $@ $^ $(LIB_LIBS)
 	$(Q)ln -sf libridge.so $(BUILD)/libridge.so.0
 $(BUILD)/ridge: $(MAIN_O) $(BUILD)/libridge.a
 	$(SAY) LD $@
@@ -230,7 +232,7 @@ $(BUILD)/ridge.pc: Makefile
 	@mkdir -p $(@D)
 	@printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$${prefix}/lib' 'includedir=$${prefix}/include' '' 'Name: ridge' \
 	  'Description: runs language models' 'Version: $(VERSION)' 'Libs: -L$${libdir} -lridge' \
-	  'Libs.private: $(PKG_LIBS) -lm -pthread' 'Cflags: -I$${includedir}' > $@
+	  'Libs.private: $(LIB_LIBS)' 'Cflags: -I$${includedir}' > $@
 
 .PHONY: install uninstall
 install: all man $(BUILD)/ridge.pc
