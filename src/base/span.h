@@ -33,6 +33,14 @@ static inline Span span_from(Span a, size_t offset)   /* the rest; empty when of
 }
 static inline Span span_first(Span a, size_t bytes) { return (Span){a.data, bytes < a.bytes ? bytes : a.bytes}; }
 
+/* Copies to `to`, which has room; returns where the next byte goes. An empty span may have no address. */
+static inline char *span_copy(char *to, Span s)
+{
+    if (s.bytes)
+        memcpy(to, s.data, s.bytes);
+    return to + s.bytes;
+}
+
 typedef struct Reader {
     Span span;
     size_t at;

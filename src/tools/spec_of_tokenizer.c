@@ -25,13 +25,11 @@ static Err no_memory(const Making *m, Error *err) { return fail(err, NO_MEMORY, 
 
 static Err copy_joined(const Making *m, Span left, const char *between, Span right, Span *out, Error *err)
 {
-    size_t middle = strlen(between), bytes = left.bytes + middle + right.bytes;
+    size_t bytes = left.bytes + strlen(between) + right.bytes;
     char *text = arena_take(m->arena, bytes + 1);
     if (!text)
         return no_memory(m, err);
-    memcpy(text, left.data, left.bytes);
-    memcpy(text + left.bytes, between, middle);
-    memcpy(text + left.bytes + middle, right.data, right.bytes);
+    span_copy(span_copy(span_copy(text, left), span_text(between)), right);
     *out = span_of(text, bytes);
     return OK;
 }
