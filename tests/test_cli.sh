@@ -74,6 +74,8 @@ refuses "an unknown command"                 "no command 'rnu'" $R rnu
 refuses "an unknown flag"                    "--tempr"          $R run --tempr 1 -p x
 refuses "a number that is none"              "--top-k"          $R run --top-k many -p x
 refuses "a number out of range"              "--top-p"          $R run --top-p 7 -p x
+mkfifo "$T/pipe.gguf"
+refuses "a pipe is no model, and nobody waits for it" "not a regular file" $R run -m "$T/pipe.gguf" -p x
 refuses "no such file"                       "no/such.gguf"     $R run -m no/such.gguf -p x
 refuses "a directory without a model"        "$T"               $R run -m "$T" -p x
 refuses "an empty prompt"                    "empty"            $R run -p ""

@@ -10,7 +10,7 @@
 Err file_map_init(FileMap *map, const char *path, Error *err)
 {
     *map = (FileMap){0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);   /* a FIFO without a writer must not hang us */
     if (fd < 0)
         return fail(err, errno == ENOENT ? NOT_FOUND : IO_FAILED, "%s: %s", path, strerror(errno));
     struct stat info;
