@@ -34,6 +34,9 @@ timeout 60 $R run -n 30 --temperature 0 < "$T/prompt" > "$T/out" 2>"$T/err"; sam
 gives "several samples are told apart"       "--- sample 3"     $R run -p "The old man" -n 8 --samples 3 --temperature 1 --seed 1
 gives "JSON has the ids and the reason"      '"finish_reason":"length"' $R run -p "The old man" -n 4 --json --temperature 0 --logprobs 2
 grep -q '"top_logprobs":\[{"id":' "$T/out" && ok || bad "JSON has the log-probabilities"
+run $R run -p "The sea" -n 9 --temperature 0 --json --logprobs 1
+[ "$(grep -o '"top_logprobs":' "$T/out" | wc -l)" = "$(grep -o '"ids":\[[^]]*' "$T/out" | tr ',' '\n' | wc -l)" ] && ok ||
+    bad "every token has its log-probability, the one that ends the answer too"
 gives "a chat answers"                       "Paris"            sh -c "echo 'What is the capital of France?' | $R chat --temperature 0"
 printf 'What is the capital of France?\nWhat is 2 + 3?\n/stats\n/save %s\n' "$T/saved.json" > "$T/turns"
 gives "a chat takes turns and reuses what it computed" "from the cache" sh -c "$R chat --temperature 0 < $T/turns"

@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 
-void deliver_end(Deliver *d, Sequence *q, EndReason reason, int32_t token)
+void deliver_end(Deliver *d, Sequence *q, EndReason reason, const Sampled *token)
 {
     Request *r = q->request;
     if (q->state != SEQUENCE_FOLLOWS)
@@ -20,7 +20,9 @@ void deliver_end(Deliver *d, Sequence *q, EndReason reason, int32_t token)
     d->counts.generated_tokens += q->times.generated_tokens;
     r->left--;
     Event end = {.kind = EVENT_END, .reason = reason, .sample = q->sample, .position = q->known, .left = r->left,
-                 .times = q->times, .token = {.id = token, .logprob = NAN}};
+                 .times = q->times, .token = {.id = -1, .logprob = NAN}};
+    if (token)
+        end.token = *token;
     request_push(r, &end);
     if (r->left == 0)
         request_let_go(r);
@@ -30,7 +32,7 @@ void deliver_end_request(Deliver *d, Request *r, EndReason reason)
 {
     for (int32_t i = 0; i < d->count; i++)
         if (d->sequences[i].request == r)
-            deliver_end(d, &d->sequences[i], reason, -1);
+            deliver_end(d, &d->sequences[i], reason, NULL);
 }
 
 /* A row of the prompt: what the model thinks of the token that comes after it. */
@@ -60,13 +62,13 @@ static Err deliver_token(Deliver *d, Sequence *q, const float *logits, Error *er
     if (q->times.first_token == 0)
         q->times.first_token = clock_seconds() - q->request->submitted;
     if (sampler_ends_at(&o->sampling, event.token.id)) {
-        deliver_end(d, q, END_STOP, event.token.id);
+        deliver_end(d, q, END_STOP, &event.token);
         return OK;
     }
     q->tokens[q->known++] = event.token.id;
     request_push(q->request, &event);
     if (q->known == q->limit)
-        deliver_end(d, q, END_LENGTH, -1);
+        deliver_end(d, q, END_LENGTH, NULL);
     return OK;
 }
 
@@ -74,7 +76,7 @@ static Err deliver_last(Deliver *d, Sequence *q, const float *logits, Error *err
 {
     if (q->known < q->limit)
         return deliver_token(d, q, logits, err);
-    deliver_end(d, q, END_LENGTH, -1);
+    deliver_end(d, q, END_LENGTH, NULL);
     return OK;
 }
 

@@ -26,8 +26,9 @@ typedef struct Deliver {
 
 void deliver_step(Deliver *, Runner *, const Plan *);
 
-/* The sequence ends: its event goes out, its blocks go back, its slot is unused. */
-void deliver_end(Deliver *, Sequence *, EndReason, int32_t token);
+/* The sequence ends: its event goes out, its blocks go back, its slot is unused. The token that ended it, if
+ * one did, goes with the event. */
+void deliver_end(Deliver *, Sequence *, EndReason, const Sampled *token);
 void deliver_end_request(Deliver *, Request *, EndReason);      /* all its sequences */
 
 #endif
