@@ -76,7 +76,7 @@ static void a_layout_that_makes_no_sense_is_refused_by_layer(void **state)
         {{.kind = KV_ALIAS, .alias_of = -1}, BAD_ARGUMENT, "layer 1: reads layer -1"},
         {{.kind = KV_FULL, .heads = 1 << 30, .key_width = 1 << 30}, BAD_ARGUMENT, "layer 1: 1073741824 key/value heads"},
         {{.kind = KV_WINDOW, .heads = 1, .key_width = 1}, BAD_ARGUMENT, "layer 1: a window of 0"},
-        {{.kind = KV_STATE, .state_bytes = 64}, UNSUPPORTED, "layer 1"},
+        {{.kind = KV_STATE, .state_width = 64}, UNSUPPORTED, "layer 1"},
     };
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         KvLayout l = {2, {{KV_FULL, 1, 1, 1, 0, 0, 0}, bad[i].layer}};

@@ -81,7 +81,7 @@ static Err group_layers(KvLedger *l, const KvLayout *layout, Error *err)
         case KV_STATE:
             return fail(err, UNSUPPORTED, "layer %d: states of fixed size cannot be kept yet", i);
         }
-        if (layer->state_bytes > 0)
+        if (layer->state_width > 0)
             return fail(err, UNSUPPORTED, "layer %d: states of fixed size cannot be kept yet", i);
     }
     return OK;

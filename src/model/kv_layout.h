@@ -4,11 +4,11 @@
  *     KV_WINDOW   those of the last `window` positions           stays constant; older blocks go back
  *     KV_CHUNK    those of the current chunk of `window`         as KV_WINDOW
  *     KV_ALIAS    another layer's: owns nothing                  (CLA, shared key/value layers)
- *     KV_STATE    `state_bytes` of fixed size per sequence       (state spaces, linear attention, convolution)
+ *     KV_STATE    `state_width` numbers per sequence             (state spaces, linear attention, convolution)
  *     KV_NONE     nothing
  *
  * A latent (MLA) is KV_FULL with one head, key_width the latent and the rotary part, value_width 0.
- * A layer may keep keys and values and a state as well (attention beside Mamba-2): state_bytes is
+ * A layer may keep keys and values and a state as well (attention beside Mamba-2): state_width is
  * looked at for every kind.
  */
 #ifndef MODEL_KV_LAYOUT_H
@@ -25,7 +25,7 @@ typedef struct KvLayer {
     int32_t heads, key_width, value_width;   /* per head, in elements */
     int32_t window;                          /* WINDOW, CHUNK: tokens, the current one included */
     int32_t alias_of;                        /* ALIAS: a lower layer */
-    int64_t state_bytes;
+    int32_t state_width;                     /* in F32 elements, of all its operations together */
 } KvLayer;
 
 typedef struct KvLayout {
