@@ -176,7 +176,28 @@ static void make_elementwise(KernelCase *c, int inputs, bool in_place)
     say(c, "rows %d, width %d%s", c->rows, width, same ? ", in place" : "");
 }
 
-static void make_add(KernelCase *c) { make_elementwise(c, 1, false); }
+/* Sometimes input `i` becomes one row for all. */
+static void maybe_one_row(KernelCase *c, int i)
+{
+    if (!one_in(c, 3))
+        return;
+    c->call.in[i] = vector(c, (int32_t)tensor_width(c->call.in[i]), 2);
+    c->ins_by_row &= ~(1u << i);
+    say(c, ", one row for all");
+}
+
+static void make_add(KernelCase *c)
+{
+    make_elementwise(c, 1, false);
+    maybe_one_row(c, 0);
+    c->call.factor = one_in(c, 2) ? 1 : normal(c);
+}
+static void make_clamp(KernelCase *c)
+{
+    make_elementwise(c, 1, true);
+    c->call.clamp.low = one_in(c, 4) ? -INFINITY : -fabsf(normal(c));
+    c->call.clamp.high = one_in(c, 4) ? INFINITY : fabsf(normal(c));
+}
 static void make_scale(KernelCase *c)
 {
     make_elementwise(c, 1, true);
@@ -185,13 +206,24 @@ static void make_scale(KernelCase *c)
 static void make_activate(KernelCase *c)
 {
     make_elementwise(c, 1, true);
-    c->call.activation = (Activation)below(c, TANH + 1);
+    c->typical = 0.01f;
+    c->call.activation = (Activation)below(c, ACTIVATIONS);
     say(c, ", function %d", c->call.activation);
 }
 static void make_gate(KernelCase *c)
 {
     make_elementwise(c, 2, true);
-    c->call.activation = (Activation)below(c, TANH + 1);
+    if (one_in(c, 3)) {
+        int32_t values = 1 + below(c, 5), share = size_up_to(c, 70);
+        c->call.in[0] = floats(c, c->rows, values, 2);
+        c->call.in[1] = floats(c, c->rows, values * share, 2);
+        c->call.out[0] = one_in(c, 2) ? c->call.in[1] : floats(c, c->rows, values * share, 1);
+        say(c, ", or %d values for %d neighbours each", values, share);
+    }
+    if (c->call.out[0].data != c->call.in[0].data)
+        maybe_one_row(c, 0);
+    c->typical = 0.01f;
+    c->call.activation = (Activation)below(c, ACTIVATIONS);
     say(c, ", function %d", c->call.activation);
 }
 
@@ -210,7 +242,12 @@ static void make_norm(KernelCase *c, int vectors)
     c->rows_alone = true;
     say(c, "rows %d, heads %d, width %d", c->rows, heads, width);
 }
-static void make_rms_norm(KernelCase *c) { make_norm(c, 1); }
+static void make_rms_norm(KernelCase *c)
+{
+    make_norm(c, 1);
+    if (one_in(c, 3))
+        c->call.in[1] = vector(c, (int32_t)tensor_width(c->call.in[0]), 1);
+}
 static void make_layer_norm(KernelCase *c) { make_norm(c, 2); }
 
 static void make_embed(KernelCase *c)
@@ -325,7 +362,7 @@ static void make_gated_mlp(KernelCase *c)
             between = of_blocks(size_up_to(c, 300), c->format);
     c->rows = size_up_to(c, 20);
     c->call.reads_out = true;
-    c->call.activation = (Activation)below(c, TANH + 1);
+    c->call.activation = (Activation)below(c, ACTIVATIONS);
     c->call.in[0] = floats(c, c->rows, width, 1 / sqrtf((float)width));
     matrix(c, 1, between, width, true);
     matrix(c, 2, between, width, true);
@@ -495,6 +532,7 @@ static const struct Maker {
     [OP_GATE] = {make_gate, NULL},
     [OP_ADD] = {make_add, NULL},
     [OP_SCALE] = {make_scale, NULL},
+    [OP_CLAMP] = {make_clamp, NULL},
     [OP_TAKE_ROWS] = {make_take_rows, NULL},
 };
 

@@ -53,7 +53,8 @@ static void activations_have_their_published_values(void **state)
     static const struct { Activation f; float x, y; } known[] = {
         {SILU, 1, 0.73105858f}, {SILU, -20, -4.1223072e-8f}, {GELU, 1, 0.84134475f},
         {GELU, -3, -0.0040496940f}, {GELU_TANH, 1, 0.84119199f}, {RELU, -2, 0}, {RELU, 2, 2},
-        {RELU_SQUARED, 3, 9}, {RELU_SQUARED, -3, 0}, {SIGMOID, 0, 0.5f}, {TANH, 0.5f, 0.46211716f},
+        {RELU_SQUARED, 3, 9}, {RELU_SQUARED, -3, 0}, {SIGMOID, 0, 0.5f}, {TANH, 0.5f, 0.46211716f}, {IDENTITY, -2.5f, -2.5f},
+        {SOFTPLUS, 0, 0.69314718f}, {SOFTPLUS, -10, 4.5398899e-5f}, {SOFTPLUS, 30, 30}, {EXP, 1, 2.7182818f},
     };
     for (size_t i = 0; i < COUNT_OF(known); i++) {
         float x = known[i].x, two = 2, y;

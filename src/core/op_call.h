@@ -15,7 +15,10 @@ typedef enum Op {
     OP_COUNT
 } Op;
 
-typedef enum Activation { SILU, GELU, GELU_TANH, RELU, RELU_SQUARED, SIGMOID, TANH } Activation;
+typedef enum Activation {
+    SILU, GELU, GELU_TANH, RELU, RELU_SQUARED, SIGMOID, TANH, IDENTITY, SOFTPLUS, EXP
+} Activation;
+enum { ACTIVATIONS = EXP + 1 };
 
 /* How positions become angles (Su et al. 2021, and the scalings named at each field). */
 typedef enum RopeKind {
@@ -51,7 +54,8 @@ typedef struct OpCall {
     Tensor in[OP_INS];         /* a missing one (no bias) has no format */
     union {
         float eps;             /* norms */
-        float factor;          /* scale */
+        float factor;          /* scale, add */
+        struct { float low, high; } clamp;
         struct { float factor; } embed;
         RopeAngles angles;
         struct { bool interleaved; } rope;   /* pairs (2i, 2i+1) instead of (i, i + dims/2) */

@@ -38,7 +38,7 @@ static inline void op_gated_mlp_add(Device *d, Tensor y, Tensor x, Tensor gate, 
     RUN(d, .op = OP_GATED_MLP, .reads_out = true, .out = {y}, .in = {x, gate, up, down, gate_bias, up_bias, down_bias},
         .activation = act);
 }
-/* On each head of x ([rows, heads, width]) or on each row ([rows, width]); gain may be NONE. */
+/* On each head of x ([rows, heads, width]) or on each row ([rows, width]); gain: [width], [heads width] or NONE. */
 static inline void op_rms_norm(Device *d, Tensor y, Tensor x, Tensor gain, float eps)
 {
     RUN(d, .op = OP_RMS_NORM, .out = {y}, .in = {x, gain}, .eps = eps);
@@ -74,20 +74,27 @@ static inline void op_activate(Device *d, Tensor y, Tensor x, Activation act)
 {
     RUN(d, .op = OP_ACTIVATE, .out = {y}, .in = {x}, .activation = act);
 }
-/* y = act(gate) * up */
+/* y = act(gate) * up. gate: of up's shape, one value for so many neighbours ([rows, heads, 1] for
+ * [rows, heads, width]), or one row (a vector) for all. */
 static inline void op_gate(Device *d, Tensor y, Tensor gate, Tensor up, Activation act)
 {
     RUN(d, .op = OP_GATE, .out = {y}, .in = {gate, up}, .activation = act);
 }
-/* y += x */
-static inline void op_add(Device *d, Tensor y, Tensor x)
+/* y += factor * x; x may be one row (a vector) for all */
+static inline void op_add_scaled(Device *d, Tensor y, Tensor x, float factor)
 {
-    RUN(d, .op = OP_ADD, .reads_out = true, .out = {y}, .in = {x});
+    RUN(d, .op = OP_ADD, .reads_out = true, .out = {y}, .in = {x}, .factor = factor);
 }
+static inline void op_add(Device *d, Tensor y, Tensor x) { op_add_scaled(d, y, x, 1); }
 /* y = factor * x */
 static inline void op_scale(Device *d, Tensor y, Tensor x, float factor)
 {
     RUN(d, .op = OP_SCALE, .out = {y}, .in = {x}, .factor = factor);
+}
+/* y = low where x is below it, high where it is above, else x */
+static inline void op_clamp(Device *d, Tensor y, Tensor x, float low, float high)
+{
+    RUN(d, .op = OP_CLAMP, .out = {y}, .in = {x}, .clamp = {low, high});
 }
 /* y[i] = x[rows[i]] */
 static inline void op_take_rows(Device *d, Tensor y, Tensor x, Tensor rows)

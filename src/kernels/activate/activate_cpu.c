@@ -23,7 +23,7 @@ static void run(const OpCall *c, int phase, CpuPart part)
         const float *from = f32_row(x, r);
         switch (c->activation) {
 #define CASE(f) case f: activate_row(f, to, from, width); break;
-        CASE(SILU) CASE(GELU) CASE(GELU_TANH) CASE(RELU) CASE(RELU_SQUARED) CASE(SIGMOID) CASE(TANH)
+        FOR_EACH_ACTIVATION(CASE)
 #undef CASE
         }
     }

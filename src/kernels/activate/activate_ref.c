@@ -12,6 +12,9 @@ double activation_of(Activation f, double x)
     case RELU_SQUARED: return x > 0 || isnan(x) ? x * x : 0;
     case SIGMOID: return 1 / (1 + exp(-x));
     case TANH: return tanh(x);
+    case IDENTITY: return x;
+    case SOFTPLUS: return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x));
+    case EXP: return exp(x);
     }
     ASSERT(false);
 }

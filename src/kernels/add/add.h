@@ -1,10 +1,10 @@
 /* add.h
  *
- *     y[r][i] += x[r][i]
+ *     y[r][i] += factor * x[r][i]
  *
- * y, x: [rows, width] F32. y may be x.
+ * y: [rows, width] F32; x the same, or one row (or a vector) for all. y may be x.
  * Exact: one rounding, so every version gives the same bits.
- * Cost: rows width operations; reads 8 rows width bytes, writes 4 rows width.
+ * Cost: 2 rows width operations (rows width where factor is 1); reads y and x once, writes 4 rows width bytes.
  */
 #ifndef KERNELS_ADD_ADD_H
 #define KERNELS_ADD_ADD_H

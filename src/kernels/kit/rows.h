@@ -23,9 +23,14 @@ static inline int32_t innermost(Tensor t) { return t.dim[t.dims > 2 ? t.dims - 1
 static inline const float *f32_row(Tensor t, int64_t row) { return tensor_f32(t) + row * t.row_elems; }
 static inline float *f32_row_out(Tensor t, int64_t row) { return tensor_f32(t) + row * t.row_elems; }
 
+/* Row `row` of a tensor that may have one row for all. */
+static inline const float *f32_row_of(Tensor t, int64_t row) { return f32_row(t, t.dim[0] == 1 ? 0 : row); }
+
 static inline bool same_shape(Tensor a, Tensor b)
 {
     return a.dim[0] == b.dim[0] && tensor_width(a) == tensor_width(b);
 }
+/* Whether t has a row for each of the n rows, or one for all. */
+static inline bool has_rows(Tensor t, int32_t n) { return t.dim[0] == n || t.dim[0] == 1; }
 
 #endif

@@ -6,6 +6,7 @@
  *     vf_tanh        2e-7 relative
  *     vf_erfc        for x >= 0 only: 1e-6 relative up to 3, 5e-6 up to 9
  *     vf_sigmoid     2e-7 relative
+ *     vf_softplus    5e-7 relative
  *     vf_activate    2e-6 max(|f(x)|, 1e-3)
  *
  * A NaN stays a NaN.
@@ -64,6 +65,20 @@ INLINE Vf vf_erfc(Vf x)
 
 INLINE Vf vf_sigmoid(Vf x) { return vf_div(vf_all(1), vf_add(vf_all(1), vf_exp(vf_neg(x)))); }
 
+/* ln(1 + u) for u from 0 to 1: z + z^2 p(z) (Cephes, logf), z at most sqrt 2 - 1; beyond, ln 2 + ln((1 + u) / 2). */
+INLINE Vf vf_log1p(Vf u)
+{
+    static const float c[] = {7.0376836292e-2f, -1.1514610310e-1f, 1.1676998740e-1f, -1.2420140846e-1f, 1.4249322787e-1f,
+                              -1.6668057665e-1f, 2.0000714765e-1f, -2.4999993993e-1f, 3.3333331174e-1f, -0.5f};
+    Vm small = vf_less(u, vf_all(0.41421356f));
+    Vf z = vf_pick(small, u, vf_mul(vf_sub(u, vf_all(1)), vf_all(0.5f)));
+    Vf y = vf_fma(vf_mul(z, z), vf_polynomial(z, c, COUNT_OF(c)), z);
+    return vf_pick(small, y, vf_add(y, vf_all(0.69314718f)));
+}
+
+/* ln(1 + e^x) = max(x, 0) + ln(1 + e^-|x|) */
+INLINE Vf vf_softplus(Vf x) { return vf_add(vf_max(vf_zero(), x), vf_log1p(vf_exp(vf_neg(vf_abs(x))))); }
+
 INLINE Vf vf_gelu(Vf x)        /* x/2 erfc(-x / sqrt 2) */
 {
     Vf tail = vf_mul(vf_all(0.5f), vf_erfc(vf_mul(vf_abs(x), vf_all(0.70710678f))));
@@ -76,6 +91,10 @@ INLINE Vf vf_gelu_tanh(Vf x)   /* x/2 (1 + tanh(u)) = x sigmoid(2u), u = sqrt(2/
     return vf_mul(x, vf_sigmoid(u2));
 }
 
+/* For a switch in which the function is a constant: FOR_EACH_ACTIVATION(CASE). */
+#define FOR_EACH_ACTIVATION(X) \
+    X(SILU) X(GELU) X(GELU_TANH) X(RELU) X(RELU_SQUARED) X(SIGMOID) X(TANH) X(IDENTITY) X(SOFTPLUS) X(EXP)
+
 INLINE Vf vf_activate(Activation f, Vf x)
 {
     Vf positive = vf_max(vf_zero(), x);
@@ -87,6 +106,9 @@ INLINE Vf vf_activate(Activation f, Vf x)
     case RELU_SQUARED: return vf_mul(positive, positive);
     case SIGMOID: return vf_sigmoid(x);
     case TANH: return vf_tanh(x);
+    case IDENTITY: return x;
+    case SOFTPLUS: return vf_softplus(x);
+    case EXP: return vf_exp(x);
     }
     ASSERT(false);
 }

@@ -18,10 +18,11 @@ static void run(const OpCall *c, int phase, CpuPart part)
     Tensor y = c->out[0], x = c->in[0];
     int32_t width = innermost(x);
     const float *gain = tensor_is_none(c->in[1]) ? NULL : tensor_f32(c->in[1]);
-    ASSERT(same_shape(y, x) && (!gain || tensor_width(c->in[1]) == width));
+    int64_t step = gain_step(c);
+    ASSERT(same_shape(y, x));
     for (int64_t r = 0; r < x.dim[0]; r++)
-        for (int64_t at = 0; at < tensor_width(x); at += width)
-            norm(f32_row_out(y, r) + at, f32_row(x, r) + at, gain, width, c->eps);
+        for (int64_t h = 0, at = 0; at < tensor_width(x); h++, at += width)
+            norm(f32_row_out(y, r) + at, f32_row(x, r) + at, gain ? gain + h * step : NULL, width, c->eps);
 }
 
 static OpCost cost(const OpCall *c)
