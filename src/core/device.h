@@ -24,6 +24,7 @@ typedef enum WeightUse {
     USE_MATRIX,       /* the w of linear */
     USE_TABLE,        /* rows are gathered by id */
     USE_TABLE_AND_MATRIX,   /* tied embeddings */
+    USE_EXPERTS,      /* [experts, rows, width]: as many matrices */
 } WeightUse;
 
 typedef struct DeviceCalls {

@@ -77,16 +77,16 @@ static void declare_attention(const DenseShape *m, const ModelShape *s, WeightLi
     weight_vector(list, &w->attn_norm, "model.layers.%d.input_layernorm.weight", "blk.%d.attn_norm.weight", l, s->D);
     int32_t q_turned = m->gguf_interleaves ? s->N : 0, k_turned = m->gguf_interleaves ? s->K : 0;
     weight_matrix(list, &w->q, "model.layers.%d.self_attn.q_proj.weight", "blk.%d.attn_q.weight", l, q, s->D)
-        ->turned_heads = q_turned;
+        ->gguf.turned_heads = q_turned;
     weight_matrix(list, &w->k, "model.layers.%d.self_attn.k_proj.weight", "blk.%d.attn_k.weight", l, kv, s->D)
-        ->turned_heads = k_turned;
+        ->gguf.turned_heads = k_turned;
     weight_matrix(list, &w->v, "model.layers.%d.self_attn.v_proj.weight", "blk.%d.attn_v.weight", l, kv, s->D);
     weight_matrix(list, &w->o, "model.layers.%d.self_attn.o_proj.weight", "blk.%d.attn_output.weight", l, s->D, q);
     if (m->qkv_bias) {
         weight_vector(list, &w->q_bias, "model.layers.%d.self_attn.q_proj.bias", "blk.%d.attn_q.bias", l, q)
-            ->turned_heads = q_turned;
+            ->gguf.turned_heads = q_turned;
         weight_vector(list, &w->k_bias, "model.layers.%d.self_attn.k_proj.bias", "blk.%d.attn_k.bias", l, kv)
-            ->turned_heads = k_turned;
+            ->gguf.turned_heads = k_turned;
         weight_vector(list, &w->v_bias, "model.layers.%d.self_attn.v_proj.bias", "blk.%d.attn_v.bias", l, kv);
     }
     if (m->o_bias)

@@ -62,6 +62,37 @@ void keys_record_float(const Keys *k, const char *gguf, float value)
         gguf_put_f32(k->record, key, value);
 }
 
+void keys_record_bool(const Keys *k, const char *gguf, bool value)
+{
+    char key[192];
+    if (record_key(k, gguf, key))
+        gguf_put_bool(k->record, key, value);
+}
+
+void keys_record_ints(const Keys *k, const char *gguf, const int32_t *values, int n)
+{
+    char key[192];
+    int same = 1;
+    while (same < n && values[same] == values[0])
+        same++;
+    if (n > 0 && same == n)
+        keys_record_int(k, gguf, values[0]);
+    else if (record_key(k, gguf, key))
+        gguf_put_array(k->record, key, GGUF_I32, values, (uint64_t)n);
+}
+
+void keys_record_floats(const Keys *k, const char *gguf, const float *values, int n)
+{
+    char key[192];
+    int same = 1;
+    while (same < n && values[same] == values[0])
+        same++;
+    if (n > 0 && same == n)
+        keys_record_float(k, gguf, values[0]);
+    else if (record_key(k, gguf, key))
+        gguf_put_array(k->record, key, GGUF_F32, values, (uint64_t)n);
+}
+
 void keys_record_text(const Keys *k, const char *gguf, const char *value)
 {
     char key[192];
@@ -107,32 +138,51 @@ static Err same_for_all_layers(const Keys *k, const char *key, int64_t *out, Err
     return OK;
 }
 
+static bool json_whole(const json_t *found, int64_t *out)
+{
+    double real = json_real_value(found); /* 0 for what is no real number */
+    *out = json_is_real(found) ? (int64_t)(fabs(real) < 1e15 ? real : 0) : json_integer_value(found);
+    return json_is_integer(found) || (json_is_real(found) && real == floor(real) && fabs(real) < 1e15);
+}
+
+/* at: in a list; -1: alone. */
+static Err check_int(const Keys *k, const char *name, int at, int64_t value, int64_t min, int64_t max, Error *err)
+{
+    char place[16] = "";
+    if (value >= min && value <= max)
+        return OK;
+    if (at >= 0)
+        snprintf(place, sizeof place, "[%d]", at);
+    return fail(err, BAD_FILE, "%s: %s%s is %lld; ridge takes %lld to %lld", k->where, name, place, (long long)value,
+                (long long)min, (long long)max);
+}
+
+static Err check_float(const Keys *k, const char *name, int at, double value, double min, double max, Error *err)
+{
+    char place[16] = "";
+    if (value >= min && value <= max)
+        return OK;
+    if (at >= 0)
+        snprintf(place, sizeof place, "[%d]", at);
+    return fail(err, BAD_FILE, "%s: %s%s is %g; ridge takes %g to %g", k->where, name, place, value, min, max);
+}
+
 Err keys_int(const Keys *k, const char *hf, const char *gguf, int64_t min, int64_t max, int32_t *out, Error *err)
 {
     char key[192];
     int64_t value;
+    if (!keys_have(k, hf, gguf))
+        return missing(k, hf, gguf, err);
     if (k->config) {
-        const json_t *found = hf ? config_at(k, hf) : NULL;
-        if (!found)
-            return missing(k, hf, gguf, err);
-        double real = json_real_value(found); /* 0 for what is no real number */
-        if (json_is_real(found) && real == floor(real) && fabs(real) < 1e15)
-            value = (int64_t)real;
-        else if (json_is_integer(found))
-            value = json_integer_value(found);
-        else
+        if (!json_whole(config_at(k, hf), &value))
             return wrong_type(k, hf, gguf, "an integer", err);
-    } else {
-        if (!gguf_key(k, gguf, key))
-            return missing(k, hf, gguf, err);
+    } else if (gguf_key(k, gguf, key)) {
         if (gguf_find(k->gguf, key)->type == GGUF_ARRAY)
             TRY(same_for_all_layers(k, key, &value, err));
         else
             TRY(gguf_i64(k->gguf, key, &value, err));
     }
-    if (value < min || value > max)
-        return fail(err, BAD_FILE, "%s: %s is %lld; ridge takes %lld to %lld", k->where, keys_name(k, hf, gguf, key),
-                    (long long)value, (long long)min, (long long)max);
+    TRY(check_int(k, keys_name(k, hf, gguf, key), -1, value, min, max, err));
     *out = (int32_t)value;
     keys_record_int(k, gguf, *out);
     return OK;
@@ -152,20 +202,15 @@ Err keys_float(const Keys *k, const char *hf, const char *gguf, double min, doub
 {
     char key[192];
     double value;
+    if (!keys_have(k, hf, gguf))
+        return missing(k, hf, gguf, err);
     if (k->config) {
-        const json_t *found = hf ? config_at(k, hf) : NULL;
-        if (!found)
-            return missing(k, hf, gguf, err);
-        if (!json_float(found, &value))
+        if (!json_float(config_at(k, hf), &value))
             return wrong_type(k, hf, gguf, "a number", err);
-    } else {
-        if (!gguf_key(k, gguf, key))
-            return missing(k, hf, gguf, err);
+    } else if (gguf_key(k, gguf, key)) {
         TRY(gguf_f64(k->gguf, key, &value, err));
     }
-    if (!(value >= min && value <= max))
-        return fail(err, BAD_FILE, "%s: %s is %g; ridge takes %g to %g", k->where, keys_name(k, hf, gguf, key), value,
-                    min, max);
+    TRY(check_float(k, keys_name(k, hf, gguf, key), -1, value, min, max, err));
     *out = (float)value;
     keys_record_float(k, gguf, *out);
     return OK;
@@ -181,18 +226,145 @@ Err keys_float_or(const Keys *k, const char *hf, const char *gguf, double min, d
     return OK;
 }
 
+/* ---- lists ---- */
+
+/* A list as it lies in either kind of file. */
+typedef struct Numbers {
+    const json_t *json;
+    GgufArray array;
+} Numbers;
+
+/* The list behind a key; false in *is_list: one number. */
+static Err find_list(const Keys *k, const char *hf, const char *gguf, bool whole, int n, Numbers *out, bool *is_list,
+                     Error *err)
+{
+    char key[192];
+    uint64_t count;
+    if (k->config) {
+        out->json = config_at(k, hf);
+        *is_list = json_is_array(out->json);
+        count = json_array_size(out->json);
+    } else {
+        gguf_key(k, gguf, key);
+        *is_list = gguf_find(k->gguf, key)->type == GGUF_ARRAY;
+        if (*is_list)
+            TRY(whole ? gguf_integers(k->gguf, key, &out->array, err) : gguf_floats(k->gguf, key, &out->array, err));
+        count = out->array.count;
+    }
+    if (*is_list && count != (uint64_t)n)
+        return fail(err, BAD_FILE, "%s: %s has %llu numbers; %d are wanted", k->where, keys_name(k, hf, gguf, key),
+                    (unsigned long long)count, n);
+    return OK;
+}
+
+Err keys_ints_or(const Keys *k, const char *hf, const char *gguf, int64_t min, int64_t max, int32_t otherwise,
+                 int32_t *out, int n, Error *err)
+{
+    char name[128];
+    Numbers list = {0};
+    bool is_list = false;
+    if (keys_have(k, hf, gguf))
+        TRY(find_list(k, hf, gguf, true, n, &list, &is_list, err));
+    if (!is_list) {
+        int32_t one;
+        TRY(keys_int_or(k, hf, gguf, min, max, otherwise, &one, err));
+        for (int i = 0; i < n; i++)
+            out[i] = one;
+        return OK;
+    }
+    for (int i = 0; i < n; i++) {
+        const json_t *item = json_array_get(list.json, (size_t)i); /* NULL in a GGUF */
+        int64_t value = json_is_true(item);
+        if (!list.json)
+            value = gguf_array_i64(&list.array, (uint64_t)i);
+        else if (!json_is_boolean(item) && !json_whole(item, &value))
+            return wrong_type(k, hf, gguf, "a list of integers", err);
+        TRY(check_int(k, keys_name(k, hf, gguf, name), i, value, min, max, err));
+        out[i] = (int32_t)value;
+    }
+    keys_record_ints(k, gguf, out, n);
+    return OK;
+}
+
+Err keys_floats_or(const Keys *k, const char *hf, const char *gguf, double min, double max, float otherwise, float *out,
+                   int n, Error *err)
+{
+    char name[128];
+    Numbers list = {0};
+    bool is_list = false;
+    if (keys_have(k, hf, gguf))
+        TRY(find_list(k, hf, gguf, false, n, &list, &is_list, err));
+    if (!is_list) {
+        float one;
+        TRY(keys_float_or(k, hf, gguf, min, max, otherwise, &one, err));
+        for (int i = 0; i < n; i++)
+            out[i] = one;
+        return OK;
+    }
+    for (int i = 0; i < n; i++) {
+        double value;
+        if (!list.json)
+            value = gguf_array_f64(&list.array, (uint64_t)i);
+        else if (!json_float(json_array_get(list.json, (size_t)i), &value))
+            return wrong_type(k, hf, gguf, "a list of numbers", err);
+        TRY(check_float(k, keys_name(k, hf, gguf, name), i, value, min, max, err));
+        out[i] = (float)value;
+    }
+    keys_record_floats(k, gguf, out, n);
+    return OK;
+}
+
+static Err unknown_kind(const Keys *k, const char *hf, int at, const char *kind, const char *const names[], int n,
+                        Error *err)
+{
+    char known[256] = "";
+    for (int i = 0; i < n; i++) {
+        size_t used = strlen(known);
+        snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", names[i]);
+    }
+    return fail(err, UNSUPPORTED, "%s: %s[%d] is '%s', a kind of layer that family '%s' does not have here; it has: %s",
+                k->where, hf, at, kind, k->family, known);
+}
+
+Err keys_layer_kinds(const Keys *k, const char *hf, const char *const names[], int n, int *out, int layers, Error *err)
+{
+    const json_t *list = k->config ? config_at(k, hf) : NULL;
+    if (!list)
+        return missing(k, hf, NULL, err);
+    if (!json_is_array(list))
+        return wrong_type(k, hf, NULL, "a list of names", err);
+    if (json_array_size(list) != (size_t)layers)
+        return fail(err, BAD_FILE, "%s: %s names %zu layers; the model has %d", k->where, hf, json_array_size(list),
+                    layers);
+    for (int l = 0; l < layers; l++) {
+        const char *kind = json_string_value(json_array_get(list, (size_t)l));
+        if (!kind)
+            return wrong_type(k, hf, NULL, "a list of names", err);
+        for (out[l] = 0; out[l] < n && strcmp(names[out[l]], kind); out[l]++)
+            ;
+        if (out[l] == n)
+            return unknown_kind(k, hf, l, kind, names, n, err);
+    }
+    return OK;
+}
+
+/* ---- truth and text ---- */
+
 Err keys_bool_or(const Keys *k, const char *hf, const char *gguf, bool otherwise, bool *out, Error *err)
 {
     char key[192];
     *out = otherwise;
-    if (!keys_have(k, hf, gguf))
-        return OK;
-    if (!k->config)
-        return gguf_key(k, gguf, key) ? gguf_bool(k->gguf, key, out, err) : OK;
-    const json_t *found = config_at(k, hf);
-    if (!json_is_boolean(found))
-        return wrong_type(k, hf, gguf, "true or false", err);
-    *out = json_is_true(found);
+    if (keys_have(k, hf, gguf)) {
+        if (k->config) {
+            const json_t *found = config_at(k, hf);
+            if (!json_is_boolean(found))
+                return wrong_type(k, hf, gguf, "true or false", err);
+            *out = json_is_true(found);
+        } else if (gguf_key(k, gguf, key)) {
+            TRY(gguf_bool(k->gguf, key, out, err));
+        }
+    }
+    keys_record_bool(k, gguf, *out);
     return OK;
 }
 

@@ -39,6 +39,14 @@ Err keys_int_or(const Keys *, const char *hf, const char *gguf, int64_t min, int
                 int32_t *out, Error *err);
 Err keys_float_or(const Keys *, const char *hf, const char *gguf, double min, double max, float otherwise, float *out,
                   Error *err);
+/* n numbers, for the layers of a model: one for all, or a list of n. Truth values in a list count as 0 and 1. */
+Err keys_ints_or(const Keys *, const char *hf, const char *gguf, int64_t min, int64_t max, int32_t otherwise,
+                 int32_t *out, int n, Error *err);
+Err keys_floats_or(const Keys *, const char *hf, const char *gguf, double min, double max, float otherwise, float *out,
+                   int n, Error *err);
+/* A list of a name for each layer, which must be there: out[l] is the place of layer l's in names[0 .. n-1]. Only
+ * config.json has such lists. An unknown name is refused, and the known ones are said. */
+Err keys_layer_kinds(const Keys *, const char *hf, const char *const names[], int n, int *out, int layers, Error *err);
 Err keys_bool_or(const Keys *, const char *hf, const char *gguf, bool otherwise, bool *out, Error *err);
 /* Copies at most bytes - 1 characters; longer ones are refused. otherwise NULL: the key must be there. */
 Err keys_text_or(const Keys *, const char *hf, const char *gguf, const char *otherwise, char *out, size_t bytes,
@@ -46,6 +54,9 @@ Err keys_text_or(const Keys *, const char *hf, const char *gguf, const char *oth
 
 /* For what GGUF says in other words than config.json: nothing happens unless the converter listens. */
 void keys_record_int(const Keys *, const char *gguf, int32_t value);
+void keys_record_ints(const Keys *, const char *gguf, const int32_t *values, int n);   /* one, if all are the same */
+void keys_record_floats(const Keys *, const char *gguf, const float *values, int n);
+void keys_record_bool(const Keys *, const char *gguf, bool value);
 void keys_record_float(const Keys *, const char *gguf, float value);
 void keys_record_text(const Keys *, const char *gguf, const char *value);
 /* For what GGUF cannot say: OK unless the converter listens, whose file would compute something else. */

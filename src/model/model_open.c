@@ -68,10 +68,14 @@ static Err find_arch(const Keys *k, const Arch **out, Error *err)
                 k->family, nearest);
 }
 
+const WeightPlace *weight_place(const Checkpoint *c, const WeightDecl *decl)
+{
+    return keys_are_gguf(&c->keys) ? &decl->gguf : &decl->hf;
+}
+
 const StoreTensor *weight_source(const Checkpoint *c, const WeightDecl *decl)
 {
-    return decl->constant || decl->same_as ? NULL
-                                           : store_find(c->store, keys_are_gguf(&c->keys) ? decl->gguf : decl->hf);
+    return decl->constant || decl->same_as ? NULL : store_find(c->store, weight_place(c, decl)->name);
 }
 
 static Err check_shape(const Checkpoint *c, const WeightDecl *decl, const StoreTensor *t, Error *err)
@@ -93,12 +97,11 @@ static Err check_shape(const Checkpoint *c, const WeightDecl *decl, const StoreT
 static Err check_leftovers(const Checkpoint *c, const Arch *arch, const WeightList *list, const ModelShape *shape,
                            Error *err)
 {
-    bool gguf = keys_are_gguf(&c->keys);
     for (size_t i = 0; i < store_count(c->store); i++) {
         const StoreTensor *t = store_at(c->store, i);
         bool known = shape->tied && !strcmp(t->name, "lm_head.weight");
         for (int w = 0; w < list->count && !known; w++)
-            known = !strcmp(t->name, gguf ? list->items[w].gguf : list->items[w].hf);
+            known = !strcmp(t->name, weight_place(c, &list->items[w])->name);
         for (size_t g = 0; g < COUNT_OF(arch->ignores) && arch->ignores[g] && !known; g++) {
             size_t bytes = strlen(t->name), end = strlen(arch->ignores[g]);
             known = bytes >= end && !strcmp(t->name + bytes - end, arch->ignores[g]);
@@ -126,7 +129,7 @@ static Err check_weights(const Checkpoint *c, Model *m, const WeightList *list, 
             m->weight_bytes += decl->use == USE_TABLE ? 0 : (double)t->bytes.bytes;
         } else if (!decl->optional && !decl->constant && !decl->same_as) {
             return fail(err, BAD_FILE, "%s: tensor '%s' is missing; family '%s' with %d layers needs it",
-                        store_file(c->store, 0)->path, keys_are_gguf(&c->keys) ? decl->gguf : decl->hf, c->keys.family,
+                        store_file(c->store, 0)->path, weight_place(c, decl)->name, c->keys.family,
                         m->shape.L);
         }
     }

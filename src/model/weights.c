@@ -40,8 +40,8 @@ WeightDecl *weight_matrix(WeightList *list, Tensor *slot, const char *hf, const 
                           int32_t width)
 {
     WeightDecl *decl = add(list, (WeightDecl){.slot = slot, .rows = rows, .width = width, .use = USE_MATRIX});
-    put_name(decl->hf, hf, layer);
-    put_name(decl->gguf, gguf, layer);
+    put_name(decl->hf.name, hf, layer);
+    put_name(decl->gguf.name, gguf, layer);
     return decl;
 }
 
@@ -52,12 +52,21 @@ WeightDecl *weight_vector(WeightList *list, Tensor *slot, const char *hf, const 
     return decl;
 }
 
+WeightDecl *weight_experts(WeightList *list, Tensor *slot, const char *hf, const char *gguf, int layer, int32_t experts,
+                           int32_t rows, int32_t width)
+{
+    WeightDecl *decl = weight_matrix(list, slot, hf, gguf, layer, rows, width);
+    decl->experts = experts;
+    decl->use = rows ? USE_EXPERTS : USE_VECTOR;
+    return decl;
+}
+
 WeightDecl *weight_constant(WeightList *list, Tensor *slot, const char *gguf, const float *values, int32_t rows,
                             int32_t width)
 {
     WeightDecl *decl =
         add(list, (WeightDecl){.slot = slot, .rows = rows, .width = width, .use = USE_VECTOR, .constant = values});
-    put_name(decl->gguf, gguf, 0);
+    put_name(decl->gguf.name, gguf, 0);
     return decl;
 }
 

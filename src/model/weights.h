@@ -1,8 +1,19 @@
 /* weights.h -- the weights that a family declares, each once.
  *
- * One line says all that anybody needs to know of a weight: its names in both kinds of file, its
- * shape, what it is used for, where its Tensor goes. The binder, the planner, the converter and the
+ * One line says all that anybody needs to know of a weight: its shape, what it is used for, where its
+ * Tensor goes, and where it lies in both kinds of file. The binder, the planner, the converter and the
  * table of `ridge inspect` read the same list.
+ *
+ * In a file a weight is often not a tensor of its own. A WeightPlace says how to get from one to the other:
+ *
+ *     query_key_value [3 N H, D]      rows q k v | q k v | ...      part {3 H, 0, H} is q, {3 H, H, H} is k
+ *     c_attn [D, 3 D]                 transposed, part {0, D, D}: its columns D to 2 D - 1 are the rows of k
+ *     experts.%e.up_proj [F, D]       one tensor for each expert; in the slot they are stacked, [E, F, D]
+ *     experts.gate_up [E, D, 2 F]     experts of one tensor, transposed, part {2, 0, 1}: every other column is gate
+ *     norm.weight                     MAP_PLUS_ONE: 1 is added to what is stored
+ *
+ * A file's tensor fits if it has the right number of values; [C, 1, K] is fine where [C, K] is declared. It may be
+ * named by several weights, and all of it must belong to one of them.
  */
 #ifndef MODEL_WEIGHTS_H
 #define MODEL_WEIGHTS_H
@@ -12,13 +23,34 @@
 
 enum { WEIGHT_NAME_BYTES = 128 };
 
+/* Which rows of the file's tensor (of each expert in it): of every `stride` rows, `take` from `first` on; the others
+ * are other weights'. stride 0: there is one stride, all of it. take 0: all rows. */
+typedef struct WeightPart {
+    int32_t stride, first, take;
+} WeightPart;
+
+typedef enum WeightMap {
+    MAP_NONE,
+    MAP_PLUS_ONE,    /* stored + 1: norms that were trained around 0 */
+    MAP_MINUS_EXP,   /* -exp(stored): A of state spaces, stored as its logarithm */
+} WeightMap;
+
+typedef struct WeightPlace {             /* where a weight lies in one kind of file */
+    char name[WEIGHT_NAME_BYTES];        /* "": not in such files. "%e" stands for the expert: one tensor for each */
+    WeightPart part;
+    bool transposed;                     /* the file holds [width, rows] (of each expert); `part` then means columns */
+    WeightMap map;
+    int32_t turned_heads;                /* rows of each of so many heads come in pairs (i, i + half) there */
+} WeightPlace;
+
 typedef struct WeightDecl {
     Tensor *slot;                        /* filled by the binder; left without format when optional and absent */
-    char hf[WEIGHT_NAME_BYTES], gguf[WEIGHT_NAME_BYTES];
-    int32_t rows, width;                 /* rows 0: a vector */
+    WeightPlace hf, gguf;
+    int32_t experts;                     /* 0: none; else as many of [rows, width], one after another */
+    int32_t rows, width;                 /* rows 0: a vector (of each expert) */
     WeightUse use;
     bool optional;
-    int32_t turned_heads;                /* in a GGUF the rows of each of so many heads come in pairs (i, i + half) */
+    float read_share;                    /* how much of it a token reads (experts used / experts); 0: all */
     const float *constant;               /* not in the file: follows from the shape. slot NULL: only a GGUF wants it */
     const Tensor *same_as;               /* not in the file: another slot's (tied embeddings) */
 } WeightDecl;
@@ -35,6 +67,9 @@ void weight_list_deinit(WeightList *);
 /* In the names %d stands for `layer`. The declaration may be refined: weight(...)->optional = true. */
 WeightDecl *weight_matrix(WeightList *, Tensor *slot, const char *hf, const char *gguf, int layer, int32_t rows, int32_t width);
 WeightDecl *weight_vector(WeightList *, Tensor *slot, const char *hf, const char *gguf, int layer, int32_t width);
+/* slot: [experts, rows, width], or [experts, width] if rows is 0 (biases). */
+WeightDecl *weight_experts(WeightList *, Tensor *slot, const char *hf, const char *gguf, int layer, int32_t experts,
+                           int32_t rows, int32_t width);
 /* gguf: "" where a GGUF does not hold it either. */
 WeightDecl *weight_constant(WeightList *, Tensor *slot, const char *gguf, const float *values, int32_t rows, int32_t width);
 void weight_same(WeightList *, Tensor *slot, const Tensor *other);

@@ -41,7 +41,7 @@ static int64_t item_rows(const Item *item) { return item->decl->rows ? item->dec
  * by side, new row 2i + j of a head is old row i + j half. */
 static int64_t source_row(const WeightDecl *decl, int64_t r, int64_t rows)
 {
-    int64_t head = decl->turned_heads ? rows / decl->turned_heads : 0;
+    int64_t head = decl->gguf.turned_heads ? rows / decl->gguf.turned_heads : 0;
     if (!head)
         return r;
     int64_t in_head = r % head;
@@ -87,7 +87,7 @@ static Err fill(void *context, size_t tensor, FileOut *out, Error *err)
     int64_t width = item->decl->width, rows = item_rows(item), step = max_i64(1, min_i64(rows, CHUNK_ELEMS / width));
     float *wide = malloc((size_t)(step * width) * sizeof *wide);
     uint8_t *narrow = malloc((size_t)step * format_row_bytes(item->format, width));
-    Err result = wide && narrow ? OK : fail(err, NO_MEMORY, "no memory to convert '%s'", item->decl->gguf);
+    Err result = wide && narrow ? OK : fail(err, NO_MEMORY, "no memory to convert '%s'", item->decl->gguf.name);
     for (int64_t from = 0; from < rows && result == OK; from += step) {
         Chunk chunk = {item, from, min_i64(step, rows - from), width, wide, narrow};
         team_run(c->team, team_threads(c->team), encode_rows, &chunk);
@@ -107,7 +107,7 @@ static const Format *format_for(const ConvertOptions *options, const WeightDecl 
 {
     if (!decl->rows)
         return &format_f32;
-    bool table = decl->use != USE_MATRIX || !strcmp(decl->gguf, "output.weight");
+    bool table = decl->use != USE_MATRIX || !strcmp(decl->gguf.name, "output.weight");
     const Format *f = table && options->table_format ? options->table_format : options->format;
     if (decl->width % f->block_elems == 0)
         return f;
@@ -120,7 +120,7 @@ static void list_items(Conversion *c, const WeightList *list, const ConvertOptio
     for (int i = 0; i < list->count; i++) {
         const WeightDecl *decl = &list->items[i];
         const StoreTensor *source = weight_source(&c->package->checkpoint, decl);
-        if (!source && !(decl->constant && decl->gguf[0]))
+        if (!source && !(decl->constant && decl->gguf.name[0]))
             continue;
         c->items[c->count++] = (Item){decl, source, format_for(options, decl, c->report)};
         c->total += (double)decl->width * (decl->rows ? decl->rows : 1);
@@ -134,7 +134,7 @@ static void announce(const Conversion *c, GgufWriter *w)
     for (int i = 0; i < c->count; i++) {
         const WeightDecl *decl = c->items[i].decl;
         int64_t dims[2] = {decl->rows, decl->width};
-        gguf_put_tensor(w, decl->gguf, c->items[i].format, decl->rows ? 2 : 1, decl->rows ? dims : dims + 1);
+        gguf_put_tensor(w, decl->gguf.name, c->items[i].format, decl->rows ? 2 : 1, decl->rows ? dims : dims + 1);
     }
 }
 
@@ -212,7 +212,7 @@ static Err convert(const Package *p, const ConvertOptions *options, const char *
     if (result == OK) {
         list_items(c, &list, options);
         for (int i = 0; i < c->count && from_gguf; i++)
-            ((WeightDecl *)c->items[i].decl)->turned_heads = 0; /* they are turned already */
+            ((WeightDecl *)c->items[i].decl)->gguf.turned_heads = 0; /* they are turned already */
         announce(c, w);
         result = gguf_write(w, out_path, fill, c, err);
     }

@@ -54,7 +54,7 @@ static void random_row(float *x, int64_t width, float mean, float deviation, uin
 
 /* ---- what is in the file ---- */
 
-static bool in_file(const WeightDecl *w) { return w->gguf[0] && !w->same_as; }
+static bool in_file(const WeightDecl *w) { return w->gguf.name[0] && !w->same_as; }
 static bool is_matrix(const WeightDecl *w) { return w->rows && !w->constant; }
 static const Format *format_for(const Synth *s, const WeightDecl *w)
 {
@@ -100,7 +100,7 @@ static Err announce(Synth *s, Error *err)
             continue;
         int64_t dim[2] = {w->rows, w->width};
         const Format *f = format_for(s, w);
-        gguf_put_tensor(s->writer, w->gguf, f, w->rows ? 2 : 1, w->rows ? dim : dim + 1);
+        gguf_put_tensor(s->writer, w->gguf.name, f, w->rows ? 2 : 1, w->rows ? dim : dim + 1);
         s->total += (double)max_i64(w->rows, 1) * (double)format_row_bytes(f, w->width);
         s->tensor[s->tensors++] = w;
     }
@@ -124,7 +124,7 @@ static void piece_task(void *context, int index, int count)
     const Synth *s = p->synth;
     const WeightDecl *w = s->tensor[p->tensor];
     const Format *f = format_for(s, w);
-    bool bias = ends_with(w->gguf, ".bias"), matrix = is_matrix(w);
+    bool bias = ends_with(w->gguf.name, ".bias"), matrix = is_matrix(w);
     float mean = matrix || bias ? 0 : 1, deviation = matrix ? 1 / sqrtf((float)w->width) : bias ? BIAS_DEVIATION : 0;
     float *x = p->values + (size_t)index * (size_t)w->width;
     for (int64_t r = index; r < p->rows; r += count) {
@@ -146,7 +146,7 @@ static Err fill(void *context, size_t tensor, FileOut *out, Error *err)
     Piece piece = {.synth = s, .tensor = tensor};
     piece.values = malloc(sizeof(float) * (size_t)w->width * (size_t)threads);
     piece.bytes = malloc(row_bytes * (size_t)rows_max);
-    Err result = piece.values && piece.bytes ? OK : fail(err, NO_MEMORY, "no memory for tensor '%s'", w->gguf);
+    Err result = piece.values && piece.bytes ? OK : fail(err, NO_MEMORY, "no memory for tensor '%s'", w->gguf.name);
     for (; result == OK && piece.first < rows; piece.first += piece.rows) {
         piece.rows = min_i64(rows_max, rows - piece.first);
         team_run(s->options->team, threads, piece_task, &piece);

@@ -248,7 +248,7 @@ static Err cpu_upload(Device *d, const char *name, Tensor host, WeightUse use, T
     (void)name;
     if (use == USE_VECTOR)
         return upload_f32(c, host, out, err);
-    const Panel *panel = use == USE_TABLE ? NULL : cpu_panel(host.format, c->tier);
+    const Panel *panel = use == USE_TABLE || use == USE_EXPERTS ? NULL : cpu_panel(host.format, c->tier);
     return panel ? upload_panels(c, panel, host, out, err) : upload_rows(c, host, out, err);
 }
 
