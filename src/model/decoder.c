@@ -1,0 +1,189 @@
+#include "model/decoder.h"
+
+DecoderShape *decoder_shape(const ModelShape *s) { return s->own; }
+
+/* ---- forward ---- */
+
+Tensor decoder_begin(const ModelShape *s, const DecoderWeights *w, Device *d, const Step *step, Pass *p)
+{
+    const DecoderShape *m = decoder_shape(s);
+    Tensor x = device_f32(d, step->rows, s->D);
+    *p = (Pass){.step = step};
+    device_label(d, "embed", -1);
+    op_embed(d, x, w->embed, step->tokens, m->embed_factor);
+    if (!tensor_is_none(w->positions)) {
+        Tensor place = like(d, x);
+        op_embed(d, place, tensor_rows(w->positions, m->position_first, w->positions.dim[0] - m->position_first),
+                 step->positions, 1);
+        op_add(d, x, place);
+    }
+    if (m->embed_norm)
+        norm_run(&m->norm, d, x, x, &w->embed_norm);
+    for (int i = 0; i < m->ropes; i++) {
+        p->angles[i] = device_f32(d, step->rows, m->rope[i].angles.dims);
+        op_rope_angles(d, p->angles[i], step->positions, step->lengths, w->inv_freq[i], m->rope[i].angles);
+    }
+    return x;
+}
+
+/* What the branches of a stage read: all of it before any of them adds. */
+static void branch_inputs(const ModelShape *s, const Stage *stage, const BranchWeights *w, Device *d, Tensor x, Tensor *in)
+{
+    for (int b = 0; b < stage->branches; b++) {
+        const Branch *branch = &stage->branch[b];
+        in[b] = branch->same_input ? in[b - 1] : x;
+        if (!branch->pre)
+            continue;
+        in[b] = like(d, x);
+        norm_run(&decoder_shape(s)->norm, d, in[b], x, &w[b].pre);
+    }
+}
+
+static void branch_run(const ModelShape *s, const Branch *branch, const BranchWeights *w, Device *d, const Pass *p, int l,
+                       Tensor in, Tensor x)
+{
+    const DecoderShape *m = decoder_shape(s);
+    device_label(d, branch->part->label, l);
+    if (!branch->post && m->residual_factor == 1) {
+        branch->part->forward(branch->shape, w->part, d, p, l, x, in);
+        return;
+    }
+    Tensor y = like(d, x);
+    op_fill(d, y, 0);
+    branch->part->forward(branch->shape, w->part, d, p, l, y, in);
+    if (branch->post)
+        norm_run(&m->norm, d, y, y, &w->post);
+    op_add_scaled(d, x, y, m->residual_factor);
+}
+
+void decoder_stage_run(const ModelShape *s, const DecoderWeights *w, Device *d, const Pass *p, int l, int i, Tensor x)
+{
+    const Stage *stage = &decoder_shape(s)->layer[l].stage[i];
+    const BranchWeights *weights = w->layer[l][i];
+    Tensor in[BRANCHES_MAX];
+    size_t mark = device_mark(d);
+    device_label(d, stage->branch[0].part->label, l);
+    branch_inputs(s, stage, weights, d, x, in);
+    for (int b = 0; b < stage->branches; b++)
+        branch_run(s, &stage->branch[b], &weights[b], d, p, l, in[b], x);
+    device_release(d, mark);
+}
+
+void decoder_end(const ModelShape *s, const DecoderWeights *w, Device *d, const Step *step, Tensor x, Tensor logits)
+{
+    const DecoderShape *m = decoder_shape(s);
+    device_label(d, "head", -1);
+    Tensor last = device_f32(d, step->outs, s->D);
+    op_take_rows(d, last, x, step->out_rows);
+    norm_run(&m->norm, d, last, last, &w->norm);
+    op_linear(d, logits, last, w->head.w, w->head.bias);
+    float cap = m->logit_cap, factor = m->logit_factor / (cap ? cap : 1);
+    if (factor != 1)
+        op_scale(d, logits, logits, factor);
+    if (cap) {
+        op_activate(d, logits, logits, TANH);
+        op_scale(d, logits, logits, cap);
+    }
+}
+
+void decoder_forward(const Model *model, Device *d, const Step *step, Tensor logits)
+{
+    const ModelShape *s = &model->shape;
+    const DecoderWeights *w = model->weights;
+    Pass pass;
+    Tensor x = decoder_begin(s, w, d, step, &pass);
+    for (int l = 0; l < s->L; l++)
+        for (int i = 0; i < decoder_shape(s)->layer[l].stages; i++)
+            decoder_stage_run(s, w, d, &pass, l, i, x);
+    decoder_end(s, w, d, step, x, logits);
+}
+
+/* ---- what is kept of the past ---- */
+
+/* A layer may keep keys and values, and a state beside them. */
+static void keep_also(KvLayer *layer, KvLayer also)
+{
+    ASSERT(layer->kind == KV_NONE || (layer->kind == KV_STATE) != (also.kind == KV_STATE));
+    int64_t state = layer->state_width + also.state_width;
+    if (layer->kind == KV_NONE || layer->kind == KV_STATE)
+        *layer = also;
+    layer->state_width = (int32_t)state;
+}
+
+void decoder_kv_layout(const ModelShape *s, KvLayout *kv)
+{
+    const DecoderShape *m = decoder_shape(s);
+    kv->layers = s->L;
+    for (int l = 0; l < s->L; l++) {
+        kv->layer[l] = (KvLayer){.kind = KV_NONE};
+        for (int i = 0; i < m->layer[l].stages; i++)
+            for (int b = 0; b < m->layer[l].stage[i].branches; b++) {
+                const Branch *branch = &m->layer[l].stage[i].branch[b];
+                KvLayer also = {.kind = KV_NONE};
+                if (branch->part->keep) {
+                    branch->part->keep(branch->shape, &also);
+                    keep_also(&kv->layer[l], also);
+                }
+            }
+    }
+}
+
+/* ---- weights ---- */
+
+static void declare_positions(const DecoderShape *m, const ModelShape *s, WeightList *list, DecoderWeights *w)
+{
+    if (m->positions)
+        weight_matrix(list, &w->positions, weight_name(m->positions, ".weight").text, "position_embd.weight", 0,
+                      m->position_rows, s->D)
+            ->use = USE_TABLE;
+    else if (m->position_table)
+        weight_constant(list, &w->positions, "", m->position_table, m->position_rows, s->D)->use = USE_TABLE;
+}
+
+void decoder_declare_ends(const ModelShape *s, WeightList *list, DecoderWeights *w)
+{
+    const DecoderShape *m = decoder_shape(s);
+    weight_matrix(list, &w->embed, weight_name(m->names.embed, ".weight").text, "token_embd.weight", 0, s->V, s->D)->use =
+        s->tied ? USE_TABLE_AND_MATRIX : USE_TABLE;
+    declare_positions(m, s, list, w);
+    if (m->embed_norm)
+        norm_declare(&m->norm, list, &w->embed_norm, m->embed_norm, "token_embd_norm", 0, s->D);
+    norm_declare(&m->norm, list, &w->norm, m->names.norm, "output_norm", 0, s->D);
+    if (s->tied)
+        weight_same(list, &w->head.w, &w->embed);
+    else
+        linear_declare(list, &w->head, (LinearName){m->names.head, "", "output"}, 0, s->V, s->D, m->head_bias);
+    for (int i = 0; i < m->ropes; i++) {
+        const RopeConfig *rope = &m->rope[i];
+        weight_constant(list, &w->inv_freq[i], "", rope->inv_freq, rope->tables, rope->angles.dims / 2);
+        if (rope->divisors)
+            weight_constant(list, NULL, "rope_freqs.weight", rope->divisors, 0, rope->angles.dims / 2);
+    }
+}
+
+static void declare_branch(const DecoderShape *m, const ModelShape *s, WeightList *list, const Branch *b, BranchWeights *w,
+                           int l)
+{
+    if (b->pre)
+        norm_declare(&m->norm, list, &w->pre, weight_name(m->names.layer, b->pre).text, b->pre_gguf, l, s->D);
+    if (b->post)
+        norm_declare(&m->norm, list, &w->post, weight_name(m->names.layer, b->post).text, b->post_gguf, l, s->D);
+    w->part = b->part->declare(b->shape, list, l);
+}
+
+void *decoder_declare(const ModelShape *s, WeightList *list)
+{
+    const DecoderShape *m = decoder_shape(s);
+    DecoderWeights *w = part_weights(list, sizeof *w);
+    w->layer = arena_take_array(list->arena, (size_t)s->L, sizeof *w->layer);
+    if (!w->layer) {
+        list->failed = true;
+        return w;
+    }
+    decoder_declare_ends(s, list, w);
+    for (int l = 0; l < s->L; l++)
+        for (int i = 0; i < m->layer[l].stages; i++)
+            for (int b = 0; b < m->layer[l].stage[i].branches; b++)
+                declare_branch(m, s, list, &m->layer[l].stage[i].branch[b], &w->layer[l][i][b], l);
+    return w;
+}

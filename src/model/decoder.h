@@ -1,0 +1,129 @@
+/* decoder.h -- how families put parts together: stages one after another, branches side by side.
+ *
+ *     x = embed(tokens)                                              [rows, D]
+ *     for each layer, for each stage:
+ *         x += factor * post(part(pre(x)))                           for each branch, all from the same x
+ *     logits = head(norm(x))                                         [outs, V]
+ *
+ *     Llama     stage 1: attention        stage 2: mlp                 each behind a norm
+ *     Gemma 2   the same with norms before and behind
+ *     OLMo 2    the same with norms behind only
+ *     Cohere    stage 1: attention and mlp, side by side, behind one norm
+ *     NeoX      stage 1: attention and mlp, each behind a norm of its own
+ *     Jamba     stage 1: attention or Mamba      stage 2: mlp or experts
+ *     Falcon-H1 stage 1: attention and Mamba-2   stage 2: mlp
+ *
+ * decoder_read() understands what most configs spell alike and makes Llama's layers of it; a family then
+ * changes the values in which it differs. A family whose layers do not fit writes its own forward from
+ * the same pieces.
+ */
+#ifndef MODEL_DECODER_H
+#define MODEL_DECODER_H
+
+#include "model/arch.h"
+#include "model/attention.h"
+#include "model/mlp.h"
+#include "model/rope_config.h"
+
+enum { BRANCHES_MAX = 3, STAGES_MAX = 3 };
+
+typedef struct Branch {
+    const Part *part;
+    const void *shape;                   /* of the part */
+    const char *pre, *post;              /* norms, behind the layer's prefix; NULL: none */
+    const char *pre_gguf, *post_gguf;
+    bool same_input;                     /* reads what the branch before it reads */
+} Branch;
+
+typedef struct Stage { int branches; Branch branch[BRANCHES_MAX]; } Stage;
+
+typedef struct DecoderLayer {
+    AttentionShape attention;            /* the values of the parts that nearly all families have */
+    MlpShape mlp;
+    int stages;
+    Stage stage[STAGES_MAX];
+} DecoderLayer;
+
+/* What checkpoints call things. */
+typedef struct DecoderNames {
+    const char *layer;                             /* "model.layers.%d." */
+    const char *embed, *norm, *head;               /* without ".weight" */
+    const char *pre_attention, *pre_mlp;           /* norms, behind the layer's prefix */
+    const AttentionNames *attention;
+    const char *mlp, *gate, *up, *down;            /* "mlp." behind the prefix; "gate_proj", ... behind that */
+} DecoderNames;
+
+extern const DecoderNames decoder_names;           /* Llama's */
+
+/* ModelShape.own of the families that are made of this. */
+typedef struct DecoderShape {
+    DecoderNames names;
+    NormShape norm;                      /* of all norms but those of heads */
+    RopeConfig rope[ROPES_MAX];
+    int ropes;
+    float embed_factor;                  /* of the embeddings */
+    float residual_factor;               /* of what a branch adds */
+    float logit_factor, logit_cap;       /* cap: logits = cap tanh(logits / cap); 0: none */
+    bool head_bias;
+    const char *embed_norm;              /* NULL: none */
+    const char *positions;               /* a table of learned positions; NULL: none */
+    const float *position_table;         /* or one that follows from the shape */
+    int32_t position_rows, position_first;   /* position p is row p + first */
+    DecoderLayer *layer;                 /* [L] */
+} DecoderShape;
+
+typedef struct BranchWeights { Norm pre, post; void *part; } BranchWeights;
+typedef struct DecoderWeights {
+    Tensor embed, positions;
+    Norm embed_norm, norm;
+    Linear head;
+    Tensor inv_freq[ROPES_MAX];
+    BranchWeights (*layer)[STAGES_MAX][BRANCHES_MAX];
+} DecoderWeights;
+
+/* What a family means where its config says nothing. */
+typedef struct DecoderUsual {
+    const DecoderNames *names;           /* NULL: Llama's */
+    NormKind norm;
+    float eps;                           /* 0: 1e-6 for RMS, 1e-5 for layer norms */
+    Activation activation;
+    bool plain_mlp;                      /* no gate */
+    int32_t head_width;                  /* 0: D / N */
+    int32_t mlp_times;                   /* the width of the mlp is so many times D; 0: it must be given */
+    float theta;                         /* 0: 10000 */
+    float rotary;                        /* the part of a head that turns, where the config may say it; 0: all turns, always */
+    bool no_rope;
+} DecoderUsual;
+
+Err decoder_read(const Keys *, Arena *, ModelShape *, const DecoderUsual *, DecoderShape **out, Error *);
+/* One more rotary table: group "rope_parameters.full_attention", say. */
+Err decoder_add_rope(const Keys *, const char *group, int32_t dims, float theta, const ModelShape *, Arena *, DecoderShape *,
+                     Error *);
+DecoderShape *decoder_shape(const ModelShape *);
+
+/* Biases that a config switches on, or that a GGUF just holds. */
+Err decoder_read_bias(const Keys *, const char *hf, const char *gguf_tensor, bool otherwise, bool *out, Error *);
+/* Windows as transformers says them: sliding_window, layer_types, max_window_layers, use_sliding_window.
+ * first: the layer from which on there is one, where max_window_layers is not given. */
+Err decoder_read_windows(const Keys *, ModelShape *, bool used_by_default, int32_t first, Error *);
+/* Which layers are local: layer_types, or sliding_window_pattern, or else all but every pattern-th.
+ * otherwise 0: none. [L] */
+Err decoder_read_local(const Keys *, const ModelShape *, const char *local_name, int32_t pattern, bool *local, Error *);
+
+/* Stage `stage` of a layer becomes these branches. */
+void decoder_stage(DecoderLayer *, int stage, int branches, const Branch *);
+
+void decoder_kv_layout(const ModelShape *, KvLayout *);
+void *decoder_declare(const ModelShape *, WeightList *);
+void decoder_forward(const Model *, Device *, const Step *, Tensor logits);
+
+/* Its pieces, for families whose layers are something else. */
+void decoder_declare_ends(const ModelShape *, WeightList *, DecoderWeights *);
+Tensor decoder_begin(const ModelShape *, const DecoderWeights *, Device *, const Step *, Pass *);   /* x; fills the pass */
+void decoder_stage_run(const ModelShape *, const DecoderWeights *, Device *, const Pass *, int layer, int stage, Tensor x);
+void decoder_end(const ModelShape *, const DecoderWeights *, Device *, const Step *, Tensor x, Tensor logits);
+
+/* "silu", "gelu_pytorch_tanh", ... as config.json calls them; unknown ones are refused by name. */
+Err activation_read(const Keys *, const char *hf, Activation otherwise, Activation *out, Error *err);
+
+#endif

@@ -1,0 +1,51 @@
+#include "model/mlp.h"
+
+static WeightPart half(GateUp layout, bool second, int32_t F)
+{
+    if (layout == GATE_UP_APART)
+        return (WeightPart){0};
+    return (WeightPart){.stride = 2 * F, .first = second ? F : 0, .take = F};
+}
+
+static const char *name_of(GateUp layout, const char *own, const char *fused)
+{
+    return layout == GATE_UP_APART ? own : fused;
+}
+
+static void *declare(const void *shape, WeightList *list, int layer)
+{
+    const MlpShape *m = shape;
+    MlpWeights *w = part_weights(list, sizeof *w);
+    if (m->gated)
+        linear_declare(list, &w->gate,
+                       (LinearName){m->prefix, name_of(m->hf_layout, m->gate, m->up),
+                                    name_of(m->gguf_layout, "blk.%d.ffn_gate", "blk.%d.ffn_up"),
+                                    half(m->hf_layout, m->hf_layout == UP_GATE_FUSED, m->F),
+                                    half(m->gguf_layout, m->gguf_layout == UP_GATE_FUSED, m->F), m->hf_transposed, 0},
+                       layer, m->F, m->D, m->gate_bias);
+    linear_declare(list, &w->up,
+                   (LinearName){m->prefix, m->up, "blk.%d.ffn_up", half(m->hf_layout, m->hf_layout == GATE_UP_FUSED, m->F),
+                                half(m->gguf_layout, m->gguf_layout == GATE_UP_FUSED, m->F), m->hf_transposed, 0},
+                   layer, m->F, m->D, m->up_bias);
+    linear_declare(list, &w->down,
+                   (LinearName){m->prefix, m->down, "blk.%d.ffn_down", .hf_transposed = m->hf_transposed},
+                   layer, m->D, m->F, m->down_bias);
+    return w;
+}
+
+static void forward(const void *shape, const void *weights, Device *d, const Pass *p, int layer, Tensor y, Tensor x)
+{
+    (void)p, (void)layer;
+    const MlpShape *m = shape;
+    const MlpWeights *w = weights;
+    if (m->gated) {
+        op_gated_mlp_add(d, y, x, w->gate.w, w->up.w, w->down.w, w->gate.bias, w->up.bias, w->down.bias, m->activation);
+        return;
+    }
+    Tensor h = device_f32(d, x.dim[0], m->F);
+    op_linear(d, h, x, w->up.w, w->up.bias);
+    op_activate(d, h, h, m->activation);
+    op_linear_add(d, y, h, w->down.w, w->down.bias);
+}
+
+const Part part_mlp = {.label = "mlp", .declare = declare, .forward = forward};

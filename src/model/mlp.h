@@ -1,0 +1,35 @@
+/* mlp.h -- the feed-forward part: down(act(gate(x)) * up(x)), or down(act(up(x))) without a gate.
+ *
+ *     x [rows, D] -> [rows, F] -> [rows, D]           (Shazeer 2020, "GLU Variants Improve Transformer")
+ */
+#ifndef MODEL_MLP_H
+#define MODEL_MLP_H
+
+#include "model/linear_weights.h"
+#include "model/part.h"
+
+/* Where gate and up stand in a checkpoint. */
+typedef enum GateUp {
+    GATE_UP_APART,       /* gate_proj, up_proj */
+    GATE_UP_FUSED,       /* one tensor: gate, then up */
+    UP_GATE_FUSED,       /* one tensor: up, then gate */
+} GateUp;
+
+typedef struct MlpShape {
+    int32_t D, F;
+    bool gated, gate_bias, up_bias, down_bias;
+    Activation activation;
+    GateUp hf_layout, gguf_layout;
+    bool hf_transposed;
+    const char *prefix;               /* "model.layers.%d.mlp." */
+    const char *gate, *up, *down;     /* behind it: "gate_proj", ...; fused: `up` names both */
+} MlpShape;
+
+typedef struct MlpWeights {
+    Linear gate, up, down;
+    Tensor curve;                     /* of activations that have learned parameters: XIELU */
+} MlpWeights;
+
+extern const Part part_mlp;
+
+#endif
