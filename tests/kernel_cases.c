@@ -198,6 +198,11 @@ static void make_clamp(KernelCase *c)
     c->call.clamp.low = one_in(c, 4) ? -INFINITY : -fabsf(normal(c));
     c->call.clamp.high = one_in(c, 4) ? INFINITY : fabsf(normal(c));
 }
+static void make_fill(KernelCase *c)
+{
+    make_elementwise(c, 0, false);
+    c->call.factor = one_in(c, 2) ? 0 : normal(c);
+}
 static void make_scale(KernelCase *c)
 {
     make_elementwise(c, 1, true);
@@ -297,6 +302,15 @@ static void make_rope_angles(KernelCase *c)
     c->outs_by_row = 1;
     c->rows_alone = true;
     say(c, "rows %d, dims %d, kind %d", c->rows, dims, a->kind);
+}
+
+static void make_position_scale(KernelCase *c)
+{
+    make_elementwise(c, 0, false);
+    c->call.in[0] = numbers_below(c, c->rows, 1000000);
+    c->ins_by_row = 1;
+    c->call.reads_out = true;
+    c->call.position_scale = (PositionScale){normal(c), 1 + size_up_to(c, 9000), below(c, 2)};
 }
 
 static void make_rope(KernelCase *c)
@@ -533,6 +547,8 @@ static const struct Maker {
     [OP_ADD] = {make_add, NULL},
     [OP_SCALE] = {make_scale, NULL},
     [OP_CLAMP] = {make_clamp, NULL},
+    [OP_FILL] = {make_fill, NULL},
+    [OP_POSITION_SCALE] = {make_position_scale, NULL},
     [OP_TAKE_ROWS] = {make_take_rows, NULL},
 };
 

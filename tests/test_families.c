@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "model/arch.h"
-#include "model/dense.h"
+#include "model/decoder.h"
 
 typedef struct Read {
     json_t *config;
@@ -70,9 +70,10 @@ static void a_config_means_what_it_means_to_transformers(void **state)
         Error err;
         Read r;
         assert_int_equal(read_config(&r, cases[i].family, cases[i].fields, false, &err), OK);
-        assert_memory_equal(dense_shape(&r.shape)->window, cases[i].window, sizeof cases[i].window);
+        for (int l = 0; l < 3; l++)
+            assert_int_equal(decoder_shape(&r.shape)->layer[l].attention.how.window, cases[i].window[l]);
         assert_int_equal(r.shape.H, cases[i].width);
-        assert_int_equal(dense_shape(&r.shape)->rope.angles.dims, cases[i].dims);
+        assert_int_equal(decoder_shape(&r.shape)->rope[0].angles.dims, cases[i].dims);
         close_config(&r);
     }
 }
@@ -84,7 +85,7 @@ static void dynamic_rope_stretches_from_the_models_own_length(void **state)
     Read r;
     const char *fields = SCALED("dynamic", "\"original_max_position_embeddings\": 32");
     assert_int_equal(read_config(&r, "llama", fields, false, &err), OK);
-    assert_int_equal(dense_shape(&r.shape)->rope.angles.original_length, 256);
+    assert_int_equal(decoder_shape(&r.shape)->rope[0].angles.original_length, 256);
     close_config(&r);
 }
 

@@ -1,19 +1,21 @@
 /* mistral.c -- Llama's block with a sliding window in every layer (Jiang et al. 2023). */
-#include "model/dense.h"
+#include "model/decoder.h"
 
 static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
 {
-    TRY(dense_read_shape(k, arena, s, err));
-    dense_shape(s)->gguf_interleaves = true;
-    return dense_read_windows(k, s, true, 0, err);
+    DecoderShape *m;
+    TRY(decoder_read(k, arena, s, &(DecoderUsual){.activation = SILU}, &m, err));
+    for (int l = 0; l < s->L; l++)
+        m->layer[l].attention.gguf_turned = true;
+    return decoder_read_windows(k, s, true, 0, err);
 }
 
 const Arch arch_mistral = {
     .names = {"mistral"},
     .gguf_name = "llama",
     .read_shape = read_shape,
-    .kv_layout = dense_kv_layout,
-    .declare = dense_declare,
-    .forward = dense_forward,
+    .kv_layout = decoder_kv_layout,
+    .declare = decoder_declare,
+    .forward = decoder_forward,
     .ignores = {"rotary_emb.inv_freq"},
 };

@@ -1,27 +1,31 @@
 /* qwen3.c -- Llama's block with an RMS norm on each head of q and k, before rope (Yang et al. 2025). */
-#include "model/dense.h"
+#include "model/decoder.h"
 
 /* transformers' defaults of max_window_layers and head_dim */
 enum { FIRST_WINDOW = 28, HEAD_WIDTH = 128 };
 
 static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
 {
-    s->H = keys_are_gguf(k) ? 0 : HEAD_WIDTH; /* where the config says nothing; 0: D / N */
-    TRY(dense_read_shape(k, arena, s, err));
-    DenseShape *m = dense_shape(s);
-    m->head_norms = true;
-    TRY(keys_bool_or(k, "attention_bias", NULL, store_find(k->store, "blk.0.attn_q.bias") != NULL, &m->qkv_bias, err));
-    TRY(keys_bool_or(k, "attention_bias", NULL, store_find(k->store, "blk.0.attn_output.bias") != NULL, &m->o_bias,
-                     err));
-    return dense_read_windows(k, s, false, FIRST_WINDOW, err);
+    DecoderShape *m;
+    bool qkv, o;
+    TRY(decoder_read(k, arena, s, &(DecoderUsual){.activation = SILU, .head_width = HEAD_WIDTH}, &m, err));
+    TRY(decoder_read_bias(k, "attention_bias", "blk.0.attn_q.bias", false, &qkv, err));
+    TRY(decoder_read_bias(k, "attention_bias", "blk.0.attn_output.bias", false, &o, err));
+    for (int l = 0; l < s->L; l++) {
+        AttentionShape *a = &m->layer[l].attention;
+        a->head_norm = HEAD_NORM_EACH;
+        a->q_bias = a->k_bias = a->v_bias = qkv;
+        a->o_bias = o;
+    }
+    return decoder_read_windows(k, s, false, FIRST_WINDOW, err);
 }
 
 const Arch arch_qwen3 = {
     .names = {"qwen3"},
     .gguf_name = "qwen3",
     .read_shape = read_shape,
-    .kv_layout = dense_kv_layout,
-    .declare = dense_declare,
-    .forward = dense_forward,
+    .kv_layout = decoder_kv_layout,
+    .declare = decoder_declare,
+    .forward = decoder_forward,
     .ignores = {"rotary_emb.inv_freq", "rope_freqs.weight"},
 };

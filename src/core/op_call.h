@@ -44,6 +44,12 @@ typedef struct Attend {
     bool bidirectional;        /* a row sees all rows of its sequence that are in the cache */
 } Attend;
 
+/* Queries that grow with their position, so that attention over long texts stays sharp (Llama 4). */
+typedef struct PositionScale {
+    float growth;
+    int32_t floor, offset;     /* 1 + growth ln(1 + (position + offset) / floor), the quotient rounded down */
+} PositionScale;
+
 enum { OP_OUTS = 3, OP_INS = 10 };
 
 typedef struct OpCall {
@@ -56,6 +62,7 @@ typedef struct OpCall {
         float eps;             /* norms */
         float factor;          /* scale, add */
         struct { float low, high; } clamp;
+        PositionScale position_scale;
         struct { float factor; } embed;
         RopeAngles angles;
         struct { bool interleaved; } rope;   /* pairs (2i, 2i+1) instead of (i, i + dims/2) */

@@ -96,6 +96,15 @@ static inline void op_clamp(Device *d, Tensor y, Tensor x, float low, float high
 {
     RUN(d, .op = OP_CLAMP, .out = {y}, .in = {x}, .clamp = {low, high});
 }
+static inline void op_fill(Device *d, Tensor y, float value)   /* y = value */
+{
+    RUN(d, .op = OP_FILL, .out = {y}, .factor = value);
+}
+/* x[r] *= 1 + growth ln(1 + floor((positions[r] + offset) / floor)) */
+static inline void op_position_scale(Device *d, Tensor x, Tensor positions, PositionScale s)
+{
+    RUN(d, .op = OP_POSITION_SCALE, .reads_out = true, .out = {x}, .in = {positions}, .position_scale = s);
+}
 /* y[i] = x[rows[i]] */
 static inline void op_take_rows(Device *d, Tensor y, Tensor x, Tensor rows)
 {

@@ -4,15 +4,33 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The value at a path like "rope_parameters.factor"; NULL: absent, or null. */
-static const json_t *config_at(const Keys *k, const char *path)
+/* The value at a path like "rope_parameters.factor", which ends at `end`; NULL: absent, or null. */
+static const json_t *value_at(const Keys *k, const char *path, const char *end)
 {
     const json_t *value = k->config;
     for (const char *dot; value && path; path = dot ? dot + 1 : NULL) {
-        dot = strchr(path, '.');
-        value = json_object_getn(value, path, dot ? (size_t)(dot - path) : strlen(path));
+        dot = memchr(path, '.', (size_t)(end - path));
+        value = json_object_getn(value, path, (size_t)((dot ? dot : end) - path));
     }
     return json_is_null(value) ? NULL : value;
+}
+
+/* The first of "hidden_size|n_embd" that is there, and where its name ends; else the first of all. */
+static const char *present_path(const Keys *k, const char *paths, const char **end)
+{
+    for (const char *path = paths; path; path = **end ? *end + 1 : NULL) {
+        *end = strchrnul(path, '|');
+        if (value_at(k, path, *end))
+            return path;
+    }
+    *end = strchrnul(paths, '|');
+    return paths;
+}
+
+static const json_t *config_at(const Keys *k, const char *paths)
+{
+    const char *end, *path = present_path(k, paths, &end);
+    return value_at(k, path, end);
 }
 
 /* The name of a key in GGUF, behind the family's; false: there is none. */
@@ -32,8 +50,11 @@ bool keys_have(const Keys *k, const char *hf, const char *gguf)
 
 const char *keys_name(const Keys *k, const char *hf, const char *gguf, char out[128])
 {
-    if (k->config)
-        snprintf(out, 128, "%s", hf ? hf : "(nothing)");
+    const char *end, *path = hf && k->config ? present_path(k, hf, &end) : NULL;
+    if (path)
+        snprintf(out, 128, "%.*s", (int)(end - path), path);
+    else if (k->config)
+        snprintf(out, 128, "(nothing)");
     else
         snprintf(out, 128, "%s.%s", k->family, gguf ? gguf : "(nothing)");
     return out;

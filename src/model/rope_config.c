@@ -160,15 +160,13 @@ static Err apply_divisors(Scaling *s, Error *err)
     return OK;
 }
 
-Err rope_config_read(const Keys *k, const char *group, int32_t dims, int32_t context, Arena *arena, RopeConfig *out,
-                     Error *err)
+Err rope_config_read(const Keys *k, const char *group, int32_t dims, float theta, int32_t context, Arena *arena,
+                     RopeConfig *out, Error *err)
 {
     Scaling s = {.keys = k, .group = group, .dims = dims, .arena = arena, .out = out};
     char path[96], type[32];
-    snprintf(path, sizeof path, "%s.rope_theta", group);
-    if (!keys_are_gguf(k) && !keys_have(k, path, NULL))
-        snprintf(path, sizeof path, "rope_theta");
-    TRY(keys_float_or(k, path, "rope.freq_base", 1, THETA_MAX, 10000, &s.theta, err));
+    snprintf(path, sizeof path, "%s.rope_theta|rope_theta|rotary_emb_base", group);
+    TRY(keys_float_or(k, path, "rope.freq_base", 1, THETA_MAX, theta ? theta : 10000, &s.theta, err));
     const char *field = keys_have(k, scaling_path(&s, "rope_type", path), NULL) ? "rope_type" : "type";
     TRY(keys_text_or(k, scaling_path(&s, field, path), "rope.scaling.type", "default", type, sizeof type, err));
     size_t kind = 0;

@@ -1,0 +1,264 @@
+/* decoder_shape.c -- reads what most configs spell alike, and makes Llama's layers of it. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "model/decoder.h"
+
+enum { WIDTH_MAX = 1 << 20, HEADS_MAX = 1 << 14, VOCABULARY_MAX = 1 << 24, CONTEXT_MAX = 1 << 28 };
+
+const DecoderNames decoder_names = {
+    .layer = "model.layers.%d.",
+    .embed = "model.embed_tokens", .norm = "model.norm", .head = "lm_head",
+    .pre_attention = "input_layernorm", .pre_mlp = "post_attention_layernorm",
+    .attention = &attention_names,
+    .mlp = "mlp.", .gate = "gate_proj", .up = "up_proj", .down = "down_proj",
+};
+
+Err activation_read(const Keys *k, const char *hf, Activation otherwise, Activation *out, Error *err)
+{
+    static const struct {
+        const char *name;
+        Activation act;
+    } known[] = {
+        {"silu", SILU},
+        {"swish", SILU},
+        {"gelu", GELU},
+        {"gelu_python", GELU},
+        {"gelu_new", GELU_TANH},
+        {"gelu_pytorch_tanh", GELU_TANH},
+        {"gelu_fast", GELU_TANH},
+        {"gelu_accurate", GELU_TANH},
+        {"gelu_python_tanh", GELU_TANH},
+        {"relu", RELU},
+        {"relu2", RELU_SQUARED},
+        {"sigmoid", SIGMOID},
+        {"tanh", TANH},
+    };
+    char name[32], key[128];
+    TRY(keys_text_or(k, hf, NULL, "", name, sizeof name, err));
+    *out = otherwise;
+    if (!name[0])
+        return OK;
+    for (size_t i = 0; i < COUNT_OF(known); i++)
+        if (!strcmp(known[i].name, name)) {
+            *out = known[i].act;
+            return OK;
+        }
+    return fail(err, UNSUPPORTED, "%s: %s '%s' is an activation that ridge does not know", k->where,
+                keys_name(k, hf, NULL, key), name);
+}
+
+/* GGUF says the size of the vocabulary by the table itself. */
+static Err read_vocabulary(const Keys *k, ModelShape *s, Error *err)
+{
+    if (!keys_are_gguf(k))
+        return keys_int(k, "vocab_size", NULL, 1, VOCABULARY_MAX, &s->V, err);
+    const StoreTensor *t = store_find(k->store, "token_embd.weight");
+    if (!t || t->dims != 2 || t->dim[0] < 1 || t->dim[0] > VOCABULARY_MAX)
+        return fail(err, BAD_FILE, "%s: tensor 'token_embd.weight' must be there and have two dimensions", k->where);
+    s->V = (int32_t)t->dim[0];
+    return OK;
+}
+
+static Err read_heads(const Keys *k, const DecoderUsual *usual, ModelShape *s, Error *err)
+{
+    TRY(keys_int(k, "num_attention_heads|n_head|n_heads|num_heads", "attention.head_count", 1, HEADS_MAX, &s->N, err));
+    TRY(keys_int_or(k, "num_key_value_heads", "attention.head_count_kv", 1, HEADS_MAX, s->N, &s->K, err));
+    if (s->N % s->K)
+        return fail(err, BAD_FILE, "%s: %d query heads cannot share %d key/value heads evenly", k->where, s->N, s->K);
+    bool given = keys_have(k, "head_dim", "attention.key_length");
+    int32_t usual_width = usual->head_width && !keys_are_gguf(k) ? usual->head_width : s->D / s->N;
+    if (!given && usual_width * s->N != s->D && !usual->head_width)
+        return fail(err, BAD_FILE,
+                    "%s: hidden_size %d is not a multiple of num_attention_heads %d, and no head_dim is given",
+                    k->where, s->D, s->N);
+    TRY(keys_int_or(k, "head_dim", "attention.key_length", 1, WIDTH_MAX, usual_width, &s->H, err));
+    int32_t value;
+    TRY(keys_int_or(k, NULL, "attention.value_length", 1, WIDTH_MAX, s->H, &value, err));
+    if (value != s->H)
+        return fail(err, UNSUPPORTED, "%s: keys of %d and values of %d are not something that family '%s' has",
+                    k->where, s->H, value, k->family);
+    if ((int64_t)s->N * s->H > WIDTH_MAX)
+        return fail(err, BAD_FILE, "%s: %d heads of %d are more than ridge's limit of %d", k->where, s->N, s->H,
+                    WIDTH_MAX);
+    return OK;
+}
+
+static Err read_sizes(const Keys *k, const DecoderUsual *usual, ModelShape *s, Error *err)
+{
+    TRY(keys_int(k, "hidden_size|n_embd|d_model|n_embed", "embedding_length", 1, WIDTH_MAX, &s->D, err));
+    const char *width = "intermediate_size|n_inner|ffn_dim|ffn_hidden_size|d_inner";
+    if (usual->mlp_times)
+        TRY(keys_int_or(k, width, "feed_forward_length", 1, WIDTH_MAX, usual->mlp_times * s->D, &s->F, err));
+    else
+        TRY(keys_int(k, width, "feed_forward_length", 1, WIDTH_MAX, &s->F, err));
+    TRY(keys_int(k, "num_hidden_layers|n_layer|n_layers|num_layers", "block_count", 1, LAYERS_MAX, &s->L, err));
+    TRY(keys_int_or(k, "max_position_embeddings|n_positions|max_seq_len|n_ctx", "context_length", 1, CONTEXT_MAX, 2048,
+                    &s->context, err));
+    float eps = usual->eps ? usual->eps : usual->norm == NORM_RMS ? 1e-6f : 1e-5f;
+    TRY(keys_float_or(k, "rms_norm_eps|layer_norm_eps|layer_norm_epsilon|norm_epsilon|norm_eps",
+                      usual->norm == NORM_RMS ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon", 0, 1,
+                      eps, &s->eps, err));
+    TRY(read_vocabulary(k, s, err));
+    return read_heads(k, usual, s, err);
+}
+
+Err decoder_add_rope(const Keys *k, const char *group, int32_t dims, float theta, const ModelShape *s, Arena *arena,
+                     DecoderShape *m, Error *err)
+{
+    ASSERT(m->ropes < ROPES_MAX);
+    if (dims % 2 || dims < 2)
+        return fail(err, UNSUPPORTED, "%s: %d values of a head would turn; the number must be even", k->where, dims);
+    return rope_config_read(k, group, dims, theta, s->context, arena, &m->rope[m->ropes++], err);
+}
+
+static Err read_rope(const Keys *k, const DecoderUsual *usual, Arena *arena, ModelShape *s, DecoderShape *m, Error *err)
+{
+    int32_t dims = s->H;
+    if (usual->rotary > 0 && !keys_are_gguf(k)) {
+        float part;
+        TRY(keys_float_or(k, "rope_parameters.partial_rotary_factor|partial_rotary_factor|rotary_pct", NULL, 0, 1,
+                          usual->rotary, &part, err));
+        dims = (int32_t)((float)s->H * part);
+    }
+    TRY(keys_int_or(k, NULL, "rope.dimension_count", 2, s->H, dims, &dims, err));
+    TRY(decoder_add_rope(k, "rope_parameters", dims, usual->theta, s, arena, m, err));
+    s->length_matters = m->rope[0].angles.kind != ROPE_FIXED;
+    return OK;
+}
+
+void decoder_stage(DecoderLayer *layer, int stage, int branches, const Branch *branch)
+{
+    ASSERT(stage < STAGES_MAX && branches <= BRANCHES_MAX);
+    layer->stage[stage] = (Stage){.branches = branches};
+    for (int b = 0; b < branches; b++)
+        layer->stage[stage].branch[b] = branch[b];
+    layer->stages = stage >= layer->stages ? stage + 1 : layer->stages;
+}
+
+/* Llama's: attention, then mlp, each behind a norm. */
+static void usual_layer(const ModelShape *s, const DecoderShape *m, const DecoderUsual *usual, Activation act, const char *mlp,
+                        DecoderLayer *layer)
+{
+    layer->attention = (AttentionShape){.D = s->D, .N = s->N, .K = s->K, .H = s->H, .V = s->H,
+                                        .how = {.scale = 1.0f / sqrtf((float)s->H)},
+                                        .rope = usual->no_rope ? ROPE_NONE : 0,
+                                        .norm = {.eps = s->eps},
+                                        .prefix = m->names.layer,
+                                        .names = m->names.attention};
+    layer->mlp = (MlpShape){.D = s->D, .F = s->F, .gated = !usual->plain_mlp, .activation = act, .prefix = mlp,
+                            .gate = m->names.gate, .up = m->names.up, .down = m->names.down};
+    decoder_stage(layer, 0, 1, &(Branch){.part = &part_attention, .shape = &layer->attention,
+                                         .pre = m->names.pre_attention, .pre_gguf = "blk.%d.attn_norm"});
+    decoder_stage(layer, 1, 1, &(Branch){.part = &part_mlp, .shape = &layer->mlp,
+                                         .pre = m->names.pre_mlp, .pre_gguf = "blk.%d.ffn_norm"});
+}
+
+static const char *join(Arena *arena, const char *a, const char *b)
+{
+    WeightName name = weight_name(a, b);
+    return arena_copy_text(arena, name.text, strlen(name.text));
+}
+
+Err decoder_read(const Keys *k, Arena *arena, ModelShape *s, const DecoderUsual *usual, DecoderShape **out, Error *err)
+{
+    TRY(read_sizes(k, usual, s, err));
+    DecoderShape *m = s->own = ARENA_NEW(arena, DecoderShape);
+    DecoderLayer *layers = m ? ARENA_ARRAY(arena, DecoderLayer, (size_t)s->L) : NULL;
+    if (!layers)
+        return fail(err, NO_MEMORY, "%s: no memory for its shape", k->where);
+    *m = (DecoderShape){.names = usual->names ? *usual->names : decoder_names,
+                        .norm = {.kind = usual->norm, .bias = usual->norm == NORM_LAYER, .eps = s->eps},
+                        .embed_factor = 1, .residual_factor = 1, .logit_factor = 1, .layer = layers};
+    const char *mlp = join(arena, m->names.layer, m->names.mlp);
+    if (!mlp)
+        return fail(err, NO_MEMORY, "%s: no memory for its shape", k->where);
+
+    WeightName head = weight_name(m->names.head, ".weight");
+    TRY(keys_bool_or(k, "tie_word_embeddings", NULL,
+                     !store_find(k->store, keys_are_gguf(k) ? "output.weight" : head.text), &s->tied, err));
+    Activation act;
+    TRY(activation_read(k, "hidden_act|activation_function|hidden_activation|activation", usual->activation, &act, err));
+    if (act != usual->activation)
+        TRY(keys_record_nothing(k, "a hidden_act other than what the family usually has", err));
+    if (!usual->no_rope)
+        TRY(read_rope(k, usual, arena, s, m, err));
+    for (int l = 0; l < s->L; l++)
+        usual_layer(s, m, usual, act, mlp, &layers[l]);
+    *out = m;
+    return OK;
+}
+
+Err decoder_read_bias(const Keys *k, const char *hf, const char *gguf_tensor, bool otherwise, bool *out, Error *err)
+{
+    if (keys_are_gguf(k))
+        otherwise = store_find(k->store, gguf_tensor) != NULL;
+    return keys_bool_or(k, hf, NULL, otherwise, out, err);
+}
+
+/* ---- windows ---- */
+
+static bool have_list(const Keys *k, const char *hf)
+{
+    return k->config && json_is_array(json_object_get(k->config, hf));
+}
+
+Err decoder_read_local(const Keys *k, const ModelShape *s, const char *local_name, int32_t pattern, bool *local, Error *err)
+{
+    int kind[LAYERS_MAX];
+    const char *names[] = {"full_attention", local_name};
+    if (have_list(k, "layer_types")) {
+        TRY(keys_layer_kinds(k, "layer_types", names, COUNT_OF(names), kind, s->L, err));
+    } else {
+        TRY(keys_int_or(k, "sliding_window_pattern|_sliding_window_pattern", NULL, 0, LAYERS_MAX, pattern, &pattern, err));
+        for (int l = 0; l < s->L; l++)
+            kind[l] = pattern && (l + 1) % pattern != 0;
+    }
+    for (int l = 0; l < s->L; l++)
+        local[l] = kind[l];
+    return OK;
+}
+
+/* A GGUF of these families has one window for all layers. */
+static Err record_windows(const Keys *k, const ModelShape *s, Error *err)
+{
+    int32_t window = 0, bare = -1;
+    for (int l = 0; l < s->L; l++) {
+        if (decoder_shape(s)->layer[l].attention.how.window)
+            window = decoder_shape(s)->layer[l].attention.how.window;
+        else if (bare < 0)
+            bare = l;
+    }
+    if (!window)
+        return OK;
+    char what[64];
+    snprintf(what, sizeof what, "layer %d has no sliding window, but others have", bare);
+    if (bare >= 0)
+        return keys_record_nothing(k, what, err);
+    keys_record_int(k, "attention.sliding_window", window);
+    return OK;
+}
+
+Err decoder_read_windows(const Keys *k, ModelShape *s, bool used_by_default, int32_t first, Error *err)
+{
+    DecoderShape *m = decoder_shape(s);
+    bool used, local[LAYERS_MAX], listed = have_list(k, "layer_types");
+    int32_t window;
+    const char *gguf = keys_are_gguf(k) ? "attention.sliding_window" : NULL;
+    TRY(keys_int_or(k, "sliding_window", gguf, 0, CONTEXT_MAX, 0, &window, err));
+    TRY(keys_bool_or(k, "use_sliding_window", NULL, used_by_default, &used, err));
+    TRY(keys_int_or(k, "max_window_layers", NULL, 0, 1 << 20, gguf ? 0 : first, &first, err));
+    if (!used && !gguf)
+        window = 0;
+    if (listed)
+        TRY(decoder_read_local(k, s, "sliding_attention", 0, local, err));
+    for (int l = 0; l < s->L; l++) {
+        bool here = listed ? local[l] : l >= first;
+        m->layer[l].attention.how.window = here ? window : 0;
+        if (listed && here && !window)
+            return fail(err, BAD_FILE, "%s: layer_types[%d] is sliding_attention, but sliding_window is not given",
+                        k->where, l);
+    }
+    return gguf ? OK : record_windows(k, s, err);
+}
