@@ -152,7 +152,8 @@ void decoder_declare_ends(const ModelShape *s, WeightList *list, DecoderWeights 
     if (s->tied)
         weight_same(list, &w->head.w, &w->embed);
     else
-        linear_declare(list, &w->head, (LinearName){.hf_before = m->names.head, .hf = "", .gguf = "output"}, 0, s->V, s->D, m->head_bias);
+        linear_declare(list, &w->head,
+                       (LinearName){.hf_before = m->names.head, .hf = "", .gguf = "output"}, 0, s->V, s->D, m->head_bias);
     for (int i = 0; i < m->ropes; i++) {
         const RopeConfig *rope = &m->rope[i];
         weight_constant(list, &w->inv_freq[i], "", rope->inv_freq, rope->tables, rope->angles.dims / 2);

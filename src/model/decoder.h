@@ -106,8 +106,8 @@ Err decoder_read_bias(const Keys *, const char *hf, const char *gguf_tensor, boo
 /* Windows as transformers says them: sliding_window, layer_types, max_window_layers, use_sliding_window.
  * first: the layer from which on there is one, where max_window_layers is not given. */
 Err decoder_read_windows(const Keys *, ModelShape *, bool used_by_default, int32_t first, Error *);
-/* Which layers are local: layer_types, or sliding_window_pattern, or else all but every pattern-th.
- * otherwise 0: none. [L] */
+/* Which layers are local, [L]: layer_types says it, or else sliding_window_pattern: all but every so many-th.
+ * pattern: where that is not given; 0: none is. */
 Err decoder_read_local(const Keys *, const ModelShape *, const char *local_name, int32_t pattern, bool *local, Error *);
 
 /* Stage `stage` of a layer becomes these branches. */

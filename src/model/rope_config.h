@@ -23,7 +23,8 @@ typedef struct RopeConfig {
     float *divisors;           /* [dims / 2] or NULL: how a GGUF says llama3 (tensor rope_freqs.weight) */
 } RopeConfig;
 
-/* dims: how many values of a head turn. theta: where the file gives none; 0: 10000. `group` is where config.json keeps them: "rope_parameters". */
+/* dims: how many values of a head turn. theta: where the file gives none; 0: 10000. `group` is where
+ * config.json keeps them: "rope_parameters". */
 Err rope_config_read(const Keys *, const char *group, int32_t dims, float theta, int32_t context, Arena *,
                      RopeConfig *out, Error *err);
 

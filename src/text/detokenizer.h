@@ -14,7 +14,7 @@
 #ifndef TEXT_DETOKENIZER_H
 #define TEXT_DETOKENIZER_H
 
-#include "text/decoder.h"
+#include "text/token_decoder.h"
 #include "text/tokenizer.h"
 
 typedef struct Detokenizer {

@@ -8,7 +8,7 @@
 
 #include "text/added_tokens.h"
 #include "text/bpe.h"
-#include "text/decoder.h"
+#include "text/token_decoder.h"
 #include "text/normalizer.h"
 #include "text/pretokenizer.h"
 #include "text/tokenizer.h"

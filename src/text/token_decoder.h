@@ -1,12 +1,12 @@
-/* decoder.h -- ids back to text: each piece's bytes, worked out once when a tokenizer is opened.
+/* token_decoder.h -- ids back to text: each piece's bytes, worked out once when a tokenizer is opened.
  *
  * Whatever chain of decoders a file names, what a piece adds to a text depends on the piece alone, save
  * at the two ends: the first piece may lose a leading space (`first_string`, or the one that
  * WordPiece puts before every word), and the last one a trailing space that only
  * stood for the end of a word (`strip_last`). So decoding is copying, and it can be done as ids come.
  */
-#ifndef TEXT_DECODER_H
-#define TEXT_DECODER_H
+#ifndef TEXT_TOKEN_DECODER_H
+#define TEXT_TOKEN_DECODER_H
 
 #include "base/buf.h"
 #include "text/vocab.h"
