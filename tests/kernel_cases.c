@@ -1,4 +1,4 @@
-#include "kernel_cases.h"
+#include "kernel_case_parts.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -22,11 +22,11 @@ static uint64_t bits(KernelCase *c)
     return z ^ z >> 31;
 }
 
-static int32_t below(KernelCase *c, int32_t n) { return (int32_t)(bits(c) % (uint64_t)n); }
-static bool one_in(KernelCase *c, int32_t n) { return below(c, n) == 0; }
+int32_t below(KernelCase *c, int32_t n) { return (int32_t)(bits(c) % (uint64_t)n); }
+bool one_in(KernelCase *c, int32_t n) { return below(c, n) == 0; }
 
 /* Mostly next to a power of two, where loops have their seams. */
-static int32_t size_up_to(KernelCase *c, int32_t most)
+int32_t size_up_to(KernelCase *c, int32_t most)
 {
     static const int32_t edges[] = {1,  2,  3,  5, 7, 8, 9, 15, 16, 17, 31, 32, 33,
                                     47, 48, 63, 64, 65, 100, 127, 128, 129, 255, 257};
@@ -39,7 +39,7 @@ static int32_t of_blocks(int32_t n, const Format *f)      /* at least one block 
     return (n + f->block_elems - 1) / f->block_elems * f->block_elems;
 }
 
-static float normal(KernelCase *c)      /* nearly: a sum of four uniforms */
+float normal(KernelCase *c)      /* nearly: a sum of four uniforms */
 {
     uint64_t word = bits(c);
     int32_t sum = -2 * 65535;
@@ -98,26 +98,26 @@ static void fill(KernelCase *c, Tensor t, float size)
         draw_row(c, &e, tensor_row(t, r), tensor_width(t));
 }
 
-static Tensor floats(KernelCase *c, int32_t rows, int32_t width, float size)
+Tensor floats(KernelCase *c, int32_t rows, int32_t width, float size)
 {
     Tensor t = take(c, &format_f32, rows, width, one_in(c, 2) ? 1 + below(c, 20) : 0);
     fill(c, t, size);
     return t;
 }
 
-static Tensor vector(KernelCase *c, int32_t n, float size)
+Tensor vector(KernelCase *c, int32_t n, float size)
 {
     Tensor t = take(c, &format_f32, 1, n, 0);
     fill(c, t, size);
     return tensor_vector(t.data, &format_f32, n);
 }
 
-static Tensor vector_or_none(KernelCase *c, int32_t n)
+Tensor vector_or_none(KernelCase *c, int32_t n)
 {
     return one_in(c, 3) ? (Tensor){0} : vector(c, n, 1);
 }
 
-static Tensor numbers(KernelCase *c, int32_t n)
+Tensor numbers(KernelCase *c, int32_t n)
 {
     return tensor_vector(take(c, &format_i32, 1, n, 0).data, &format_i32, n);
 }
@@ -149,7 +149,7 @@ static void matrix(KernelCase *c, int input, int32_t out, int32_t in, bool in_pa
     c->packed[input].packing = PACKING_PANELS;
 }
 
-static void say(KernelCase *c, const char *format, ...)
+void say(KernelCase *c, const char *format, ...)
 {
     size_t used = strlen(c->what);
     va_list args;
@@ -550,6 +550,9 @@ static const struct Maker {
     [OP_FILL] = {make_fill, NULL},
     [OP_POSITION_SCALE] = {make_position_scale, NULL},
     [OP_TAKE_ROWS] = {make_take_rows, NULL},
+    [OP_CONV] = {make_conv, NULL},
+    [OP_SELECTIVE_SCAN] = {make_selective_scan, NULL},
+    [OP_DECAY_SCAN] = {make_decay_scan, NULL},
 };
 
 bool kernel_case_exists(Op op) { return makers[op].make != NULL; }
@@ -557,6 +560,18 @@ bool kernel_case_exists(Op op) { return makers[op].make != NULL; }
 bool kernel_case_varies(Op op, const Format *f)
 {
     return makers[op].varies ? makers[op].varies(f) : f == &format_f32;
+}
+
+/* Of an operation with a state, the second output is the slots: only those that are a sequence's `to` change. */
+static bool writes_slot(const KernelCase *c, int32_t slot)
+{
+    if (!c->state_from)
+        return true;
+    Tensor to = c->call.in[c->state_from + 1];
+    for (int64_t s = 0; s < tensor_elems(to); s++)
+        if (tensor_i32(to)[s] == slot)
+            return true;
+    return false;
 }
 
 static void mark_outputs(KernelCase *c)
@@ -568,7 +583,8 @@ static void mark_outputs(KernelCase *c)
             if ((uint8_t *)t.data < p->start || (uint8_t *)t.data >= p->start + p->bytes)
                 continue;
             for (int32_t r = 0; r < t.dim[0]; r++)
-                memset(p->may_change + ((uint8_t *)tensor_row(t, r) - p->start), 1, tensor_row_bytes(t));
+                if (o == 0 || writes_slot(c, r))
+                    memset(p->may_change + ((uint8_t *)tensor_row(t, r) - p->start), 1, tensor_row_bytes(t));
         }
     }
 }
@@ -642,6 +658,29 @@ static Tensor rows_of(Tensor t, int32_t from, int32_t rows)
     return tensor_vector((uint8_t *)t.data + format_row_bytes(t.format, from), t.format, rows);
 }
 
+int32_t kernel_case_together(const KernelCase *c, int32_t from, int32_t most)
+{
+    int32_t rows = 1;
+    const int32_t *sequence = c->state_from ? tensor_i32(c->call.in[c->state_from + 2]) : NULL;
+    while (rows < most && from + rows < c->rows && (!sequence || sequence[from + rows] == sequence[from]))
+        rows++;
+    return rows;
+}
+
+/* The rows' sequence becomes the only one; it goes on from where its earlier rows have left their state. */
+static void continue_state(const KernelCase *c, OpCall *call, int32_t from, int32_t rows)
+{
+    static int32_t first[100];       /* zeros: the sequence of each row */
+    int at = c->state_from;
+    const int32_t *sequences = tensor_i32(c->call.in[at + 2]);
+    int32_t sequence = sequences[from];
+    bool begins = from == 0 || sequences[from - 1] != sequence;
+    ASSERT(rows <= (int32_t)COUNT_OF(first));
+    call->in[at] = rows_of(c->call.in[begins ? at : at + 1], sequence, 1);
+    call->in[at + 1] = rows_of(c->call.in[at + 1], sequence, 1);
+    call->in[at + 2] = tensor_vector(first, &format_i32, rows);
+}
+
 OpCall kernel_case_rows(const KernelCase *c, int32_t from, int32_t rows)
 {
     OpCall call = c->fast;
@@ -651,6 +690,8 @@ OpCall kernel_case_rows(const KernelCase *c, int32_t from, int32_t rows)
     for (int i = 0; i < OP_INS; i++)
         if (c->ins_by_row >> i & 1)
             call.in[i] = rows_of(call.in[i], from, rows);
+    if (c->state_from)
+        continue_state(c, &call, from, rows);
     return call;
 }
 

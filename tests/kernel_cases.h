@@ -35,6 +35,7 @@ typedef struct KernelCase {
     int32_t rows;              /* of the step */
     uint32_t ins_by_row, outs_by_row;   /* bits: which tensors have one row (or number) for each of them */
     bool rows_alone;           /* each row may be computed in a call of its own */
+    int state_from;            /* an operation with a state: which input `from` is; else 0 */
 } KernelCase;
 
 bool kernel_case_exists(Op);                            /* whether cases can be made */
@@ -52,8 +53,10 @@ void kernel_case_run(KernelCase *, const CpuKernel *, const OpCall *, int parts,
 /* On a device of the reference tier, which composes what has no reference of its own. */
 void kernel_case_run_reference(KernelCase *);
 
-/* The (fast) call for rows [from, from + rows) alone. */
+/* The (fast) call for rows [from, from + rows) alone. With a state they must be rows of one sequence, and
+ * those before them must have been run: kernel_case_together() says how many there are, up to `most`. */
 OpCall kernel_case_rows(const KernelCase *, int32_t from, int32_t rows);
+int32_t kernel_case_together(const KernelCase *, int32_t from, int32_t most);
 
 /* A copy of the outputs' rows, one after another (to be freed). */
 uint8_t *kernel_case_outputs(const KernelCase *, size_t *bytes);

@@ -164,22 +164,34 @@ static void threads_change_no_bit(void **state)
     each_case(compare_parts);
 }
 
+/* At most so many rows a step; a state is carried from one to the next. */
+static Output run_chunks(KernelCase *c, const CpuKernel *kernel, int32_t most)
+{
+    Output out;
+    kernel_case_reset(c);
+    for (int32_t r = 0, n; r < c->rows; r += n) {
+        n = kernel_case_together(c, r, most);
+        OpCall call = kernel_case_rows(c, r, n);
+        kernel_case_run(c, kernel, &call, 1 + r % 2, false);
+    }
+    assert_true(kernel_case_intact(c));
+    out.data = kernel_case_outputs(c, &out.bytes);
+    return out;
+}
+
 static void compare_rows(KernelCase *c)
 {
     for (int tier = TIER_REFERENCE + 1; tier < TIER_COUNT && c->rows_alone; tier++) {
         const CpuKernel *kernel = kernel_for(c, tier);
         if (!kernel)
             continue;
-        Output together = run(c, kernel, 1, false), alone;
-        kernel_case_reset(c);
-        for (int32_t r = 0; r < c->rows; r++) {
-            OpCall call = kernel_case_rows(c, r, 1);
-            kernel_case_run(c, kernel, &call, 1 + r % 2, false);
+        Output together = run(c, kernel, 1, false);
+        for (int32_t most = 1; most <= 3; most += 2) {
+            Output alone = run_chunks(c, kernel, most);
+            same_bits(c, most == 1 ? "rows one by one" : "some rows at a time", alone, together);
+            free(alone.data);
         }
-        alone.data = kernel_case_outputs(c, &alone.bytes);
-        same_bits(c, "rows one by one", alone, together);
         free(together.data);
-        free(alone.data);
     }
 }
 

@@ -205,6 +205,94 @@ static void rows_see_what_lies_behind_them_or_both_ways(void **state)
     }
 }
 
+/* Two sequences: one begins, one goes on from a snapshot, which stays; both leave what they know in slots 0 and 1. */
+typedef struct States { int32_t from[2], to[2], row_seq[4]; } States;
+static States two_sequences(void) { return (States){{-1, 2}, {0, 1}, {0, 0, 0, 1}}; }
+static void state_inputs(OpCall *call, States *s, int at)
+{
+    call->in[at] = i32(s->from, 2);
+    call->in[at + 1] = i32(s->to, 2);
+    call->in[at + 2] = i32(s->row_seq, 4);
+}
+
+static void a_convolution_sees_the_rows_before_and_zeros_before_the_first(void **state)
+{
+    (void)state;
+    States s = two_sequences();
+    float x[] = {1, 2, 3, 4}, w[] = {100, 10, 1}, bias = 0.5f, y[4], slots[] = {7, 7, 7, 7, 8, 9};
+    OpCall call = {.op = OP_CONV, .activation = IDENTITY, .out = {f32(y, 4, 1), f32(slots, 3, 2)},
+                   .in = {f32(x, 4, 1), f32(w, 1, 3), tensor_vector(&bias, &format_f32, 1)}};
+    state_inputs(&call, &s, 3);
+    compute(call);
+    const float expected[] = {1.5f, 12.5f, 123.5f, 894.5f}, left[] = {2, 3, 9, 4, 8, 9};
+    assert_memory_equal(y, expected, sizeof y);
+    assert_memory_equal(slots, left, sizeof slots);
+}
+
+static void a_selective_scan_forgets_at_the_rate_of_its_step(void **state)
+{
+    (void)state;
+    States s = two_sequences();
+    float x[] = {1, 2, 0, 3}, dt[] = {1, 0.5f, 2, 1}, B[] = {1, 1, 1, 2}, C[] = {1, 1, 3, 1}, A = -1, D = 10;
+    float y[4], slots[] = {7, 7, 5};
+    OpCall call = {.op = OP_SELECTIVE_SCAN, .out = {f32(y, 4, 1), f32(slots, 3, 1)},
+                   .in = {f32(x, 4, 1), f32(dt, 4, 1), f32(B, 4, 1), f32(C, 4, 1), f32(&A, 1, 1),
+                          tensor_vector(&D, &format_f32, 1)}};
+    state_inputs(&call, &s, 6);
+    compute(call);
+    double second = exp(-0.5) + 1, third = exp(-2) * second, other = 5 * exp(-1) + 6;
+    close_to(y[0], 1 + 10, 1e-6);
+    close_to(y[1], second + 20, 1e-5);
+    close_to(y[2], 3 * third, 1e-6);
+    close_to(y[3], other + 30, 1e-5);
+    close_to(slots[0], third, 1e-6);
+    close_to(slots[1], other, 1e-6);
+    assert_true(slots[2] == 5);
+}
+
+static void a_decay_scan_reads_by_query_what_was_written_by_key(void **state)
+{
+    (void)state;
+    States s = two_sequences();
+    float q[] = {1, 0, 0, 1, 1, 1, 1, 2}, k[] = {1, 0, 0, 1, 1, 0, 0, 0}, v[] = {1, 2, 3, 4};
+    float decay[] = {0.5f, 0.5f, 0.25f, 0.5f}, y[4], slots[] = {7, 7, 7, 7, 10, 20};
+    OpCall call = {.op = OP_DECAY_SCAN, .out = {tensor_3d(y, &format_f32, 4, 1, 1), f32(slots, 3, 2)},
+                   .in = {tensor_3d(q, &format_f32, 4, 1, 2), tensor_3d(k, &format_f32, 4, 1, 2),
+                          tensor_3d(v, &format_f32, 4, 1, 1), f32(decay, 4, 1)}};
+    state_inputs(&call, &s, 4);
+    compute(call);
+    const float expected[] = {1, 2, 3.625f, 25};   /* S: (1, 0); (0.5, 2); (3.125, 0.5); and (5, 10) */
+    const float left[] = {3.125f, 0.5f, 5, 10, 10, 20};
+    assert_memory_equal(y, expected, sizeof y);
+    assert_memory_equal(slots, left, sizeof slots);
+}
+
+static void one_row_or_one_value_serves_many(void **state)
+{
+    (void)state;
+    float up[] = {1, 2, 3, 4, 5, 6, 7, 8}, each[] = {10, 100, 1000, 0}, row[] = {1, 2, 3, 4}, y[8];
+    compute((OpCall){.op = OP_GATE, .activation = IDENTITY, .out = {f32(y, 2, 4)}, .in = {f32(each, 2, 2), f32(up, 2, 4)}});
+    const float halves[] = {10, 20, 300, 400, 5000, 6000, 0, 0};
+    assert_memory_equal(y, halves, sizeof y);
+    compute((OpCall){.op = OP_ADD, .factor = 2, .out = {f32(y, 2, 4)}, .in = {tensor_vector(row, &format_f32, 4)}});
+    const float sums[] = {12, 24, 306, 408, 5002, 6004, 6, 8};
+    assert_memory_equal(y, sums, sizeof y);
+    compute((OpCall){.op = OP_CLAMP, .clamp = {10, 400}, .out = {f32(y, 2, 4)}, .in = {f32(y, 2, 4)}});
+    const float clamped[] = {12, 24, 306, 400, 400, 400, 10, 10};
+    assert_memory_equal(y, clamped, sizeof y);
+}
+
+static void a_grouped_norm_has_a_gain_for_each_group(void **state)
+{
+    (void)state;
+    float x[] = {3, 3, -2, 2}, gain[] = {1, 2, 3, 4}, y[4];
+    compute((OpCall){.op = OP_RMS_NORM, .out = {tensor_3d(y, &format_f32, 1, 2, 2)},
+                     .in = {tensor_3d(x, &format_f32, 1, 2, 2), tensor_vector(gain, &format_f32, 4)}});
+    const float expected[] = {1, 2, -3, 4};
+    for (int i = 0; i < 4; i++)
+        close_to(y[i], expected[i], 1e-6);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -215,6 +303,11 @@ int main(void)
         cmocka_unit_test(long_sequences_turn_by_other_frequencies),
         cmocka_unit_test(attention_weighs_by_the_softmax_of_its_scores),
         cmocka_unit_test(rows_see_what_lies_behind_them_or_both_ways),
+        cmocka_unit_test(a_convolution_sees_the_rows_before_and_zeros_before_the_first),
+        cmocka_unit_test(a_selective_scan_forgets_at_the_rate_of_its_step),
+        cmocka_unit_test(a_decay_scan_reads_by_query_what_was_written_by_key),
+        cmocka_unit_test(one_row_or_one_value_serves_many),
+        cmocka_unit_test(a_grouped_norm_has_a_gain_for_each_group),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -110,5 +110,27 @@ static inline void op_take_rows(Device *d, Tensor y, Tensor x, Tensor rows)
 {
     RUN(d, .op = OP_TAKE_ROWS, .out = {y}, .in = {x, rows});
 }
+/* A causal convolution of each channel by itself: y[r] = act(sum_j w[j] x[r - K + 1 + j] + bias).
+ * y, x: [rows, C]; w: [C, K]; bias: [C] or NONE; state: (K - 1) C values, the last rows of x */
+static inline void op_conv(Device *d, Tensor y, Tensor x, Tensor w, Tensor bias, StateView s, Activation act)
+{
+    RUN(d, .op = OP_CONV, .reads_out = true, .out = {y, s.state}, .in = {x, w, bias, s.from, s.to, s.row_seq},
+        .activation = act);
+}
+/* Mamba-1: h = exp(dt A) h + dt B x; y = C.h + D x.  y, x, dt: [rows, width]; B, C: [rows, N]; A: [width, N];
+ * D: [width] or NONE; state: N width values */
+static inline void op_selective_scan(Device *d, Tensor y, Tensor x, Tensor dt, Tensor B, Tensor C, Tensor A, Tensor D,
+                                     StateView s)
+{
+    RUN(d, .op = OP_SELECTIVE_SCAN, .reads_out = true, .out = {y, s.state},
+        .in = {x, dt, B, C, A, D, s.from, s.to, s.row_seq});
+}
+/* Linear attention that forgets: S = decay S + k v^T; y = q^T S.  y, v: [rows, heads, P]; q, k: [rows, groups, N];
+ * decay: [rows, heads], or one row (a vector) for all; state: heads N P values */
+static inline void op_decay_scan(Device *d, Tensor y, Tensor q, Tensor k, Tensor v, Tensor decay, StateView s)
+{
+    RUN(d, .op = OP_DECAY_SCAN, .reads_out = true, .out = {y, s.state},
+        .in = {q, k, v, decay, s.from, s.to, s.row_seq});
+}
 
 #endif
