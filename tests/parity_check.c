@@ -236,8 +236,9 @@ static bool has_way(const char *directory, const ParityWay *way, Error *err)
     if (!way->gguf || checkpoint_open(&c, directory, err) != OK)
         return true;
     const Arch *arch = arch_find(c.keys.family);
+    bool has = !arch || arch_gguf_name(arch, c.keys.family);
     checkpoint_close(&c);
-    return !arch || arch->gguf_name;
+    return has;
 }
 
 Err parity_check(const char *directory, const ParityWay *way, ParityResult *result, Error *err)

@@ -34,7 +34,7 @@ static Err read_config(Read *r, const char *family, const char *fields, bool con
                  .config = r->config,
                  .store = r->nothing,
                  .record = r->writer,
-                 .record_family = arch->gguf_name};
+                 .record_family = arch_gguf_name(arch, family)};
     snprintf(keys.family, sizeof keys.family, "%s", family);
     return arch->read_shape(&keys, r->arena, &r->shape, err);
 }

@@ -12,9 +12,12 @@
 #include "model/model.h"
 #include "model/weights.h"
 
+enum { NAMES_MAX = 16 };
+
 struct Arch {
-    const char *names[8];       /* model_type in config.json, general.architecture in GGUF */
+    const char *names[NAMES_MAX];        /* model_type in config.json, general.architecture in GGUF */
     const char *gguf_name;      /* what the converter writes; NULL: GGUF has no name for it */
+    const char *gguf_names[NAMES_MAX];   /* the same for each of names, where they differ */
     Err (*read_shape)(const Keys *, Arena *, ModelShape *, Error *);
     void (*kv_layout)(const ModelShape *, KvLayout *);
     void *(*declare)(const ModelShape *, WeightList *);
@@ -23,6 +26,8 @@ struct Arch {
 };
 
 const Arch *arch_find(const char *name);
+/* What a GGUF calls the family that config.json calls `name`; NULL: nothing. */
+const char *arch_gguf_name(const Arch *, const char *name);
 const Arch *arch_at(int index);   /* until NULL */
 /* The names nearest to one that is unknown, as "a, b, c". */
 void arch_nearest(const char *name, char *out, size_t bytes);

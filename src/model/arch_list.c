@@ -25,6 +25,14 @@ const Arch *arch_find(const char *name)
     return NULL;
 }
 
+const char *arch_gguf_name(const Arch *arch, const char *name)
+{
+    for (int n = 0; n < NAMES_MAX && arch->names[n]; n++)
+        if (!strcmp(arch->names[n], name) && arch->gguf_names[n])
+            return arch->gguf_names[n];
+    return arch->gguf_name;
+}
+
 /* Levenshtein's distance, of names of at most 63 characters. */
 static int distance(const char *a, const char *b)
 {
@@ -49,15 +57,13 @@ void arch_nearest(const char *name, char *out, size_t bytes)
     enum { SHOWN = 5 };
     const char *best[SHOWN] = {0};
     int far[SHOWN];
-    for (size_t a = 0; a < COUNT_OF(archs); a++) {
-        const char *known = archs[a]->names[0];
-        int d = distance(name, known), at = SHOWN;
-        while (at > 0 && (!best[at - 1] || d < far[at - 1])) {
-            at--;
-            if (at + 1 < SHOWN)
-                best[at + 1] = best[at], far[at + 1] = far[at];
-        }
-        if (at < SHOWN)
+    for (size_t i = 0; i < COUNT_OF(archs) * NAMES_MAX; i++) {
+        const char *known = archs[i / NAMES_MAX]->names[i % NAMES_MAX];
+        int d = known ? distance(name, known) : 0, at = known ? SHOWN : 0;
+        for (; at > 0 && (!best[at - 1] || d < far[at - 1]); at--)
+            if (at < SHOWN)
+                best[at] = best[at - 1], far[at] = far[at - 1];
+        if (known && at < SHOWN)
             best[at] = known, far[at] = d;
     }
     size_t used = 0;

@@ -97,8 +97,10 @@ typedef struct DecoderUsual {
 
 Err decoder_read(const Keys *, Arena *, ModelShape *, const DecoderUsual *, DecoderShape **out, Error *);
 /* One more rotary table: group "rope_parameters.full_attention", say. */
-Err decoder_add_rope(const Keys *, const char *group, int32_t dims, float theta, const ModelShape *, Arena *, DecoderShape *,
-                     Error *);
+Err decoder_add_rope(const Keys *, const char *group, int32_t dims, float theta, ModelShape *, Arena *, DecoderShape *, Error *);
+/* The table of most layers, and another of local ones. */
+Err decoder_add_two_ropes(const Keys *, int32_t dims, float theta, float local_theta, ModelShape *, Arena *, DecoderShape *,
+                          Error *);
 DecoderShape *decoder_shape(const ModelShape *);
 
 /* Biases that a config switches on, or that a GGUF just holds. */

@@ -104,13 +104,15 @@ static Err read_sizes(const Keys *k, const DecoderUsual *usual, ModelShape *s, E
     return read_heads(k, usual, s, err);
 }
 
-Err decoder_add_rope(const Keys *k, const char *group, int32_t dims, float theta, const ModelShape *s, Arena *arena,
+Err decoder_add_rope(const Keys *k, const char *group, int32_t dims, float theta, ModelShape *s, Arena *arena,
                      DecoderShape *m, Error *err)
 {
     ASSERT(m->ropes < ROPES_MAX);
     if (dims % 2 || dims < 2)
         return fail(err, UNSUPPORTED, "%s: %d values of a head would turn; the number must be even", k->where, dims);
-    return rope_config_read(k, group, dims, theta, s->context, arena, &m->rope[m->ropes++], err);
+    TRY(rope_config_read(k, group, dims, theta, s->context, arena, &m->rope[m->ropes], err));
+    s->length_matters |= m->rope[m->ropes++].angles.kind != ROPE_FIXED;
+    return OK;
 }
 
 static Err read_rope(const Keys *k, const DecoderUsual *usual, Arena *arena, ModelShape *s, DecoderShape *m, Error *err)
@@ -123,9 +125,7 @@ static Err read_rope(const Keys *k, const DecoderUsual *usual, Arena *arena, Mod
         dims = (int32_t)((float)s->H * part);
     }
     TRY(keys_int_or(k, NULL, "rope.dimension_count", 2, s->H, dims, &dims, err));
-    TRY(decoder_add_rope(k, "rope_parameters", dims, usual->theta, s, arena, m, err));
-    s->length_matters = m->rope[0].angles.kind != ROPE_FIXED;
-    return OK;
+    return decoder_add_rope(k, "rope_parameters", dims, usual->theta, s, arena, m, err);
 }
 
 void decoder_stage(DecoderLayer *layer, int stage, int branches, const Branch *branch)
@@ -197,26 +197,67 @@ Err decoder_read_bias(const Keys *k, const char *hf, const char *gguf_tensor, bo
     return keys_bool_or(k, hf, NULL, otherwise, out, err);
 }
 
+/* The two groups of transformers 5, or its older words: one base and scaling, and the base of the local layers. */
+Err decoder_add_two_ropes(const Keys *k, int32_t dims, float theta, float local_theta, ModelShape *s, Arena *arena,
+                          DecoderShape *m, Error *err)
+{
+    Keys quiet = *k; /* a GGUF has one name for the base of each, and the scaling is that of the first */
+    quiet.record = NULL;
+    bool nested = keys_have(k, "rope_parameters.full_attention", NULL);
+    TRY(decoder_add_rope(k, nested ? "rope_parameters.full_attention" : "rope_parameters", dims, theta, s, arena, m, err));
+    const char *local = "rope_parameters.sliding_attention.rope_theta|rope_local_base_freq";
+    TRY(keys_float_or(k, local, "rope.freq_base_swa", 1, 1e12, local_theta, &local_theta, err));
+    if (nested)
+        return decoder_add_rope(&quiet, "rope_parameters.sliding_attention", dims, local_theta, s, arena, m, err);
+    return rope_config_plain(&m->rope[m->ropes++], dims, local_theta, arena, err);
+}
+
 /* ---- windows ---- */
 
-static bool have_list(const Keys *k, const char *hf)
+/* The key of both worlds: all layers but every so many-th; 0: all. In a GGUF it may be a list as well. */
+static Err read_pattern(const Keys *k, const ModelShape *s, int32_t pattern, bool *local, Error *err)
 {
-    return k->config && json_is_array(json_object_get(k->config, hf));
+    const char *gguf = "attention.sliding_window_pattern";
+    int32_t value[LAYERS_MAX];
+    if (keys_are_list(k, NULL, gguf)) {
+        TRY(keys_ints_or(k, NULL, gguf, 0, 1, 0, value, s->L, err));
+        for (int l = 0; l < s->L; l++)
+            local[l] = value[l];
+        return OK;
+    }
+    const char *hf = "sliding_window_pattern|_sliding_window_pattern";
+    bool given = keys_have(k, hf, gguf);
+    Keys quiet = *k;
+    quiet.record = NULL;
+    TRY(keys_int_or(&quiet, hf, gguf, 0, LAYERS_MAX, pattern, &pattern, err));
+    for (int l = 0; l < s->L; l++)
+        local[l] = pattern ? (l + 1) % pattern != 0 : given;
+    return OK;
+}
+
+static void record_local(const Keys *k, const ModelShape *s, const bool *local)
+{
+    int32_t value[LAYERS_MAX], count = 0;
+    for (int l = 0; l < s->L; l++)
+        count += value[l] = local[l];
+    if (count == 0 || count == s->L) /* the number of a pattern without or with all of them */
+        keys_record_int(k, "attention.sliding_window_pattern", count == 0);
+    else
+        keys_record_ints(k, "attention.sliding_window_pattern", value, s->L);
 }
 
 Err decoder_read_local(const Keys *k, const ModelShape *s, const char *local_name, int32_t pattern, bool *local, Error *err)
 {
     int kind[LAYERS_MAX];
     const char *names[] = {"full_attention", local_name};
-    if (have_list(k, "layer_types")) {
+    if (keys_are_list(k, "layer_types", NULL)) {
         TRY(keys_layer_kinds(k, "layer_types", names, COUNT_OF(names), kind, s->L, err));
-    } else {
-        TRY(keys_int_or(k, "sliding_window_pattern|_sliding_window_pattern", NULL, 0, LAYERS_MAX, pattern, &pattern, err));
         for (int l = 0; l < s->L; l++)
-            kind[l] = pattern && (l + 1) % pattern != 0;
+            local[l] = kind[l];
+    } else {
+        TRY(read_pattern(k, s, pattern, local, err));
     }
-    for (int l = 0; l < s->L; l++)
-        local[l] = kind[l];
+    record_local(k, s, local);
     return OK;
 }
 
@@ -243,7 +284,7 @@ static Err record_windows(const Keys *k, const ModelShape *s, Error *err)
 Err decoder_read_windows(const Keys *k, ModelShape *s, bool used_by_default, int32_t first, Error *err)
 {
     DecoderShape *m = decoder_shape(s);
-    bool used, local[LAYERS_MAX], listed = have_list(k, "layer_types");
+    bool used, local[LAYERS_MAX], listed = keys_are_list(k, "layer_types", NULL);
     int32_t window;
     const char *gguf = keys_are_gguf(k) ? "attention.sliding_window" : NULL;
     TRY(keys_int_or(k, "sliding_window", gguf, 0, CONTEXT_MAX, 0, &window, err));

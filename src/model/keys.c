@@ -48,6 +48,14 @@ bool keys_have(const Keys *k, const char *hf, const char *gguf)
     return k->config ? hf && config_at(k, hf) : gguf_key(k, gguf, key);
 }
 
+bool keys_are_list(const Keys *k, const char *hf, const char *gguf)
+{
+    char key[192];
+    if (k->config)
+        return hf && json_is_array(config_at(k, hf));
+    return gguf_key(k, gguf, key) && gguf_find(k->gguf, key)->type == GGUF_ARRAY;
+}
+
 const char *keys_name(const Keys *k, const char *hf, const char *gguf, char out[128])
 {
     const char *end, *path = hf && k->config ? present_path(k, hf, &end) : NULL;

@@ -160,6 +160,17 @@ static Err apply_divisors(Scaling *s, Error *err)
     return OK;
 }
 
+Err rope_config_plain(RopeConfig *out, int32_t dims, float theta, Arena *arena, Error *err)
+{
+    *out = (RopeConfig){.tables = 1, .inv_freq = ARENA_ARRAY(arena, float, (size_t)dims / 2)};
+    if (!out->inv_freq)
+        return fail(err, NO_MEMORY, "no memory for a rotary table of %d values", dims);
+    out->angles = (RopeAngles){.kind = ROPE_FIXED, .dims = dims, .magnitude = 1, .magnitude_long = 1};
+    for (int i = 0; i < dims / 2; i++)
+        out->inv_freq[i] = 1.0f / powf(theta, (float)(2 * i) / (float)dims);
+    return OK;
+}
+
 Err rope_config_read(const Keys *k, const char *group, int32_t dims, float theta, int32_t context, Arena *arena,
                      RopeConfig *out, Error *err)
 {
@@ -187,13 +198,8 @@ Err rope_config_read(const Keys *k, const char *group, int32_t dims, float theta
     TRY(keys_int_or(k, kinds[kind].names_length ? length : NULL,
                     gguf ? "rope.scaling.original_context_length" : NULL, 1, LENGTH_MAX, context, &s.original, err));
 
-    *out = (RopeConfig){.tables = 1, .inv_freq = ARENA_ARRAY(arena, float, (size_t)dims / 2)};
-    if (!out->inv_freq)
-        return fail(err, NO_MEMORY, "%s: no memory for the rotary table", k->where);
-    out->angles = (RopeAngles){
-        .kind = ROPE_FIXED, .dims = dims, .original_length = s.original, .magnitude = 1, .magnitude_long = 1};
-    for (int i = 0; i < dims / 2; i++)
-        out->inv_freq[i] = 1.0f / powf(s.theta, (float)(2 * i) / (float)dims);
+    TRY(rope_config_plain(out, dims, s.theta, arena, err));
+    out->angles.original_length = s.original;
     TRY(kinds[kind].apply(&s, err));
     return apply_divisors(&s, err);
 }

@@ -28,4 +28,7 @@ typedef struct RopeConfig {
 Err rope_config_read(const Keys *, const char *group, int32_t dims, float theta, int32_t context, Arena *,
                      RopeConfig *out, Error *err);
 
+/* A table without any scaling. */
+Err rope_config_plain(RopeConfig *, int32_t dims, float theta, Arena *, Error *);
+
 #endif

@@ -178,7 +178,7 @@ static Err put_new_metadata(const Package *p, const Model *m, const ConvertOptio
     char name[128];
     gguf_put_text(w, "general.type", "model");
     gguf_put_text(w, "general.name", model_name(p, options, name));
-    snprintf(name, sizeof name, "%s.vocab_size", m->arch->gguf_name); /* for files without a tokenizer */
+    snprintf(name, sizeof name, "%s.vocab_size", arch_gguf_name(m->arch, m->shape.family)); /* for files without a tokenizer */
     gguf_put_u32(w, name, (uint32_t)m->shape.V);
     return gguf_vocabulary_put(p, m->shape.V, w, err);
 }
@@ -189,12 +189,13 @@ static Err convert(const Package *p, const ConvertOptions *options, const char *
     Checkpoint recorded = p->checkpoint;
     bool from_gguf = keys_are_gguf(&p->checkpoint.keys);
     const Arch *arch = arch_find(p->checkpoint.keys.family);
-    if (arch && !arch->gguf_name)
+    const char *gguf_name = arch ? arch_gguf_name(arch, p->checkpoint.keys.family) : NULL;
+    if (arch && !gguf_name)
         return fail(err, UNSUPPORTED, "%s: GGUF has no name for family '%s'", p->path, p->checkpoint.keys.family);
     if (!from_gguf && arch) {
-        gguf_put_text(w, "general.architecture", arch->gguf_name);
+        gguf_put_text(w, "general.architecture", gguf_name);
         recorded.keys.record = w;
-        recorded.keys.record_family = arch->gguf_name;
+        recorded.keys.record_family = gguf_name;
     }
     WeightList list;
     Model *m;

@@ -77,11 +77,11 @@ static Err read_shape(Synth *s, Error *err)
     keys.store = s->nothing;
     TRY(keys_text_or(&keys, "model_type", NULL, NULL, keys.family, sizeof keys.family, err));
     const Arch *arch = arch_find(keys.family);
-    if (!arch || !arch->gguf_name)
+    if (!arch || !arch_gguf_name(arch, keys.family))
         return fail(err, UNSUPPORTED, "%s: model family '%s' is one that ridge cannot write a GGUF of", keys.where,
                     keys.family);
-    keys.record_family = arch->gguf_name;
-    gguf_put_text(s->writer, "general.architecture", arch->gguf_name);
+    keys.record_family = arch_gguf_name(arch, keys.family);
+    gguf_put_text(s->writer, "general.architecture", arch_gguf_name(arch, keys.family));
     gguf_put_text(s->writer, "general.name", s->options->name);
     TRY(arch->read_shape(&keys, s->arena, &s->shape, err));
     s->list.arena = s->arena;
