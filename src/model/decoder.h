@@ -97,7 +97,8 @@ typedef struct DecoderUsual {
 
 Err decoder_read(const Keys *, Arena *, ModelShape *, const DecoderUsual *, DecoderShape **out, Error *);
 /* One more rotary table: group "rope_parameters.full_attention", say. */
-Err decoder_add_rope(const Keys *, const char *group, int32_t dims, float theta, ModelShape *, Arena *, DecoderShape *, Error *);
+Err decoder_add_rope(const Keys *, const char *group, int32_t dims, float theta, ModelShape *, Arena *, DecoderShape *,
+                     Error *);
 /* The table of most layers, and another of local ones. */
 Err decoder_add_two_ropes(const Keys *, int32_t dims, float theta, float local_theta, ModelShape *, Arena *, DecoderShape *,
                           Error *);
