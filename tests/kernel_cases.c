@@ -130,23 +130,31 @@ static Tensor numbers_below(KernelCase *c, int32_t n, int32_t limit)
     return t;
 }
 
-/* A matrix: in plain rows in the call and, where the format has them, in panels in the fast call. */
-static void matrix(KernelCase *c, int input, int32_t out, int32_t in, bool in_panels)
+/* A matrix, or where `experts` is not 0 so many, one after another: in plain rows in the call and, where the format
+ * has them, in panels in the fast call. */
+static void matrices(KernelCase *c, int input, int32_t experts, int32_t out, int32_t in, bool in_panels)
 {
+    int32_t n = experts ? experts : 1;
     const Panel *panel = in_panels ? cpu_panel(c->format, cpu_best_tier()) : NULL;
-    Tensor w = take(c, c->format, out, in, 0);
+    Tensor w = take(c, c->format, n * out, in, 0);
     fill(c, w, 1);
-    c->call.in[input] = c->packed[input] = w;
+    c->call.in[input] = c->packed[input] = experts ? tensor_3d(w.data, c->format, n, out, in) : w;
     if (!panel)
         return;
     size_t bytes = panel->bytes(in);
-    Tensor p = take(c, &format_f32, (int32_t)panel_count(out), (int64_t)(bytes / sizeof(float)), 0);
+    int32_t of_one = (int32_t)panel_count(out);
+    Tensor p = take(c, &format_f32, n * of_one, (int64_t)(bytes / sizeof(float)), 0);
     memset(p.data, 0, tensor_bytes(p));
-    for (int32_t o = 0; o < out; o += PANEL_ROWS)
-        panel->pack(tensor_row(p, o / PANEL_ROWS), tensor_row(w, o), tensor_row_bytes(w),
-                    out - o < PANEL_ROWS ? out - o : PANEL_ROWS, in);
+    for (int32_t i = 0; i < n; i++)
+        for (int32_t o = 0; o < out; o += PANEL_ROWS)
+            panel->pack(tensor_row(p, i * of_one + o / PANEL_ROWS), tensor_row(w, i * out + o), tensor_row_bytes(w),
+                        out - o < PANEL_ROWS ? out - o : PANEL_ROWS, in);
     c->packed[input].data = p.data;
     c->packed[input].packing = PACKING_PANELS;
+}
+static void matrix(KernelCase *c, int input, int32_t out, int32_t in, bool in_panels)
+{
+    matrices(c, input, 0, out, in, in_panels);
 }
 
 void say(KernelCase *c, const char *format, ...)
@@ -230,6 +238,12 @@ static void make_gate(KernelCase *c)
     c->typical = 0.01f;
     c->call.activation = (Activation)below(c, ACTIVATIONS);
     say(c, ", function %d", c->call.activation);
+}
+
+static void make_limited_gate(KernelCase *c)
+{
+    make_elementwise(c, 2, true);
+    c->call.limited_gate = (LimitedGate){.limit = one_in(c, 2) ? 7 : 1, .alpha = 1.702f, .shift = 1};
 }
 
 static void make_norm(KernelCase *c, int vectors)
@@ -390,6 +404,98 @@ static void make_gated_mlp(KernelCase *c)
     say(c, "rows %d, width %d, between %d, function %d", c->rows, width, between, c->call.activation);
 }
 
+/* Experts */
+
+static void make_route(KernelCase *c)
+{
+    int32_t groups = one_in(c, 3) ? 1 + below(c, 8) : 0, experts = size_up_to(c, 300);
+    Router *r = &c->call.router;
+    *r = (Router){.score = (RouterScore)below(c, SCORE_SPARSEMIXER + 1),
+                  .norm = (RouterNorm)below(c, ROUTER_NORM_L2 + 1),
+                  .norm_eps = one_in(c, 2) ? 1e-6f : 0,
+                  .norm_min = one_in(c, 3) ? 0.3f : 0,
+                  .factor = one_in(c, 2) ? 1 : 2.5f,
+                  .jitter = 0.05f};
+    if (groups && r->score != SCORE_SPARSEMIXER) {
+        experts = groups * (1 + below(c, 20));
+        r->groups = groups;
+        r->groups_used = 1 + below(c, groups);
+        r->group_top = 1 + below(c, 2);
+    }
+    int32_t most = groups && r->groups ? experts / groups * r->groups_used : experts, k = 1 + below(c, most < 9 ? most : 9);
+    c->rows = size_up_to(c, 9);
+    c->call.in[0] = floats(c, c->rows, experts, 2);
+    if (r->score != SCORE_SPARSEMIXER && one_in(c, 2))
+        c->call.in[1] = vector(c, experts, 0.3f);
+    if (one_in(c, 4))
+        c->call.in[2] = vector(c, experts, 1);
+    c->call.out[0] = take(c, &format_i32, c->rows, k, below(c, 3));
+    c->call.out[1] = floats(c, c->rows, k, 1);
+    c->ins_by_row = 1;
+    c->outs_by_row = 3;
+    c->rows_alone = true;
+    say(c, "rows %d, %d of %d experts, score %d, norm %d, %d groups", c->rows, k, experts, r->score, r->norm, r->groups);
+}
+
+/* In some cases all rows choose one expert; some experts nobody chooses. */
+static Tensor choices(KernelCase *c, int32_t k, int32_t limit)
+{
+    Tensor ids = take(c, &format_i32, c->rows, k, below(c, 3));
+    int32_t only = one_in(c, 4) ? below(c, limit) : -1;
+    for (int32_t r = 0; r < c->rows; r++)
+        for (int32_t i = 0; i < k; i++)
+            ((int32_t *)tensor_row(ids, r))[i] = only >= 0 ? only : below(c, limit);
+    return ids;
+}
+
+static void make_expert_linear(KernelCase *c)
+{
+    int32_t in = of_blocks(size_up_to(c, 300), c->format), out = size_up_to(c, 70), experts = size_up_to(c, 9);
+    bool heads = one_in(c, 4), own = one_in(c, 2);
+    int32_t k = heads ? experts : 1 + below(c, 5);
+    c->rows = one_in(c, 6) ? 150 / k : size_up_to(c, 20);
+    Tensor x = floats(c, c->rows, own ? k * in : in, 1);
+    c->call.in[0] = own ? tensor_heads(x, k) : x;
+    matrices(c, 1, experts, out, in, true);
+    if (one_in(c, 2)) {
+        c->call.in[2] = take(c, &format_f32, experts, out, 0);
+        fill(c, c->call.in[2], 1);
+    }
+    if (!heads)
+        c->call.in[3] = choices(c, k, one_in(c, 4) ? experts + 3 : experts);
+    c->call.out[0] = tensor_heads(floats(c, c->rows, k * out, 1), k);
+    c->ins_by_row = heads ? 1 : 9;
+    c->outs_by_row = 1;
+    c->rows_alone = true;
+    c->typical = sqrtf((float)in);
+    say(c, "rows %d, %d of %d experts, %d to %d%s%s", c->rows, k, experts, in, out, heads ? ", no ids" : "",
+        own ? ", x for each" : "");
+}
+
+static void make_combine(KernelCase *c)
+{
+    int32_t width = size_up_to(c, 600), k = 1 + below(c, 9), experts = 1 + below(c, 8);
+    c->rows = size_up_to(c, 9);
+    c->call.reads_out = true;
+    c->call.in[0] = tensor_heads(floats(c, c->rows, k * width, 1), k);
+    c->ins_by_row = 1;
+    if (!one_in(c, 4)) {
+        c->call.in[1] = floats(c, c->rows, k, 1);
+        c->ins_by_row |= 2;
+    }
+    if (one_in(c, 3)) {
+        c->call.in[2] = choices(c, k, experts + 4);
+        c->call.in[3] = floats(c, c->rows, width, 1);
+        c->call.combine.experts = experts;
+        c->ins_by_row |= 12;
+    }
+    c->call.out[0] = floats(c, c->rows, width, 1);
+    c->outs_by_row = 1;
+    c->rows_alone = true;
+    c->typical = 1;
+    say(c, "rows %d, %d experts, width %d", c->rows, k, width);
+}
+
 /* The cache */
 
 typedef struct CaseCache {
@@ -544,6 +650,7 @@ static const struct Maker {
     [OP_ATTEND] = {make_attend, any_cache},
     [OP_ACTIVATE] = {make_activate, NULL},
     [OP_GATE] = {make_gate, NULL},
+    [OP_LIMITED_GATE] = {make_limited_gate, NULL},
     [OP_ADD] = {make_add, NULL},
     [OP_SCALE] = {make_scale, NULL},
     [OP_CLAMP] = {make_clamp, NULL},
@@ -553,6 +660,9 @@ static const struct Maker {
     [OP_CONV] = {make_conv, NULL},
     [OP_SELECTIVE_SCAN] = {make_selective_scan, NULL},
     [OP_DECAY_SCAN] = {make_decay_scan, NULL},
+    [OP_ROUTE] = {make_route, NULL},
+    [OP_EXPERT_LINEAR] = {make_expert_linear, any_product},
+    [OP_COMBINE] = {make_combine, NULL},
 };
 
 bool kernel_case_exists(Op op) { return makers[op].make != NULL; }

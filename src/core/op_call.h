@@ -50,6 +50,26 @@ typedef struct PositionScale {
     int32_t floor, offset;     /* 1 + growth ln(1 + (position + offset) / floor), the quotient rounded down */
 } PositionScale;
 
+/* A gated unit that is cut off (kernels/limited_gate/limited_gate.h). */
+typedef struct LimitedGate { float limit, alpha, shift; } LimitedGate;
+
+/* How scores of experts become a choice and weights (kernels/route/route.h). */
+typedef enum RouterScore { SCORE_SOFTMAX, SCORE_SIGMOID, SCORE_SOFTMAX_TOP, SCORE_SPARSEMIXER } RouterScore;
+typedef enum RouterNorm { ROUTER_NORM_NONE, ROUTER_NORM_SUM, ROUTER_NORM_L2 } RouterNorm;
+enum { EXPERTS_MAX = 2048 };
+
+typedef struct Router {
+    RouterScore score;
+    RouterNorm norm;           /* of the weights of the chosen */
+    float norm_eps;            /* added to what they are divided by */
+    float norm_min;            /* which is at least this */
+    float factor;              /* multiplies the weights */
+    float jitter;              /* SPARSEMIXER */
+    int32_t groups;            /* of neighbouring experts; 0: none */
+    int32_t groups_used;       /* the best so many may be chosen from */
+    int32_t group_top;         /* a group is as good as its best expert (1), as its two best together (2) */
+} Router;
+
 enum { OP_OUTS = 3, OP_INS = 10 };
 
 typedef struct OpCall {
@@ -67,6 +87,9 @@ typedef struct OpCall {
         RopeAngles angles;
         struct { bool interleaved; } rope;   /* pairs (2i, 2i+1) instead of (i, i + dims/2) */
         Attend attend;
+        LimitedGate limited_gate;
+        Router router;
+        struct { int32_t experts; } combine;
         Activation activation;
     };
 } OpCall;

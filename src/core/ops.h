@@ -80,6 +80,11 @@ static inline void op_gate(Device *d, Tensor y, Tensor gate, Tensor up, Activati
 {
     RUN(d, .op = OP_GATE, .out = {y}, .in = {gate, up}, .activation = act);
 }
+/* y = g sigmoid(alpha g) (u + shift), with gate and up cut off at the limit */
+static inline void op_limited_gate(Device *d, Tensor y, Tensor gate, Tensor up, LimitedGate limits)
+{
+    RUN(d, .op = OP_LIMITED_GATE, .out = {y}, .in = {gate, up}, .limited_gate = limits);
+}
 /* y += factor * x; x may be one row (a vector) for all */
 static inline void op_add_scaled(Device *d, Tensor y, Tensor x, float factor)
 {
@@ -104,6 +109,30 @@ static inline void op_fill(Device *d, Tensor y, float value)   /* y = value */
 static inline void op_position_scale(Device *d, Tensor x, Tensor positions, PositionScale s)
 {
     RUN(d, .op = OP_POSITION_SCALE, .reads_out = true, .out = {x}, .in = {positions}, .position_scale = s);
+}
+/* ids ([rows, k] I32): the k experts that each row of scores ([rows, E]) chooses; weights: [rows, k].
+ * bias ([E], for the choice only) and gain ([E], of the weights) may be NONE. */
+static inline void op_route(Device *d, Tensor ids, Tensor weights, Tensor scores, Tensor bias, Tensor gain, Router r)
+{
+    RUN(d, .op = OP_ROUTE, .out = {ids, weights}, .in = {scores, bias, gain}, .router = r);
+}
+/* y[r][i] = w[ids[r][i]] x[r] + bias[ids[r][i]]      y: [rows, k, out], w: [E, out, in], bias: [E, out] or NONE
+ * x: [rows, in], or [rows, k, in]: one for each i. ids: [rows, k] I32, or NONE: the i-th of a row meets w[i].
+ * An id >= E gives zeros. */
+static inline void op_expert_linear(Device *d, Tensor y, Tensor x, Tensor w, Tensor bias, Tensor ids)
+{
+    RUN(d, .op = OP_EXPERT_LINEAR, .out = {y}, .in = {x, w, bias, ids});
+}
+/* y[r] += sum_i weights[r][i] x[r][i]      x: [rows, k, width]; weights: [rows, k], or NONE: all 1 */
+static inline void op_combine(Device *d, Tensor y, Tensor x, Tensor weights)
+{
+    RUN(d, .op = OP_COMBINE, .reads_out = true, .out = {y}, .in = {x, weights});
+}
+/* The same, but self[r] ([rows, width]) stands for x[r][i] where ids[r][i] >= experts. */
+static inline void op_combine_or_self(Device *d, Tensor y, Tensor x, Tensor weights, Tensor ids, Tensor self,
+                                      int32_t experts)
+{
+    RUN(d, .op = OP_COMBINE, .reads_out = true, .out = {y}, .in = {x, weights, ids, self}, .combine = {experts});
 }
 /* y[i] = x[rows[i]] */
 static inline void op_take_rows(Device *d, Tensor y, Tensor x, Tensor rows)

@@ -202,25 +202,39 @@ static void cpu_copy(Device *d, void *to, const void *from, size_t bytes)
 typedef struct PackTask {
     const Panel *panel;
     Tensor host;
+    int64_t matrices, rows, width;   /* each matrix begins with a panel of its own */
     uint8_t *to;
 } PackTask;
 
 static void pack_run(void *context, int index, int count)
 {
     const PackTask *t = context;
-    int64_t width = tensor_width(t->host), rows = t->host.dim[0];
-    Range mine = part_range((CpuPart){index, count, NULL}, panel_count(rows), 1);
-    for (int64_t p = mine.from; p < mine.to; p++)
-        t->panel->pack(t->to + (size_t)p * t->panel->bytes(width), tensor_row(t->host, p * PANEL_ROWS),
-                       tensor_row_bytes(t->host), (int)min_i64(PANEL_ROWS, rows - p * PANEL_ROWS), width);
+    int64_t of_matrix = panel_count(t->rows);
+    size_t row_bytes = format_row_bytes(t->host.format, t->width);
+    Range mine = part_range((CpuPart){index, count, NULL}, t->matrices * of_matrix, 1);
+    for (int64_t p = mine.from; p < mine.to; p++) {
+        int64_t row = p % of_matrix * PANEL_ROWS;
+        const uint8_t *from = (const uint8_t *)t->host.data + (size_t)(p / of_matrix * t->rows + row) * row_bytes;
+        t->panel->pack(t->to + (size_t)p * t->panel->bytes(t->width), from, row_bytes,
+                       (int)min_i64(PANEL_ROWS, t->rows - row), t->width);
+    }
 }
 
 static Err upload_panels(CpuDevice *c, const Panel *panel, Tensor host, Tensor *out, Error *err)
 {
     *out = host;
     out->packing = PACKING_PANELS;
-    TRY(map_region(c, (size_t)panel_count(host.dim[0]) * panel->bytes(tensor_width(host)), &out->data, err));
-    PackTask task = {panel, host, out->data};
+    PackTask task = {panel, host, 1, host.dim[0], tensor_width(host), NULL};
+    if (host.dims == 3) {   /* [experts, rows, width] */
+        task.matrices = host.dim[0];
+        task.rows = host.dim[1];
+        task.width = host.dim[2];
+    }
+    size_t bytes;
+    if (!mul_fits((size_t)(task.matrices * panel_count(task.rows)), panel->bytes(task.width), &bytes))
+        return fail(err, NO_MEMORY, "the CPU has no room for %lld matrices", (long long)task.matrices);
+    TRY(map_region(c, bytes, &out->data, err));
+    task.to = out->data;
     team_run(c->team, team_threads(c->team), pack_run, &task);
     return OK;
 }
@@ -248,7 +262,7 @@ static Err cpu_upload(Device *d, const char *name, Tensor host, WeightUse use, T
     (void)name;
     if (use == USE_VECTOR)
         return upload_f32(c, host, out, err);
-    const Panel *panel = use == USE_TABLE || use == USE_EXPERTS ? NULL : cpu_panel(host.format, c->tier);
+    const Panel *panel = use == USE_TABLE ? NULL : cpu_panel(host.format, c->tier);
     return panel ? upload_panels(c, panel, host, out, err) : upload_rows(c, host, out, err);
 }
 

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "kernels/cpu_kernel.h"
+#include "kernels/linear/linear_row.h"
 #include "kernels/op_spec.h"
 
 enum {
@@ -27,7 +28,7 @@ static int64_t threads(const OpCall *c) { return tensor_elems(c->in[1]) * c->in[
 
 static int64_t part_elems(int64_t from, int64_t width) { return width - from < PART ? width - from : PART; }
 
-static void round_row(float *to, const float *x, int64_t width, const Format *activation)
+void linear_round(float *to, const float *x, int64_t width, const Format *activation)
 {
     if (activation == &format_f32) {
         memcpy(to, x, (size_t)width * sizeof(float));
@@ -41,20 +42,25 @@ static void round_row(float *to, const float *x, int64_t width, const Format *ac
     }
 }
 
+double linear_dot(const float *rounded, const Format *format, const uint8_t *w, int64_t width)
+{
+    float part[PART];
+    double sum = 0;
+    for (int64_t k = 0; k < width; k += PART) {
+        int64_t n = part_elems(k, width);
+        format->decode(part, w + format_row_bytes(format, k), (size_t)n);
+        for (int64_t i = 0; i < n; i++)
+            sum += (double)rounded[k + i] * part[i];
+    }
+    return sum;
+}
+
 /* Output o of all rows. */
 static void one_output(const OpCall *c, const float *x, int64_t o)
 {
     Tensor y = c->out[0], w = c->in[1], bias = c->in[2];
     for (int64_t r = 0; r < y.dim[0]; r++) {
-        float part[PART];
-        double sum = 0;
-        for (int64_t k = 0; k < w.dim[1]; k += PART) {
-            int64_t n = part_elems(k, w.dim[1]);
-            const uint8_t *row = tensor_row(w, o);
-            w.format->decode(part, row + format_row_bytes(w.format, k), (size_t)n);
-            for (int64_t i = 0; i < n; i++)
-                sum += (double)x[r * w.dim[1] + k + i] * part[i];
-        }
+        double sum = linear_dot(x + r * w.dim[1], w.format, tensor_row(w, o), w.dim[1]);
         float *at = (float *)tensor_row(y, r) + o;
         if (!tensor_is_none(bias))
             sum += ((const float *)bias.data)[o];
@@ -70,7 +76,7 @@ static void run(const OpCall *c, int phase, CpuPart part)
     if (phase == 0) {
         Range rows = part_range(part, x.dim[0], 1);
         for (int64_t r = rows.from; r < rows.to; r++)
-            round_row(rounded + r * w.dim[1], tensor_row(x, r), w.dim[1], w.format->activation);
+            linear_round(rounded + r * w.dim[1], tensor_row(x, r), w.dim[1], w.format->activation);
         return;
     }
     Range outputs = part_range(part, w.dim[0], 1);

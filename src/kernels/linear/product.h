@@ -53,6 +53,7 @@ typedef struct Product {
     Tensor y, w, bias;
     Prepared x;
     int64_t y_from;      /* the output that the first column of y is for */
+    const int64_t *y_at; /* where in y, in floats, the results of each row of x go; NULL: row by row */
     bool adds;
 } Product;
 

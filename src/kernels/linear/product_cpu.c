@@ -19,7 +19,8 @@ static void finish(const Product *p, int64_t row, int64_t output, const float *s
     int n = left < PANEL_ROWS ? (int)left : PANEL_ROWS;
     if (n <= 0)
         return;
-    float *y = (float *)tensor_row(p->y, row) + (output - p->y_from);
+    float *y = p->y_at ? (float *)p->y.data + p->y_at[row] : tensor_row(p->y, row);
+    y += output - p->y_from;
     Vf v = vf_load(sums);
     if (!tensor_is_none(p->bias))
         v = vf_add(v, vf_load_n((const float *)p->bias.data + output, n));
