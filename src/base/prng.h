@@ -27,6 +27,7 @@ typedef enum PrngPurpose {
     PRNG_RESIDUAL,   /* which token replaces a drafted one that was not */
     PRNG_DRAFT,      /* which token a drafter guesses */
     PRNG_WORLD,      /* simulations, tests, made-up weights */
+    PRNG_REMASK,     /* whether a guess of a refinement stays */
 } PrngPurpose;
 
 /* Where in a run a number is used. */

@@ -126,6 +126,11 @@ static Err build(Engine *e, Device *device, Error *err)
 Err engine_new(Engine **out, const EngineOptions *options, const EngineModel *model, Device *device, Error *err)
 {
     TRY(check_options(options, err));
+    if (model->shape->bidirectional)
+        return fail(err, UNSUPPORTED,
+                    "family '%s' is a diffusion model: it refines a whole answer and continues nothing token by token; "
+                    "use `ridge run`, `ridge chat`, `ridge logits`, or `ridge denoise` to measure it",
+                    model->shape->family);
     Arena *arena = arena_new(ARENA_BYTES_MAX);
     Engine *e = arena ? ARENA_NEW(arena, Engine) : NULL;
     if (!e) {

@@ -136,7 +136,8 @@ static void fill_rows(Runner *r, const Plan *plan)
             r->positions.host[row] = position;
             r->row_seq.host[row] = i;
             r->lengths.host[row] = position < q->prompt ? q->prompt : position + 1;
-            if (j >= e->rows - e->outs)
+            int32_t left = e->rows - e->after - j; /* rows until those that nobody asks, this one included */
+            if (left > 0 && left <= e->outs)
                 r->out_rows.host[out++] = row;
         }
     }

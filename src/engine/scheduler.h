@@ -30,7 +30,8 @@ const Policy *policy_find(const char *name);   /* NULL: unknown */
 
 typedef struct PlanEntry {
     Sequence *sequence;
-    int32_t first, rows, outs;       /* positions [first, first + rows); logits of the last `outs` */
+    int32_t first, rows, outs;       /* positions [first, first + rows); logits of the last `outs` ... */
+    int32_t after;                   /* ... before the last `after`, which a refinement computes but does not ask */
     int32_t events;                  /* that it may make */
 } PlanEntry;
 

@@ -64,7 +64,7 @@ static Err read_vocabulary(const Keys *k, ModelShape *s, Error *err)
 static Err read_heads(const Keys *k, const DecoderUsual *usual, ModelShape *s, Error *err)
 {
     TRY(keys_int(k, "num_attention_heads|n_head|n_heads|num_heads", "attention.head_count", 1, HEADS_MAX, &s->N, err));
-    TRY(keys_int_or(k, "num_key_value_heads", "attention.head_count_kv", 1, HEADS_MAX, s->N, &s->K, err));
+    TRY(keys_int_or(k, "num_key_value_heads|n_kv_heads", "attention.head_count_kv", 1, HEADS_MAX, s->N, &s->K, err));
     if (s->N % s->K)
         return fail(err, BAD_FILE, "%s: %d query heads cannot share %d key/value heads evenly", k->where, s->N, s->K);
     bool given = keys_have(k, "head_dim", "attention.key_length");
@@ -88,14 +88,14 @@ static Err read_heads(const Keys *k, const DecoderUsual *usual, ModelShape *s, E
 static Err read_sizes(const Keys *k, const DecoderUsual *usual, ModelShape *s, Error *err)
 {
     TRY(keys_int(k, "hidden_size|n_embd|d_model|n_embed", "embedding_length", 1, WIDTH_MAX, &s->D, err));
-    const char *width = "intermediate_size|n_inner|ffn_dim|ffn_hidden_size|d_inner";
+    const char *width = "intermediate_size|n_inner|ffn_dim|ffn_hidden_size|d_inner|mlp_hidden_size";
     if (usual->mlp_times)
         TRY(keys_int_or(k, width, "feed_forward_length", 1, WIDTH_MAX, usual->mlp_times * s->D, &s->F, err));
     else
         TRY(keys_int(k, width, "feed_forward_length", 1, WIDTH_MAX, &s->F, err));
     TRY(keys_int(k, "num_hidden_layers|n_layer|n_layers|num_layers", "block_count", 1, LAYERS_MAX, &s->L, err));
-    TRY(keys_int_or(k, "max_position_embeddings|n_positions|max_seq_len|n_ctx", "context_length", 1, CONTEXT_MAX, 2048,
-                    &s->context, err));
+    TRY(keys_int_or(k, "max_position_embeddings|n_positions|max_seq_len|n_ctx|max_sequence_length", "context_length", 1,
+                    CONTEXT_MAX, 2048, &s->context, err));
     float eps = usual->eps ? usual->eps : usual->norm == NORM_RMS ? 1e-6f : 1e-5f;
     TRY(keys_float_or(k, "rms_norm_eps|layer_norm_eps|layer_norm_epsilon|norm_epsilon|norm_eps",
                       usual->norm == NORM_RMS ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon", 0, 1,
@@ -176,10 +176,10 @@ Err decoder_read(const Keys *k, Arena *arena, ModelShape *s, const DecoderUsual 
         return fail(err, NO_MEMORY, "%s: no memory for its shape", k->where);
 
     WeightName head = weight_name(m->names.head, ".weight");
-    TRY(keys_bool_or(k, "tie_word_embeddings", NULL,
+    TRY(keys_bool_or(k, "tie_word_embeddings|weight_tying", NULL,
                      !store_find(k->store, keys_are_gguf(k) ? "output.weight" : head.text), &s->tied, err));
     Activation act;
-    TRY(activation_read(k, "hidden_act|activation_function|hidden_activation|activation", usual->activation, &act, err));
+    TRY(activation_read(k, "hidden_act|activation_function|hidden_activation|activation|activation_type", usual->activation, &act, err));
     if (act != usual->activation)
         TRY(keys_record_nothing(k, "a hidden_act other than what the family usually has", err));
     if (!usual->no_rope)

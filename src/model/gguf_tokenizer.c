@@ -155,7 +155,8 @@ static Err read_spec(const Gguf *g, const char *where, Arrays *arrays, Tokenizer
         TRY(read_texts(g, where, "tokenizer.ggml.merges", &arrays->merges, &spec->merges_count, err));
     TRY(read_scores(g, where, spec->pieces_count, &arrays->scores, err));
     TRY(read_types(g, where, spec->pieces_count, &arrays->types, err));
-    TRY(read_ids(g, where, spec->pieces_count, spec, err));
+    if (spec->pieces_count) /* without a vocabulary the ids are the model's business: which is the mask, say */
+        TRY(read_ids(g, where, spec->pieces_count, spec, err));
     TRY(read_choices(g, spec, err));
     return read_charsmap(g, spec, err);
 }

@@ -33,12 +33,21 @@ static const json_t *config_at(const Keys *k, const char *paths)
     return value_at(k, path, end);
 }
 
-/* The name of a key in GGUF, behind the family's; false: there is none. */
+/* A key in GGUF: behind the family's name, but for whole ones. */
+static void gguf_name(const char *family, const char *gguf, char out[192])
+{
+    if (*gguf == '/')
+        snprintf(out, 192, "%s", gguf + 1);
+    else
+        snprintf(out, 192, "%s.%s", family, gguf);
+}
+
+/* The name of a key in GGUF; false: there is none. */
 static bool gguf_key(const Keys *k, const char *gguf, char out[192])
 {
     if (!k->gguf || !gguf)
         return false;
-    snprintf(out, 192, "%s.%s", k->family, gguf);
+    gguf_name(k->family, gguf, out);
     return gguf_has(k->gguf, out);
 }
 
@@ -59,12 +68,12 @@ bool keys_are_list(const Keys *k, const char *hf, const char *gguf)
 const char *keys_name(const Keys *k, const char *hf, const char *gguf, char out[128])
 {
     const char *end, *path = hf && k->config ? present_path(k, hf, &end) : NULL;
+    char key[192] = "(nothing)";
     if (path)
-        snprintf(out, 128, "%.*s", (int)(end - path), path);
-    else if (k->config)
-        snprintf(out, 128, "(nothing)");
-    else
-        snprintf(out, 128, "%s.%s", k->family, gguf ? gguf : "(nothing)");
+        snprintf(key, sizeof key, "%.*s", (int)(end - path), path);
+    else if (!k->config)
+        gguf_name(k->family, gguf ? gguf : "(nothing)", key);
+    snprintf(out, 128, "%.127s", key);
     return out;
 }
 
@@ -73,7 +82,7 @@ static bool record_key(const Keys *k, const char *gguf, char out[192])
 {
     if (!k->record || !gguf)
         return false;
-    snprintf(out, 192, "%s.%s", k->record_family, gguf);
+    gguf_name(k->record_family, gguf, out);
     return true;
 }
 

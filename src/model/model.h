@@ -24,6 +24,8 @@ typedef struct ModelShape {
     bool tied;                 /* the output matrix is the embedding */
     bool length_matters;       /* rotation depends on the whole length (dynamic NTK, LongRoPE) */
     bool bidirectional;        /* diffusion: a row sees later rows as well */
+    int32_t mask_id;           /* diffusion: the token that stands where none is known yet */
+    bool logits_shift;         /* diffusion: row i - 1 predicts the token at i, not row i */
     void *own;                 /* what only its family knows */
 } ModelShape;
 

@@ -77,6 +77,8 @@ static bool take_name(GgufWriter *w, NameIndex *index, Span name, const char *ki
     return is_new;
 }
 
+bool gguf_written(const GgufWriter *w, const char *key) { return name_index_find(&w->key_index, span_text(key)) >= 0; }
+
 static bool begin_key(GgufWriter *w, Span key, GgufType type)
 {
     if (key.bytes == 0 || key.bytes > GGUF_KEY_BYTES_MAX) {

@@ -25,6 +25,8 @@ typedef struct GgufWriter GgufWriter;
 GgufWriter *gguf_writer_new(void);     /* NULL: no memory */
 void gguf_writer_free(GgufWriter *);   /* NULL is allowed */
 
+bool gguf_written(const GgufWriter *, const char *key);   /* whether the key was put */
+
 /* One value of any type but string and array. */
 void gguf_put(GgufWriter *, const char *key, GgufType, const void *value);
 void gguf_put_string(GgufWriter *, const char *key, Span);

@@ -155,7 +155,7 @@ static void put_ids(const TokenizerSpec *s, GgufWriter *w)
         {"tokenizer.ggml.fim_sep_token_id", s->fim_file},
     };
     for (size_t i = 0; i < COUNT_OF(ids); i++)
-        if (ids[i].id != TOKEN_NONE)
+        if (ids[i].id != TOKEN_NONE && !gguf_written(w, ids[i].key)) /* the family may have said which is the mask */
             gguf_put_u32(w, ids[i].key, (uint32_t)ids[i].id);
 }
 
