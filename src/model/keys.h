@@ -5,8 +5,9 @@
  *
  * A key has a name in each world: a path with dots in config.json, and what follows the family in
  * GGUF. Families that mean the same by other words have them all, "hidden_size|n_embd": the first that is there
- * counts. A GGUF key behind a slash ("/tokenizer.ggml.mask_token_id") is a whole one. NULL: it does not exist there. A null in JSON counts as absent. Values out of [min, max] and
- * values of another type are refused by name.
+ * counts. A GGUF key behind a slash ("/tokenizer.ggml.mask_token_id") is a whole one. NULL: it does not
+ * exist there. A null in JSON counts as absent. Values out of [min, max] and values of another type are
+ * refused by name.
  *
  * The converter sets `record`: what a family reads then goes to a GGUF as well, under the name that it
  * has there, so that a family is written by the same lines by which it is read.
