@@ -13,14 +13,17 @@
 enum { PROMPT = 11, LENGTH = 24, CONTEXT = 64 };
 
 /* Made-up models of both families. */
-enum { LLADA, DREAM, MODELS };
+enum { LLADA, DREAM, ONE_LAYER, MODELS };
 static const char *const configs[MODELS] = {
     "{\"model_type\": \"llada\", \"d_model\": 64, \"n_layers\": 2, \"n_heads\": 4, \"mlp_hidden_size\": 96, \"vocab_size\": 320,"
     " \"max_sequence_length\": 128, \"rms_norm_eps\": 1e-5, \"weight_tying\": false, \"mask_token_id\": 300}",
     "{\"model_type\": \"Dream\", \"hidden_size\": 64, \"num_hidden_layers\": 2, \"num_attention_heads\": 4,"
     " \"num_key_value_heads\": 2, \"intermediate_size\": 96, \"vocab_size\": 320, \"max_position_embeddings\": 128,"
     " \"tie_word_embeddings\": false, \"mask_token_id\": 300}",
+    "{\"model_type\": \"llada\", \"d_model\": 64, \"n_layers\": 1, \"n_heads\": 4, \"mlp_hidden_size\": 96, \"vocab_size\": 320,"
+    " \"max_sequence_length\": 128, \"rms_norm_eps\": 1e-5, \"weight_tying\": false, \"mask_token_id\": 300}",
 };
+enum { BOTH = ONE_LAYER }; /* the families */
 static char folder[64], models[MODELS][128];
 
 static int make_models(void **state)
@@ -40,8 +43,7 @@ static int make_models(void **state)
         fputs(configs[i], f);
         fclose(f);
         SynthOptions o = {.config = config, .name = "made up", .format = &format_f32, .seed = 7, .team = team};
-        if (synth_write(&o, models[i], &err) != OK)
-            fail_msg("%s", err.text);
+        assert_int_equal(synth_write(&o, models[i], &err), OK);
         unlink(config);
     }
     team_free(team);
@@ -266,7 +268,7 @@ static void check_step(const Refinement *r, const int32_t *before, int32_t mask)
 static void blocks_are_filled_from_left_to_right(void **state)
 {
     (void)state;
-    for (int f = 0; f < MODELS; f++) {
+    for (int f = 0; f < BOTH; f++) {
         World *w = world_open(f, 1, 0);
         int32_t before[CONTEXT], suffix[] = {7, 8, 9}, mask = w->model->shape.mask_id;
         RefineOptions o = plain(w);
@@ -367,7 +369,7 @@ static void company_changes_nothing(void **state)
 static void the_cache_is_exact_where_nothing_is_taken_from_it(void **state)
 {
     (void)state;
-    for (int f = 0; f < MODELS; f++) {
+    for (int f = 0; f < BOTH; f++) {
         World *w = world_open(f, 2, 0);
         int32_t exact[LENGTH], cached[LENGTH];
         RefineOptions o = plain(w);
@@ -391,22 +393,25 @@ static void the_cache_is_exact_where_nothing_is_taken_from_it(void **state)
     }
 }
 
-/* The first step after the cache was filled sees all positions: keys of the prompt as they were then, of the rest as
- * they are now. Computed anew by hand, the logits agree. */
+/* The keys of the first layer depend on nothing but their token, so with one layer the cache is exact, step by step,
+ * whatever the rule and the temperature; with more it is an approximation, and not another computation. */
 static void a_cached_step_sees_the_whole_text(void **state)
 {
     (void)state;
-    World *w = world_open(LLADA, 2, 0);
-    int32_t exact[LENGTH], cached[LENGTH], same = 0;
-    RefineOptions o = plain(w);
-    o.steps = LENGTH;
-    tokens_of(w, &o, exact);
-    o.cache = REFINE_PREFIX;
-    tokens_of(w, &o, cached);
-    for (int i = 0; i < LENGTH; i++)
-        same += exact[i] == cached[i];
-    assert_true(same >= LENGTH / 3); /* of 320 tokens: chance would give none */
-    world_close(w);
+    for (int which = LLADA; which <= ONE_LAYER; which++) {
+        World *w = world_open(which, 1, 0);
+        int32_t exact[LENGTH], cached[LENGTH], same = 0;
+        RefineOptions o = plain(w);
+        o.steps = LENGTH;
+        o.sampling.temperature = 0.3f;
+        tokens_of(w, &o, exact);
+        o.cache = REFINE_PREFIX;
+        tokens_of(w, &o, cached);
+        for (int i = 0; i < LENGTH; i++)
+            same += exact[i] == cached[i];
+        assert_true(same >= (which == ONE_LAYER ? LENGTH : LENGTH / 3)); /* of 320 tokens: chance would give none */
+        world_close(w);
+    }
 }
 
 static void logits_need_no_place_that_is_taken(void **state)
