@@ -179,7 +179,8 @@ Err decoder_read(const Keys *k, Arena *arena, ModelShape *s, const DecoderUsual 
     TRY(keys_bool_or(k, "tie_word_embeddings|weight_tying", NULL,
                      !store_find(k->store, keys_are_gguf(k) ? "output.weight" : head.text), &s->tied, err));
     Activation act;
-    TRY(activation_read(k, "hidden_act|activation_function|hidden_activation|activation|activation_type", usual->activation, &act, err));
+    TRY(activation_read(k, "hidden_act|activation_function|hidden_activation|activation|activation_type",
+                        usual->activation, &act, err));
     if (act != usual->activation)
         TRY(keys_record_nothing(k, "a hidden_act other than what the family usually has", err));
     if (!usual->no_rope)
