@@ -46,6 +46,12 @@ grep -q '"role": "assistant"' "$T/saved.json" && ok || bad "/save writes the con
 # ---- tools ----
 gives "inspect knows the family"             "llama"            $R inspect
 gives "inspect in JSON"                      '"bytes_per_token"' $R inspect --json
+gives "inspect tells each kind of cache"     '"kind": "full"'   $R inspect --json
+gives "a model that has learned it finds all pairs again" "100.0 %" $R recall --pairs 8 --cases 8
+run $R recall --pairs 8 --cases 8 --print; cp "$T/out" "$T/recall.jsonl"
+gives "the printed tasks are what is asked"  "8 of 8 right"     $R score --jsonl "$T/recall.jsonl"
+gives "recall takes tasks from a file"       '"right":8'        $R recall -f "$T/recall.jsonl" --json
+refuses "a list longer than the model can read" "give fewer --pairs" $R recall --pairs 900 --cases 1
 gives "check finds nothing wrong"            "nothing wrong"    $R check
 gives "tokenize in JSON"                     '"ids":['          $R tokenize -p "Hello world" --json
 gives "ids back to text"                     "Hello"            $R tokenize --decode -p "$($R tokenize -p 'Hello' --json | sed 's/.*"ids":\(\[[^]]*\]\).*/\1/')"

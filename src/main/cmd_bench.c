@@ -7,16 +7,12 @@
 #include "store/store.h"
 #include "tools/bench.h"
 
-enum { CASES_MAX = 256, LIST_MAX = 16, TOKENS_MAX = 1 << 20, BATCH_MAX = 128 };
+enum { CASES_MAX = 256, TOKENS_MAX = 1 << 20, BATCH_MAX = 128 };
 enum { OUTPUT_MD, OUTPUT_JSON, OUTPUT_CSV };
-
-typedef struct Numbers {
-    int32_t count, value[LIST_MAX];
-} Numbers;
 
 typedef struct Options {
     FlagList models;
-    Numbers prompt, generate, depth, batch;
+    FlagInts prompt, generate, depth, batch;
     int32_t rows, repetitions, output;
 } Options;
 
@@ -34,51 +30,17 @@ typedef struct Printer {
     int rows;
 } Printer;
 
-/* ---- flags ---- */
-
-/* "128,512" */
-static Err take_numbers(Numbers *out, const char *flag, const char *text, int32_t max, Error *err)
-{
-    *out = (Numbers){0};
-    for (const char *at = text; *at; at += *at == ',') {
-        char number[16];
-        int64_t value;
-        size_t bytes = strcspn(at, ",");
-        snprintf(number, sizeof number, "%.*s", (int)(bytes < sizeof number ? bytes : sizeof number - 1), at);
-        if (bytes >= sizeof number || !integer_read(number, &value) || value < 0 || value > max)
-            return fail(err, BAD_ARGUMENT, "%s: '%s' is not a list of whole numbers from 0 to %d, as 128,512", flag, text, max);
-        if (out->count == LIST_MAX)
-            return fail(err, LIMIT_REACHED, "%s: at most %d numbers", flag, LIST_MAX);
-        out->value[out->count++] = (int32_t)value;
-        at += bytes;
-    }
-    return OK;
-}
-
-static Err take_prompt(void *o, const char *text, Error *err)
-{
-    return take_numbers(&((Options *)o)->prompt, "--n-prompt", text, TOKENS_MAX, err);
-}
-static Err take_generate(void *o, const char *text, Error *err)
-{
-    return take_numbers(&((Options *)o)->generate, "--n-gen", text, TOKENS_MAX, err);
-}
-static Err take_depth(void *o, const char *text, Error *err)
-{
-    return take_numbers(&((Options *)o)->depth, "--n-depth", text, TOKENS_MAX, err);
-}
-static Err take_batch(void *o, const char *text, Error *err)
-{
-    return take_numbers(&((Options *)o)->batch, "--batch", text, BATCH_MAX, err);
-}
-
 static const Flag own_flags[] = {
     {"--model", "-m", "MODEL", FLAG_LIST, offsetof(Options, models),
      .help = "checkpoint directory or .gguf file; may be given several times; without it the default model"},
-    {"--n-prompt", "-p", "N,...", FLAG_CALL, 0, .take = take_prompt, .help = "tokens of a prompt; 0: none (512)"},
-    {"--n-gen", "-n", "N,...", FLAG_CALL, 0, .take = take_generate, .help = "tokens to generate; 0: none (128)"},
-    {"--n-depth", "-d", "N,...", FLAG_CALL, 0, .take = take_depth, .help = "tokens that are in the cache before (0)"},
-    {"--batch", "-b", "N,...", FLAG_CALL, 0, .take = take_batch, .help = "answers that are generated at a time (1)"},
+    {"--n-prompt", "-p", "N,...", FLAG_INTS, offsetof(Options, prompt), .max = TOKENS_MAX,
+     .help = "tokens of a prompt; 0: none (512)"},
+    {"--n-gen", "-n", "N,...", FLAG_INTS, offsetof(Options, generate), .max = TOKENS_MAX,
+     .help = "tokens to generate; 0: none (128)"},
+    {"--n-depth", "-d", "N,...", FLAG_INTS, offsetof(Options, depth), .max = TOKENS_MAX,
+     .help = "tokens that are in the cache before (0)"},
+    {"--batch", "-b", "N,...", FLAG_INTS, offsetof(Options, batch), .max = BATCH_MAX,
+     .help = "answers that are generated at a time (1)"},
     {"--ubatch-size", "-ub", "N", FLAG_INT, offsetof(Options, rows), .min = 1, .max = 1 << 16,
      .help = "rows of one step (512)"},
     {"--repetitions", "-r", "N", FLAG_INT, offsetof(Options, repetitions), .min = 1, .max = BENCH_REPETITIONS_MAX,

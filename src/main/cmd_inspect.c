@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cache/kv_ledger.h"
+#include "cache/kv_report.h"
 #include "main/session.h"
 
 typedef struct InspectFlags {
@@ -36,26 +36,120 @@ static void add_to_parts(Part *parts, int count, const StoreTensor *t)
             }
 }
 
-/* The numbers of the cache in F16, for one sequence; what plain multi-head attention would keep beside it. */
-typedef struct CacheFacts {
-    int64_t token_bytes, window_bytes, sequence_bytes, multi_head_bytes;
-    int32_t context;
-} CacheFacts;
+/* ---- what it keeps of the past ---- */
 
-static Err cache_facts(const Model *m, int32_t context, CacheFacts *out, Error *err)
+enum { LENGTHS = 4 };
+
+/* The lengths that a sequence is told for: the asked one, or the model's own, and three that all models share. */
+static int lengths_of(int32_t context, int64_t out[LENGTHS])
 {
-    KvLedger ledger;
-    const ModelShape *s = &m->shape;
-    *out = (CacheFacts){.context = context ? context : s->context};
-    KvOptions options = {
-        .format = format_find("F16"), .block_tokens = 16, .sequences = 1, .context = out->context, .rows = 1};
-    TRY(kv_ledger_init(&ledger, &m->kv, &options, err));
-    out->token_bytes = ledger.token_bytes;
-    out->window_bytes = ledger.window_bytes;
-    out->sequence_bytes = kv_ledger_sequence_bytes(&ledger, out->context);
-    out->multi_head_bytes = (int64_t)2 * 2 * s->L * s->N * s->H;
-    return OK;
+    static const int64_t usual[] = {1024, 8192, 131072};
+    int count = 0;
+    bool told = context < 1;
+    for (size_t i = 0; i < COUNT_OF(usual); i++) {
+        if (!told && context <= usual[i]) {
+            told = true;
+            if (context < usual[i])
+                out[count++] = context;
+        }
+        out[count++] = usual[i];
+    }
+    if (!told)
+        out[count++] = context;
+    return count;
 }
+
+static json_t *kept_json(const KvReportLine *line, const int64_t *lengths, int count)
+{
+    json_t *at = json_object();
+    for (int i = 0; i < count; i++) {
+        char tokens[24];
+        snprintf(tokens, sizeof tokens, "%lld", (long long)lengths[i]);
+        json_object_set_new(at, tokens, json_integer((json_int_t)kv_report_bytes(line, lengths[i])));
+    }
+    return json_pack("{s:s, s:s, s:i, s:I, s:I, s:o}", "kind", line->kind, "layers", line->layers, "count", line->count,
+                     "bytes_per_token", (json_int_t)line->token_bytes, "bytes_fixed", (json_int_t)line->fixed_bytes,
+                     "bytes_at", at);
+}
+
+/* In 16 bits a number, states in 32; without what a running cache rounds up to whole blocks. */
+static Err cache_json(const Model *m, int32_t context, json_t **out, Error *err)
+{
+    int64_t lengths[LENGTHS];
+    int count = lengths_of(context ? context : m->shape.context, lengths);
+    KvReport *r = malloc(sizeof *r);
+    if (!r)
+        return fail(err, NO_MEMORY, "no memory for a report");
+    Err result = kv_report_init(r, &m->shape, &m->kv, format_find("F16"), err);
+    if (result == OK) {
+        json_t *kinds = json_array();
+        for (int32_t i = 0; i < r->lines; i++)
+            json_array_append_new(kinds, kept_json(&r->line[i], lengths, count));
+        *out = kept_json(&r->all, lengths, count);
+        json_object_set_new(*out, "format", json_string("F16"));
+        json_object_set_new(*out, "multi_head_bytes_per_token", json_integer((json_int_t)r->multi_head_bytes));
+        json_object_set_new(*out, "kinds", kinds);
+    }
+    free(r);
+    return result;
+}
+
+/* 1,234,567, to the right of a column. */
+static void print_grouped(int width, int64_t n)
+{
+    char digits[24], out[32];
+    int count = snprintf(digits, sizeof digits, "%lld", (long long)n), used = 0;
+    for (int i = 0; i < count; i++) {
+        if (i && (count - i) % 3 == 0)
+            out[used++] = ',';
+        out[used++] = digits[i];
+    }
+    printf("%*.*s", width, used, out);
+}
+
+enum { COLUMN = 17 };
+
+static void print_kept(const char *kind, const char *layers, int64_t token_bytes, const json_t *at)
+{
+    const char *tokens;
+    json_t *bytes;
+    printf("    %-18s %-16s", kind, layers);
+    print_grouped(COLUMN, token_bytes);
+    json_object_foreach((json_t *)at, tokens, bytes)
+        print_grouped(COLUMN, json_integer_value(bytes));
+    putchar('\n');
+}
+
+static void print_cache(const json_t *cache)
+{
+    const json_t *at = json_object_get(cache, "bytes_at");
+    int64_t multi_head = json_integer_value(json_object_get(cache, "multi_head_bytes_per_token"));
+    const char *tokens;
+    json_t *value, *plain = json_object();
+    size_t i;
+    printf("  cache, bytes (%s)  layers          %*s", json_string_value(json_object_get(cache, "format")), COLUMN,
+           "per token");
+    json_object_foreach((json_t *)at, tokens, value)
+    {
+        print_grouped(COLUMN - 7, atoll(tokens));
+        fputs(" tokens", stdout);
+        json_object_set_new(plain, tokens, json_integer((json_int_t)(multi_head * atoll(tokens))));
+    }
+    putchar('\n');
+    json_array_foreach(json_object_get(cache, "kinds"), i, value)
+        print_kept(json_string_value(json_object_get(value, "kind")), json_string_value(json_object_get(value, "layers")),
+                   json_integer_value(json_object_get(value, "bytes_per_token")), json_object_get(value, "bytes_at"));
+    if (i > 1)
+        print_kept("all", "", json_integer_value(json_object_get(cache, "bytes_per_token")), at);
+    print_kept("plain multi-head", "of this width", multi_head, plain);
+    printf("    %-52s", "part of that");
+    json_object_foreach((json_t *)at, tokens, value)
+        printf("%*.2f %%", COLUMN - 2, 100 * (double)json_integer_value(value) / (double)(multi_head * atoll(tokens)));
+    putchar('\n');
+    json_decref(plain);
+}
+
+/* ---- what it weighs ---- */
 
 static json_t *dims_json(const StoreTensor *t)
 {
@@ -76,7 +170,7 @@ static json_t *formats_json(const Store *store)
     return formats;
 }
 
-static json_t *report(const Package *package, const Model *m, const CacheFacts *cache)
+static json_t *report(const Package *package, const Model *m, json_t *cache)
 {
     const ModelShape *s = &m->shape;
     Part parts[] = {{.name = "embeddings", .marks = {"embed", "token_embd", "lm_head", "output.weight"}},
@@ -96,15 +190,11 @@ static json_t *report(const Package *package, const Model *m, const CacheFacts *
             json_object_set_new(by_part, parts[p].name,
                                 json_pack("{s:I, s:I}", "bytes", (json_int_t)parts[p].bytes, "parameters",
                                           (json_int_t)parts[p].parameters));
-    return json_pack("{s:s, s:s, s:I, s:{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b}, s:o, s:o, s:I,"
-                     " s:{s:s, s:I, s:I, s:I, s:i, s:I}, s:i, s:o}",
+    return json_pack("{s:s, s:s, s:I, s:{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b}, s:o, s:o, s:I, s:o, s:i, s:o}",
                      "path", package->path, "family", s->family, "parameters", (json_int_t)m->parameters, "shape", "D",
                      s->D, "F", s->F, "N", s->N, "K", s->K, "H", s->H, "L", s->L, "V", s->V, "context", s->context,
                      "tied", s->tied, "formats", formats_json(package->checkpoint.store), "parts", by_part,
-                     "bytes_read_per_token", (json_int_t)m->weight_bytes, "cache", "format", "F16", "bytes_per_token",
-                     (json_int_t)cache->token_bytes, "bytes_fixed", (json_int_t)cache->window_bytes,
-                     "bytes_per_sequence", (json_int_t)cache->sequence_bytes, "context", cache->context,
-                     "multi_head_bytes_per_token", (json_int_t)cache->multi_head_bytes, "vocabulary_of_tokenizer",
+                     "bytes_read_per_token", (json_int_t)m->weight_bytes, "cache", cache, "vocabulary_of_tokenizer",
                      package->tokenizer ? tokenizer_size(package->tokenizer) : 0, "tensors", tensors);
 }
 
@@ -132,14 +222,7 @@ static void print_people(const json_t *r, bool with_tensors)
     json_object_foreach(json_object_get(r, "parts"), key, value)
         printf("    %-12s %10.2f MB  %10.2f M parameters\n", key, mega(value, "bytes"), mega(value, "parameters"));
     printf("  read for each token  %.2f MB\n", mega(r, "bytes_read_per_token"));
-    printf("  cache (%s)  %lld bytes per token", json_string_value(json_object_get(cache, "format")),
-           (long long)json_integer_value(json_object_get(cache, "bytes_per_token")));
-    if (json_integer_value(json_object_get(cache, "bytes_fixed")))
-        printf(" and %.3f MB that do not grow", mega(cache, "bytes_fixed"));
-    printf("; a sequence of %lld: %.2f MB\n", (long long)json_integer_value(json_object_get(cache, "context")),
-           mega(cache, "bytes_per_sequence"));
-    printf("  plain multi-head attention of this width would keep %lld bytes per token\n",
-           (long long)json_integer_value(json_object_get(cache, "multi_head_bytes_per_token")));
+    print_cache(cache);
     if (!with_tensors)
         return;
     json_array_foreach(json_object_get(r, "tensors"), i, value)
@@ -156,13 +239,13 @@ static Err inspect(const char *path, const InspectFlags *flags, Error *err)
 {
     Package package;
     Model *m;
-    CacheFacts cache;
     TRY(package_open(&package, path, err));
     Err result = package.checkpoint.store ? model_describe(&package.checkpoint, &m, err)
                                           : fail(err, BAD_ARGUMENT, "%s: holds no weights", package.path);
     if (result == OK) {
-        result = cache_facts(m, flags->context, &cache, err);
-        json_t *r = result == OK ? report(&package, m, &cache) : NULL;
+        json_t *cache = NULL;
+        result = cache_json(m, flags->context, &cache, err);
+        json_t *r = result == OK ? report(&package, m, cache) : NULL;
         if (r && flags->json)
             json_dumpf(r, stdout, JSON_INDENT(1)), putchar('\n');
         else if (r)
@@ -181,8 +264,9 @@ const Command command_inspect = {
     .arguments = "[MODEL] [options]",
     .summary = "what a model is, what it weighs, what it keeps of the past",
     .description =
-        "Family, shape, parameters, formats, bytes of each part, bytes that a token reads, bytes of cache per token and "
-        "per sequence, and how that compares with plain multi-head attention of the same width. Reads no weights.",
+        "Family, shape, parameters, formats, bytes of each part, bytes that a token reads, and what each kind of layer "
+        "keeps of the past: for each token, and for sequences of several lengths, beside what plain multi-head attention "
+        "of the same width would keep. Keys and values are counted in 16 bits, states in 32. Reads no weights.",
     .examples = "  ridge inspect model.gguf --tensors\n  ridge inspect path/to/checkpoint --json\n",
     .groups = groups,
     .run = run,

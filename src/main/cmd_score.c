@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
+#include "main/bar.h"
 #include "main/session.h"
 #include "tools/score.h"
 
@@ -16,7 +16,6 @@ typedef struct ScoreFlags {
 } ScoreFlags;
 
 enum { WINDOW = 512, GROUPS_MAX = 64, ROWS = 512, LOGIT_ROWS = 128 };
-static const double PROGRESS_AFTER_SECONDS = 0.5;
 
 #define AT(field) offsetof(ScoreFlags, field)
 static const Flag own_flags[] = {
@@ -44,35 +43,17 @@ typedef struct Scorer {
     const ScoreFlags *flags;
     Session session;
     ScoreReader reader;
-    double started;
-    bool bar_shown;
+    Bar bar;
 } Scorer;
 
-/* ---- progress, on a terminal ---- */
-
-static void show_bar(Scorer *s, int64_t done, int64_t total, const char *so_far)
-{
-    double seconds = clock_seconds() - s->started;
-    if (seconds < PROGRESS_AFTER_SECONDS || !isatty(STDERR_FILENO))
-        return;
-    int filled = (int)(30 * done / total);
-    s->bar_shown = true;
-    fprintf(stderr, "\rscoring [%.*s%*s] %lld/%lld  %s  %.0f s left \x1b[K", filled, "##############################",
-            30 - filled, "", (long long)done, (long long)total, so_far, seconds / (double)done * (double)(total - done));
-}
-
-static void hide_bar(Scorer *s)
-{
-    if (s->bar_shown)
-        fputs("\r\x1b[K", stderr);
-    s->bar_shown = false;
-}
+/* ---- progress ---- */
 
 static void report_windows(void *context, int64_t done, int64_t total, const ScoreSum *sum)
 {
+    Scorer *s = context;
     char so_far[64];
     snprintf(so_far, sizeof so_far, "%.4f nats/token", score_figures(sum).nats_per_token);
-    show_bar(context, done, total, so_far);
+    bar_show(&s->bar, done, total, so_far);
 }
 
 /* ---- a text ---- */
@@ -106,7 +87,7 @@ static void print_text_json(const Scorer *s, const ScoreText *text, const ScoreW
         "context", w->context, "stride", w->stride, "score_from", w->score_from, "bos", s->reader.bos != TOKEN_NONE,
         "scored_tokens", (json_int_t)sum->tokens, "scored_bytes", (json_int_t)sum->bytes, "nats_per_token",
         f.nats_per_token, "bits_per_byte", real_or_null(f.bits_per_byte), "perplexity", f.perplexity, "perplexity_error",
-        real_or_null(f.perplexity_error), "seconds", clock_seconds() - s->started);
+        real_or_null(f.perplexity_error), "seconds", clock_seconds() - s->bar.started);
     if (logprobs)
         json_object_set_new(out, "tokens", token_list(text, logprobs));
     print_line(out);
@@ -147,7 +128,7 @@ static Err score_and_print(Scorer *s, const ScoreText *text, const ScoreWindows 
             logprobs[i] = NAN;
     }
     Err result = score_windows(s->session.engine, text, w, (ScoreProgress){report_windows, s}, logprobs, &sum, err);
-    hide_bar(s);
+    bar_hide(&s->bar);
     if (result == OK)
         (s->flags->json ? print_text_json : print_text)(s, text, w, &sum, logprobs);
     free(logprobs);
@@ -257,7 +238,7 @@ static void print_task(const ScoreTask *task, const ScoreLine *line)
 static void print_tally(const Scorer *s, const Tally *t)
 {
     if (s->flags->json) {
-        json_t *out = json_pack("{s:f}", "seconds", clock_seconds() - s->started), *by = json_object();
+        json_t *out = json_pack("{s:f}", "seconds", clock_seconds() - s->bar.started), *by = json_object();
         if (t->questions)
             json_object_update_new(out, json_pack("{s:I, s:I, s:f}", "questions", (json_int_t)t->questions, "right",
                                                   (json_int_t)t->right, "accuracy",
@@ -285,32 +266,10 @@ static void print_tally(const Scorer *s, const Tally *t)
                (long long)t->group[i].count, 100 * (double)t->group[i].right / (double)t->group[i].count);
 }
 
-typedef struct TaskBatch {
-    ScoreLine line[SCORE_BATCH];
-    ScoreTask task[SCORE_BATCH];
-    int count;
-} TaskBatch;
-
-static Err read_batch(Scorer *s, ScoreLines *lines, TaskBatch *b, bool *more, Error *err)
-{
-    for (*more = true; b->count < SCORE_BATCH && *more;) {
-        TRY(score_lines_next(lines, &b->line[b->count], more, err));
-        if (!*more)
-            break;
-        Err result = score_task_init(&b->task[b->count], &b->line[b->count], &s->reader, err);
-        if (result != OK) {
-            score_line_deinit(&b->line[b->count]);
-            return fail_within(err, "%s", lines->name);
-        }
-        b->count++;
-    }
-    return OK;
-}
-
-static Err do_batch(Scorer *s, TaskBatch *b, Tally *tally, Error *err)
+static Err do_batch(Scorer *s, ScoreBatch *b, Tally *tally, Error *err)
 {
     TRY(score_tasks(s->session.engine, s->reader.tokenizer, b->task, b->count, err));
-    hide_bar(s);
+    bar_hide(&s->bar);
     for (int i = 0; i < b->count; i++) {
         TRY(count_task(s, tally, &b->task[i], &b->line[i], err));
         (s->flags->json ? print_task_json : print_task)(&b->task[i], &b->line[i]);
@@ -326,18 +285,15 @@ static Err run_tasks(Scorer *s, Error *err)
     ScoreLines lines = {.name = s->flags->jsonl, .rest = file.span};
     Err result = OK;
     for (bool more = true; more && result == OK;) {
-        TaskBatch batch = {.count = 0};
-        result = read_batch(s, &lines, &batch, &more, err);
+        ScoreBatch batch = {0};
+        result = score_batch_read(&batch, &lines, &s->reader, &more, err);
         if (result == OK)
             result = do_batch(s, &batch, &tally, err);
-        for (int i = 0; i < batch.count; i++) {
-            score_task_deinit(&batch.task[i]);
-            score_line_deinit(&batch.line[i]);
-        }
+        score_batch_deinit(&batch);
         if (result == OK && file.span.bytes && more)
-            show_bar(s, (int64_t)(file.span.bytes - lines.rest.bytes), (int64_t)file.span.bytes, "bytes");
+            bar_show(&s->bar, (int64_t)(file.span.bytes - lines.rest.bytes), (int64_t)file.span.bytes, "bytes");
     }
-    hide_bar(s);
+    bar_hide(&s->bar);
     file_map_deinit(&file);
     TRY(result);
     if (tally.questions + tally.pairs == 0)
@@ -373,7 +329,7 @@ static Err work(ModelFlags model, const ScoreFlags *flags, Error *err)
     engine.logit_rows = LOGIT_ROWS;
     TRY(session_open(&s.session, &model, engine, err));
     s.reader = (ScoreReader){s.session.package.tokenizer, TOKEN_NONE, flags->plain};
-    s.started = clock_seconds();
+    s.bar = bar_start("scoring");
     Err result = s.reader.tokenizer ? choose_bos(&s, err)
                                     : fail(err, BAD_ARGUMENT, "%s: has no tokenizer", s.session.package.path);
     if (result == OK)

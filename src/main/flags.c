@@ -69,6 +69,26 @@ static Err take_list(const Flag *f, const char *value, FlagList *out, Error *err
     return OK;
 }
 
+static Err take_integers(const Flag *f, const char *value, FlagInts *out, Error *err)
+{
+    *out = (FlagInts){0};
+    for (const char *at = value; *at; at += *at == ',') {
+        char text[24];
+        int64_t integer;
+        size_t bytes = strcspn(at, ",");
+        snprintf(text, sizeof text, "%.*s", (int)(bytes < sizeof text ? bytes : sizeof text - 1), at);
+        bool reads = bytes < sizeof text && integer_read(text, &integer);
+        if (!reads || (double)integer < f->min || (double)integer > f->max)
+            return fail(err, BAD_ARGUMENT, "%s: '%s' is not a list of whole numbers from %.15g to %.15g, as 128,512",
+                        f->name, value, f->min, f->max);
+        if (out->count == FLAG_INTS_MAX)
+            return fail(err, LIMIT_REACHED, "%s: at most %d numbers", f->name, FLAG_INTS_MAX);
+        out->value[out->count++] = (int32_t)integer;
+        at += bytes;
+    }
+    return OK;
+}
+
 static Err take(const Flag *f, void *options, const char *value, Error *err)
 {
     void *at = (char *)options + f->offset;
@@ -81,6 +101,7 @@ static Err take(const Flag *f, void *options, const char *value, Error *err)
     case FLAG_SEED: return take_seed(f, value, at, err);
     case FLAG_CHOICE: return take_choice(f, value, at, err);
     case FLAG_LIST: return take_list(f, value, at, err);
+    case FLAG_INTS: return take_integers(f, value, at, err);
     case FLAG_CALL: return f->take(options, value, err);
     case FLAG_INT:
         TRY(take_integer(f, value, &integer, err));

@@ -22,6 +22,7 @@ typedef enum FlagKind {
     FLAG_TEXT,       /* const char *: points into argv */
     FLAG_CHOICE,     /* int32_t: the index in `choices`, a list with commas */
     FLAG_LIST,       /* FlagList: may be given several times */
+    FLAG_INTS,       /* FlagInts: "128,512" */
     FLAG_CALL,       /* take() reads it */
 } FlagKind;
 
@@ -30,6 +31,11 @@ typedef struct FlagList {
     const char *item[FLAG_LIST_MAX];
     int32_t count;
 } FlagList;
+
+enum { FLAG_INTS_MAX = 16 };
+typedef struct FlagInts {
+    int32_t count, value[FLAG_INTS_MAX];
+} FlagInts;
 
 typedef struct Flag {
     const char *name, *alias;      /* "--predict", "-n" or NULL */

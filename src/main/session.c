@@ -133,16 +133,21 @@ static const Format *cache_format(const Session *s, int32_t choice, int32_t cont
     return format;
 }
 
+Err session_open_engine(Session *s, const ModelFlags *flags, EngineOptions options, Error *err)
+{
+    int32_t own = s->model->shape.context, asked = flags->context ? flags->context : options.context;
+    options.context = asked ? asked : own < SESSION_CONTEXT ? own : SESSION_CONTEXT;
+    options.block_tokens = flags->block_tokens;
+    options.cache_format = cache_format(s, flags->cache_type, options.context, options.sequences);
+    EngineModel model = engine_model(s->model);
+    return engine_new(&s->engine, &options, &model, s->device, err);
+}
+
 Err session_open(Session *s, const ModelFlags *flags, EngineOptions options, Error *err)
 {
     Error ignored;
     TRY(session_open_model(s, flags, err));
-    int32_t own = s->model->shape.context;
-    options.context = flags->context ? flags->context : own < SESSION_CONTEXT ? own : SESSION_CONTEXT;
-    options.block_tokens = flags->block_tokens;
-    options.cache_format = cache_format(s, flags->cache_type, options.context, options.sequences);
-    EngineModel model = engine_model(s->model);
-    Err result = engine_new(&s->engine, &options, &model, s->device, err);
+    Err result = session_open_engine(s, flags, options, err);
     if (result != OK)
         session_close(s, &ignored);
     return result;

@@ -43,7 +43,10 @@ enum { SESSION_CONTEXT = 8192 }; /* without --context: at most so many positions
 
 /* Opens all but the engine. */
 Err session_open_model(Session *, const ModelFlags *, Error *err);
-/* engine->context, cache_format and block_tokens come from the flags; the rest as given. */
+/* The engine of an opened model, which stays open if this fails. --context comes before engine.context, and
+ * that before the model's own; cache_format and block_tokens come from the flags, the rest as given. */
+Err session_open_engine(Session *, const ModelFlags *, EngineOptions engine, Error *err);
+/* Both. */
 Err session_open(Session *, const ModelFlags *, EngineOptions engine, Error *err);
 /* Tells what a watcher found, and closes. Returns an error of the trace file. */
 Err session_close(Session *, Error *err);

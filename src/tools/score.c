@@ -292,3 +292,30 @@ Err score_tasks(Engine *engine, const Tokenizer *tokenizer, ScoreTask *tasks, in
                           (long long)tasks[i].line);
     return result;
 }
+
+/* ---- a file of tasks, some at a time ---- */
+
+Err score_batch_read(ScoreBatch *b, ScoreLines *lines, const ScoreReader *reader, bool *more, Error *err)
+{
+    for (*more = true; b->count < SCORE_BATCH && *more;) {
+        TRY(score_lines_next(lines, &b->line[b->count], more, err));
+        if (!*more)
+            break;
+        Err result = score_task_init(&b->task[b->count], &b->line[b->count], reader, err);
+        if (result != OK) {
+            score_line_deinit(&b->line[b->count]);
+            return fail_within(err, "%s", lines->name);
+        }
+        b->count++;
+    }
+    return OK;
+}
+
+void score_batch_deinit(ScoreBatch *b)
+{
+    for (int i = 0; i < b->count; i++) {
+        score_task_deinit(&b->task[i]);
+        score_line_deinit(&b->line[i]);
+    }
+    b->count = 0;
+}

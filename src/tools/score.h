@@ -64,4 +64,16 @@ Err score_task_init(ScoreTask *, const ScoreLine *, const ScoreReader *, Error *
 void score_task_deinit(ScoreTask *);
 Err score_tasks(Engine *, const Tokenizer *, ScoreTask *, int count, Error *);   /* at most SCORE_BATCH */
 
+/* ---- a file of tasks, some at a time ---- */
+
+typedef struct ScoreBatch {
+    ScoreLine line[SCORE_BATCH];
+    ScoreTask task[SCORE_BATCH];
+    int count;
+} ScoreBatch;
+
+/* The next lines, as many as a batch takes; *more is false after the last one. Errors name file and line. */
+Err score_batch_read(ScoreBatch *, ScoreLines *, const ScoreReader *, bool *more, Error *);
+void score_batch_deinit(ScoreBatch *);
+
 #endif
