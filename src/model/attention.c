@@ -102,6 +102,11 @@ static void *declare(const void *shape, WeightList *list, int layer)
 
 static void norm_heads(const AttentionShape *a, Device *d, Tensor x, const Norm *w)
 {
+    if (a->head_norm == HEAD_NORM_APART) {
+        norm_run(&a->norm, d, x, x, &(Norm){0});
+        op_gate(d, tensor_flat(x), w->gain, tensor_flat(x), IDENTITY);
+        return;
+    }
     x = a->head_norm == HEAD_NORM_ALL ? tensor_flat(x) : x;
     norm_run(&a->norm, d, x, x, w);
 }

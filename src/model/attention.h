@@ -27,7 +27,12 @@ typedef enum QkvLayout {
     QKV_GIVEN,           /* q_part, k_part, v_part say it */
 } QkvLayout;
 
-typedef enum HeadNorm { HEAD_NORM_NONE, HEAD_NORM_EACH, HEAD_NORM_ALL } HeadNorm;    /* of each head; of the whole row */
+typedef enum HeadNorm {
+    HEAD_NORM_NONE,
+    HEAD_NORM_EACH,      /* of each head, with one gain for all of them */
+    HEAD_NORM_APART,     /* of each head, with a gain for each of them */
+    HEAD_NORM_ALL,       /* of all heads as one row */
+} HeadNorm;
 typedef enum OutGate {
     GATE_NONE,
     GATE_APART,          /* a matrix of its own */

@@ -1,0 +1,84 @@
+/* olmo.c -- OLMo 1 to 3 (Groeneveld et al. 2024; OLMo Team 2024, 2025).
+ *
+ * The first: layer norms without weights, q, k and v kept within [-clip_qkv, clip_qkv]. The second: RMS norms
+ * behind attention and mlp instead of before, and one over all of q and all of k. The third: windows in three of
+ * four layers, and a rotary scaling in the others only.
+ */
+#include <string.h>
+
+#include "model/decoder.h"
+
+enum { WINDOW_MAX = 1 << 28, PATTERN = 4, WINDOW = 4096 };
+
+static Err read_first(const Keys *k, ModelShape *s, DecoderShape *m, Error *err)
+{
+    float clip;
+    TRY(keys_float_or(k, "clip_qkv", "attention.clamp_kqv", 0, 1e6, 0, &clip, err));
+    s->eps = 1e-5f; /* whatever the config says */
+    m->norm = (NormShape){.kind = NORM_LAYER, .no_gain = true, .eps = s->eps};
+    for (int l = 0; l < s->L; l++) {
+        AttentionShape *a = &m->layer[l].attention;
+        a->clip = clip;
+        a->gguf_turned = true;
+        a->rope_interleaved = keys_are_gguf(k);
+    }
+    return OK;
+}
+
+static void move_norms(ModelShape *s, DecoderShape *m)
+{
+    for (int l = 0; l < s->L; l++) {
+        Branch *attention = &m->layer[l].stage[0].branch[0], *mlp = &m->layer[l].stage[1].branch[0];
+        attention->pre = mlp->pre = NULL;
+        attention->post = "post_attention_layernorm", attention->post_gguf = "blk.%d.post_attention_norm";
+        mlp->post = "post_feedforward_layernorm", mlp->post_gguf = "blk.%d.post_ffw_norm";
+        m->layer[l].attention.head_norm = HEAD_NORM_ALL;
+    }
+}
+
+/* OLMo 3 goes by OLMo 2's name in a GGUF; what tells them apart is the window. */
+static Err read_third(const Keys *k, Arena *arena, ModelShape *s, DecoderShape *m, Error *err)
+{
+    bool local[LAYERS_MAX];
+    int32_t window;
+    TRY(keys_int_or(k, "sliding_window", "attention.sliding_window", 1, WINDOW_MAX, WINDOW, &window, err));
+    TRY(decoder_read_local(k, s, "sliding_attention", PATTERN, local, err));
+    float theta = 5e5f;
+    TRY(keys_float_or(k, NULL, "rope.freq_base", 1, 1e12, theta, &theta, err)); /* of local layers too */
+    m->ropes = 0;
+    TRY(decoder_add_two_ropes(k, s->H, theta, theta, s, arena, m, err));
+    for (int l = 0; l < s->L; l++) {
+        m->layer[l].attention.rope = local[l];
+        m->layer[l].attention.how.window = local[l] ? window : 0;
+    }
+    return OK;
+}
+
+static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
+{
+    DecoderShape *m;
+    bool bias, first = !strcmp(k->family, "olmo");
+    bool third = !strcmp(k->family, "olmo3") || (!first && keys_have(k, NULL, "attention.sliding_window"));
+    DecoderUsual usual = {.norm = first && keys_are_gguf(k) ? NORM_LAYER : NORM_RMS, .activation = SILU,
+                          .theta = third ? 5e5f : 0, .no_rope = third};
+    TRY(decoder_read(k, arena, s, &usual, &m, err));
+    TRY(decoder_read_bias(k, "attention_bias", "blk.0.attn_q.bias", false, &bias, err));
+    for (int l = 0; l < s->L; l++) {
+        AttentionShape *a = &m->layer[l].attention;
+        a->q_bias = a->k_bias = a->v_bias = a->o_bias = bias;
+    }
+    if (first)
+        return read_first(k, s, m, err);
+    move_norms(s, m);
+    return third ? read_third(k, arena, s, m, err) : OK;
+}
+
+const Arch arch_olmo = {
+    .names = {"olmo", "olmo2", "olmo3"},
+    .gguf_names = {"olmo", "olmo2", "olmo2"},
+    .read_shape = read_shape,
+    .kv_layout = decoder_kv_layout,
+    .declare = decoder_declare,
+    .forward = decoder_forward,
+    .ignores = {"rotary_emb.inv_freq"},
+};
