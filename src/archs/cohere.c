@@ -37,16 +37,13 @@ static Err read_head_norms(const Keys *k, ModelShape *s, DecoderShape *m, Error 
 static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
 {
     DecoderShape *m;
-    bool bias;
     TRY(decoder_read(k, arena, s, &(DecoderUsual){.norm = NORM_LAYER, .activation = SILU}, &m, err));
     TRY(keys_float_or(k, "logit_scale", "logit_scale", 0, 1e6, 0.0625f, &m->logit_factor, err));
-    TRY(decoder_read_bias(k, "attention_bias", "blk.0.attn_q.bias", false, &bias, err));
+    TRY(decoder_read_biases(k, s, err));
     m->norm.bias = false;
     for (int l = 0; l < s->L; l++) {
         DecoderLayer *layer = &m->layer[l];
-        AttentionShape *a = &layer->attention;
-        a->q_bias = a->k_bias = a->v_bias = a->o_bias = bias;
-        a->rope_interleaved = true;
+        layer->attention.rope_interleaved = true;
         layer->stage[0].branches = 2;
         layer->stage[0].branch[1] = (Branch){.part = &part_mlp, .shape = &layer->mlp, .same_input = true};
         layer->stages = 1;

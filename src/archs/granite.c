@@ -5,26 +5,16 @@
 static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
 {
     DecoderShape *m;
-    bool qkv, o, mlp;
     float scale, divisor;
-    TRY(decoder_read(k, arena, s, &(DecoderUsual){.activation = SILU}, &m, err));
+    TRY(decoder_read(k, arena, s, &(DecoderUsual){.activation = SILU, .gguf_turned = true}, &m, err));
     TRY(keys_float_or(k, "embedding_multiplier", "embedding_scale", 0, 1e6, 1, &m->embed_factor, err));
     TRY(keys_float_or(k, "residual_multiplier", "residual_scale", 0, 1e6, 1, &m->residual_factor, err));
     TRY(keys_float_or(k, "attention_multiplier", "attention.scale", 0, 1e6, 1, &scale, err));
     TRY(keys_float_or(k, "logits_scaling", "logit_scale", 1e-6, 1e6, 1, &divisor, err));
-    TRY(decoder_read_bias(k, "attention_bias", "blk.0.attn_q.bias", false, &qkv, err));
-    TRY(decoder_read_bias(k, "attention_bias", "blk.0.attn_output.bias", false, &o, err));
-    TRY(decoder_read_bias(k, "mlp_bias", "blk.0.ffn_gate.bias", false, &mlp, err));
+    TRY(decoder_read_biases(k, s, err));
     m->logit_factor = 1 / divisor;
-    for (int l = 0; l < s->L; l++) {
-        AttentionShape *a = &m->layer[l].attention;
-        a->how.scale = scale;
-        a->q_bias = a->k_bias = a->v_bias = qkv;
-        a->o_bias = o;
-        a->gguf_turned = true;
-        a->rope_interleaved = keys_are_gguf(k);
-        m->layer[l].mlp.gate_bias = m->layer[l].mlp.up_bias = m->layer[l].mlp.down_bias = mlp;
-    }
+    for (int l = 0; l < s->L; l++)
+        m->layer[l].attention.how.scale = scale;
     return OK;
 }
 

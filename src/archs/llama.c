@@ -4,19 +4,8 @@
 static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
 {
     DecoderShape *m;
-    bool qkv, o, mlp;
-    TRY(decoder_read(k, arena, s, &(DecoderUsual){.activation = SILU}, &m, err));
-    TRY(decoder_read_bias(k, "attention_bias", "blk.0.attn_q.bias", false, &qkv, err));
-    TRY(decoder_read_bias(k, "attention_bias", "blk.0.attn_output.bias", false, &o, err));
-    TRY(decoder_read_bias(k, "mlp_bias", "blk.0.ffn_gate.bias", false, &mlp, err));
-    for (int l = 0; l < s->L; l++) {
-        AttentionShape *a = &m->layer[l].attention;
-        a->q_bias = a->k_bias = a->v_bias = qkv;
-        a->o_bias = o;
-        a->gguf_turned = true;
-        a->rope_interleaved = keys_are_gguf(k);
-        m->layer[l].mlp.gate_bias = m->layer[l].mlp.up_bias = m->layer[l].mlp.down_bias = mlp;
-    }
+    TRY(decoder_read(k, arena, s, &(DecoderUsual){.activation = SILU, .gguf_turned = true}, &m, err));
+    TRY(decoder_read_biases(k, s, err));
     if (!keys_are_gguf(k)) /* transformers' Llama knows no window, whatever its config says */
         return OK;
     return decoder_read_windows(k, s, true, 0, err); /* Mistral goes by this name there */

@@ -4,9 +4,7 @@
 static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
 {
     DecoderShape *m;
-    TRY(decoder_read(k, arena, s, &(DecoderUsual){.activation = SILU}, &m, err));
-    for (int l = 0; l < s->L; l++)
-        m->layer[l].attention.gguf_turned = true;
+    TRY(decoder_read(k, arena, s, &(DecoderUsual){.activation = SILU, .gguf_turned = true}, &m, err));
     return decoder_read_windows(k, s, true, 0, err);
 }
 

@@ -8,7 +8,7 @@
 
 #include "model/decoder.h"
 
-enum { WINDOW_MAX = 1 << 28, PATTERN = 4, WINDOW = 4096 };
+enum { WINDOW_MAX = 1 << 28, PATTERN = 4, WINDOW = 4096, THETA = 500000 };
 
 static Err read_first(const Keys *k, ModelShape *s, DecoderShape *m, Error *err)
 {
@@ -16,12 +16,8 @@ static Err read_first(const Keys *k, ModelShape *s, DecoderShape *m, Error *err)
     TRY(keys_float_or(k, "clip_qkv", "attention.clamp_kqv", 0, 1e6, 0, &clip, err));
     s->eps = 1e-5f; /* whatever the config says */
     m->norm = (NormShape){.kind = NORM_LAYER, .no_gain = true, .eps = s->eps};
-    for (int l = 0; l < s->L; l++) {
-        AttentionShape *a = &m->layer[l].attention;
-        a->clip = clip;
-        a->gguf_turned = true;
-        a->rope_interleaved = keys_are_gguf(k);
-    }
+    for (int l = 0; l < s->L; l++)
+        m->layer[l].attention.clip = clip;
     return OK;
 }
 
@@ -43,8 +39,10 @@ static Err read_third(const Keys *k, Arena *arena, ModelShape *s, DecoderShape *
     int32_t window;
     TRY(keys_int_or(k, "sliding_window", "attention.sliding_window", 1, WINDOW_MAX, WINDOW, &window, err));
     TRY(decoder_read_local(k, s, "sliding_attention", PATTERN, local, err));
-    float theta = 5e5f;
-    TRY(keys_float_or(k, NULL, "rope.freq_base", 1, 1e12, theta, &theta, err)); /* of local layers too */
+    float theta;
+    Keys quiet = *k; /* of local layers too; decoder_add_two_ropes() records it */
+    quiet.record = NULL;
+    TRY(keys_float_or(&quiet, "rope_theta", "rope.freq_base", 1, 1e12, THETA, &theta, err));
     m->ropes = 0;
     TRY(decoder_add_two_ropes(k, s->H, theta, theta, s, arena, m, err));
     for (int l = 0; l < s->L; l++) {
@@ -57,16 +55,12 @@ static Err read_third(const Keys *k, Arena *arena, ModelShape *s, DecoderShape *
 static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
 {
     DecoderShape *m;
-    bool bias, first = !strcmp(k->family, "olmo");
+    bool first = !strcmp(k->family, "olmo");
     bool third = !strcmp(k->family, "olmo3") || (!first && keys_have(k, NULL, "attention.sliding_window"));
     DecoderUsual usual = {.norm = first && keys_are_gguf(k) ? NORM_LAYER : NORM_RMS, .activation = SILU,
-                          .theta = third ? 5e5f : 0, .no_rope = third};
+                          .theta = third ? THETA : 0, .no_rope = third, .gguf_turned = first};
     TRY(decoder_read(k, arena, s, &usual, &m, err));
-    TRY(decoder_read_bias(k, "attention_bias", "blk.0.attn_q.bias", false, &bias, err));
-    for (int l = 0; l < s->L; l++) {
-        AttentionShape *a = &m->layer[l].attention;
-        a->q_bias = a->k_bias = a->v_bias = a->o_bias = bias;
-    }
+    TRY(decoder_read_biases(k, s, err));
     if (first)
         return read_first(k, s, m, err);
     move_norms(s, m);

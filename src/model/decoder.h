@@ -93,6 +93,7 @@ typedef struct DecoderUsual {
     float theta;                         /* 0: 10000 */
     float rotary;                        /* the part of a head that turns, where the config may say it; 0: all turns, always */
     bool no_rope;
+    bool gguf_turned;                    /* a GGUF holds q and k turned, so that there pairs lie side by side */
 } DecoderUsual;
 
 Err decoder_read(const Keys *, Arena *, ModelShape *, const DecoderUsual *, DecoderShape **out, Error *);
@@ -104,7 +105,9 @@ Err decoder_add_two_ropes(const Keys *, int32_t dims, float theta, float local_t
                           Error *);
 DecoderShape *decoder_shape(const ModelShape *);
 
-/* Biases that a config switches on, or that a GGUF just holds. */
+/* attention_bias (of q, k, v and o) and mlp_bias; a GGUF just holds them. */
+Err decoder_read_biases(const Keys *, ModelShape *, Error *);
+/* One that a config switches on. */
 Err decoder_read_bias(const Keys *, const char *hf, const char *gguf_tensor, bool otherwise, bool *out, Error *);
 /* Windows as transformers says them: sliding_window, layer_types, max_window_layers, use_sliding_window.
  * first: the layer from which on there is one, where max_window_layers is not given. */

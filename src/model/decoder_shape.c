@@ -138,12 +138,14 @@ void decoder_stage(DecoderLayer *layer, int stage, int branches, const Branch *b
 }
 
 /* Llama's: attention, then mlp, each behind a norm. */
-static void usual_layer(const ModelShape *s, const DecoderShape *m, const DecoderUsual *usual, Activation act, const char *mlp,
-                        DecoderLayer *layer)
+static void usual_layer(const Keys *k, const ModelShape *s, const DecoderShape *m, const DecoderUsual *usual,
+                        Activation act, const char *mlp, DecoderLayer *layer)
 {
     layer->attention = (AttentionShape){.D = s->D, .N = s->N, .K = s->K, .H = s->H, .V = s->H,
                                         .how = {.scale = 1.0f / sqrtf((float)s->H)},
                                         .rope = usual->no_rope ? ROPE_NONE : 0,
+                                        .gguf_turned = usual->gguf_turned,
+                                        .rope_interleaved = usual->gguf_turned && keys_are_gguf(k),
                                         .norm = {.eps = s->eps},
                                         .prefix = m->names.layer,
                                         .names = m->names.attention};
@@ -186,7 +188,7 @@ Err decoder_read(const Keys *k, Arena *arena, ModelShape *s, const DecoderUsual 
     if (!usual->no_rope)
         TRY(read_rope(k, usual, arena, s, m, err));
     for (int l = 0; l < s->L; l++)
-        usual_layer(s, m, usual, act, mlp, &layers[l]);
+        usual_layer(k, s, m, usual, act, mlp, &layers[l]);
     *out = m;
     return OK;
 }
@@ -196,6 +198,21 @@ Err decoder_read_bias(const Keys *k, const char *hf, const char *gguf_tensor, bo
     if (keys_are_gguf(k))
         otherwise = store_find(k->store, gguf_tensor) != NULL;
     return keys_bool_or(k, hf, NULL, otherwise, out, err);
+}
+
+Err decoder_read_biases(const Keys *k, ModelShape *s, Error *err)
+{
+    bool qkv, o, mlp;
+    TRY(decoder_read_bias(k, "attention_bias", "blk.0.attn_q.bias", false, &qkv, err));
+    TRY(decoder_read_bias(k, "attention_bias", "blk.0.attn_output.bias", false, &o, err));
+    TRY(decoder_read_bias(k, "mlp_bias", "blk.0.ffn_up.bias", false, &mlp, err));
+    for (int l = 0; l < s->L; l++) {
+        DecoderLayer *layer = &decoder_shape(s)->layer[l];
+        layer->attention.q_bias = layer->attention.k_bias = layer->attention.v_bias = qkv;
+        layer->attention.o_bias = o;
+        layer->mlp.gate_bias = layer->mlp.up_bias = layer->mlp.down_bias = mlp;
+    }
+    return OK;
 }
 
 /* The two groups of transformers 5, or its older words: one base and scaling, and the base of the local layers. */

@@ -1,0 +1,33 @@
+/* smollm3.c -- Llama's block of which every fourth layer does not turn (Hugging Face 2025; NoPE: Yang et al. 2025). */
+#include "model/decoder.h"
+
+enum { INTERVAL = 4 };
+
+static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
+{
+    DecoderShape *m;
+    int32_t turns[LAYERS_MAX], interval;
+    TRY(decoder_read(k, arena, s, &(DecoderUsual){.activation = SILU, .theta = 2e6f, .gguf_turned = true}, &m, err));
+    TRY(decoder_read_biases(k, s, err));
+    TRY(keys_int_or(k, "no_rope_layer_interval", NULL, 1, LAYERS_MAX, INTERVAL, &interval, err));
+    for (int l = 0; l < s->L; l++)
+        turns[l] = (l + 1) % interval != 0;
+    if (keys_are_list(k, "no_rope_layers", NULL)) /* 1: it turns, in spite of the name */
+        TRY(keys_ints_or(k, "no_rope_layers", NULL, 0, 1, 1, turns, s->L, err));
+    for (int l = 0; l < s->L; l++) {
+        if (turns[l] != ((l + 1) % INTERVAL != 0))
+            TRY(keys_record_nothing(k, "no_rope_layers other than every fourth", err));
+        m->layer[l].attention.rope = turns[l] ? 0 : ROPE_NONE;
+    }
+    return decoder_read_windows(k, s, false, 28, err);
+}
+
+const Arch arch_smollm3 = {
+    .names = {"smollm3"},
+    .gguf_name = "smollm3",
+    .read_shape = read_shape,
+    .kv_layout = decoder_kv_layout,
+    .declare = decoder_declare,
+    .forward = decoder_forward,
+    .ignores = {"rotary_emb.inv_freq"},
+};
