@@ -57,7 +57,6 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
         AttentionShape *a = &m->layer[l].attention;
         a->q_bias = a->k_bias = a->v_bias = biased;
         a->gguf_turned = true;
-        a->rope_interleaved = keys_are_gguf(k);
     }
     return diffusion_read(k, false, s, err);
 }

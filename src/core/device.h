@@ -20,8 +20,9 @@ typedef struct Device Device;
 
 /* What a weight will be used for; a device may choose its layout by it. */
 typedef enum WeightUse {
-    USE_VECTOR,       /* norms, biases: becomes F32 */
+    USE_VECTOR,       /* norms, biases, small tables (convolutions): becomes F32 */
     USE_MATRIX,       /* the w of linear */
+    USE_EXACT_MATRIX, /* the same; a converted file keeps it in F32 (routers) */
     USE_TABLE,        /* rows are gathered by id */
     USE_TABLE_AND_MATRIX,   /* tied embeddings */
     USE_EXPERTS,      /* [experts, rows, width]: as many matrices */

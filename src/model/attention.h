@@ -50,7 +50,7 @@ typedef struct AttentionShape {
     Attend how;
     int32_t rope;                      /* which table, or ROPE_NONE */
     bool rope_interleaved;
-    bool gguf_turned;                  /* a GGUF holds q and k turned, so that there rope is interleaved */
+    bool gguf_turned;                  /* a GGUF holds the rows of q and k turned; the binder turns them back */
     bool q_bias, k_bias, v_bias, o_bias;
     QkvLayout hf_layout, gguf_layout;
     WeightPart q_part, k_part, v_part; /* QKV_GIVEN, of the checkpoint */

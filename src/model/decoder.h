@@ -93,7 +93,7 @@ typedef struct DecoderUsual {
     float theta;                         /* 0: 10000 */
     float rotary;                        /* the part of a head that turns, where the config may say it; 0: all turns, always */
     bool no_rope;
-    bool gguf_turned;                    /* a GGUF holds q and k turned, so that there pairs lie side by side */
+    bool gguf_turned;                    /* a GGUF holds the rows of q and k turned (model/weights.h) */
 } DecoderUsual;
 
 Err decoder_read(const Keys *, Arena *, ModelShape *, const DecoderUsual *, DecoderShape **out, Error *);

@@ -145,7 +145,6 @@ static void usual_layer(const Keys *k, const ModelShape *s, const DecoderShape *
                                         .how = {.scale = 1.0f / sqrtf((float)s->H)},
                                         .rope = usual->no_rope ? ROPE_NONE : 0,
                                         .gguf_turned = usual->gguf_turned,
-                                        .rope_interleaved = usual->gguf_turned && keys_are_gguf(k),
                                         .norm = {.eps = s->eps},
                                         .prefix = m->names.layer,
                                         .names = m->names.attention};

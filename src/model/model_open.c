@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/bind.h"
+
 static const size_t CONFIG_BYTES_MAX = 16 << 20;
 static const size_t SHAPE_BYTES_MAX = (size_t)1 << 30; /* of addresses: shapes, slots, tables */
 
@@ -68,72 +70,58 @@ static Err find_arch(const Keys *k, const Arch **out, Error *err)
                 k->family, nearest);
 }
 
-const WeightPlace *weight_place(const Checkpoint *c, const WeightDecl *decl)
-{
-    return keys_are_gguf(&c->keys) ? &decl->gguf : &decl->hf;
-}
-
-const StoreTensor *weight_source(const Checkpoint *c, const WeightDecl *decl)
-{
-    return decl->constant || decl->same_as ? NULL : store_find(c->store, weight_place(c, decl)->name);
-}
-
-static Err check_shape(const Checkpoint *c, const WeightDecl *decl, const StoreTensor *t, Error *err)
-{
-    int64_t rows = decl->rows ? decl->rows : 1;
-    bool fits = store_tensor_width(t) == decl->width && store_tensor_elems(t) == rows * decl->width;
-    if (!fits)
-        return fail(err, BAD_FILE,
-                    "%s: tensor '%s' has %lld values in rows of %lld; by %s it should have %lld in rows of %d",
-                    t->file->path, t->name, (long long)store_tensor_elems(t), (long long)store_tensor_width(t),
-                    c->keys.where, (long long)(rows * decl->width), decl->width);
-    if (!t->format->activation && t->format != &format_f32)
-        return fail(err, UNSUPPORTED, "%s: tensor '%s' is %s, which ridge cannot compute with", t->file->path, t->name,
-                    t->format->name);
-    return OK;
-}
-
-/* A tensor that nobody declared would change the answer if the model needs it, so it is not passed over. */
-static Err check_leftovers(const Checkpoint *c, const Arch *arch, const WeightList *list, const ModelShape *shape,
-                           Error *err)
+/* A tensor that nobody declared, or of which nobody declared a part, would change the answer if the model needs it,
+ * so it is not passed over. */
+static Err check_leftovers(const Checkpoint *c, const Model *m, const int64_t *used, Error *err)
 {
     for (size_t i = 0; i < store_count(c->store); i++) {
         const StoreTensor *t = store_at(c->store, i);
-        bool known = shape->tied && !strcmp(t->name, "lm_head.weight");
-        for (int w = 0; w < list->count && !known; w++)
-            known = !strcmp(t->name, weight_place(c, &list->items[w])->name);
-        for (size_t g = 0; g < COUNT_OF(arch->ignores) && arch->ignores[g] && !known; g++) {
-            size_t bytes = strlen(t->name), end = strlen(arch->ignores[g]);
-            known = bytes >= end && !strcmp(t->name + bytes - end, arch->ignores[g]);
+        int64_t elems = store_tensor_elems(t), known = used[store_number(c->store, t)];
+        bool ignored = m->shape.tied && !strcmp(t->name, "lm_head.weight");
+        for (size_t g = 0; g < COUNT_OF(m->arch->ignores) && m->arch->ignores[g] && !ignored; g++) {
+            size_t bytes = strlen(t->name), end = strlen(m->arch->ignores[g]);
+            ignored = bytes >= end && !strcmp(t->name + bytes - end, m->arch->ignores[g]);
         }
-        if (!known)
+        if (known >= elems || (ignored && !known))
+            continue;
+        if (known)
             return fail(err, UNSUPPORTED,
-                        "%s: tensor '%s' is not one that family '%s' has; the model is a variant that "
+                        "%s: tensor '%s' has %lld values, of which family '%s' uses %lld; the model is a variant that "
                         "ridge does not know",
-                        t->file->path, t->name, c->keys.family);
+                        t->file->path, t->name, (long long)elems, c->keys.family, (long long)known);
+        return fail(err, UNSUPPORTED,
+                    "%s: tensor '%s' is not one that family '%s' has; the model is a variant that "
+                    "ridge does not know",
+                    t->file->path, t->name, c->keys.family);
     }
     return OK;
 }
 
-static Err check_weights(const Checkpoint *c, Model *m, const WeightList *list, Error *err)
+static void count_weight(const Checkpoint *c, Model *m, const WeightSource *s, int64_t *used)
 {
-    if (list->failed)
+    int64_t elems = s->slot.rows * s->slot.width, all = elems * s->slot.experts;
+    float share = s->decl->read_share > 0 ? s->decl->read_share : 1;
+    m->parameters += all;
+    /* A gathered table is read one row a token: as good as nothing. */
+    if (s->decl->use != USE_TABLE)
+        m->weight_bytes += weight_stored_bytes(s) * share;
+    bool apart = weight_experts_apart(s->place);
+    for (int64_t e = 0; e < (apart ? s->slot.experts : 1); e++)
+        used[store_number(c->store, weight_tensor(c, s->decl, e))] += apart ? elems : all;
+}
+
+static Err check_weights(const Checkpoint *c, Model *m, const WeightList *list, int64_t *used, Error *err)
+{
+    if (list->failed || !used)
         return fail(err, NO_MEMORY, "%s: no memory for the list of its weights", c->keys.where);
     for (int i = 0; i < list->count; i++) {
-        const WeightDecl *decl = &list->items[i];
-        const StoreTensor *t = weight_source(c, decl);
-        if (t) {
-            TRY(check_shape(c, decl, t, err));
-            m->parameters += store_tensor_elems(t);
-            /* A gathered table is read one row a token: as good as nothing. */
-            m->weight_bytes += decl->use == USE_TABLE ? 0 : (double)t->bytes.bytes;
-        } else if (!decl->optional && !decl->constant && !decl->same_as) {
-            return fail(err, BAD_FILE, "%s: tensor '%s' is missing; family '%s' with %d layers needs it",
-                        store_file(c->store, 0)->path, weight_place(c, decl)->name, c->keys.family,
-                        m->shape.L);
-        }
+        WeightSource s;
+        TRY(weight_find(c, &list->items[i], &s, err));
+        if (s.tensor)
+            count_weight(c, m, &s, used);
+        weight_source_deinit(&s);
     }
-    return check_leftovers(c, m->arch, list, &m->shape, err);
+    return check_leftovers(c, m, used, err);
 }
 
 Err model_declare(const Checkpoint *c, Model **out, WeightList *list, Error *err)
@@ -153,7 +141,9 @@ Err model_declare(const Checkpoint *c, Model **out, WeightList *list, Error *err
     if (result == OK) {
         arch->kv_layout(&m->shape, &m->kv);
         m->weights = arch->declare(&m->shape, list);
-        result = check_weights(c, m, list, err);
+        int64_t *used = calloc(store_count(c->store) + 1, sizeof *used); /* values of each tensor that somebody wants */
+        result = check_weights(c, m, list, used, err);
+        free(used);
     }
     if (result != OK) {
         weight_list_deinit(list);
@@ -164,43 +154,14 @@ Err model_declare(const Checkpoint *c, Model **out, WeightList *list, Error *err
     return OK;
 }
 
-/* Kernels may read words, and a safetensors file aligns nothing: such a tensor goes through a copy. */
-static Err upload_aligned(Device *d, const char *name, Tensor host, WeightUse use, Tensor *out, Error *err)
+static Err bind(const Checkpoint *c, Device *d, const WeightDecl *decl, double *bytes, Error *err)
 {
-    if ((uintptr_t)host.data % 8 == 0)
-        return d->calls->upload(d, name, host, use, out, err);
-    void *copy = aligned_alloc(64, (tensor_bytes(host) + 63) / 64 * 64);
-    if (!copy)
-        return fail(err, NO_MEMORY, "tensor '%s': no memory for %zu bytes", name, tensor_bytes(host));
-    memcpy(copy, host.data, tensor_bytes(host));
-    host.data = copy;
-    Err result = d->calls->upload(d, name, host, use, out, err);
-    free(copy);
+    WeightSource s;
+    TRY(weight_find(c, decl, &s, err));
+    Err result = weight_bind(&s, d, err);
+    *bytes += weight_stored_bytes(&s);
+    weight_source_deinit(&s);
     return result;
-}
-
-static Tensor host_tensor(const WeightDecl *decl, const void *data, const Format *format)
-{
-    return decl->rows ? tensor_of((void *)data, format, decl->rows, decl->width)
-                      : tensor_vector((void *)data, format, decl->width);
-}
-
-static Err bind(const Checkpoint *c, Device *d, const WeightDecl *decl, Error *err)
-{
-    const StoreTensor *t = weight_source(c, decl);
-    if (decl->same_as) {
-        *decl->slot = *decl->same_as;
-        return OK;
-    }
-    if (!decl->slot || (!t && !decl->constant))
-        return OK;
-    Tensor host = host_tensor(decl, t ? (const void *)t->bytes.data : decl->constant, t ? t->format : &format_f32);
-    if (!d) {
-        *decl->slot = host;
-        decl->slot->data = NULL;
-        return OK;
-    }
-    return upload_aligned(d, t ? t->name : "(constant)", host, decl->use, decl->slot, err);
 }
 
 static Err open_on(const Checkpoint *c, Device *d, const Progress *progress, Model **out, Error *err)
@@ -210,21 +171,21 @@ static Err open_on(const Checkpoint *c, Device *d, const Progress *progress, Mod
     TRY(model_declare(c, &m, &list, err));
     m->device = d;
     double done = 0, total = 0;
-    for (int i = 0; i < list.count; i++)
-        total += weight_source(c, &list.items[i]) ? (double)weight_source(c, &list.items[i])->bytes.bytes : 0;
+    for (size_t i = 0; i < store_count(c->store); i++)
+        total += (double)store_at(c->store, i)->bytes.bytes;
     Err result = OK;
     for (int i = 0; i < list.count && result == OK; i++) {
-        const StoreTensor *t = weight_source(c, &list.items[i]);
-        result = bind(c, d, &list.items[i], err);
-        done += t ? (double)t->bytes.bytes : 0;
+        result = bind(c, d, &list.items[i], &done, err);
         if (progress && progress->report)
-            progress->report(progress->context, done, total);
+            progress->report(progress->context, done < total ? done : total, total);
     }
     weight_list_deinit(&list);
     if (result != OK) {
         model_close(m);
         return result;
     }
+    if (progress && progress->report)
+        progress->report(progress->context, total, total);
     *out = m;
     return OK;
 }

@@ -34,9 +34,5 @@ void model_close(Model *);       /* NULL is allowed. The weights stay with the d
 
 /* The declared weights of a model in order, for listings and the converter. */
 Err model_declare(const Checkpoint *, Model **out, WeightList *list, Error *err);
-/* Its place in this kind of checkpoint. */
-const WeightPlace *weight_place(const Checkpoint *, const WeightDecl *);
-/* Where a declared weight lies in the checkpoint; NULL: an absent optional one, a constant, an alias. */
-const StoreTensor *weight_source(const Checkpoint *, const WeightDecl *);
 
 #endif

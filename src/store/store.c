@@ -177,6 +177,8 @@ const StoreTensor *store_find(const Store *s, const char *name)
     return number < 0 ? NULL : &s->table.items[number];
 }
 
+size_t store_number(const Store *s, const StoreTensor *t) { return (size_t)(t - s->table.items); }
+
 size_t store_file_count(const Store *s) { return s->file_count; }
 
 const StoreFile *store_file(const Store *s, size_t index)

@@ -61,6 +61,7 @@ void store_free(Store *);        /* NULL is allowed */
 size_t store_count(const Store *);
 const StoreTensor *store_at(const Store *, size_t index);
 const StoreTensor *store_find(const Store *, const char *name);   /* NULL: absent */
+size_t store_number(const Store *, const StoreTensor *);          /* below store_count(): for tables beside it */
 
 size_t store_file_count(const Store *);
 const StoreFile *store_file(const Store *, size_t index);

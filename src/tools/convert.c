@@ -9,92 +9,56 @@
 #include "kernels/cpu_kernel.h"
 #include "store/gguf_write.h"
 #include "tools/gguf_vocabulary.h"
+#include "tools/tensor_plan.h"
 
 enum { CHUNK_ELEMS = 1 << 20 };
 
-typedef struct Item { /* a tensor on its way */
-    const WeightDecl *decl;
-    const StoreTensor *source; /* NULL: a constant */
-    const Format *format; /* that it becomes */
-} Item;
-
 typedef struct Conversion {
     const Package *package;
-    Item *items;
-    int count;
+    TensorPlans plans;
+    const Format **format; /* that each tensor becomes */
     const Progress *progress;
     ConvertReport *report;
     double done, total;
     Team *team;
 } Conversion;
 
-typedef struct Chunk { /* rows that the team encodes together */
-    const Item *item;
-    int64_t from, rows, width;
-    const float *wide; /* [rows, width] */
+typedef struct Chunk { /* lines that the team encodes together */
+    const TensorPlan *plan;
+    const Format *format;
+    int64_t from, lines;
+    float *wide; /* [lines, width] */
     uint8_t *narrow;
 } Chunk;
 
-static int64_t item_rows(const Item *item) { return item->decl->rows ? item->decl->rows : 1; }
-
-/* Where row r of the written tensor lies in the source: GGUF wants the pairs that turn together side
- * by side, new row 2i + j of a head is old row i + j half. */
-static int64_t source_row(const WeightDecl *decl, int64_t r, int64_t rows)
-{
-    int64_t head = decl->gguf.turned_heads ? rows / decl->gguf.turned_heads : 0;
-    if (!head)
-        return r;
-    int64_t in_head = r % head;
-    return r - in_head + in_head % 2 * (head / 2) + in_head / 2;
-}
-
-static void decode_row(const Item *item, int64_t row, int64_t width, float *out)
-{
-    if (!item->source) {
-        memcpy(out, item->decl->constant + row * width, (size_t)width * sizeof *out);
-        return;
-    }
-    const Format *f = item->source->format;
-    if (item->decl->rows) {
-        f->decode(out,
-                  item->source->bytes.data +
-                      (size_t)source_row(item->decl, row, item->decl->rows) * format_row_bytes(f, width),
-                  (size_t)width);
-        return;
-    }
-    for (int64_t i = 0; i < width; i++) { /* a vector: its elements are its rows */
-        int64_t from = source_row(item->decl, i, width);
-        f->decode(out + i, item->source->bytes.data + (size_t)from * (size_t)f->block_bytes, 1);
-    }
-}
-
-static void encode_rows(void *context, int index, int count)
+static void encode_lines(void *context, int index, int count)
 {
     const Chunk *c = context;
-    const Format *f = c->item->format;
-    Range mine = part_range((CpuPart){index, count, NULL}, c->rows, 1);
-    for (int64_t r = mine.from; r < mine.to; r++) {
-        float *wide = (float *)c->wide + r * c->width;
-        decode_row(c->item, c->from + r, c->width, wide);
-        f->encode(c->narrow + (size_t)r * format_row_bytes(f, c->width), wide, (size_t)c->width, NULL);
+    int64_t width = c->plan->width;
+    Range mine = part_range((CpuPart){index, count, NULL}, c->lines, 1);
+    for (int64_t i = mine.from; i < mine.to; i++) {
+        float *wide = c->wide + i * width;
+        tensor_plan_line(c->plan, c->from + i, wide);
+        c->format->encode(c->narrow + (size_t)i * format_row_bytes(c->format, width), wide, (size_t)width, NULL);
     }
 }
 
 static Err fill(void *context, size_t tensor, FileOut *out, Error *err)
 {
     Conversion *c = context;
-    const Item *item = &c->items[tensor];
-    int64_t width = item->decl->width, rows = item_rows(item), step = max_i64(1, min_i64(rows, CHUNK_ELEMS / width));
-    float *wide = malloc((size_t)(step * width) * sizeof *wide);
-    uint8_t *narrow = malloc((size_t)step * format_row_bytes(item->format, width));
-    Err result = wide && narrow ? OK : fail(err, NO_MEMORY, "no memory to convert '%s'", item->decl->gguf.name);
-    for (int64_t from = 0; from < rows && result == OK; from += step) {
-        Chunk chunk = {item, from, min_i64(step, rows - from), width, wide, narrow};
-        team_run(c->team, team_threads(c->team), encode_rows, &chunk);
-        size_t bytes = (size_t)chunk.rows * format_row_bytes(item->format, width);
+    const TensorPlan *plan = &c->plans.items[tensor];
+    const Format *f = c->format[tensor];
+    int64_t step = max_i64(1, min_i64(plan->lines, CHUNK_ELEMS / plan->width));
+    float *wide = malloc((size_t)(step * plan->width) * sizeof *wide);
+    uint8_t *narrow = malloc((size_t)step * format_row_bytes(f, plan->width));
+    Err result = wide && narrow ? OK : fail(err, NO_MEMORY, "no memory to convert '%s'", plan->name);
+    for (int64_t from = 0; from < plan->lines && result == OK; from += step) {
+        Chunk chunk = {plan, f, from, min_i64(step, plan->lines - from), wide, narrow};
+        team_run(c->team, team_threads(c->team), encode_lines, &chunk);
+        size_t bytes = (size_t)chunk.lines * format_row_bytes(f, plan->width);
         result = file_out_put(out, narrow, bytes, err);
         c->report->bytes_out += (double)bytes;
-        c->done += (double)(chunk.rows * width);
+        c->done += (double)(chunk.lines * plan->width);
         if (c->progress && c->progress->report)
             c->progress->report(c->progress->context, c->done, c->total);
     }
@@ -103,39 +67,36 @@ static Err fill(void *context, size_t tensor, FileOut *out, Error *err)
     return result;
 }
 
-static const Format *format_for(const ConvertOptions *options, const WeightDecl *decl, ConvertReport *report)
+/* What is small, and what decides between experts, stays exact; so does llama.cpp keep it. */
+static const Format *format_for(const ConvertOptions *options, const TensorPlan *plan, ConvertReport *report)
 {
-    if (!decl->rows)
-        return &format_f32;
-    bool table = decl->use != USE_MATRIX || !strcmp(decl->gguf.name, "output.weight");
+    const WeightDecl *decl = plan->decl;
+    bool table = decl->use == USE_TABLE || decl->use == USE_TABLE_AND_MATRIX || !strcmp(plan->name, "output.weight");
     const Format *f = table && options->table_format ? options->table_format : options->format;
-    if (decl->width % f->block_elems == 0)
+    if (!decl->rows || decl->use == USE_VECTOR || decl->use == USE_EXACT_MATRIX)
+        return &format_f32;
+    if (plan->width % f->block_elems == 0)
         return f;
     report->kept_f32++;
     return &format_f32;
 }
 
-static void list_items(Conversion *c, const WeightList *list, const ConvertOptions *options)
+static Err announce(Conversion *c, const ConvertOptions *options, GgufWriter *w, Error *err)
 {
-    for (int i = 0; i < list->count; i++) {
-        const WeightDecl *decl = &list->items[i];
-        const StoreTensor *source = weight_source(&c->package->checkpoint, decl);
-        if (!source && !(decl->constant && decl->gguf.name[0]))
-            continue;
-        c->items[c->count++] = (Item){decl, source, format_for(options, decl, c->report)};
-        c->total += (double)decl->width * (decl->rows ? decl->rows : 1);
-        c->report->bytes_in += source ? (double)source->bytes.bytes : 0;
+    c->format = malloc((size_t)(c->plans.count + 1) * sizeof *c->format);
+    if (!c->format)
+        return fail(err, NO_MEMORY, "%s: no memory to convert it", c->package->path);
+    for (int i = 0; i < c->plans.count; i++) {
+        const TensorPlan *plan = &c->plans.items[i];
+        c->format[i] = format_for(options, plan, c->report);
+        c->total += (double)plan->lines * (double)plan->width;
+        gguf_put_tensor(w, plan->name, c->format[i], plan->dims, plan->dim);
     }
-    c->report->tensors = c->count;
-}
-
-static void announce(const Conversion *c, GgufWriter *w)
-{
-    for (int i = 0; i < c->count; i++) {
-        const WeightDecl *decl = c->items[i].decl;
-        int64_t dims[2] = {decl->rows, decl->width};
-        gguf_put_tensor(w, decl->gguf.name, c->items[i].format, decl->rows ? 2 : 1, decl->rows ? dims : dims + 1);
-    }
+    const Store *store = c->package->checkpoint.store;
+    for (size_t i = 0; i < store_count(store); i++)
+        c->report->bytes_in += (double)store_at(store, i)->bytes.bytes;
+    c->report->tensors = c->plans.count;
+    return OK;
 }
 
 /* What a GGUF says of its tokenizer, its template and its origin goes along. */
@@ -207,16 +168,13 @@ static Err convert(const Package *p, const ConvertOptions *options, const char *
         result = put_new_metadata(p, m, options, w, err);
     put_file_type(options->format, w);
     gguf_put_u32(w, "general.quantization_version", 2); /* of ggml's block formats: unchanged since 2023 */
-    c->items = malloc((size_t)list.count * sizeof *c->items);
-    if (result == OK && !c->items)
-        result = fail(err, NO_MEMORY, "%s: no memory to convert it", p->path);
-    if (result == OK) {
-        list_items(c, &list, options);
-        for (int i = 0; i < c->count && from_gguf; i++)
-            ((WeightDecl *)c->items[i].decl)->gguf.turned_heads = 0; /* they are turned already */
-        announce(c, w);
+    if (result == OK)
+        result = tensor_plans_init(&c->plans, &p->checkpoint, &list, err);
+    if (result == OK)
+        result = announce(c, options, w, err);
+    if (result == OK)
         result = gguf_write(w, out_path, fill, c, err);
-    }
+    tensor_plans_deinit(&c->plans);
     weight_list_deinit(&list);
     model_close(m);
     return result;
@@ -235,6 +193,6 @@ Err convert_model(const Package *p, const ConvertOptions *options, const char *o
         w ? convert(p, options, out_path, &c, w, err) : fail(err, NO_MEMORY, "no memory to write %s", out_path);
     gguf_writer_free(w);
     team_free(c.team);
-    free(c.items);
+    free(c.format);
     return result;
 }

@@ -1,10 +1,10 @@
 /* convert.h -- writes a GGUF from a checkpoint, in any format that computes.
  *
  *     metadata    what the family reads from its config, recorded while it reads it (model/keys.h)
- *     weights     by the family's declaration: names, and the order of rows that GGUF wants
+ *     weights     by the family's declaration: each from its place in the checkpoint to its place in a GGUF
  *     tokenizer   as tokenizer.ggml.* (gguf_vocabulary.h); of a GGUF, copied as it is
  *
- * Matrices become the wanted format, vectors F32. A matrix whose rows the format's blocks do not fill
+ * Matrices become the wanted format, vectors and routers F32. A matrix whose rows the format's blocks do not fill
  * evenly becomes F32 instead, and is reported. Memory stays at some rows of one tensor.
  */
 #ifndef TOOLS_CONVERT_H

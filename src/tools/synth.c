@@ -9,6 +9,7 @@
 #include "model/arch.h"
 #include "store/gguf_write.h"
 #include "tools/synth_vocabulary.h"
+#include "tools/tensor_plan.h"
 
 enum { CONFIG_BYTES_MAX = 1 << 20, PIECE_BYTES = 4 << 20 };
 static const size_t SHAPE_BYTES_MAX = (size_t)1 << 30;   /* of addresses: shapes, slots, names */
@@ -22,7 +23,7 @@ typedef struct Synth {
     Arena *arena;
     ModelShape shape;
     WeightList list;
-    const WeightDecl **tensor;   /* by number in the file */
+    TensorPlan *tensor;          /* by number in the file */
     size_t tensors;
     double done, total;          /* bytes */
 } Synth;
@@ -55,10 +56,10 @@ static void random_row(float *x, int64_t width, float mean, float deviation, uin
 /* ---- what is in the file ---- */
 
 static bool in_file(const WeightDecl *w) { return w->gguf.name[0] && !w->same_as; }
-static bool is_matrix(const WeightDecl *w) { return w->rows && !w->constant; }
-static const Format *format_for(const Synth *s, const WeightDecl *w)
+static bool is_matrix(const WeightDecl *w) { return w->rows && !w->constant && w->use != USE_VECTOR; }
+static const Format *format_for(const Synth *s, const TensorPlan *t)
 {
-    return is_matrix(w) ? s->options->format : &format_f32;
+    return is_matrix(t->decl) ? s->options->format : &format_f32;
 }
 
 static bool ends_with(const char *text, const char *end)
@@ -89,6 +90,14 @@ static Err read_shape(Synth *s, Error *err)
     return s->list.failed ? fail(err, NO_MEMORY, "%s: no memory for its list of weights", keys.where) : OK;
 }
 
+static bool is_there(const Synth *s, const char *name)
+{
+    for (size_t i = 0; i < s->tensors; i++)
+        if (!strcmp(s->tensor[i].name, name))
+            return true;
+    return false;
+}
+
 static Err announce(Synth *s, Error *err)
 {
     s->tensor = arena_take_array(s->arena, (size_t)s->list.count, sizeof *s->tensor);
@@ -96,13 +105,12 @@ static Err announce(Synth *s, Error *err)
         return fail(err, NO_MEMORY, "%s: no memory for its list of weights", s->options->config);
     for (int i = 0; i < s->list.count; i++) {
         const WeightDecl *w = &s->list.items[i];
-        if (!in_file(w))
+        if (!in_file(w) || is_there(s, w->gguf.name))
             continue;
-        int64_t dim[2] = {w->rows, w->width};
-        const Format *f = format_for(s, w);
-        gguf_put_tensor(s->writer, w->gguf.name, f, w->rows ? 2 : 1, w->rows ? dim : dim + 1);
-        s->total += (double)max_i64(w->rows, 1) * (double)format_row_bytes(f, w->width);
-        s->tensor[s->tensors++] = w;
+        TensorPlan *t = &s->tensor[s->tensors++];
+        *t = tensor_plan_of(w);
+        gguf_put_tensor(s->writer, t->name, format_for(s, t), t->dims, t->dim);
+        s->total += (double)t->lines * (double)format_row_bytes(format_for(s, t), t->width);
     }
     return OK;
 }
@@ -122,31 +130,32 @@ static void piece_task(void *context, int index, int count)
 {
     const Piece *p = context;
     const Synth *s = p->synth;
-    const WeightDecl *w = s->tensor[p->tensor];
-    const Format *f = format_for(s, w);
-    bool bias = ends_with(w->gguf.name, ".bias"), matrix = is_matrix(w);
-    float mean = matrix || bias ? 0 : 1, deviation = matrix ? 1 / sqrtf((float)w->width) : bias ? BIAS_DEVIATION : 0;
-    float *x = p->values + (size_t)index * (size_t)w->width;
+    const TensorPlan *t = &s->tensor[p->tensor];
+    const Format *f = format_for(s, t);
+    const float *constant = t->decl->constant;
+    bool bias = ends_with(t->name, ".bias"), matrix = is_matrix(t->decl);
+    float mean = matrix || bias ? 0 : 1, deviation = matrix ? 1 / sqrtf((float)t->width) : bias ? BIAS_DEVIATION : 0;
+    float *x = p->values + (size_t)index * (size_t)t->width;
     for (int64_t r = index; r < p->rows; r += count) {
-        if (w->constant)
-            memcpy(x, w->constant + (p->first + r) * w->width, sizeof(float) * (size_t)w->width);
+        if (constant)
+            memcpy(x, constant + (p->first + r) * t->width, sizeof(float) * (size_t)t->width);
         else
-            random_row(x, w->width, mean, deviation, s->options->seed, p->tensor, p->first + r);
-        f->encode(p->bytes + (size_t)r * format_row_bytes(f, w->width), x, (size_t)w->width, NULL);
+            random_row(x, t->width, mean, deviation, s->options->seed, p->tensor, p->first + r);
+        f->encode(p->bytes + (size_t)r * format_row_bytes(f, t->width), x, (size_t)t->width, NULL);
     }
 }
 
 static Err fill(void *context, size_t tensor, FileOut *out, Error *err)
 {
     Synth *s = context;
-    const WeightDecl *w = s->tensor[tensor];
-    size_t row_bytes = format_row_bytes(format_for(s, w), w->width);
-    int64_t rows = max_i64(w->rows, 1), rows_max = max_i64(1, min_i64(rows, (int64_t)(PIECE_BYTES / row_bytes)));
+    const TensorPlan *t = &s->tensor[tensor];
+    size_t row_bytes = format_row_bytes(format_for(s, t), t->width);
+    int64_t rows = t->lines, rows_max = max_i64(1, min_i64(rows, (int64_t)(PIECE_BYTES / row_bytes)));
     int threads = team_threads(s->options->team);
     Piece piece = {.synth = s, .tensor = tensor};
-    piece.values = malloc(sizeof(float) * (size_t)w->width * (size_t)threads);
+    piece.values = malloc(sizeof(float) * (size_t)t->width * (size_t)threads);
     piece.bytes = malloc(row_bytes * (size_t)rows_max);
-    Err result = piece.values && piece.bytes ? OK : fail(err, NO_MEMORY, "no memory for tensor '%s'", w->gguf.name);
+    Err result = piece.values && piece.bytes ? OK : fail(err, NO_MEMORY, "no memory for tensor '%s'", t->name);
     for (; result == OK && piece.first < rows; piece.first += piece.rows) {
         piece.rows = min_i64(rows_max, rows - piece.first);
         team_run(s->options->team, threads, piece_task, &piece);

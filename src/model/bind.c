@@ -1,0 +1,246 @@
+#include "model/bind.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+
+const WeightPlace *weight_place(const Checkpoint *c, const WeightDecl *decl)
+{
+    return keys_are_gguf(&c->keys) ? &decl->gguf : &decl->hf;
+}
+
+const StoreTensor *weight_tensor(const Checkpoint *c, const WeightDecl *decl, int64_t expert)
+{
+    char name[WEIGHT_NAME_BYTES + 16];
+    const WeightPlace *place = weight_place(c, decl);
+    if (decl->constant || decl->same_as || !place->name[0])
+        return NULL;
+    weight_expert_name(place, expert, name);
+    return store_find(c->store, name);
+}
+
+void weight_source_deinit(WeightSource *s)
+{
+    free(s->expert);
+    *s = (WeightSource){0};
+}
+
+/* ---- checks ---- */
+
+static Err missing(const Checkpoint *c, const WeightDecl *decl, int64_t expert, Error *err)
+{
+    char name[WEIGHT_NAME_BYTES + 16];
+    const WeightPlace *place = weight_place(c, decl);
+    weight_expert_name(place->name[0] ? place : &decl->hf, expert, name); /* a GGUF may have no name for it */
+    return fail(err, BAD_FILE, "%s: tensor '%s' is missing; family '%s' needs it for the shape that %s gives",
+                store_file(c->store, 0)->path, name, c->keys.family, c->keys.where);
+}
+
+/* A tensor of `elems` values in rows of `width`. A vector, or a matrix of one column, has no rows to keep apart. */
+static Err check_shape(const Checkpoint *c, const StoreTensor *t, int64_t elems, int64_t width, Error *err)
+{
+    if (store_tensor_elems(t) == elems && (width == 1 || store_tensor_width(t) == width))
+        return OK;
+    if (width == 1)
+        return fail(err, BAD_FILE, "%s: tensor '%s' has %lld values; by %s it should have %lld", t->file->path, t->name,
+                    (long long)store_tensor_elems(t), c->keys.where, (long long)elems);
+    return fail(err, BAD_FILE, "%s: tensor '%s' has %lld values in rows of %lld; by %s it should have %lld in rows of %lld",
+                t->file->path, t->name, (long long)store_tensor_elems(t), (long long)store_tensor_width(t),
+                c->keys.where, (long long)elems, (long long)width);
+}
+
+static Err check_format(const WeightSource *s, const StoreTensor *t, Error *err)
+{
+    const Format *f = t->format;
+    if (!f->activation && f != &format_f32)
+        return fail(err, UNSUPPORTED, "%s: tensor '%s' is %s, which ridge cannot compute with", t->file->path, t->name,
+                    f->name);
+    if (f != s->format)
+        return fail(err, UNSUPPORTED, "%s: tensor '%s' is %s, but '%s' is %s; the experts of a layer must be alike",
+                    t->file->path, t->name, f->name, s->tensor->name, s->format->name);
+    bool as_it_lies = weight_is_whole(s->place) && !weight_maps(s->place);
+    if (f->block_elems > 1 && !as_it_lies && !weight_rows_stay(s->decl, s->place))
+        return fail(err, UNSUPPORTED,
+                    "%s: tensor '%s' is %s, but its single values lie in another order than its use wants, and blocks "
+                    "cannot be cut; it must be F32, F16 or BF16",
+                    t->file->path, t->name, f->name);
+    return OK;
+}
+
+static Err find_experts(const Checkpoint *c, WeightSource *s, Error *err)
+{
+    bool apart = weight_experts_apart(s->place);
+    int64_t elems = s->there.rows * s->there.width;
+    int64_t width = !s->decl->rows ? 1 : s->place->transposed ? s->there.rows : s->there.width;
+    for (int64_t e = 0; e < s->slot.experts; e++) {
+        const StoreTensor *t = apart && e ? weight_tensor(c, s->decl, e) : s->tensor;
+        if (!t)
+            return missing(c, s->decl, e, err);
+        if (apart || e == 0) {
+            TRY(check_shape(c, t, apart ? elems : elems * s->slot.experts, width, err));
+            TRY(check_format(s, t, err));
+        }
+        s->expert[e] = t->bytes.data + (apart ? 0 : format_row_bytes(t->format, e * elems));
+    }
+    return OK;
+}
+
+Err weight_find(const Checkpoint *c, const WeightDecl *decl, WeightSource *out, Error *err)
+{
+    WeightSource s = {.decl = decl, .place = weight_place(c, decl)};
+    *out = s;
+    if (decl->same_as)
+        return OK;
+    if (!weight_fits(decl, s.place))
+        return fail(err, BAD_FILE,
+                    "%s: '%s' cannot be %d matrices of [%d, %d] whose rows lie in parts of %d of %d", c->keys.where,
+                    s.place->name, decl->experts, decl->rows, decl->width, s.place->part.take, s.place->part.stride);
+    s.slot = weight_shape(decl);
+    s.there = weight_shape_there(decl, s.place);
+    s.tensor = weight_tensor(c, decl, 0);
+    s.format = s.tensor ? s.tensor->format : decl->constant ? &format_f32 : NULL;
+    if (!s.tensor && !decl->optional && !decl->constant)
+        return missing(c, decl, 0, err);
+    if (s.tensor) {
+        s.expert = malloc((size_t)s.slot.experts * sizeof *s.expert);
+        Err result = s.expert ? find_experts(c, &s, err) : fail(err, NO_MEMORY, "no memory for '%s'", s.place->name);
+        if (result != OK) {
+            weight_source_deinit(&s);
+            return result;
+        }
+    }
+    *out = s;
+    return OK;
+}
+
+/* ---- reading ---- */
+
+static inline void copy_element(uint8_t *to, const uint8_t *from, size_t bytes)
+{
+    if (bytes == 2)
+        memcpy(to, from, 2);
+    else if (bytes == 4)
+        memcpy(to, from, 4);
+    else
+        memcpy(to, from, bytes);
+}
+
+static const uint8_t *element(const WeightSource *s, int64_t expert, int64_t row_there, int64_t column)
+{
+    int64_t c = weight_column_there(s->place, column);
+    int64_t at = s->place->transposed ? c * s->there.rows + row_there : row_there * s->there.width + c;
+    return s->expert[expert] + (size_t)at * (size_t)s->format->block_bytes;
+}
+
+void weight_row(const WeightSource *s, int64_t expert, int64_t row, void *out)
+{
+    int64_t there = weight_row_there(s->place, s->slot.rows, row);
+    size_t bytes = format_row_bytes(s->format, s->slot.width);
+    if (weight_rows_stay(s->decl, s->place)) {
+        memcpy(out, s->expert[expert] + (size_t)there * bytes, bytes);
+        return;
+    }
+    for (int64_t c = 0; c < s->slot.width; c++)
+        copy_element((uint8_t *)out + (size_t)c * (size_t)s->format->block_bytes, element(s, expert, there, c),
+                     (size_t)s->format->block_bytes);
+}
+
+float weight_value(const WeightSource *s, int64_t expert, int64_t row, int64_t column)
+{
+    float stored;
+    if (s->decl->constant)
+        return s->decl->constant[row * s->slot.width + column];
+    s->format->decode(&stored, element(s, expert, weight_row_there(s->place, s->slot.rows, row), column), 1);
+    return weight_read(s->place, stored);
+}
+
+void weight_values(const WeightSource *s, int64_t expert, int64_t row, float *out)
+{
+    if (s->decl->constant || !weight_rows_stay(s->decl, s->place)) {
+        for (int64_t c = 0; c < s->slot.width; c++)
+            out[c] = weight_value(s, expert, row, c);
+        return;
+    }
+    int64_t there = weight_row_there(s->place, s->slot.rows, row);
+    s->format->decode(out, s->expert[expert] + (size_t)there * format_row_bytes(s->format, s->slot.width),
+                      (size_t)s->slot.width);
+    if (weight_maps(s->place))
+        for (int64_t c = 0; c < s->slot.width; c++)
+            out[c] = weight_read(s->place, out[c]);
+}
+
+/* ---- binding ---- */
+
+static Tensor host_tensor(const WeightSource *s, const void *data, const Format *format)
+{
+    const WeightDecl *d = s->decl;
+    if (d->experts)
+        return d->rows ? tensor_3d((void *)data, format, d->experts, d->rows, d->width)
+                       : tensor_of((void *)data, format, d->experts, d->width);
+    return d->rows ? tensor_of((void *)data, format, d->rows, d->width)
+                   : tensor_vector((void *)data, format, d->width);
+}
+
+/* Where the weight lies in one piece, as the slot wants it; NULL: nowhere. */
+static const uint8_t *in_one_piece(const WeightSource *s)
+{
+    WeightPlace rest = *s->place;
+    bool one_run = s->slot.experts == 1 && s->slot.rows == rest.part.take; /* of rows, or of a vector's elements */
+    if (one_run)
+        rest.part = (WeightPart){0};
+    if (!weight_is_whole(&rest) || weight_maps(&rest))
+        return NULL;
+    return s->expert[0] + (one_run ? format_row_bytes(s->format, s->place->part.first * s->slot.width) : 0);
+}
+
+/* All rows, one after another. Without a map they stay as they are stored. */
+static void gather(const WeightSource *s, const Format *as, uint8_t *out)
+{
+    size_t row_bytes = format_row_bytes(as, s->slot.width);
+    for (int64_t e = 0; e < s->slot.experts; e++)
+        for (int64_t r = 0; r < s->slot.rows; r++, out += row_bytes)
+            if (weight_maps(s->place))
+                weight_values(s, e, r, (float *)out);
+            else
+                weight_row(s, e, r, out);
+}
+
+/* Kernels may read words, and a safetensors file aligns nothing: what is not aligned there is copied as well. */
+static Err upload_copy(const WeightSource *s, Device *d, Tensor host, const uint8_t *piece, Error *err)
+{
+    size_t bytes = tensor_bytes(host);
+    host.data = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    if (!host.data)
+        return fail(err, NO_MEMORY, "tensor '%s': no memory for %zu bytes", s->tensor->name, bytes);
+    if (piece)
+        memcpy(host.data, piece, bytes);
+    else
+        gather(s, host.format, host.data);
+    Err result = d->calls->upload(d, s->tensor->name, host, s->decl->use, s->decl->slot, err);
+    free(host.data);
+    return result;
+}
+
+Err weight_bind(const WeightSource *s, Device *d, Error *err)
+{
+    const WeightDecl *decl = s->decl;
+    if (decl->same_as)
+        *decl->slot = *decl->same_as;
+    if (!decl->slot || !s->format)
+        return OK;
+    const Format *as = s->tensor && weight_maps(s->place) ? &format_f32 : s->format;
+    Tensor host = host_tensor(s, decl->constant, as);
+    if (!d) {
+        host.data = NULL;
+        *decl->slot = host;
+        return OK;
+    }
+    if (decl->constant)
+        return d->calls->upload(d, "(constant)", host, decl->use, decl->slot, err);
+    const uint8_t *piece = in_one_piece(s);
+    if (!piece || (uintptr_t)piece % 8)
+        return upload_copy(s, d, host, piece, err);
+    host.data = (void *)piece;
+    return d->calls->upload(d, s->tensor->name, host, decl->use, decl->slot, err);
+}

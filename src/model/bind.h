@@ -1,0 +1,50 @@
+/* bind.h -- brings a weight from where it lies in a checkpoint into its slot.
+ *
+ *     weight_find     which tensors of the file it is made of, whether they fit
+ *     weight_bind     gathers its rows, if they do not lie as the slot wants them, and uploads
+ *
+ * A weight that is a whole tensor, or rows in a line of one, is uploaded from the mapped file without a copy.
+ * Rows move in whatever format they have; single elements (transposed matrices, parts of rows, parts of
+ * vectors) only where a format has no blocks. A weight that a map changes becomes F32.
+ */
+#ifndef MODEL_BIND_H
+#define MODEL_BIND_H
+
+#include "model/model_open.h"
+
+/* Its place in this kind of checkpoint. */
+const WeightPlace *weight_place(const Checkpoint *, const WeightDecl *);
+
+/* A weight in a checkpoint. */
+typedef struct WeightSource {
+    const WeightDecl *decl;
+    const WeightPlace *place;
+    const StoreTensor *tensor;       /* of the first expert, if they are apart; NULL: absent, or not from a file */
+    const Format *format;            /* as stored; NULL: absent */
+    const uint8_t **expert;          /* where each expert begins */
+    WeightShape slot, there;
+} WeightSource;
+
+/* Absent is OK for what is optional, constant or another's; all else is refused by name. */
+Err weight_find(const Checkpoint *, const WeightDecl *, WeightSource *, Error *err);
+void weight_source_deinit(WeightSource *);
+
+/* The `expert`-th tensor of a weight; NULL: absent. */
+const StoreTensor *weight_tensor(const Checkpoint *, const WeightDecl *, int64_t expert);
+
+static inline double weight_stored_bytes(const WeightSource *s)
+{
+    double elems = (double)s->slot.experts * (double)s->slot.rows * (double)s->slot.width;
+    return s->tensor ? elems * s->format->block_bytes / s->format->block_elems : 0;
+}
+
+/* A row as it is stored, whatever the way there: slot.width elements of `format`. */
+void weight_row(const WeightSource *, int64_t expert, int64_t row, void *out);
+/* What one element, or a row of them, means. */
+float weight_value(const WeightSource *, int64_t expert, int64_t row, int64_t column);
+void weight_values(const WeightSource *, int64_t expert, int64_t row, float *out);
+
+/* device NULL: only shape and format of the slot. */
+Err weight_bind(const WeightSource *, Device *, Error *err);
+
+#endif
