@@ -20,5 +20,11 @@ void say(KernelCase *, const char *format, ...) __attribute__((format(printf, 2,
 void make_conv(KernelCase *);
 void make_selective_scan(KernelCase *);
 void make_decay_scan(KernelCase *);
+void make_linear_scan(KernelCase *);
+void make_delta_scan(KernelCase *);
+void make_wkv_scan(KernelCase *);
+void make_mlstm_scan(KernelCase *);
+void make_complex_scan(KernelCase *);
+void make_discretise(KernelCase *);
 
 #endif

@@ -663,6 +663,12 @@ static const struct Maker {
     [OP_ROUTE] = {make_route, NULL},
     [OP_EXPERT_LINEAR] = {make_expert_linear, any_product},
     [OP_COMBINE] = {make_combine, NULL},
+    [OP_LINEAR_SCAN] = {make_linear_scan, NULL},
+    [OP_DELTA_SCAN] = {make_delta_scan, NULL},
+    [OP_WKV_SCAN] = {make_wkv_scan, NULL},
+    [OP_MLSTM_SCAN] = {make_mlstm_scan, NULL},
+    [OP_COMPLEX_SCAN] = {make_complex_scan, NULL},
+    [OP_DISCRETISE] = {make_discretise, NULL},
 };
 
 bool kernel_case_exists(Op op) { return makers[op].make != NULL; }

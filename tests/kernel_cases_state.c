@@ -117,3 +117,121 @@ void make_decay_scan(KernelCase *c)
     make_state(c, 4, heads * N * P, row_seq, sequences);
     say(c, ", heads %d of %d groups, N %d, P %d", heads, groups, N, P);
 }
+
+void make_linear_scan(KernelCase *c)
+{
+    int32_t width = size_up_to(c, 300), sequences;
+    Tensor row_seq = choose_rows(c, &sequences), b = rows_of(c, 1, width, 1);
+    shape(rows_of(c, 0, width, 2), to_decay);
+    c->call.out[0] = one_in(c, 2) ? b : floats(c, c->rows, width, 1);
+    c->call.scan.keeps_size = one_in(c, 2);
+    make_state(c, 2, width, row_seq, sequences);
+    say(c, ", width %d%s", width, c->call.scan.keeps_size ? ", keeps its size" : "");
+}
+
+/* Keys of length 1, so that a correction never overshoots. */
+static void to_units(Tensor t, int32_t heads, int32_t N)
+{
+    for (int32_t r = 0; r < t.dim[0]; r++)
+        for (int32_t h = 0; h < heads; h++) {
+            float *k = (float *)tensor_row(t, r) + h * N, sum = 1e-6f;
+            for (int32_t n = 0; n < N; n++)
+                sum += k[n] * k[n];
+            for (int32_t n = 0; n < N; n++)
+                k[n] /= sqrtf(sum);
+        }
+}
+
+void make_delta_scan(KernelCase *c)
+{
+    int32_t key_heads = 1 + below(c, 3), shared = 1 + below(c, 3), heads = key_heads * shared, sequences;
+    int32_t N = size_up_to(c, 70), P = size_up_to(c, 70);
+    bool per_channel = one_in(c, 2);
+    Tensor row_seq = choose_rows(c, &sequences);
+    heads_of(c, 0, key_heads, N, 1 / sqrtf((float)N));
+    heads_of(c, 1, key_heads, N, 1);
+    to_units(c->call.in[1], key_heads, N);
+    Tensor v = heads_of(c, 2, heads, P, 1);
+    shape(rows_of(c, 3, per_channel ? heads * N : heads, 1), to_decay);
+    shape(rows_of(c, 4, heads, 1), to_decay);
+    c->call.out[0] = one_in(c, 2) ? v : tensor_heads(floats(c, c->rows, heads * P, 1), heads);
+    make_state(c, 5, heads * N * P, row_seq, sequences);
+    say(c, ", heads %d over %d, N %d, P %d%s", heads, key_heads, N, P, per_channel ? ", decay per channel" : "");
+}
+
+static float to_weight(float x) { return 1 + fabsf(x); }
+
+void make_wkv_scan(KernelCase *c)
+{
+    int32_t C = size_up_to(c, 200), sequences;
+    Tensor row_seq = choose_rows(c, &sequences);
+    rows_of(c, 0, C, one_in(c, 3) ? 30 : 2);
+    Tensor v = rows_of(c, 1, C, 1);
+    c->call.in[2] = vector(c, C, 2);
+    shape(c->call.in[2], to_negative);
+    c->call.in[3] = vector(c, C, 1);
+    c->call.out[0] = one_in(c, 2) ? v : floats(c, c->rows, C, 1);
+    make_state(c, 4, 3 * C, row_seq, sequences);
+    shape(tensor_columns(c->call.out[1], C, C), to_weight);
+    say(c, ", width %d", C);
+}
+
+void make_mlstm_scan(KernelCase *c)
+{
+    int32_t heads = 1 + below(c, 3), N = size_up_to(c, 70), P = size_up_to(c, 70), sequences;
+    Tensor row_seq = choose_rows(c, &sequences);
+    heads_of(c, 0, heads, N, 1 / sqrtf((float)N));
+    heads_of(c, 1, heads, N, 1);
+    Tensor v = heads_of(c, 2, heads, P, 1);
+    rows_of(c, 3, heads, 3);
+    rows_of(c, 4, heads, 5);
+    c->call.eps = 1e-6f;
+    c->call.out[0] = one_in(c, 2) ? v : tensor_heads(floats(c, c->rows, heads * P, 1), heads);
+    make_state(c, 5, heads * (N * P + N + 1), row_seq, sequences);
+    c->typical = 1;
+    say(c, ", heads %d, N %d, P %d", heads, N, P);
+}
+
+/* |lambda| < 1 */
+static void to_oscillations(Tensor t)
+{
+    for (int32_t r = 0; r < t.dim[0]; r++)
+        for (int64_t i = 0; i < tensor_width(t); i += 2) {
+            float *pair = (float *)tensor_row(t, r) + i, size = to_decay(pair[0]), angle = 3 * pair[1];
+            pair[0] = size * cosf(angle);
+            pair[1] = size * sinf(angle);
+        }
+}
+
+void make_complex_scan(KernelCase *c)
+{
+    int32_t C = size_up_to(c, 70), modes = size_up_to(c, 33), sequences;
+    Tensor row_seq = choose_rows(c, &sequences), x = rows_of(c, 0, C, 1);
+    c->call.in[1] = floats(c, C, 2 * modes, 1);
+    to_oscillations(c->call.in[1]);
+    c->call.in[2] = floats(c, C, 2 * modes, 1);
+    c->call.in[3] = vector_or_none(c, C);
+    c->call.out[0] = one_in(c, 2) ? x : floats(c, c->rows, C, 1);
+    make_state(c, 4, 2 * C * modes, row_seq, sequences);
+    c->typical = sqrtf((float)modes);
+    say(c, ", width %d, modes %d", C, modes);
+}
+
+void make_discretise(KernelCase *c)
+{
+    int32_t C = size_up_to(c, 40), modes = size_up_to(c, 70);
+    c->rows = C;
+    c->call.in[0] = vector(c, C, 1);
+    shape(c->call.in[0], to_step);
+    c->call.in[1] = floats(c, C, modes, 1);
+    shape(c->call.in[1], to_negative);
+    c->call.in[2] = floats(c, C, modes, one_in(c, 2) ? 100 : 1);
+    c->call.in[3] = floats(c, C, 2 * modes, 1);
+    c->call.out[0] = floats(c, C, 2 * modes, 1);
+    c->call.out[1] = floats(c, C, 2 * modes, 1);
+    c->call.discretise = one_in(c, 2) ? BILINEAR : ZERO_ORDER_HOLD;
+    c->ins_by_row = 15;
+    c->outs_by_row = 3;
+    c->rows_alone = true;
+    say(c, "width %d, modes %d, %s", C, modes, c->call.discretise == BILINEAR ? "bilinear" : "hold");
+}

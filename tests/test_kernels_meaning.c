@@ -267,6 +267,105 @@ static void a_decay_scan_reads_by_query_what_was_written_by_key(void **state)
     assert_memory_equal(slots, left, sizeof slots);
 }
 
+/* With keys of length 1 and beta 1 the delta rule overwrites; linear attention would add. */
+static void a_delta_scan_replaces_what_a_key_held(void **state)
+{
+    (void)state;
+    States s = two_sequences();
+    float q[] = {1, 0, 1, 0, 0.6f, 0.8f, 1, 2}, k[] = {1, 0, 1, 0, 0, 1, 0, 1}, v[] = {5, 7, 3, 1};
+    float decay[] = {1, 1, 0.5f, 1}, beta[] = {1, 1, 1, 0.25f}, y[4], slots[] = {NAN, NAN, NAN, NAN, 10, 20};
+    OpCall call = {.op = OP_DELTA_SCAN, .out = {tensor_3d(y, &format_f32, 4, 1, 1), f32(slots, 3, 2)},
+                   .in = {tensor_3d(q, &format_f32, 4, 1, 2), tensor_3d(k, &format_f32, 4, 1, 2),
+                          tensor_3d(v, &format_f32, 4, 1, 1), f32(decay, 4, 1), f32(beta, 4, 1)}};
+    state_inputs(&call, &s, 5);
+    compute(call);
+    close_to(y[0], 5, 0);
+    close_to(y[1], 7, 0);
+    close_to(y[2], 0.6 * 3.5 + 0.8 * 3, 1e-6);
+    close_to(y[3], 10 + 2 * (20 + 0.25 * (1 - 20)), 1e-6);
+    const float left[] = {3.5f, 3, 10, 15.25f, 10, 20};
+    assert_memory_equal(slots, left, sizeof slots);
+}
+
+static void a_linear_scan_keeps_its_size_from_the_second_row_on(void **state)
+{
+    (void)state;
+    States s = two_sequences();
+    float a[] = {0.6f, 0.6f, 0, 0.8f}, b[] = {10, 1, 3, 1}, y[4], slots[] = {NAN, NAN, 5};
+    OpCall call = {.op = OP_LINEAR_SCAN, .scan = {.keeps_size = true}, .out = {f32(y, 4, 1), f32(slots, 3, 1)},
+                   .in = {f32(a, 4, 1), f32(b, 4, 1)}};
+    state_inputs(&call, &s, 2);
+    compute(call);
+    const double expected[] = {10, 6 + 0.8, 3, 4 + 0.6};
+    for (int i = 0; i < 4; i++)
+        close_to(y[i], expected[i], 1e-6);
+    assert_true(slots[0] == y[2] && slots[1] == y[3] && slots[2] == 5);
+}
+
+static void a_wkv_scan_is_a_mean_of_the_values_so_far(void **state)
+{
+    (void)state;
+    States s = two_sequences();
+    float k[] = {-500, 0, 0, 800}, v[] = {3, 4, 10, 5}, decay = -0.69314718f, first = 0, y[4];
+    float slots[] = {NAN, NAN, NAN, NAN, NAN, NAN, 2, 1, 800.69314718f};
+    OpCall call = {.op = OP_WKV_SCAN, .out = {f32(y, 4, 1), f32(slots, 3, 3)},
+                   .in = {f32(k, 4, 1), f32(v, 4, 1), tensor_vector(&decay, &format_f32, 1),
+                          tensor_vector(&first, &format_f32, 1)}};
+    state_inputs(&call, &s, 4);
+    compute(call);
+    close_to(y[0], 3, 0);                    /* alone, however small its weight */
+    close_to(y[1], 4, 1e-6);
+    close_to(y[2], (4 + 10) / 2.0, 1e-6);    /* the row before does not age yet */
+    close_to(y[3], (2 * 2 + 5) / 3.0, 2e-4);
+}
+
+static void a_matrix_memory_divides_by_what_it_has_seen(void **state)
+{
+    (void)state;
+    States s = two_sequences();
+    float one[] = {1, 1, 1, 1}, v[] = {4, 8, 0, 6}, input[] = {0, 0, -200, 100}, forget[] = {200, 200, 200, -200}, y[4];
+    float slots[] = {NAN, NAN, NAN, NAN, NAN, NAN, 7, 1, 0};
+    OpCall call = {.op = OP_MLSTM_SCAN, .out = {tensor_3d(y, &format_f32, 4, 1, 1), f32(slots, 3, 3)},
+                   .in = {tensor_3d(one, &format_f32, 4, 1, 1), tensor_3d(one, &format_f32, 4, 1, 1),
+                          tensor_3d(v, &format_f32, 4, 1, 1), f32(input, 4, 1), f32(forget, 4, 1)}};
+    state_inputs(&call, &s, 5);
+    compute(call);
+    const float expected[] = {4, 6, 6, 6}, left[] = {12, 2, 0, 6, 1, 100, 7, 1, 0};
+    assert_memory_equal(y, expected, sizeof y);
+    for (size_t i = 0; i < COUNT_OF(left); i++)
+        close_to(slots[i], left[i], 0);
+}
+
+static void a_complex_scan_turns_and_damps(void **state)
+{
+    (void)state;
+    States s = two_sequences();
+    float x[] = {1, 0, 0, 0}, lambda[] = {0, 0.5f}, c[] = {1, 1}, skip = 10, y[4], slots[] = {NAN, NAN, NAN, NAN, 4, 2};
+    OpCall call = {.op = OP_COMPLEX_SCAN, .out = {f32(y, 4, 1), f32(slots, 3, 2)},
+                   .in = {f32(x, 4, 1), f32(lambda, 1, 2), f32(c, 1, 2), tensor_vector(&skip, &format_f32, 1)}};
+    state_inputs(&call, &s, 4);
+    compute(call);
+    const float expected[] = {11, -0.5f, -0.25f, -3}, left[] = {-0.25f, 0, -1, 2, 4, 2};   /* h: 1, i/2, -1/4; and -1 + 2i */
+    assert_memory_equal(y, expected, sizeof y);
+    assert_memory_equal(slots, left, sizeof slots);
+}
+
+static void discretising_follows_both_rules(void **state)
+{
+    (void)state;
+    float dt = 0.5f, a_real = -2, a_imag = 0, c[] = {3, 1}, lambda[2], out[2];
+    OpCall call = {.op = OP_DISCRETISE, .discretise = ZERO_ORDER_HOLD, .out = {f32(lambda, 1, 2), f32(out, 1, 2)},
+                   .in = {tensor_vector(&dt, &format_f32, 1), f32(&a_real, 1, 1), f32(&a_imag, 1, 1), f32(c, 1, 2)}};
+    compute(call);
+    close_to(lambda[0], exp(-1), 1e-7);
+    close_to(out[0], 2 * 3 * (1 - exp(-1)) / 2, 1e-6);
+    close_to(out[1], 2 * 1 * (1 - exp(-1)) / 2, 1e-6);
+    call.discretise = BILINEAR;
+    compute(call);
+    close_to(lambda[0], 0.5 / 1.5, 1e-7);
+    close_to(out[0], 2 * 3 * 0.5 / 1.5, 1e-6);
+}
+
 static void one_row_or_one_value_serves_many(void **state)
 {
     (void)state;
@@ -306,6 +405,12 @@ int main(void)
         cmocka_unit_test(a_convolution_sees_the_rows_before_and_zeros_before_the_first),
         cmocka_unit_test(a_selective_scan_forgets_at_the_rate_of_its_step),
         cmocka_unit_test(a_decay_scan_reads_by_query_what_was_written_by_key),
+        cmocka_unit_test(a_delta_scan_replaces_what_a_key_held),
+        cmocka_unit_test(a_linear_scan_keeps_its_size_from_the_second_row_on),
+        cmocka_unit_test(a_wkv_scan_is_a_mean_of_the_values_so_far),
+        cmocka_unit_test(a_matrix_memory_divides_by_what_it_has_seen),
+        cmocka_unit_test(a_complex_scan_turns_and_damps),
+        cmocka_unit_test(discretising_follows_both_rules),
         cmocka_unit_test(one_row_or_one_value_serves_many),
         cmocka_unit_test(a_grouped_norm_has_a_gain_for_each_group),
     };

@@ -70,6 +70,9 @@ typedef struct Router {
     int32_t group_top;         /* a group is as good as its best expert (1), as its two best together (2) */
 } Router;
 
+/* How a state space in continuous time becomes a recurrence (kernels/discretise). */
+typedef enum Discretise { ZERO_ORDER_HOLD, BILINEAR } Discretise;
+
 enum { OP_OUTS = 3, OP_INS = 10 };
 
 typedef struct OpCall {
@@ -79,7 +82,7 @@ typedef struct OpCall {
     Tensor out[OP_OUTS];
     Tensor in[OP_INS];         /* a missing one (no bias) has no format */
     union {
-        float eps;             /* norms */
+        float eps;             /* norms, mlstm_scan */
         float factor;          /* scale, add */
         struct { float low, high; } clamp;
         PositionScale position_scale;
@@ -91,6 +94,8 @@ typedef struct OpCall {
         Router router;
         struct { int32_t experts; } combine;
         Activation activation;
+        struct { bool keeps_size; } scan;    /* linear_scan */
+        Discretise discretise;
     };
 } OpCall;
 

@@ -161,5 +161,42 @@ static inline void op_decay_scan(Device *d, Tensor y, Tensor q, Tensor k, Tensor
     RUN(d, .op = OP_DECAY_SCAN, .reads_out = true, .out = {y, s.state},
         .in = {q, k, v, decay, s.from, s.to, s.row_seq});
 }
+/* h = a h + b, channel by channel; keeps_size: b weighs sqrt(1 - a^2) (RG-LRU). y, a, b: [rows, C] */
+static inline void op_linear_scan(Device *d, Tensor y, Tensor a, Tensor b, StateView s, bool keeps_size)
+{
+    RUN(d, .op = OP_LINEAR_SCAN, .reads_out = true, .out = {y, s.state}, .in = {a, b, s.from, s.to, s.row_seq},
+        .scan = {keeps_size});
+}
+/* The gated delta rule. S = decay S; S += k (beta (v - S^T k))^T; y = S^T q */
+static inline void op_delta_scan(Device *d, Tensor y, Tensor q, Tensor k, Tensor v, Tensor decay, Tensor beta,
+                                 StateView s)
+{
+    RUN(d, .op = OP_DELTA_SCAN, .reads_out = true, .out = {y, s.state},
+        .in = {q, k, v, decay, beta, s.from, s.to, s.row_seq});
+}
+/* RWKV-4: a mean of the values so far, weighted by e^k and by age. first, decay: [C] */
+static inline void op_wkv_scan(Device *d, Tensor y, Tensor k, Tensor v, Tensor decay, Tensor first, StateView s)
+{
+    RUN(d, .op = OP_WKV_SCAN, .reads_out = true, .out = {y, s.state}, .in = {k, v, decay, first, s.from, s.to, s.row_seq});
+}
+/* xLSTM's matrix memory. input, forget: [rows, heads], before their exponential and sigmoid */
+static inline void op_mlstm_scan(Device *d, Tensor y, Tensor q, Tensor k, Tensor v, Tensor input, Tensor forget,
+                                 StateView s, float eps)
+{
+    RUN(d, .op = OP_MLSTM_SCAN, .reads_out = true, .out = {y, s.state},
+        .in = {q, k, v, input, forget, s.from, s.to, s.row_seq}, .eps = eps);
+}
+/* A diagonal state space: h = lambda h + x, y = Re(c h) + skip x. lambda, c: [C, modes, 2] */
+static inline void op_complex_scan(Device *d, Tensor y, Tensor x, Tensor lambda, Tensor c, Tensor skip, StateView s)
+{
+    RUN(d, .op = OP_COMPLEX_SCAN, .reads_out = true, .out = {y, s.state},
+        .in = {x, lambda, c, skip, s.from, s.to, s.row_seq});
+}
+/* lambda, c for op_complex_scan from h' = a h + x, y = Re(c h) in steps of dt */
+static inline void op_discretise(Device *d, Tensor lambda, Tensor c, Tensor dt, Tensor a_real, Tensor a_imag,
+                                 Tensor c_in, Discretise how)
+{
+    RUN(d, .op = OP_DISCRETISE, .out = {lambda, c}, .in = {dt, a_real, a_imag, c_in}, .discretise = how);
+}
 
 #endif

@@ -7,6 +7,8 @@
  *     vf_erfc        for x >= 0 only: 1e-6 relative up to 3, 5e-6 up to 9
  *     vf_sigmoid     2e-7 relative
  *     vf_softplus    5e-7 relative
+ *     vf_expm1       3e-7 relative
+ *     vf_sin_cos     2e-7 absolute, for |x| < 8192
  *     vf_activate    2e-6 max(|f(x)|, 1e-3)
  *
  * A NaN stays a NaN.
@@ -29,18 +31,48 @@ INLINE Vf vf_polynomial(Vf x, const float *c, int n)
 /* 2^n for whole n from -126 to 127. */
 INLINE Vf vf_power_of_2(Vi n) { return vf_of_bits(vi_shl(vi_add(n, vi_all(127)), 23)); }
 
-/* e^x = 2^n e^r, |r| <= ln 2 / 2. 2^n in two factors, so that it may leave the range of normal numbers. */
-INLINE Vf vf_exp(Vf x)
+/* e^r - 1 for |r| <= ln 2 / 2 */
+INLINE Vf vf_expm1_small(Vf r)
 {
     static const float c[] = {1.9875691500e-4f, 1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f,
                               1.6666665459e-1f, 5.0000001201e-1f};   /* (e^r - 1 - r) / r^2; Cephes, expf */
+    return vf_fma(vf_polynomial(r, c, 6), vf_mul(r, r), r);
+}
+
+/* e^x = 2^n e^r, |r| <= ln 2 / 2. 2^n in two factors, so that it may leave the range of normal numbers. */
+INLINE Vf vf_exp(Vf x)
+{
     x = vf_max(vf_all(-105), vf_min(vf_all(89), x));   /* in this order of arguments a NaN comes through */
     Vf n = vf_round(vf_mul(x, vf_all(1.44269504f)));
     Vf r = vf_fnma(n, vf_all(0.693359375f), x);        /* ln 2 in two parts, the first one exact */
     r = vf_fnma(n, vf_all(-2.12194440e-4f), r);
-    Vf y = vf_add(vf_fma(vf_polynomial(r, c, 6), vf_mul(r, r), r), vf_all(1));
+    Vf y = vf_add(vf_expm1_small(r), vf_all(1));
     Vi whole = vi_of_f(n), half = vi_sar(whole, 1);
     return vf_mul(vf_mul(y, vf_power_of_2(half)), vf_power_of_2(vi_sub(whole, half)));
+}
+
+INLINE Vf vf_expm1(Vf x)
+{
+    return vf_pick(vf_less(vf_abs(x), vf_all(0.34f)), vf_expm1_small(x), vf_sub(vf_exp(x), vf_all(1)));
+}
+
+/* Turned back by n quarter turns to |r| <= pi/4, where polynomials do (Cephes, sinf and cosf). */
+INLINE void vf_sin_cos(Vf x, Vf *sine, Vf *cosine)
+{
+    static const float s[] = {-1.9515295891e-4f, 8.3321608736e-3f, -1.6666654611e-1f},
+                       c[] = {2.443315711809948e-5f, -1.388731625493765e-3f, 4.166664568298827e-2f};
+    Vf n = vf_round(vf_mul(x, vf_all(0.636619772f)));
+    Vf r = vf_fnma(n, vf_all(1.5703125f), x);              /* pi/2 in three parts, the first two exact */
+    r = vf_fnma(n, vf_all(4.837512969970703e-4f), r);
+    r = vf_fnma(n, vf_all(7.549789954891882e-8f), r);
+    Vf z = vf_mul(r, r), one = vf_all(1);
+    Vf along = vf_fma(vf_mul(vf_polynomial(z, s, 3), z), r, r);
+    Vf across = vf_fma(vf_mul(vf_polynomial(z, c, 3), z), z, vf_fnma(vf_all(0.5f), z, one));
+    Vi turns = vi_of_f(n);
+    Vm odd = vi_equal(vi_and(turns, vi_all(1)), vi_all(1));
+    Vi sine_sign = vi_shl(vi_and(turns, vi_all(2)), 30), cosine_sign = vi_shl(vi_and(vi_add(turns, vi_all(1)), vi_all(2)), 30);
+    *sine = vf_of_bits(vi_xor(vf_bits(vf_pick(odd, across, along)), sine_sign));
+    *cosine = vf_of_bits(vi_xor(vf_bits(vf_pick(odd, along, across)), cosine_sign));
 }
 
 /* Small x: x + x^3 p(x^2) (Cephes, tanhf); else 1 - 2 / (e^2|x| + 1). */
