@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cache/kv_report.h"
 #include "devices/cpu/cpu_device.h"
 #include "engine/engine.h"
 #include "model/package.h"
@@ -17,14 +18,14 @@ enum { PROMPTS_MAX = 16, TOKENS_MAX = 512, GREEDY_MAX = 64 };
 
 typedef struct Prompt {
     int32_t ids[TOKENS_MAX], count;
-    const json_t *greedy, *margins; /* margins NULL: one number for all steps, or none */
-    double margin;
-    char tensor[64]; /* the expected logits: of the last rows of the prompt */
-    const StoreTensor *expected;
-    int32_t rows;
+    const json_t *greedy, *margins; /* margins NULL: one number for all steps, or our own */
+    double margin; /* 0: not told */
+    const StoreTensor *expected; /* logits of the last rows of the prompt ... */
+    int32_t first, rows; /* ... these rows of the tensor */
     float *logits;
     Request *request;
     int32_t got[GREEDY_MAX], got_count;
+    double got_margin[GREEDY_MAX];
 } Prompt;
 
 typedef struct Fixture {
@@ -41,28 +42,42 @@ typedef struct Fixture {
 
 /* ---- what is expected ---- */
 
-static Err add_prompt(Fixture *f, const json_t *ids, const json_t *greedy, const json_t *margins, double margin,
-                      const char *tensor, Error *err)
+/* row: the only one in the tensor that is this prompt's; -1: all are. */
+static Err add_prompt(Fixture *f, const json_t *ids, const json_t *greedy, const char *tensor, int32_t row, Error *err)
 {
     Prompt *p = &f->prompts[f->count++];
     ASSERT(f->count <= PROMPTS_MAX && json_array_size(ids) <= TOKENS_MAX && json_array_size(greedy) <= GREEDY_MAX);
-    *p = (Prompt){.count = (int32_t)json_array_size(ids), .greedy = greedy, .margins = margins, .margin = margin};
+    *p = (Prompt){.count = (int32_t)json_array_size(ids), .greedy = greedy, .first = row < 0 ? 0 : row};
     for (int32_t i = 0; i < p->count; i++)
         p->ids[i] = (int32_t)json_integer_value(json_array_get(ids, (size_t)i));
-    snprintf(p->tensor, sizeof p->tensor, "%s", tensor);
     p->expected = store_find(f->expected, tensor);
-    if (!p->expected)
-        return fail(err, BAD_FILE, "the fixture has no tensor '%s'", tensor);
-    p->rows = (int32_t)(store_tensor_elems(p->expected) / f->model->shape.V);
-    p->logits = calloc((size_t)store_tensor_elems(p->expected), sizeof(float));
+    if (!p->expected || p->count == 0 || json_array_size(greedy) == 0)
+        return fail(err, BAD_FILE, "the fixture has no tensor '%s', or no prompt or tokens for it", tensor);
+    int64_t rows = store_tensor_elems(p->expected) / f->model->shape.V;
+    p->rows = row < 0 ? (int32_t)rows : 1;
+    ASSERT(p->first + p->rows <= rows);
+    p->logits = calloc((size_t)p->rows * (size_t)f->model->shape.V, sizeof(float));
     return p->logits ? OK : fail(err, NO_MEMORY, "no memory for logits");
 }
 
 static Err add_part(Fixture *f, const char *name, const char *tensor, Error *err)
 {
     const json_t *part = json_object_get(f->plan, name);
-    return add_prompt(f, json_object_get(part, "input_ids"), json_object_get(part, "greedy"),
-                      json_object_get(part, "greedy_margins"), 0, tensor, err);
+    TRY(add_prompt(f, json_object_get(part, "input_ids"), json_object_get(part, "greedy"), tensor, -1, err));
+    f->prompts[f->count - 1].margins = json_object_get(part, "greedy_margins");
+    return OK;
+}
+
+static Err add_batch(Fixture *f, Error *err)
+{
+    size_t i;
+    json_t *ids, *batch = json_object_get(f->plan, "batch");
+    json_array_foreach(json_object_get(batch, "input_ids"), i, ids)
+    {
+        const json_t *greedy = json_array_get(json_object_get(batch, "greedy"), i);
+        TRY(add_prompt(f, ids, greedy, "batch_logits_last", (int32_t)i, err));
+    }
+    return OK;
 }
 
 static Err add_ragged(Fixture *f, Error *err)
@@ -73,8 +88,8 @@ static Err add_ragged(Fixture *f, Error *err)
     {
         char tensor[64];
         snprintf(tensor, sizeof tensor, "ragged%zu_logits_last", i);
-        TRY(add_prompt(f, json_object_get(part, "input_ids"), json_object_get(part, "greedy"), NULL,
-                       json_number_value(json_object_get(part, "min_margin")), tensor, err));
+        TRY(add_prompt(f, json_object_get(part, "input_ids"), json_object_get(part, "greedy"), tensor, -1, err));
+        f->prompts[f->count - 1].margin = json_number_value(json_object_get(part, "min_margin"));
     }
     return OK;
 }
@@ -92,9 +107,17 @@ static Err submit_all(Fixture *f, Error *err)
                                   .prompt_logprobs = true,
                                   .logits = p->logits,
                                   .score_from = p->count - p->rows};
+        options.sampling.logprobs = 2;
         TRY(engine_submit(f->engine, &options, &p->request, err));
     }
     return OK;
+}
+
+static void take_token(Prompt *p, const Sampled *token)
+{
+    p->got_margin[p->got_count] =
+        token->best_count > 1 ? (double)token->best[0].logprob - (double)token->best[1].logprob : INFINITY;
+    p->got[p->got_count++] = token->id;
 }
 
 static Err run_all(Fixture *f, Error *err)
@@ -108,7 +131,7 @@ static Err run_all(Fixture *f, Error *err)
             while (request_next(f->prompts[i].request, &event)) {
                 Prompt *p = &f->prompts[i];
                 if (event.kind == EVENT_TOKEN)
-                    p->got[p->got_count++] = event.token.id;
+                    take_token(p, &event.token);
                 if (event.kind == EVENT_END && event.reason == END_ERROR)
                     return fail(err, BAD_FILE, "%s", request_error(p->request));
                 open -= event.kind == EVENT_END;
@@ -117,21 +140,39 @@ static Err run_all(Fixture *f, Error *err)
     return OK;
 }
 
-static void judge(const Prompt *p, ParityResult *result)
+static double margin_of(const Prompt *p, int32_t step)
 {
-    for (int64_t i = 0; i < store_tensor_elems(p->expected); i++) {
+    if (p->margins)
+        return json_number_value(json_array_get(p->margins, (size_t)step));
+    return p->margin > 0 ? p->margin : step < p->got_count ? p->got_margin[step] : INFINITY;
+}
+
+static void judge(const Prompt *p, int32_t V, ParityResult *result)
+{
+    for (int64_t i = 0; i < (int64_t)p->rows * V; i++) {
         float value;
-        memcpy(&value, p->expected->bytes.data + 4 * i, 4);
-        double difference = fabs((double)value - p->logits[i]);
+        memcpy(&value, p->expected->bytes.data + 4 * ((int64_t)p->first * V + i), 4);
+        double difference = fabs((double)value - (double)p->logits[i]);
         result->worst = fmax(result->worst, isnan(difference) ? INFINITY : difference);
     }
-    for (int32_t i = 0; i < p->got_count; i++) {
-        double margin = p->margins ? json_number_value(json_array_get(p->margins, (size_t)i)) : p->margin;
-        if (margin <= 2 * result->tolerance)
+    for (int32_t i = 0; i < (int32_t)json_array_size(p->greedy); i++) {
+        if (margin_of(p, i) <= 2 * result->tolerance)
             return; /* a near tie: from here on another text is as good */
         result->tokens_checked++;
-        result->tokens_right += p->got[i] == json_integer_value(json_array_get(p->greedy, (size_t)i));
+        result->tokens_right +=
+            i < p->got_count && p->got[i] == json_integer_value(json_array_get(p->greedy, (size_t)i));
     }
+}
+
+/* The kinds of cache that the prompts went through. */
+static void name_kept(const Model *m, char *out, size_t bytes)
+{
+    KvReport *r = malloc(sizeof *r);
+    size_t used = 0;
+    if (r && kv_report_init(r, &m->shape, &m->kv, &format_f32, NULL) == OK)
+        for (int32_t i = 0; i < r->lines && used < bytes; i++)
+            used += (size_t)snprintf(out + used, bytes - used, "%s%s", i ? ", " : "", r->line[i].kind);
+    free(r);
 }
 
 /* ---- opening ---- */
@@ -204,15 +245,17 @@ static Err open_fixture(Fixture *f, const char *directory, const ParityWay *way,
 static Err check(Fixture *f, const char *directory, const ParityWay *way, ParityResult *result, Error *err)
 {
     TRY(open_fixture(f, directory, way, err));
+    name_kept(f->model, result->kept, sizeof result->kept);
     result->tolerance = fmax(1e-3, 10 * json_number_value(json_object_get(f->plan, "fp32_vs_fp64_max_abs")));
     if (f->model->shape.bidirectional)
         return parity_refine(f->model, f->device, f->plan, f->expected, way, result, err);
     TRY(add_part(f, "short", "short_logits", err));
     TRY(add_part(f, "long", "long_logits_tail", err));
+    TRY(add_batch(f, err));
     TRY(add_ragged(f, err));
     TRY(run_all(f, err));
     for (int i = 0; i < f->count; i++)
-        judge(&f->prompts[i], result);
+        judge(&f->prompts[i], f->model->shape.V, result);
     return OK;
 }
 
@@ -231,28 +274,27 @@ static void close_fixture(Fixture *f)
     remove_files(f->folder);
 }
 
-static bool has_way(const char *directory, const ParityWay *way, Error *err)
+/* NULL: there is this way. */
+static const char *no_such_way(const char *directory, const ParityWay *way)
 {
     char path[PATH_MAX];
     Checkpoint c;
     snprintf(path, sizeof path, "%s/config.hub.json", directory);
     if (way->hub && !file_exists(path))
-        return false;
-    if (!way->gguf || checkpoint_open(&c, directory, err) != OK)
-        return true;
+        return "there is only one config";
+    if (!way->gguf || checkpoint_open(&c, directory, NULL) != OK)
+        return NULL;
     const Arch *arch = arch_find(c.keys.family);
     bool has = !arch || arch_gguf_name(arch, c.keys.family);
     checkpoint_close(&c);
-    return has;
+    return has ? NULL : "GGUF has no name for this family";
 }
 
 Err parity_check(const char *directory, const ParityWay *way, ParityResult *result, Error *err)
 {
-    *result = (ParityResult){0};
-    if (!has_way(directory, way, err)) {
-        result->absent = true;
+    *result = (ParityResult){.absent = no_such_way(directory, way)};
+    if (result->absent)
         return OK;
-    }
     Fixture *f = calloc(1, sizeof *f);
     if (!f)
         return fail(err, NO_MEMORY, "no memory for a fixture");

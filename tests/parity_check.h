@@ -3,7 +3,7 @@
  * All prompts of a fixture run at once in one engine, so what is checked is the whole way: config,
  * weights, kernels, paged cache, batching. Tolerance, as the fixtures' page states it: 1e-3 or ten times
  * the rounding noise of fp32, the larger. Greedy tokens must agree up to the first step whose margin is
- * within twice that.
+ * within twice that; where the fixture tells no margins, those of the logits that were computed.
  */
 #ifndef TESTS_PARITY_CHECK_H
 #define TESTS_PARITY_CHECK_H
@@ -20,7 +20,8 @@ typedef struct ParityWay {
 } ParityWay;
 
 typedef struct ParityResult {
-    bool absent; /* the fixture has no config.hub.json, or GGUF no name for the family */
+    const char *absent; /* NULL, or why there is no such way: no other config, no name in GGUF */
+    char kept[96]; /* the kinds of cache: "full, window of 32" */
     double worst, tolerance; /* of the logits */
     int tokens_right, tokens_checked; /* greedy */
 } ParityResult;
