@@ -26,8 +26,7 @@ static void move_norms(ModelShape *s, DecoderShape *m)
     for (int l = 0; l < s->L; l++) {
         Branch *attention = &m->layer[l].stage[0].branch[0], *mlp = &m->layer[l].stage[1].branch[0];
         attention->pre = mlp->pre = NULL;
-        attention->post = "post_attention_layernorm", attention->post_gguf = "blk.%d.post_attention_norm";
-        mlp->post = "post_feedforward_layernorm", mlp->post_gguf = "blk.%d.post_ffw_norm";
+        decoder_norms_behind(&m->layer[l], "post_attention_layernorm", "post_feedforward_layernorm");
         m->layer[l].attention.head_norm = HEAD_NORM_ALL;
     }
 }

@@ -116,6 +116,10 @@ Err decoder_read_windows(const Keys *, ModelShape *, bool used_by_default, int32
  * pattern: where that is not given; 0: none is. */
 Err decoder_read_local(const Keys *, const ModelShape *, const char *local_name, int32_t pattern, bool *local, Error *);
 
+void decoder_record_local(const Keys *, const ModelShape *, const bool *local);   /* for a GGUF */
+/* Norms behind the first branch of the first two stages, under these names. */
+void decoder_norms_behind(DecoderLayer *, const char *attention, const char *mlp);
+
 /* Stage `stage` of a layer becomes these branches. */
 void decoder_stage(DecoderLayer *, int stage, int branches, const Branch *);
 

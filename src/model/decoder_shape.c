@@ -137,6 +137,14 @@ void decoder_stage(DecoderLayer *layer, int stage, int branches, const Branch *b
     layer->stages = stage >= layer->stages ? stage + 1 : layer->stages;
 }
 
+void decoder_norms_behind(DecoderLayer *layer, const char *attention, const char *mlp)
+{
+    layer->stage[0].branch[0].post = attention;
+    layer->stage[0].branch[0].post_gguf = "blk.%d.post_attention_norm";
+    layer->stage[1].branch[0].post = mlp;
+    layer->stage[1].branch[0].post_gguf = "blk.%d.post_ffw_norm";
+}
+
 /* Llama's: attention, then mlp, each behind a norm. */
 static void usual_layer(const Keys *k, const ModelShape *s, const DecoderShape *m, const DecoderUsual *usual,
                         Activation act, const char *mlp, DecoderLayer *layer)
@@ -252,7 +260,7 @@ static Err read_pattern(const Keys *k, const ModelShape *s, int32_t pattern, boo
     return OK;
 }
 
-static void record_local(const Keys *k, const ModelShape *s, const bool *local)
+void decoder_record_local(const Keys *k, const ModelShape *s, const bool *local)
 {
     int32_t value[LAYERS_MAX], count = 0;
     for (int l = 0; l < s->L; l++)
@@ -274,7 +282,7 @@ Err decoder_read_local(const Keys *k, const ModelShape *s, const char *local_nam
     } else {
         TRY(read_pattern(k, s, pattern, local, err));
     }
-    record_local(k, s, local);
+    decoder_record_local(k, s, local);
     return OK;
 }
 
