@@ -146,8 +146,8 @@ void decoder_norms_behind(DecoderLayer *layer, const char *attention, const char
 }
 
 /* Llama's: attention, then mlp, each behind a norm. */
-static void usual_layer(const Keys *k, const ModelShape *s, const DecoderShape *m, const DecoderUsual *usual,
-                        Activation act, const char *mlp, DecoderLayer *layer)
+static void usual_layer(const ModelShape *s, const DecoderShape *m, const DecoderUsual *usual, Activation act,
+                        const char *mlp, DecoderLayer *layer)
 {
     layer->attention = (AttentionShape){.D = s->D, .N = s->N, .K = s->K, .H = s->H, .V = s->H,
                                         .how = {.scale = 1.0f / sqrtf((float)s->H)},
@@ -195,7 +195,7 @@ Err decoder_read(const Keys *k, Arena *arena, ModelShape *s, const DecoderUsual 
     if (!usual->no_rope)
         TRY(read_rope(k, usual, arena, s, m, err));
     for (int l = 0; l < s->L; l++)
-        usual_layer(k, s, m, usual, act, mlp, &layers[l]);
+        usual_layer(s, m, usual, act, mlp, &layers[l]);
     *out = m;
     return OK;
 }
