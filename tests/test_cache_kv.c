@@ -76,7 +76,8 @@ static void a_layout_that_makes_no_sense_is_refused_by_layer(void **state)
         {{.kind = KV_ALIAS, .alias_of = -1}, BAD_ARGUMENT, "layer 1: reads layer -1"},
         {{.kind = KV_FULL, .heads = 1 << 30, .key_width = 1 << 30}, BAD_ARGUMENT, "layer 1: 1073741824 key/value heads"},
         {{.kind = KV_WINDOW, .heads = 1, .key_width = 1}, BAD_ARGUMENT, "layer 1: a window of 0"},
-        {{.kind = KV_STATE, .state_width = 64}, UNSUPPORTED, "layer 1"},
+        {{.kind = KV_STATE}, BAD_ARGUMENT, "layer 1: a state of 0 numbers"},
+        {{.kind = KV_NONE, .state_width = -1}, BAD_ARGUMENT, "layer 1: a state of -1 numbers"},
     };
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         KvLayout l = {2, {{KV_FULL, 1, 1, 1, 0, 0, 0}, bad[i].layer}};
@@ -127,7 +128,7 @@ static bool compute(Fixture *f, int32_t s, int32_t from, int32_t to)
 {
     Error err;
     f->copies.count = 0;
-    if (!kv_cache_extend(f->cache, s, from, to, &f->copies))
+    if (!kv_cache_extend(f->cache, s, from, to, false, &f->copies))
         return false;
     kv_cache_commit(f->cache, s, f->tokens, to);
     assert_int_equal(kv_audit_slot(f->cache, s, to, &err), OK);

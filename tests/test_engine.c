@@ -73,19 +73,37 @@ static EngineOptions small(void)
     return o;
 }
 
-static void bench_open(Bench *b, EngineOptions o)
+static const Bench attention = {
+    .model = {.layers = 2, .vocabulary = VOCABULARY, .layer = {{.alias_of = -1}, {.alias_of = -1, .window = 24}}},
+    .shape = {.V = VOCABULARY, .L = 2, .context = CONTEXT},
+    .layout = {2, {{KV_FULL, 1, 1, 1, 0, 0, 0}, {KV_WINDOW, 1, 1, 1, 24, 0, 0}}},
+};
+static const Bench states = {
+    .model = {.layers = 2, .vocabulary = VOCABULARY, .layer = {{.alias_of = -1, .state_width = 4, .blind = true},
+                                                               {.alias_of = -1, .state_width = 2, .blind = true}}},
+    .shape = {.V = VOCABULARY, .L = 2, .context = CONTEXT},
+    .layout = {2, {{.kind = KV_STATE, .state_width = 4}, {.kind = KV_STATE, .state_width = 2}}},
+};
+static const Bench mixed = {
+    .model = {.layers = 2, .vocabulary = VOCABULARY, .layer = {{.alias_of = -1, .state_width = 4},
+                                                               {.alias_of = -1, .state_width = 2, .blind = true}}},
+    .shape = {.V = VOCABULARY, .L = 2, .context = CONTEXT},
+    .layout = {2, {{KV_FULL, 1, 1, 1, 0, 0, 4}, {.kind = KV_STATE, .state_width = 2}}},
+};
+
+static void bench_open_as(Bench *b, const Bench *kind, EngineOptions o)
 {
     Device *cpu;
     Error err;
-    *b = (Bench){.model = {.layers = 2, .vocabulary = VOCABULARY, .layer = {{.alias_of = -1}, {.alias_of = -1, .window = 24}}},
-                 .shape = {.V = VOCABULARY, .L = 2, .context = CONTEXT},
-                 .layout = {2, {{KV_FULL, 1, 1, 1, 0, 0, 0}, {KV_WINDOW, 1, 1, 1, 24, 0, 0}}}};
+    *b = *kind;
     assert_int_equal(cpu_device_open(&(CpuOptions){.tier = TIER_REFERENCE, .threads = 1}, &cpu, &err), OK);
     assert_int_equal(hash_device_open(cpu, &b->device, &err), OK);
     assert_int_equal(hash_model_init(&b->model, b->device, &err), OK);
     EngineModel model = {&b->shape, &b->layout, forward, &b->model};
     must_be_ok(engine_new(&b->engine, &o, &model, b->device, &err), &err);
 }
+
+static void bench_open(Bench *b, EngineOptions o) { bench_open_as(b, &attention, o); }
 
 static void bench_close(Bench *b)
 {
@@ -264,12 +282,11 @@ static void samples_compute_their_prompt_once(void **state)
     bench_close(&b);
 }
 
-static void a_conversation_computes_only_what_is_new(void **state)
+static void hold_a_conversation(const Bench *kind)
 {
-    (void)state;
     Bench b;
     int32_t talk[CONTEXT], known = 37;
-    bench_open(&b, small());
+    bench_open_as(&b, kind, small());
     memcpy(talk, some_prompt, sizeof talk);
     for (int turn = 0; turn < 4; turn++) {
         Answer a = solo(&b, asking(talk, known, 20));
@@ -280,6 +297,79 @@ static void a_conversation_computes_only_what_is_new(void **state)
         known += 20 + 7;
     }
     bench_close(&b);
+}
+
+static void a_conversation_computes_only_what_is_new(void **state)
+{
+    (void)state;
+    hold_a_conversation(&attention);
+    hold_a_conversation(&states);
+    hold_a_conversation(&mixed);
+}
+
+/* The first computes all of it, the second finds that its past is known but for the state, and leaves one. */
+static void a_common_beginning_is_computed_twice_where_states_are_kept(void **state)
+{
+    (void)state;
+    const Bench *kinds[] = {&states, &mixed};
+    for (size_t k = 0; k < COUNT_OF(kinds); k++) {
+        Bench b;
+        int32_t prompt[CONTEXT];
+        bench_open_as(&b, kinds[k], small());
+        memcpy(prompt, some_prompt, sizeof prompt);
+        for (int32_t i = 0; i < 5; i++) {
+            prompt[70] = i;                                       /* they part after 4 blocks of 16 and 6 tokens */
+            Answer a = solo(&b, asking(prompt, 100, 4));
+            assert_int_equal(a.times.reused_tokens, i < 2 ? 0 : 64);
+        }
+        bench_close(&b);
+    }
+}
+
+/* --- drafts --- */
+
+typedef struct Oracle {
+    const Answer *answer;      /* after `prompt` tokens */
+    int32_t prompt, wrong_at;  /* the draft of this place of the answer is wrong; -1: none */
+} Oracle;
+
+static int32_t propose(void *with, const int32_t *tokens, int32_t known, int32_t *drafts, int32_t most)
+{
+    (void)tokens;
+    const Oracle *o = with;
+    int32_t count = 0;
+    for (int32_t at = known - o->prompt; count < most && at < o->answer->count; count++, at++)
+        drafts[count] = at == o->wrong_at ? (o->answer->tokens[at] + 1) % VOCABULARY : o->answer->tokens[at];
+    return count;
+}
+
+static void drafts_change_the_number_of_steps_and_nothing_else(void **state)
+{
+    (void)state;
+    const Bench *kinds[] = {&attention, &states, &mixed};
+    for (size_t k = 0; k < COUNT_OF(kinds); k++) {
+        Bench b;
+        RequestOptions o = asking(some_prompt, 20, 25);
+        bench_open_as(&b, kinds[k], small());
+        Answer plain = solo(&b, o);
+        bench_close(&b);
+        for (int32_t wrong_at = -1; wrong_at < 12; wrong_at++) {
+            Oracle oracle = {&plain, 20, wrong_at};
+            EngineOptions options = small();
+            options.state_snapshots = 0;                           /* no step ends early */
+            options.drafter = (EngineDrafter){propose, &oracle, 5};
+            bench_open_as(&b, kinds[k], options);
+            Answer drafted = solo(&b, o);
+            EngineStats stats = engine_stats(b.engine);
+            assert_same(&plain, &drafted);
+            bool rejected = wrong_at % 6 > 0;                      /* each sixth comes of the last draft's logits */
+            assert_int_equal(stats.drafted_tokens - stats.accepted_tokens > 0, rejected);
+            if (!rejected)
+                assert_int_equal(stats.steps, 1 + 24 / 6);
+            assert_true(stats.steps < 25 - 12);
+            bench_close(&b);
+        }
+    }
 }
 
 static void a_salt_keeps_pasts_apart(void **state)
@@ -618,6 +708,8 @@ int main(void)
         cmocka_unit_test(samples_compute_their_prompt_once),
         cmocka_unit_test(a_conversation_computes_only_what_is_new),
         cmocka_unit_test(a_salt_keeps_pasts_apart),
+        cmocka_unit_test(a_common_beginning_is_computed_twice_where_states_are_kept),
+        cmocka_unit_test(drafts_change_the_number_of_steps_and_nothing_else),
         cmocka_unit_test(an_error_of_one_ends_only_that_one),
         cmocka_unit_test(a_long_prompt_does_not_stop_the_others),
         cmocka_unit_test(a_cancelled_request_gives_all_back_within_a_step),

@@ -1,8 +1,9 @@
 /* test_engine_sim.c -- thousands of random worlds, each from a seed.
  *
- * A world has a random hash model (full, window, chunk and alias layers), an engine with a cache that
- * is often too small, and requests that share prefixes, continue conversations, ask for several samples
- * and for scores, are cancelled, or are read slowly. In every world:
+ * A world has a random hash model (full, window, chunk and alias layers, states), an engine with a cache
+ * that is often too small, perhaps a drafter that is sometimes right, and requests that share prefixes,
+ * continue conversations, ask for several samples and for scores, are cancelled, or are read slowly. In
+ * every world:
  *
  *     the tokens, reasons and scores of a request equal those of its solo run, which knows no engine
  *     after every step the books of the cache agree (kv_audit.h)
@@ -28,6 +29,7 @@
 #include "devices/hash/hash_model.h"
 #include "engine/engine.h"
 #include "engine/request.h"
+#include "engine/scheduler.h"
 
 enum {
     SEEDS = 1000, MUTANT_SEEDS = 400, VOCABULARY = 24, CONTEXT_MAX = 96, REQUESTS = 12, SAMPLES = 3,
@@ -39,13 +41,15 @@ enum {
 typedef enum Mutant {
     NO_MUTANT, WRITES_SHARED_BLOCKS, FORGETS_THE_COPY, WINDOW_TOO_SHORT, WINDOW_TOO_LONG, LOSES_BLOCKS, FREES_TOO_EARLY,
     TRUSTS_THE_HASH, IGNORES_SALTS, COMMITS_TOO_MUCH, REUSES_TOO_MUCH, KEEPS_ENDED_PASTS, FORKS_THE_WRONG_ONE,
-    IGNORES_FULL_RINGS, EXTENDS_TOO_LITTLE, MUTANTS
+    IGNORES_FULL_RINGS, EXTENDS_TOO_LITTLE, WRITES_SNAPSHOTS, STARTS_AFRESH, FORGETS_THE_STATE, ACCEPTS_ALL_DRAFTS,
+    MUTANTS
 } Mutant;
 
 static const char *const mutant_names[MUTANTS] = {
     "none", "writes shared blocks", "forgets the copy", "window too short", "window too long", "loses blocks",
     "frees too early", "trusts the hash", "ignores salts", "commits too much", "reuses too much", "keeps ended pasts",
-    "forks the wrong one", "ignores full rings", "extends too little",
+    "forks the wrong one", "ignores full rings", "extends too little", "writes snapshots", "starts afresh",
+    "forgets the state", "accepts all drafts",
 };
 
 static Mutant mutant;
@@ -100,9 +104,9 @@ WRAPPED(NodeId, prefix_index_make, PrefixIndex *ix, NodeId parent, uint64_t salt
 {
     return __real_prefix_index_make(ix, parent, mutant == IGNORES_SALTS ? 0 : salt, tokens);
 }
-WRAPPED(void, kv_cache_commit, KvCache *c, int32_t s, const int32_t *tokens, int32_t computed)
+WRAPPED(int32_t, kv_cache_commit, KvCache *c, int32_t s, const int32_t *tokens, int32_t good)
 {
-    __real_kv_cache_commit(c, s, tokens, computed + (mutant == COMMITS_TOO_MUCH));
+    return __real_kv_cache_commit(c, s, tokens, good + (mutant == COMMITS_TOO_MUCH));
 }
 WRAPPED(int32_t, kv_cache_match, KvCache *c, int32_t s, const int32_t *tokens, int32_t limit, uint64_t salt)
 {
@@ -123,9 +127,26 @@ WRAPPED(int32_t, request_room, Request *r)
 {
     return __real_request_room(r) + (mutant == IGNORES_FULL_RINGS);
 }
-WRAPPED(bool, kv_cache_extend, KvCache *c, int32_t s, int32_t from, int32_t to, BlockCopies *copies)
+WRAPPED(bool, kv_cache_extend, KvCache *c, int32_t s, int32_t from, int32_t to, bool tentative, BlockCopies *copies)
 {
-    return __real_kv_cache_extend(c, s, from, to - (mutant == EXTENDS_TOO_LITTLE && to - from > 1), copies);
+    return __real_kv_cache_extend(c, s, from, to - (mutant == EXTENDS_TOO_LITTLE && to - from > 1), tentative, copies);
+}
+WRAPPED(StateSlots, kv_cache_state, const KvCache *c, int32_t s)
+{
+    StateSlots slots = __real_kv_cache_state(c, s);
+    if (mutant == STARTS_AFRESH && slots.to != BLOCK_NONE && seldom())
+        slots.from = BLOCK_NONE;
+    if (mutant == WRITES_SNAPSHOTS && slots.to != BLOCK_NONE && slots.from != BLOCK_NONE)
+        slots.to = slots.from;
+    return slots;
+}
+WRAPPED(void, kv_states_start, KvStates *st, int32_t s, BlockId snapshot, int32_t branch, int32_t last)
+{
+    __real_kv_states_start(st, s, mutant == FORGETS_THE_STATE ? BLOCK_NONE : snapshot, branch, last);
+}
+WRAPPED(void, scheduler_accept, Scheduler *s, const PlanEntry *e, int32_t right)
+{
+    __real_scheduler_accept(s, e, mutant == ACCEPTS_ALL_DRAFTS ? e->drafted : right);
 }
 
 /* --- what happened lately --- */
@@ -196,6 +217,7 @@ typedef struct Visit {             /* a request, what came of it, and what shoul
     int32_t scored;
     int32_t ends;
     bool ended[SAMPLES], cancelled, slow;
+    int32_t truth[SAMPLES][CONTEXT_MAX], truths[SAMPLES];   /* what the drafter knows: the answers, and how long they are */
 } Visit;
 
 typedef struct World {
@@ -217,27 +239,70 @@ static int32_t between(World *w, int32_t low, int32_t high)
 }
 static bool chance(World *w, int32_t percent) { return between(w, 1, 100) <= percent; }
 
+static void random_layer(World *w, int32_t l, bool states)
+{
+    HashLayer *layer = &w->model.layer[l];
+    KvLayer *kv = &w->layout.layer[l];
+    *layer = (HashLayer){.alias_of = -1};
+    *kv = (KvLayer){.kind = KV_FULL, .heads = 1, .key_width = 1, .value_width = 1};
+    int32_t kind = between(w, 0, states ? 5 : 3);
+    if (kind == 1) {
+        *kv = (KvLayer){KV_WINDOW, 1, 1, 1, layer->window = between(w, 1, 20), 0, 0};
+    } else if (kind == 2) {
+        *kv = (KvLayer){KV_CHUNK, 1, 1, 1, layer->chunk = between(w, 1, 20), 0, 0};
+    } else if (kind == 3 && l > 0 && !w->model.layer[l - 1].blind) {
+        *layer = w->model.layer[l - 1];
+        layer->alias_of = l - 1;
+        layer->state_width = 0;
+        *kv = (KvLayer){.kind = KV_ALIAS, .alias_of = l - 1};
+    } else if (kind > 3) {
+        layer->blind = true;
+        *kv = (KvLayer){.kind = KV_STATE};
+    }
+    if (layer->blind || (states && chance(w, 30)))
+        kv->state_width = layer->state_width = between(w, 2, 5);
+}
+
 static void random_model(World *w)
 {
+    bool states = chance(w, 60);
     w->model.layers = w->layout.layers = between(w, 1, 4);
     w->model.vocabulary = VOCABULARY;
-    for (int32_t l = 0; l < w->model.layers; l++) {
-        HashLayer *layer = &w->model.layer[l];
-        KvLayer *kv = &w->layout.layer[l];
-        *layer = (HashLayer){.alias_of = -1};
-        *kv = (KvLayer){.kind = KV_FULL, .heads = 1, .key_width = 1, .value_width = 1};
-        int32_t kind = between(w, 0, 3);
-        if (kind == 1) {
-            *kv = (KvLayer){KV_WINDOW, 1, 1, 1, layer->window = between(w, 1, 20), 0, 0};
-        } else if (kind == 2) {
-            *kv = (KvLayer){KV_CHUNK, 1, 1, 1, layer->chunk = between(w, 1, 20), 0, 0};
-        } else if (kind == 3 && l > 0) {
-            *layer = w->model.layer[l - 1];
-            layer->alias_of = l - 1;
-            *kv = (KvLayer){.kind = KV_ALIAS, .alias_of = l - 1};
-        }
-    }
+    for (int32_t l = 0; l < w->model.layers; l++)
+        random_layer(w, l, states);
     w->shape = (ModelShape){.V = VOCABULARY, .L = w->model.layers, .context = CONTEXT_MAX};
+}
+
+/* A cache that is told in bytes, if they are enough for anything. */
+static void random_bytes(World *w)
+{
+    EngineOptions *o = &w->options;
+    KvOptions kv = {.format = o->cache_format, .block_tokens = o->block_tokens, .sequences = o->sequences,
+                    .context = o->context, .rows = o->rows, .bytes = between(w, 300, 6000),
+                    .state_snapshots = o->state_snapshots, .state_interval = o->state_interval};
+    KvLedger l;
+    Error err;
+    if (chance(w, 20) && kv_ledger_init(&l, &w->layout, &kv, &err) == OK && kv_ledger_longest(&l) >= 16)
+        o->cache_bytes = kv.bytes;
+}
+
+/* Knows how it goes on, and says something else now and then. */
+static int32_t propose(void *with, const int32_t *tokens, int32_t known, int32_t *drafts, int32_t most)
+{
+    World *w = with;
+    for (int32_t i = 0; i < w->visits; i++)
+        for (int32_t s = 0; s < w->visit[i].options.samples; s++) {
+            const Visit *v = &w->visit[i];
+            int32_t prompt = v->options.prompt_count, said = known - prompt;
+            if (said < 0 || said >= v->truths[s] || memcmp(tokens, v->prompt, (size_t)prompt * sizeof *tokens) != 0
+                || memcmp(tokens + prompt, v->truth[s], (size_t)said * sizeof *tokens) != 0)
+                continue;
+            int32_t count = between(w, 0, most);
+            for (int32_t j = 0; j < count; j++)
+                drafts[j] = said + j < v->truths[s] && !chance(w, 20) ? v->truth[s][said + j] : between(w, 0, VOCABULARY - 1);
+            return count;
+        }
+    return 0;
 }
 
 static void random_engine(World *w)
@@ -253,6 +318,11 @@ static void random_engine(World *w)
     o->policy = chance(w, 60) ? "fcfs" : "priority";
     o->queue = between(w, 1, 4);
     o->events = between(w, 1, 6);
+    o->state_snapshots = chance(w, 20) ? 0 : between(w, 1, 12);
+    o->state_interval = chance(w, 40) ? 0 : between(w, 1, 30);
+    if (chance(w, 40))
+        o->drafter = (EngineDrafter){propose, w, between(w, 1, 6)};
+    random_bytes(w);
     for (int32_t i = 0; i < 3; i++)
         for (int32_t j = 0; j < CONTEXT_MAX; j++)
             w->prefix[i][j] = i == 2 && j < 20 ? w->prefix[1][j] : between(w, 0, VOCABULARY - 1);
@@ -274,6 +344,10 @@ static void world_open(World *w, uint64_t seed)
     tell("world: %d layers, %d sequences, %d rows, %d logit rows, context %d, blocks of %d, cache %d, policy %s, events %d",
          w->model.layers, w->options.sequences, w->options.rows, w->options.logit_rows, w->options.context,
          w->options.block_tokens, (int)w->options.cache_tokens, w->options.policy, w->options.events);
+    const KvLedger *l = engine_ledger(w->engine);
+    tell("       cache bytes %d, %d slots of states, %d snapshots, one in %d, %d drafts", (int)w->options.cache_bytes,
+         kv_ledger_has_states(l) ? l->group[l->paged].blocks : 0, w->options.state_snapshots, w->options.state_interval,
+         w->options.drafter.most);
 }
 
 /* --- the solo run: the definition, with a contiguous cache and no engine --- */
@@ -282,8 +356,8 @@ typedef struct Solo {
     Device *device;
     HashModel model;
     int32_t ints[4][CONTEXT_MAX];           /* tokens, positions, lengths, out_rows */
-    int32_t zeros[CONTEXT_MAX];
-    float k[HASH_LAYERS_MAX][CONTEXT_MAX], v[HASH_LAYERS_MAX][CONTEXT_MAX];
+    int32_t zeros[CONTEXT_MAX], beginning;
+    float k[HASH_LAYERS_MAX][CONTEXT_MAX], v[HASH_LAYERS_MAX][CONTEXT_MAX], state[HASH_LAYERS_MAX][CONTEXT_MAX];
     float logits[CONTEXT_MAX][VOCABULARY];  /* by position */
     KvView views[HASH_LAYERS_MAX];
     Arena *arena;
@@ -296,6 +370,7 @@ static Tensor ints(int32_t *data, int32_t n) { return tensor_vector(data, &forma
 
 static void solo_rows(const int32_t *tokens, int32_t first, int32_t rows)
 {
+    solo.beginning = first == 0 ? -1 : 0;
     for (int32_t i = 0; i < rows; i++) {
         solo.ints[0][i] = tokens[first + i];
         solo.ints[1][i] = first + i;
@@ -311,7 +386,9 @@ static void solo_rows(const int32_t *tokens, int32_t first, int32_t rows)
         solo.views[l] = (KvView){.k = tensor_4d(solo.k[owner], &format_f32, 1, 1, CONTEXT_MAX, 1),
                                  .v = tensor_4d(solo.v[owner], &format_f32, 1, 1, CONTEXT_MAX, 1),
                                  .tables = tensor_of(solo.zeros, &format_i32, 1, 1), .positions = step.positions,
-                                 .row_seq = step.row_seq};
+                                 .row_seq = step.row_seq,
+                                 .state = tensor_of(solo.state[l], &format_f32, 1, solo.model.layer[l].state_width),
+                                 .state_from = ints(&solo.beginning, 1), .state_to = ints(solo.zeros, 1)};
     }
     size_t mark = device_mark(solo.device);
     hash_model_forward(&solo.model, solo.device, &step, tensor_of(solo.logits[first], &format_f32, rows, VOCABULARY));
@@ -325,7 +402,7 @@ static void solo_open(void)
     MUST(hash_device_open(cpu, &solo.device, &must_err));
     solo.model.layers = HASH_LAYERS_MAX;
     for (int32_t l = 0; l < HASH_LAYERS_MAX; l++)
-        solo.model.layer[l].alias_of = -1;
+        solo.model.layer[l] = (HashLayer){.alias_of = -1, .state_width = 2};
     MUST(hash_model_init(&solo.model, solo.device, &must_err));
     solo.device->calls->plan_begin(solo.device);
     solo_rows(solo.zeros, 0, CONTEXT_MAX);
@@ -424,6 +501,10 @@ static void submit(World *w)
     tell("request %d: %d tokens, %d more, %d samples, salt %d, priority %d%s%s", w->visits, v->options.prompt_count,
          v->options.max_tokens, v->options.samples, (int)v->options.salt, v->options.priority,
          v->options.prompt_logprobs ? ", scored" : "", v->slow ? ", read slowly" : "");
+    for (int32_t s = 0; w->options.drafter.propose && s < v->options.samples; s++) {
+        EndReason reason;
+        v->truths[s] = solo_run(w, v, (uint32_t)s, v->truth[s], &reason);
+    }
     w->visits++;
 }
 
@@ -531,7 +612,7 @@ static void check_all_came_back(World *w)
 }
 
 typedef struct Tally {
-    int64_t worlds, steps, preemptions, copies, reused, tokens;
+    int64_t worlds, steps, preemptions, copies, reused, tokens, reused_states, drafted, accepted;
 } Tally;
 
 static void world_run(uint64_t seed, Tally *t)
@@ -558,8 +639,10 @@ static void world_run(uint64_t seed, Tally *t)
     }
     check_all_came_back(&w);
     EngineStats stats = engine_stats(w.engine);
+    int64_t reused_states = kv_ledger_has_states(engine_ledger(w.engine)) ? stats.reused_tokens : 0;
     *t = (Tally){t->worlds + 1, t->steps + stats.steps, t->preemptions + stats.preemptions, t->copies + stats.copies,
-                 t->reused + stats.reused_tokens, t->tokens + stats.generated_tokens};
+                 t->reused + stats.reused_tokens, t->tokens + stats.generated_tokens, t->reused_states + reused_states,
+                 t->drafted + stats.drafted_tokens, t->accepted + stats.accepted_tokens};
     engine_free(w.engine);
     device_close(w.device);
 }
@@ -589,10 +672,13 @@ static int exit_status_of(Mutant m, uint64_t seeds)
         setrlimit(RLIMIT_CPU, &(struct rlimit){CPU_SECONDS_MAX, CPU_SECONDS_MAX});   /* for mutants that hang */
         Tally t = run_seeds(1, seeds);
         if (m == NO_MUTANT)
-            printf("%lld worlds, %lld steps, %lld tokens, %lld preemptions, %lld copies, %lld tokens reused\n",
+            printf("%lld worlds, %lld steps, %lld tokens, %lld preemptions, %lld copies, %lld tokens reused (%lld by "
+                   "states), %lld drafted, %lld accepted\n",
                    (long long)t.worlds, (long long)t.steps, (long long)t.tokens, (long long)t.preemptions,
-                   (long long)t.copies, (long long)t.reused);
-        bool rich = t.preemptions > t.worlds && t.copies > t.worlds / 2 && t.reused > t.worlds;   /* else it tests nothing */
+                   (long long)t.copies, (long long)t.reused, (long long)t.reused_states, (long long)t.drafted,
+                   (long long)t.accepted);
+        bool rich = t.preemptions > t.worlds && t.copies > t.worlds / 2 && t.reused - t.reused_states > t.worlds
+                    && t.reused_states > t.worlds && t.accepted > t.worlds && t.drafted - t.accepted > t.worlds;
         fflush(NULL);
         _exit(m == NO_MUTANT && !rich ? 2 : 0);
     }

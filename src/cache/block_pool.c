@@ -66,18 +66,23 @@ static void free_push(BlockPool *p, BlockId b)
     p->free++;
 }
 
+void block_pool_uncache(BlockPool *p, BlockId b)
+{
+    Block *block = block_at(p, b);
+    ASSERT(block->references == 0 && block->name != NAME_NONE);
+    cached_remove(p, b);
+    p->forget.call(p->forget.with, p->forget.group, block->name);
+    block->name = NAME_NONE;
+    free_push(p, b);
+}
+
 static BlockId take_one(BlockPool *p)
 {
+    if (p->first_free == BLOCK_NONE)
+        block_pool_uncache(p, p->oldest);
     BlockId b = p->first_free;
-    if (b != BLOCK_NONE) {
-        p->first_free = p->blocks[b].older;
-        p->free--;
-    } else {
-        b = p->oldest;
-        cached_remove(p, b);
-        p->forget.call(p->forget.with, p->forget.group, p->blocks[b].name);
-        p->blocks[b].name = NAME_NONE;
-    }
+    p->first_free = p->blocks[b].older;
+    p->free--;
     p->blocks[b].references = 1;
     return b;
 }

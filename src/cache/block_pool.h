@@ -17,6 +17,7 @@
  *                        |  ^
  *       give, with name  v  | share
  *                       cached ---- take, when nothing is free ----> held
+ *                              ---- uncache ----> free
  *
  * Writing into a block with more than one reference is never allowed: block_pool_own() gives the
  * caller a copy of its own first. A block is never given to two takers.
@@ -33,7 +34,7 @@ typedef int32_t BlockId;
 
 enum { BLOCK_NONE = -1, NAME_NONE = -1 };
 
-/* The content `name`, which lay in a cached block, is about to be overwritten. */
+/* The content `name`, which lay in a cached block, is no longer there. */
 typedef struct BlockForget {
     void (*call)(void *with, int32_t group, int32_t name);
     void *with;
@@ -59,6 +60,9 @@ void block_pool_give(BlockPool *, BlockId);    /* drops one */
 /* Before writing: the block itself if the caller alone holds it, else a new one, the caller's
  * reference to the old one dropped and *todo saying what to copy. BLOCK_NONE: none to be had. */
 BlockId block_pool_own(BlockPool *, BlockId, BlockCopy *todo);
+
+/* A cached block that is worth nothing any more becomes free; the owner of its name is told. */
+void block_pool_uncache(BlockPool *, BlockId);
 
 void block_pool_set_name(BlockPool *, BlockId, int32_t name);   /* of a held block without a name */
 int32_t block_pool_name(const BlockPool *, BlockId);

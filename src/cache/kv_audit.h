@@ -10,7 +10,8 @@
 #include "cache/kv_cache.h"
 
 /* One sequence, of which `computed` tokens are in the cache: its tables are as long as that needs and
- * no longer, hold nothing behind a window, and what has a name lies wholly below `computed`. */
+ * no longer, hold nothing behind a window, what has a name lies wholly below `computed`, and its state is
+ * one slot. */
 Err kv_audit_slot(const KvCache *, int32_t s, int32_t computed, Error *);
 /* All: references are as many as tables say, names and index agree, salts never share. */
 Err kv_audit_pools(const KvCache *, Error *);

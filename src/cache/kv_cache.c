@@ -8,6 +8,7 @@ typedef struct Slot {
     BlockId *table[KV_GROUPS_MAX];      /* [blocks_max]; BLOCK_NONE before first and from blocks on */
     int32_t first[KV_GROUPS_MAX];
     int32_t blocks;
+    int32_t from, to;                   /* positions of the step that is planned */
     int32_t named;                      /* leading blocks that are in the index */
     NodeId node;                        /* of the last of them; held */
     uint64_t salt;
@@ -20,8 +21,12 @@ struct KvCache {
     Slot *slots;
     int32_t blocks_max;                 /* of a table */
     NodeId *path;                       /* [blocks_max] scratch of match */
-    Tensor k[LAYERS_MAX], v[LAYERS_MAX];
+    KvStates *states;                   /* NULL: the model has none */
+    Tensor k[LAYERS_MAX], v[LAYERS_MAX], state[LAYERS_MAX];
 };
+
+/* Nodes that the states of long sequences may add to the index; beyond, they are not found by name. */
+static const int64_t STATE_NODES_MAX = 1 << 22;
 
 static void forget(void *with, int32_t group, int32_t name)
 {
@@ -41,6 +46,15 @@ static Err take_tensor(Tensor *out, const KvCache *c, int32_t group, const KvLay
     return OK;
 }
 
+static Err take_state(Tensor *out, const KvCache *c, int32_t width, Device *d, Error *err)
+{
+    void *data;
+    *out = tensor_of(NULL, &format_f32, c->ledger.group[c->ledger.paged].blocks, width);
+    TRY(d->calls->take(d, tensor_bytes(*out), &data, err));
+    out->data = data;
+    return OK;
+}
+
 static Err take_tensors(KvCache *c, const KvLayout *layout, Device *d, Error *err)
 {
     for (int32_t i = 0; i < layout->layers; i++) {
@@ -53,18 +67,20 @@ static Err take_tensors(KvCache *c, const KvLayout *layout, Device *d, Error *er
             TRY(take_tensor(&c->k[i], c, group, layer, layer->key_width, d, err));
             TRY(take_tensor(&c->v[i], c, group, layer, layer->value_width, d, err));
         }
+        if (layer->state_width > 0)
+            TRY(take_state(&c->state[i], c, layer->state_width, d, err));
     }
     return OK;
 }
 
 static void slot_clear(KvCache *c, Slot *slot)
 {
-    for (int32_t g = 0; g < c->ledger.groups; g++) {
+    for (int32_t g = 0; g < c->ledger.paged; g++) {
         for (int32_t i = slot->first[g]; i < slot->blocks; i++)
             slot->table[g][i] = BLOCK_NONE;
         slot->first[g] = 0;
     }
-    slot->blocks = slot->named = 0;
+    slot->blocks = slot->named = slot->from = slot->to = 0;
     slot->node = NODE_ROOT;
     slot->salt = 0;
 }
@@ -78,7 +94,7 @@ static bool take_slots(KvCache *c, Arena *arena)
         return false;
     for (int32_t s = 0; s < slots; s++) {
         c->slots[s].node = NODE_ROOT;
-        for (int32_t g = 0; g < c->ledger.groups; g++) {
+        for (int32_t g = 0; g < c->ledger.paged; g++) {
             BlockId *table = c->slots[s].table[g] = ARENA_ARRAY(arena, BlockId, (size_t)c->blocks_max);
             if (!table)
                 return false;
@@ -89,6 +105,18 @@ static bool take_slots(KvCache *c, Arena *arena)
     return true;
 }
 
+/* Behind a window a node has no block of its own, and between two snapshots not even that. */
+static int32_t nodes_of(const KvLedger *l)
+{
+    const KvOptions *o = &l->options;
+    int64_t nodes = ceil_div(o->tokens, o->block_tokens), pasts = (int64_t)o->sequences + o->state_snapshots;
+    for (int32_t g = 0; g < l->groups; g++)
+        nodes += l->group[g].blocks;
+    if (kv_ledger_has_states(l))
+        nodes += min_i64(pasts * ceil_div(o->context, o->block_tokens), STATE_NODES_MAX);
+    return (int32_t)min_i64(nodes, INT32_MAX);
+}
+
 Err kv_cache_new(KvCache **out, const KvLedger *ledger, const KvLayout *layout, Device *device, Arena *arena, Error *err)
 {
     const KvOptions *o = &ledger->options;
@@ -97,15 +125,13 @@ Err kv_cache_new(KvCache **out, const KvLedger *ledger, const KvLayout *layout, 
         return out_of_arena(err);
     c->ledger = *ledger;
     c->blocks_max = (int32_t)ceil_div(o->context, o->block_tokens);
-    int64_t nodes = ceil_div(o->tokens, o->block_tokens);   /* behind a window a node has no block of its own */
-    for (int32_t g = 0; g < ledger->groups; g++) {
-        nodes += ledger->group[g].blocks;
-        c->pool[g] = block_pool_new(arena, ledger->group[g].blocks, (BlockForget){forget, c, g});
-        if (!c->pool[g])
+    for (int32_t g = 0; g < ledger->groups; g++)
+        if (!(c->pool[g] = block_pool_new(arena, ledger->group[g].blocks, (BlockForget){forget, c, g})))
             return out_of_arena(err);
-    }
-    c->index = prefix_index_new(arena, (PrefixIndexOptions){(int32_t)min_i64(nodes, INT32_MAX), o->block_tokens, o->key});
+    c->index = prefix_index_new(arena, (PrefixIndexOptions){nodes_of(ledger), o->block_tokens, o->key});
     if (!c->index || !take_slots(c, arena))
+        return out_of_arena(err);
+    if (kv_ledger_has_states(ledger) && !(c->states = kv_states_new(arena, ledger, c->pool[ledger->paged], c->index)))
         return out_of_arena(err);
     TRY(take_tensors(c, layout, device, err));
     *out = c;
@@ -123,12 +149,19 @@ static int32_t first_seen(const KvCache *c, int32_t g, int32_t position)
     return kv_group_first(&c->ledger.group[g], position, c->ledger.options.block_tokens);
 }
 
+typedef struct Match {
+    int32_t blocks;            /* that can stand for computed ones */
+    int32_t but_for_state;     /* that could, if there were a state at their end */
+} Match;
+
 /* How many leading blocks of `tokens` can stand for computed ones: each group must have all blocks
- * that the first row after them looks at. c->path receives their nodes. */
-static int32_t longest_match(KvCache *c, const int32_t *tokens, int32_t blocks, uint64_t salt)
+ * that the first row after them looks at, and the state there. c->path receives their nodes. */
+static Match longest_match(KvCache *c, const int32_t *tokens, int32_t blocks, uint64_t salt)
 {
-    int32_t block_tokens = c->ledger.options.block_tokens, best = 0;
+    const KvLedger *l = &c->ledger;
+    int32_t block_tokens = l->options.block_tokens;
     int32_t run[KV_GROUPS_MAX] = {0};   /* neighbouring blocks that the group has, up to here */
+    Match match = {0};
     NodeId node = NODE_ROOT;
     for (int32_t i = 0; i < blocks; i++) {
         node = prefix_index_find(c->index, node, salt, tokens + i * block_tokens);
@@ -136,24 +169,28 @@ static int32_t longest_match(KvCache *c, const int32_t *tokens, int32_t blocks, 
             break;
         c->path[i] = node;
         bool usable = true;
-        for (int32_t g = 0; g < c->ledger.groups; g++) {
+        for (int32_t g = 0; g < l->paged; g++) {
             run[g] = prefix_index_block(c->index, node, g) == BLOCK_NONE ? 0 : run[g] + 1;
             usable &= run[g] >= i + 1 - first_seen(c, g, (i + 1) * block_tokens);
         }
-        if (usable)
-            best = i + 1;
+        if (!usable)
+            continue;
+        match.but_for_state = i + 1;
+        if (!c->states || prefix_index_block(c->index, node, l->paged) != BLOCK_NONE)
+            match.blocks = i + 1;
     }
-    return best;
+    return match;
 }
 
 int32_t kv_cache_match(KvCache *c, int32_t s, const int32_t *tokens, int32_t limit, uint64_t salt)
 {
     Slot *slot = slot_at(c, s);
     ASSERT(slot->blocks == 0);
-    int32_t block_tokens = c->ledger.options.block_tokens;
-    int32_t blocks = longest_match(c, tokens, limit / block_tokens, salt);
+    int32_t block_tokens = c->ledger.options.block_tokens, most = limit / block_tokens;
+    Match match = longest_match(c, tokens, most, salt);
+    int32_t blocks = match.blocks;
     slot->salt = salt;
-    for (int32_t g = 0; g < c->ledger.groups; g++) {
+    for (int32_t g = 0; g < c->ledger.paged; g++) {
         slot->first[g] = first_seen(c, g, blocks * block_tokens);
         for (int32_t i = slot->first[g]; i < blocks; i++) {
             slot->table[g][i] = prefix_index_block(c->index, c->path[i], g);
@@ -163,7 +200,14 @@ int32_t kv_cache_match(KvCache *c, int32_t s, const int32_t *tokens, int32_t lim
     slot->blocks = slot->named = blocks;
     slot->node = blocks > 0 ? c->path[blocks - 1] : NODE_ROOT;
     prefix_index_hold(c->index, slot->node);
+    BlockId snapshot = blocks > 0 && c->states ? prefix_index_block(c->index, slot->node, c->ledger.paged) : BLOCK_NONE;
+    kv_states_start(c->states, s, snapshot, match.but_for_state * block_tokens, most * block_tokens);
     return blocks * block_tokens;
+}
+
+int32_t kv_cache_stop(const KvCache *c, int32_t s, int32_t from, int32_t to)
+{
+    return kv_states_stop(c->states, s, from, to);
 }
 
 /* The block that holds position `from` and others hold too, so that it must be copied; else -1. */
@@ -173,16 +217,18 @@ static int32_t shared_block(const KvCache *c, const Slot *slot, int32_t g, int32
     return i < slot->blocks && block_pool_references(c->pool[g], slot->table[g][i]) > 1 ? i : -1;
 }
 
-bool kv_cache_extend(KvCache *c, int32_t s, int32_t from, int32_t to, BlockCopies *copies)
+bool kv_cache_extend(KvCache *c, int32_t s, int32_t from, int32_t to, bool tentative, BlockCopies *copies)
 {
     Slot *slot = slot_at(c, s);
     int32_t blocks = (int32_t)ceil_div(to, c->ledger.options.block_tokens);
     ASSERT(from < to && blocks <= c->blocks_max && from / c->ledger.options.block_tokens >= slot->named);
     int32_t more = blocks > slot->blocks ? blocks - slot->blocks : 0;
-    for (int32_t g = 0; g < c->ledger.groups; g++)
+    for (int32_t g = 0; g < c->ledger.paged; g++)
         if (more + (shared_block(c, slot, g, from) >= 0) > block_pool_available(c->pool[g]))
             return false;
-    for (int32_t g = 0; g < c->ledger.groups; g++) {
+    if (c->states && kv_states_lacks(c->states, s, tentative) > block_pool_available(c->pool[c->ledger.paged]))
+        return false;
+    for (int32_t g = 0; g < c->ledger.paged; g++) {
         int32_t shared = shared_block(c, slot, g, from);
         if (shared >= 0) {
             ASSERT(copies->count < copies->max);
@@ -191,7 +237,10 @@ bool kv_cache_extend(KvCache *c, int32_t s, int32_t from, int32_t to, BlockCopie
         bool taken = block_pool_take(c->pool[g], more, slot->table[g] + slot->blocks);
         ASSERT(taken);
     }
+    kv_states_step(c->states, s, tentative);
     slot->blocks += more;
+    slot->from = from;
+    slot->to = to;
     return true;
 }
 
@@ -217,7 +266,7 @@ static void name_full_blocks(KvCache *c, Slot *slot, const int32_t *tokens, int3
         NodeId node = prefix_index_make(c->index, slot->node, slot->salt, tokens + slot->named * block_tokens);
         if (node == NODE_NONE)
             return;   /* the index is full: the block stays without a name, and is not found later */
-        for (int32_t g = 0; g < c->ledger.groups; g++)
+        for (int32_t g = 0; g < c->ledger.paged; g++)
             if (slot->table[g][slot->named] != BLOCK_NONE)
                 name_block(c, &slot->table[g][slot->named], g, node);
         prefix_index_release(c->index, slot->node);
@@ -226,17 +275,39 @@ static void name_full_blocks(KvCache *c, Slot *slot, const int32_t *tokens, int3
     }
 }
 
-void kv_cache_commit(KvCache *c, int32_t s, const int32_t *tokens, int32_t computed)
+/* What lies behind the windows of the next row, and what no computed row needs, goes back. */
+static void give_blocks(KvCache *c, Slot *slot, int32_t computed)
 {
-    Slot *slot = slot_at(c, s);
-    name_full_blocks(c, slot, tokens, computed);
-    for (int32_t g = 0; g < c->ledger.groups; g++) {
-        int32_t keep = (int32_t)min_i64(first_seen(c, g, computed), slot->blocks);
+    int32_t needed = (int32_t)ceil_div(computed, c->ledger.options.block_tokens);
+    for (int32_t g = 0; g < c->ledger.paged; g++) {
+        BlockId *table = slot->table[g];
+        for (int32_t i = slot->blocks - 1; i >= needed; i--) {
+            block_pool_give(c->pool[g], table[i]);
+            table[i] = BLOCK_NONE;
+        }
+        int32_t keep = (int32_t)min_i64(first_seen(c, g, computed), needed);
         for (; slot->first[g] < keep; slot->first[g]++) {
-            block_pool_give(c->pool[g], slot->table[g][slot->first[g]]);
-            slot->table[g][slot->first[g]] = BLOCK_NONE;
+            block_pool_give(c->pool[g], table[slot->first[g]]);
+            table[slot->first[g]] = BLOCK_NONE;
         }
     }
+    slot->blocks = needed;
+}
+
+int32_t kv_cache_commit(KvCache *c, int32_t s, const int32_t *tokens, int32_t good)
+{
+    Slot *slot = slot_at(c, s);
+    ASSERT(good > slot->from && good <= slot->to);
+    bool back = c->states && good < slot->to;
+    int32_t computed = back ? slot->from : good;
+    name_full_blocks(c, slot, tokens, computed);
+    give_blocks(c, slot, computed);
+    if (back)
+        kv_states_rewind(c->states, s);
+    else
+        kv_states_commit(c->states, s, computed,
+                         slot->named * c->ledger.options.block_tokens == computed ? slot->node : NODE_NONE);
+    return computed;
 }
 
 void kv_cache_fork(KvCache *c, int32_t from, int32_t to)
@@ -244,7 +315,7 @@ void kv_cache_fork(KvCache *c, int32_t from, int32_t to)
     const Slot *a = slot_at(c, from);
     Slot *b = slot_at(c, to);
     ASSERT(b->blocks == 0 && from != to);
-    for (int32_t g = 0; g < c->ledger.groups; g++) {
+    for (int32_t g = 0; g < c->ledger.paged; g++) {
         b->first[g] = a->first[g];
         for (int32_t i = a->first[g]; i < a->blocks; i++) {
             block_pool_share(c->pool[g], a->table[g][i]);
@@ -256,29 +327,33 @@ void kv_cache_fork(KvCache *c, int32_t from, int32_t to)
     b->node = a->node;
     b->salt = a->salt;
     prefix_index_hold(c->index, b->node);
+    kv_states_fork(c->states, from, to);
 }
 
 /* The last block first, so that a past is evicted from its end: what is left of it can be used. */
 void kv_cache_drop(KvCache *c, int32_t s)
 {
     Slot *slot = slot_at(c, s);
-    for (int32_t g = 0; g < c->ledger.groups; g++)
+    for (int32_t g = 0; g < c->ledger.paged; g++)
         for (int32_t i = slot->blocks - 1; i >= slot->first[g]; i--)
             block_pool_give(c->pool[g], slot->table[g][i]);
+    kv_states_drop(c->states, s);
     prefix_index_release(c->index, slot->node);
     slot_clear(c, slot);
 }
 
-static int32_t lacks(const KvCache *c, const Slot *slot, int32_t g, int32_t tokens)
+static int32_t lacks(const KvCache *c, int32_t s, int32_t g, int32_t tokens)
 {
-    int32_t held = slot->blocks - slot->first[g], needs = kv_ledger_blocks(&c->ledger, g, tokens, 1);
+    const Slot *slot = slot_at(c, s);
+    int32_t held = g < c->ledger.paged ? slot->blocks - slot->first[g] : kv_states_held(c->states, s);
+    int32_t needs = kv_ledger_blocks(&c->ledger, g, tokens, 1);
     return needs > held ? needs - held : 0;
 }
 
 bool kv_cache_has_room(const KvCache *c, int32_t s, int32_t tokens, const int32_t *promised)
 {
     for (int32_t g = 0; g < c->ledger.groups; g++)
-        if (lacks(c, slot_at(c, s), g, tokens) + promised[g] > block_pool_available(c->pool[g]))
+        if (lacks(c, s, g, tokens) + promised[g] > block_pool_available(c->pool[g]))
             return false;
     return true;
 }
@@ -286,7 +361,7 @@ bool kv_cache_has_room(const KvCache *c, int32_t s, int32_t tokens, const int32_
 void kv_cache_promise(const KvCache *c, int32_t s, int32_t tokens, int32_t *promised)
 {
     for (int32_t g = 0; g < c->ledger.groups; g++)
-        promised[g] += lacks(c, slot_at(c, s), g, tokens);
+        promised[g] += lacks(c, s, g, tokens);
 }
 
 static void copy_block(Device *d, Tensor pool, BlockCopy copy)
@@ -304,8 +379,16 @@ void kv_cache_copy(const KvCache *c, Device *d, BlockCopy copy)
         }
 }
 
-KvView kv_cache_view(const KvCache *c, int32_t layer) { return (KvView){.k = c->k[layer], .v = c->v[layer]}; }
-const BlockId *kv_cache_table(const KvCache *c, int32_t s, int32_t g) { return slot_at(c, s)->table[g]; }
+KvView kv_cache_view(const KvCache *c, int32_t layer)
+{
+    return (KvView){.k = c->k[layer], .v = c->v[layer], .state = c->state[layer]};
+}
+StateSlots kv_cache_state(const KvCache *c, int32_t s) { return kv_states_slots(c->states, s); }
+const BlockId *kv_cache_table(const KvCache *c, int32_t s, int32_t g)
+{
+    ASSERT(g < c->ledger.paged);
+    return slot_at(c, s)->table[g];
+}
 int32_t kv_cache_blocks(const KvCache *c, int32_t s) { return slot_at(c, s)->blocks; }
 int32_t kv_cache_named(const KvCache *c, int32_t s) { return slot_at(c, s)->named; }
 const KvLedger *kv_cache_ledger(const KvCache *c) { return &c->ledger; }

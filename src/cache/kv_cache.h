@@ -5,12 +5,15 @@
  *     full group's table    [ 7 | 2 | 9 | 4 ]
  *     window group's table  [ - | - | 3 | 0 ]        blocks wholly behind the window went back
  *     known by hash          yes yes yes no          a block is named once all of it is computed
+ *     state                 [ slot 5 ]               of fixed size, at the last computed token (kv_states.h)
  *
  * The life of a sequence in slot s:
  *
  *     match      what the index knows of its tokens is shared, not computed again
+ *     stop       how far the next step may go without passing a state that is worth keeping
  *     extend     places for the rows of the next step; a block that others hold too is copied first
- *     commit     after the step: full blocks get their names, those behind a window go back
+ *     commit     after the step: full blocks get their names, those behind a window go back, and so do
+ *                those of rows that were wrong
  *     fork       another sequence continues from the same past: everything is shared
  *     drop       all goes back; named blocks stay cached until their memory is needed
  *
@@ -20,7 +23,7 @@
 #ifndef CACHE_KV_CACHE_H
 #define CACHE_KV_CACHE_H
 
-#include "cache/kv_ledger.h"
+#include "cache/kv_states.h"
 #include "core/device.h"
 #include "core/kv_view.h"
 
@@ -34,12 +37,18 @@ typedef struct BlockCopies {       /* to be done, in order, before the step runs
 Err kv_cache_new(KvCache **, const KvLedger *, const KvLayout *, Device *, Arena *, Error *);
 
 /* Shares the longest known past of `tokens`, at most `limit` tokens, with an empty slot; returns how
- * many tokens need not be computed. */
+ * many tokens need not be computed. Every group must have what the next row looks at: the blocks, and the
+ * state at the very end. */
 int32_t kv_cache_match(KvCache *, int32_t s, const int32_t *tokens, int32_t limit, uint64_t salt);
-/* Makes the positions [from, to) writable. All or nothing; false: not enough blocks. */
-bool kv_cache_extend(KvCache *, int32_t s, int32_t from, int32_t to, BlockCopies *);
-/* The first `computed` of `tokens` are in the cache now. */
-void kv_cache_commit(KvCache *, int32_t s, const int32_t *tokens, int32_t computed);
+/* Where a step that computes [from, to) should end instead: at `to`, or earlier where the state is worth keeping. */
+int32_t kv_cache_stop(const KvCache *, int32_t s, int32_t from, int32_t to);
+/* Makes the positions [from, to) writable. All or nothing; false: not enough blocks. tentative: commit may
+ * take some of them back. One commit (or drop) follows each. */
+bool kv_cache_extend(KvCache *, int32_t s, int32_t from, int32_t to, bool tentative, BlockCopies *);
+/* The step was computed, and the first `good` of `tokens` were right: `to`, or less if the step was
+ * tentative. Returns how many are in the cache now: `good`, or, where a state has gone too far and has to
+ * go back, `from`. */
+int32_t kv_cache_commit(KvCache *, int32_t s, const int32_t *tokens, int32_t good);
 void kv_cache_fork(KvCache *, int32_t from, int32_t to);    /* `to` is empty */
 void kv_cache_drop(KvCache *, int32_t s);                   /* an empty slot stays so */
 
@@ -49,8 +58,9 @@ bool kv_cache_has_room(const KvCache *, int32_t s, int32_t tokens, const int32_t
 void kv_cache_promise(const KvCache *, int32_t s, int32_t tokens, int32_t *promised);
 
 void kv_cache_copy(const KvCache *, Device *, BlockCopy);
-KvView kv_cache_view(const KvCache *, int32_t layer);       /* k and v only */
-const BlockId *kv_cache_table(const KvCache *, int32_t s, int32_t group);
+KvView kv_cache_view(const KvCache *, int32_t layer);       /* k, v and state only */
+StateSlots kv_cache_state(const KvCache *, int32_t s);
+const BlockId *kv_cache_table(const KvCache *, int32_t s, int32_t group);   /* of a group that has tables */
 int32_t kv_cache_blocks(const KvCache *, int32_t s);        /* how far the tables of s reach */
 
 const KvLedger *kv_cache_ledger(const KvCache *);

@@ -3,6 +3,7 @@
 #include "base/checked.h"
 
 enum { BLOCK_TOKENS_MAX = 1024, SEQUENCES_MAX = 4096, CONTEXT_MAX = 1 << 26, HEADS_MAX = 1 << 14, WIDTH_MAX = 1 << 16 };
+enum { SNAPSHOTS_MAX = 1 << 16, STATE_WIDTH_MAX = 1 << 28, SLOTS_OF_ONE = 2 };
 static const int64_t TOKENS_MAX = INT32_MAX;   /* so that every count of blocks is an int32_t */
 
 static int64_t layer_block_bytes(const KvLayer *layer, const KvOptions *o)
@@ -13,16 +14,18 @@ static int64_t layer_block_bytes(const KvLayer *layer, const KvOptions *o)
 
 static Err check_options(const KvOptions *o, Error *err)
 {
-    const struct { const char *name; int64_t value, max; } bounds[] = {
-        {"tokens of a block", o->block_tokens, BLOCK_TOKENS_MAX},
-        {"sequences", o->sequences, SEQUENCES_MAX},
-        {"context", o->context, CONTEXT_MAX},
-        {"rows of a step", o->rows, CONTEXT_MAX},
+    const struct { const char *name; int64_t value, min, max; } bounds[] = {
+        {"tokens of a block", o->block_tokens, 1, BLOCK_TOKENS_MAX},
+        {"sequences", o->sequences, 1, SEQUENCES_MAX},
+        {"context", o->context, 1, CONTEXT_MAX},
+        {"rows of a step", o->rows, 1, CONTEXT_MAX},
+        {"snapshots of states", o->state_snapshots, 0, SNAPSHOTS_MAX},
+        {"tokens between snapshots", o->state_interval, 0, CONTEXT_MAX},
     };
     for (size_t i = 0; i < COUNT_OF(bounds); i++)
-        if (bounds[i].value < 1 || bounds[i].value > bounds[i].max)
-            return fail(err, BAD_ARGUMENT, "cache: %s: %lld; it must be from 1 to %lld", bounds[i].name,
-                        (long long)bounds[i].value, (long long)bounds[i].max);
+        if (bounds[i].value < bounds[i].min || bounds[i].value > bounds[i].max)
+            return fail(err, BAD_ARGUMENT, "cache: %s: %lld; it must be from %lld to %lld", bounds[i].name,
+                        (long long)bounds[i].value, (long long)bounds[i].min, (long long)bounds[i].max);
     if (o->tokens < 0 || o->bytes < 0)
         return fail(err, BAD_ARGUMENT, "cache: its size must not be negative");
     if (o->format->block_elems != 1)
@@ -73,17 +76,37 @@ static Err group_layers(KvLedger *l, const KvLayout *layout, Error *err)
         case KV_ALIAS:
             if (layer->alias_of < 0 || layer->alias_of >= i)
                 return fail(err, BAD_ARGUMENT, "layer %d: reads layer %d, which is not below it", i, layer->alias_of);
+            if (l->group_of[layer->alias_of] < 0)
+                return fail(err, BAD_ARGUMENT, "layer %d: reads layer %d, which keeps no keys and values", i, layer->alias_of);
             l->owner_of[i] = l->owner_of[layer->alias_of];
             l->group_of[i] = l->group_of[layer->alias_of];
             break;
         case KV_NONE:
-            break;
         case KV_STATE:
-            return fail(err, UNSUPPORTED, "layer %d: states of fixed size cannot be kept yet", i);
+            break;
         }
-        if (layer->state_width > 0)
-            return fail(err, UNSUPPORTED, "layer %d: states of fixed size cannot be kept yet", i);
     }
+    l->paged = l->groups;
+    return OK;
+}
+
+/* The states of all layers are one group: what a sequence knows at a position belongs together. */
+static Err group_states(KvLedger *l, const KvLayout *layout, Error *err)
+{
+    KvGroup states = {.kind = KV_STATE};
+    for (int32_t i = 0; i < layout->layers; i++) {
+        int32_t width = layout->layer[i].state_width;
+        if (width < (layout->layer[i].kind == KV_STATE) || width > STATE_WIDTH_MAX)
+            return fail(err, BAD_ARGUMENT, "layer %d: a state of %d numbers cannot be kept", i, width);
+        states.layers += width > 0;
+        states.block_bytes += (int64_t)width * (int64_t)sizeof(float);
+    }
+    if (states.layers == 0)
+        return OK;
+    if (l->groups == KV_GROUPS_MAX)
+        return fail(err, UNSUPPORTED, "more than %d different windows in one model, and states", KV_GROUPS_MAX - 1);
+    l->group[l->groups++] = states;
+    l->state_bytes = states.block_bytes;
     return OK;
 }
 
@@ -94,6 +117,8 @@ int32_t kv_ledger_blocks(const KvLedger *l, int32_t group, int64_t tokens, int32
 {
     const KvGroup *g = &l->group[group];
     int64_t all = ceil_div(tokens, l->options.block_tokens);
+    if (g->kind == KV_STATE)
+        return SLOTS_OF_ONE;
     if (g->kind == KV_FULL)
         return (int32_t)all;
     return (int32_t)min_i64(all, blocks_touched((int64_t)g->window - 1 + rows, l->options.block_tokens));
@@ -119,9 +144,25 @@ static void settle(KvLedger *l, int64_t tokens)
     l->options.tokens = tokens;
     l->pool_bytes = 0;
     for (int32_t g = 0; g < l->groups; g++) {
-        l->group[g].blocks = pool_blocks(l, &l->group[g], tokens);
+        if (g < l->paged)
+            l->group[g].blocks = pool_blocks(l, &l->group[g], tokens);
         l->pool_bytes += l->group[g].blocks * l->group[g].block_bytes;
     }
+}
+
+/* Two slots for each sequence, and the snapshots. Where memory is short, what fits: into all of it, or, if
+ * keys and values need a place too, into half of it at most. Fewer sequences run at a time then. */
+static void settle_slots(KvLedger *l)
+{
+    const KvOptions *o = &l->options;
+    KvGroup *states = &l->group[l->paged];
+    int64_t slots = (int64_t)SLOTS_OF_ONE * o->sequences + o->state_snapshots;
+    if (o->bytes > 0) {
+        settle(l, 1);   /* without a slot so far: the least that keys and values take */
+        int64_t room = l->paged > 0 ? min_i64(o->bytes / 2, o->bytes - l->pool_bytes) : o->bytes;
+        slots = min_i64(slots, room / states->block_bytes);
+    }
+    states->blocks = (int32_t)max_i64(slots, SLOTS_OF_ONE);
 }
 
 static Err settle_bytes(KvLedger *l, int64_t bytes, int64_t tokens_max, Error *err)
@@ -146,8 +187,12 @@ Err kv_ledger_init(KvLedger *l, const KvLayout *layout, const KvOptions *o, Erro
 {
     TRY(check_options(o, err));
     *l = (KvLedger){.options = *o};
+    l->options.state_interval = (int32_t)ceil_div(o->state_interval, o->block_tokens) * o->block_tokens;
     TRY(group_layers(l, layout, err));
-    for (int32_t g = 0; g < l->groups; g++) {
+    TRY(group_states(l, layout, err));
+    if (kv_ledger_has_states(l))
+        settle_slots(l);
+    for (int32_t g = 0; g < l->paged; g++) {
         const KvGroup *group = &l->group[g];
         if (group->kind == KV_FULL)
             l->token_bytes += group->block_bytes / o->block_tokens;
@@ -163,8 +208,8 @@ Err kv_ledger_init(KvLedger *l, const KvLayout *layout, const KvOptions *o, Erro
 
 int64_t kv_ledger_sequence_bytes(const KvLedger *l, int64_t tokens)
 {
-    int64_t bytes = 0;
-    for (int32_t g = 0; g < l->groups; g++)
+    int64_t bytes = l->state_bytes;
+    for (int32_t g = 0; g < l->paged; g++)
         bytes += kv_ledger_blocks(l, g, tokens, 1) * l->group[g].block_bytes;
     return bytes;
 }

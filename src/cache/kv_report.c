@@ -58,7 +58,7 @@ static Err fill_line(KvReportLine *line, const KvLayout *own, const Format *form
     snprintf(line->kind, sizeof line->kind, "%s", kind);
     TRY(kv_ledger_init(&line->ledger, own, &o, err));
     line->token_bytes = line->ledger.token_bytes;
-    line->fixed_bytes = line->ledger.window_bytes;
+    line->fixed_bytes = line->ledger.window_bytes + line->ledger.state_bytes;
     return OK;
 }
 

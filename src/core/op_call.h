@@ -101,4 +101,14 @@ typedef struct OpCall {
 
 const char *op_name(Op);
 
+/* An operation with a state (core/kv_view.h): out[1] holds the states, of which it reads and writes those
+ * that its last three inputs say: from, to ([seqs]) and row_seq ([rows]). Of a call that device_run() has seen. */
+static inline bool op_has_state(const OpCall *call)
+{
+    bool has = call->reads_out && call->outs == 2 && call->ins > 3;
+    for (int i = call->ins - 3; has && i < call->ins; i++)
+        has = call->in[i].format == &format_i32 && call->in[i].dims == 1;
+    return has;
+}
+
 #endif

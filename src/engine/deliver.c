@@ -106,19 +106,36 @@ static Err deliver_row(Deliver *d, Sequence *q, int32_t position, const float *l
     return deliver_last(d, q, logits, err);
 }
 
+/* The rows of an entry whose logits are wanted. A drafted token is right if it is the one that comes. */
+static Err deliver_entry(Deliver *d, Runner *runner, const PlanEntry *e, int32_t out, Error *err)
+{
+    Sequence *q = e->sequence;
+    int32_t known = e->first + e->rows - e->drafted, right = 0;
+    for (int32_t at = e->first + e->rows - e->outs; at < e->first + e->rows; at++, out++) {
+        bool guessed = at + 1 >= known && at + 1 < e->first + e->rows;
+        int32_t guess = guessed ? q->tokens[at + 1] : 0;
+        TRY(deliver_row(d, q, at, runner_logits(runner, out), err));
+        if (!q->request)
+            return OK;   /* it has ended */
+        if (guessed && q->tokens[at + 1] != guess)
+            break;
+        right += guessed;
+    }
+    if (e->drafted > 0)
+        scheduler_accept(d->scheduler, e, right);
+    d->counts.drafted_tokens += e->drafted;
+    d->counts.accepted_tokens += right;
+    return OK;
+}
+
 void deliver_step(Deliver *d, Runner *runner, const Plan *plan)
 {
     int32_t out = 0;
     for (int32_t i = 0; i < plan->entries; i++) {
         const PlanEntry *e = &plan->entry[i];
-        Request *r = e->sequence->request;
-        for (int32_t j = e->rows - e->outs; j < e->rows; j++, out++) {
-            if (!r || e->sequence->request != r)
-                continue;   /* it has ended in this step */
-            if (deliver_row(d, e->sequence, e->first + j, runner_logits(runner, out), &r->error) != OK) {
-                deliver_end_request(d, r, END_ERROR);
-                r = NULL;
-            }
-        }
+        Request *r = e->sequence->request;   /* NULL: it has ended in this step, with another sample's error */
+        if (r && deliver_entry(d, runner, e, out, &r->error) != OK)
+            deliver_end_request(d, r, END_ERROR);
+        out += e->outs;
     }
 }

@@ -3,6 +3,8 @@
  *     row of the prompt, scored    -> EVENT_PROMPT about the next token, logits copied out
  *     last known row               -> the next token -> EVENT_TOKEN, or EVENT_END
  *     last row of a prompt         -> the same for every sample: the others fork here
+ *     a drafted row                -> the same, if its token is the one that came; else it is taken back,
+ *                                     and those after it
  *
  * The only place that samples. An error of the sampler (logits that are no numbers, a mask that leaves
  * nothing) ends the one request with END_ERROR.
@@ -14,6 +16,7 @@
 
 typedef struct DeliverCounts {
     int64_t prompt_tokens, reused_tokens, generated_tokens;
+    int64_t drafted_tokens, accepted_tokens;
 } DeliverCounts;
 
 typedef struct Deliver {

@@ -201,7 +201,7 @@ static Place *take_place(Diffusion *d, int32_t total)
         if (p->taken)
             continue;
         BlockCopies none = {0};
-        bool fits = kv_cache_extend(d->cache, i, 0, total, &none);
+        bool fits = kv_cache_extend(d->cache, i, 0, total, false, &none);
         ASSERT(fits);                        /* the cache has room for `sequences` whole contexts */
         p->taken = true;
         p->sequence.prompt = total;          /* a rotation that depends on the length sees all of it */

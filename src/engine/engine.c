@@ -42,7 +42,7 @@ EngineModel engine_model(const Model *m)
 EngineOptions engine_options_default(void)
 {
     return (EngineOptions){.sequences = 32, .rows = 512, .logit_rows = 64, .block_tokens = 16, .cache_format = &format_f32,
-                           .policy = "fcfs", .queue = 1024, .events = 256};
+                           .policy = "fcfs", .queue = 1024, .events = 256, .state_snapshots = 16, .state_interval = 512};
 }
 
 /* --- birth and end --- */
@@ -70,6 +70,7 @@ static Err open_cache(Engine *e, Device *device, Error *err)
     KvOptions o = {
         .format = e->o.cache_format, .block_tokens = e->o.block_tokens, .sequences = e->o.sequences,
         .context = e->o.context, .rows = e->o.rows, .tokens = e->o.cache_tokens, .bytes = e->o.cache_bytes, .key = e->o.key,
+        .state_snapshots = e->o.state_snapshots, .state_interval = e->o.state_interval,
     };
     TRY(kv_ledger_init(&e->ledger, e->model.kv, &o, err));
     return kv_cache_new(&e->cache, &e->ledger, e->model.kv, device, e->arena, err);
@@ -131,10 +132,6 @@ Err engine_new(Engine **out, const EngineOptions *options, const EngineModel *mo
                     "family '%s' is a diffusion model: it refines a whole answer and continues nothing token by token; "
                     "use `ridge run`, `ridge chat`, `ridge logits`, or `ridge denoise` to measure it",
                     model->shape->family);
-    int32_t context = options->context ? options->context : model->shape->context, most = model->shape->positions_max;
-    if (most && context > most)
-        return fail(err, BAD_ARGUMENT, "a context of %d is asked for, but the model has a table of %d positions", context,
-                    most);
     Arena *arena = arena_new(ARENA_BYTES_MAX);
     Engine *e = arena ? ARENA_NEW(arena, Engine) : NULL;
     if (!e) {
@@ -144,7 +141,8 @@ Err engine_new(Engine **out, const EngineOptions *options, const EngineModel *mo
     e->arena = arena;
     e->o = *options;
     e->model = *model;
-    e->o.context = context;
+    if (e->o.context == 0)
+        e->o.context = model->shape->context;
     Err result = build(e, device, err);
     if (result != OK) {
         arena_free(arena);
@@ -336,10 +334,22 @@ static void end_cancelled(Engine *e)
 
 /* --- the loop --- */
 
+static void draft(Engine *e)
+{
+    const EngineDrafter *by = &e->o.drafter;
+    for (int32_t i = 0; by->propose && i < e->deliver.count; i++) {
+        Sequence *q = &e->deliver.sequences[i];
+        int32_t most = (int32_t)min_i64(by->most, sequence_draft_room(q));
+        q->drafted = most > 0 ? by->propose(by->with, q->tokens, q->known, q->tokens + q->known, most) : 0;
+        ASSERT(q->drafted >= 0 && q->drafted <= max_i64(most, 0));
+    }
+}
+
 bool engine_step(Engine *e)
 {
     end_cancelled(e);
     admit(e);
+    draft(e);
     const Plan *plan = scheduler_plan(e->scheduler);
     if (plan->entries == 0)
         return false;
@@ -392,7 +402,9 @@ EngineStats engine_stats(const Engine *e)
     EngineStats stats = {
         .steps = e->steps, .rows = e->rows, .copies = e->copies, .preemptions = scheduler_preemptions(e->scheduler),
         .prompt_tokens = e->deliver.counts.prompt_tokens, .reused_tokens = e->deliver.counts.reused_tokens,
-        .generated_tokens = e->deliver.counts.generated_tokens, .queued = e->queued, .groups = e->ledger.groups,
+        .generated_tokens = e->deliver.counts.generated_tokens,
+        .drafted_tokens = e->deliver.counts.drafted_tokens, .accepted_tokens = e->deliver.counts.accepted_tokens,
+        .queued = e->queued, .groups = e->ledger.groups,
     };
     for (int32_t i = 0; i < e->deliver.count; i++) {
         const Sequence *q = &e->deliver.sequences[i];

@@ -43,6 +43,15 @@ typedef struct EngineModel {
 
 EngineModel engine_model(const Model *);
 
+/* Who guesses what comes next; several guesses are checked in one step, and wrong ones cost nothing but
+ * their rows. What a request receives does not depend on it. */
+typedef struct EngineDrafter {
+    /* Writes at most `most` tokens that may follow the `known` ones; returns how many. On the engine's thread. */
+    int32_t (*propose)(void *with, const int32_t *tokens, int32_t known, int32_t *drafts, int32_t most);
+    void *with;
+    int32_t most;              /* of one sequence in one step */
+} EngineDrafter;
+
 typedef struct EngineOptions {
     int32_t sequences;         /* that run at the same time: each sample of a request is one */
     int32_t rows;              /* of one step */
@@ -51,11 +60,14 @@ typedef struct EngineOptions {
     int32_t block_tokens;      /* positions of a cache block */
     int64_t cache_tokens;      /* positions that the cache holds in all; 0: see cache_bytes */
     int64_t cache_bytes;       /* memory that the cache may take; both 0: `sequences` whole contexts */
+    int32_t state_snapshots;   /* states of fixed size that are kept for prompts that begin alike; 0: none */
+    int32_t state_interval;    /* tokens from one to the next; 0: only where pasts part and prompts end */
     const Format *cache_format;
     const char *policy;        /* who goes first: "fcfs" */
     int32_t queue;             /* requests that may wait */
     int32_t events;            /* of one request that may wait to be read; sampled tokens of a whole step always fit */
     uint64_t key;              /* of the prefix index: random where strangers choose prompts */
+    EngineDrafter drafter;     /* propose NULL: nothing is drafted */
 } EngineOptions;
 
 EngineOptions engine_options_default(void);
@@ -134,6 +146,7 @@ typedef struct EngineStats {
     int32_t waiting, running, resting;                   /* sequences; resting: nobody reads their events */
     int64_t steps, rows, preemptions, copies;
     int64_t prompt_tokens, reused_tokens, generated_tokens;   /* of what has ended */
+    int64_t drafted_tokens, accepted_tokens;
     int32_t groups;
     BlockCounts blocks[KV_GROUPS_MAX];
 } EngineStats;

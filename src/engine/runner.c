@@ -17,8 +17,8 @@ struct Runner {
     EngineModel model;
     const KvCache *cache;
     Device *device;
-    int32_t layers, groups, blocks_max;
-    Staged tokens, positions, row_seq, lengths, out_rows, tables[KV_GROUPS_MAX];
+    int32_t layers, groups, blocks_max;   /* groups: that have tables */
+    Staged tokens, positions, row_seq, lengths, out_rows, state_from, state_to, tables[KV_GROUPS_MAX];
     KvView views[LAYERS_MAX];
     Tensor logits;                /* [logit_rows, V] */
     float *logits_read;           /* [LOGIT_ROWS_READ, V] */
@@ -42,6 +42,8 @@ static Err take_step(Runner *r, Arena *arena, Error *err)
     TRY(stage(&r->row_seq, rows, d, arena, err));
     TRY(stage(&r->lengths, rows, d, arena, err));
     TRY(stage(&r->out_rows, (size_t)r->o.logit_rows, d, arena, err));
+    TRY(stage(&r->state_from, (size_t)r->o.sequences, d, arena, err));
+    TRY(stage(&r->state_to, (size_t)r->o.sequences, d, arena, err));
     for (int32_t g = 0; g < r->groups; g++)
         TRY(stage(&r->tables[g], (size_t)r->o.sequences * (size_t)r->blocks_max, d, arena, err));
     return OK;
@@ -72,12 +74,14 @@ static Step step_of(Runner *r, int32_t rows, int32_t seqs, int32_t outs, int32_t
     };
     const KvLedger *ledger = kv_cache_ledger(r->cache);
     for (int32_t i = 0; i < r->layers; i++) {
+        KvView *view = &r->views[i];
         int32_t g = ledger->group_of[i];
-        if (g < 0)
-            continue;
-        r->views[i].tables = tensor_of(r->tables[g].device, &format_i32, seqs, blocks);
-        r->views[i].positions = step.positions;
-        r->views[i].row_seq = step.row_seq;
+        if (g >= 0)
+            view->tables = tensor_of(r->tables[g].device, &format_i32, seqs, blocks);
+        view->positions = step.positions;
+        view->row_seq = step.row_seq;
+        view->state_from = vector(&r->state_from, seqs);
+        view->state_to = vector(&r->state_to, seqs);
     }
     return step;
 }
@@ -114,7 +118,7 @@ Err runner_new(Runner **out, RunnerOptions o, const EngineModel *model, const Kv
     r->cache = cache;
     r->device = device;
     r->layers = model->kv->layers;
-    r->groups = ledger->groups;
+    r->groups = ledger->paged;
     r->blocks_max = (int32_t)ceil_div(ledger->options.context, ledger->options.block_tokens);
     for (int32_t i = 0; i < r->layers; i++)
         r->views[i] = kv_cache_view(cache, i);
@@ -155,6 +159,15 @@ static int32_t fill_tables(Runner *r, const Plan *plan)
     return blocks;
 }
 
+static void fill_states(Runner *r, const Plan *plan)
+{
+    for (int32_t i = 0; i < plan->entries; i++) {
+        StateSlots slots = kv_cache_state(r->cache, plan->entry[i].sequence->slot);
+        r->state_from.host[i] = slots.from;
+        r->state_to.host[i] = slots.to;
+    }
+}
+
 static void send(Runner *r, const Staged *staged, size_t count)
 {
     r->device->calls->write(r->device, staged->device, staged->host, count * sizeof *staged->host);
@@ -165,11 +178,14 @@ void runner_run(Runner *r, const Plan *plan)
     for (int32_t i = 0; i < plan->copies.count; i++)
         kv_cache_copy(r->cache, r->device, plan->copies.copy[i]);
     fill_rows(r, plan);
+    fill_states(r, plan);
     int32_t blocks = fill_tables(r, plan);
     const Staged *per_row[] = {&r->tokens, &r->positions, &r->row_seq, &r->lengths};
     for (size_t i = 0; i < COUNT_OF(per_row); i++)
         send(r, per_row[i], (size_t)plan->rows);
     send(r, &r->out_rows, (size_t)plan->outs);
+    send(r, &r->state_from, (size_t)plan->entries);
+    send(r, &r->state_to, (size_t)plan->entries);
     for (int32_t g = 0; g < r->groups; g++)
         send(r, &r->tables[g], (size_t)plan->entries * (size_t)blocks);
     Step step = step_of(r, plan->rows, plan->entries, plan->outs, blocks);

@@ -77,6 +77,7 @@ void scheduler_fork(Scheduler *s, const Sequence *from, Sequence *to)
     kv_cache_fork(s->cache, from->slot, to->slot);
     to->state = SEQUENCE_RUNNING;
     to->computed = from->computed;
+    to->caught_up = from->caught_up;
     to->scored = to->prompt;
     insert(s, to);
 }
@@ -114,7 +115,7 @@ static void preempt(Scheduler *s, Sequence *q)
     kv_cache_drop(s->cache, q->slot);
     q->state = SEQUENCE_WAITING;
     q->computed = 0;
-    q->planned = false;
+    q->planned = q->caught_up = false;
     q->times.preemptions++;
     s->preemptions++;
 }
@@ -177,14 +178,17 @@ static int32_t events_of_last(const Sequence *q)
 static void cut(PlanEntry *e, int32_t rows)
 {
     e->outs = (int32_t)max_i64(0, e->outs - (e->rows - rows));
+    e->drafted = (int32_t)max_i64(0, e->drafted - (e->rows - rows));
     e->rows = rows;
 }
 
-/* As much as the budgets of rows and logits, and the room for events, allow. */
+/* As much as the budgets of rows and logits, and the room for events, allow; not past a state to be kept. */
 static PlanEntry entry_for(const Scheduler *s, Sequence *q)
 {
-    PlanEntry e = {.sequence = q, .first = q->computed};
-    e.rows = (int32_t)min_i64(sequence_rows_left(q), s->o.rows - s->plan.rows);
+    PlanEntry e = {.sequence = q, .first = q->computed, .drafted = q->drafted, .rows = sequence_rows_left(q)};
+    cut(&e, (int32_t)min_i64(e.rows, s->o.rows - s->plan.rows));
+    if (e.rows > 0)
+        cut(&e, kv_cache_stop(s->cache, q->slot, e.first, e.first + e.rows) - e.first);
     e.outs = (int32_t)max_i64(0, e.first + e.rows - max_i64(sequence_wants_from(q), e.first));
     int32_t room = request_room(q->request) - q->request->promised - (events_of_last(q) - 1);
     int32_t outs_max = (int32_t)max_i64(0, min_i64(room, s->o.logit_rows - s->plan.outs));
@@ -199,7 +203,7 @@ static bool find_blocks(Scheduler *s, PlanEntry *e)
     const Sequence *q = e->sequence;
     do
         for (int32_t rows = e->rows; rows > 0; rows /= 2)
-            if (kv_cache_extend(s->cache, q->slot, e->first, e->first + rows, &s->plan.copies)) {
+            if (kv_cache_extend(s->cache, q->slot, e->first, e->first + rows, e->drafted > e->rows - rows, &s->plan.copies)) {
                 cut(e, rows);
                 return true;
             }
@@ -230,7 +234,7 @@ static void plan_begin(Scheduler *s)
     }
 }
 
-static bool generating(const Sequence *q) { return q->state == SEQUENCE_RUNNING && q->computed == q->known - 1; }
+static bool generating(const Sequence *q) { return q->state == SEQUENCE_RUNNING && q->caught_up; }
 
 const Plan *scheduler_plan(Scheduler *s)
 {
@@ -249,11 +253,25 @@ const Plan *scheduler_plan(Scheduler *s)
     return &s->plan;
 }
 
+static void commit(Scheduler *s, Sequence *q, int32_t good)
+{
+    q->computed = kv_cache_commit(s->cache, q->slot, q->tokens, good);
+    q->caught_up |= q->computed == q->known;
+    q->drafted = 0;
+}
+
 void scheduler_commit(Scheduler *s, const Plan *plan)
 {
     for (int32_t i = 0; i < plan->entries; i++) {
-        Sequence *q = plan->entry[i].sequence;
-        q->computed += plan->entry[i].rows;
-        kv_cache_commit(s->cache, q->slot, q->tokens, q->computed);
+        const PlanEntry *e = &plan->entry[i];
+        if (e->drafted == 0)
+            commit(s, e->sequence, e->first + e->rows);
     }
+}
+
+void scheduler_accept(Scheduler *s, const PlanEntry *e, int32_t right)
+{
+    ASSERT(right >= 0 && right <= e->drafted);
+    e->sequence->caught_up = true;
+    commit(s, e->sequence, e->first + e->rows - e->drafted + right);
 }

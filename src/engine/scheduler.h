@@ -14,6 +14,9 @@
  * the running ones were promised for theirs. Who waits first starts first.
  *
  * Sequences whose events nobody reads rest: they are passed over, and give way to all others.
+ *
+ * Drafted tokens are rows like others, the last of an entry. What they are worth is known once the logits
+ * have been looked at: then scheduler_accept() says how many were right, and the rest is taken back.
  */
 #ifndef ENGINE_SCHEDULER_H
 #define ENGINE_SCHEDULER_H
@@ -32,6 +35,7 @@ typedef struct PlanEntry {
     Sequence *sequence;
     int32_t first, rows, outs;       /* positions [first, first + rows); logits of the last `outs` ... */
     int32_t after;                   /* ... before the last `after`, which a refinement computes but does not ask */
+    int32_t drafted;                 /* the last rows, whose tokens are not known to be right */
     int32_t events;                  /* that it may make */
 } PlanEntry;
 
@@ -56,6 +60,7 @@ void scheduler_remove(Scheduler *, Sequence *);                   /* gives all b
 
 const Plan *scheduler_plan(Scheduler *);                          /* valid until the next */
 void scheduler_commit(Scheduler *, const Plan *);                 /* the step was computed */
+void scheduler_accept(Scheduler *, const PlanEntry *, int32_t right);   /* of an entry with drafted rows, so many were */
 
 int64_t scheduler_preemptions(const Scheduler *);
 

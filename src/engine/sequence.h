@@ -8,7 +8,9 @@
  * A step lets sequences catch up: it computes rows from `computed` on. A prompt, a chunk of it, the
  * token that was sampled last, drafted tokens: all are rows that are known but not computed. When
  * `computed` reaches `known`, the last row's logits give the next token. Preempting a sequence sets
- * `computed` to 0, nothing else.
+ * `computed` to 0, nothing else. Drafted tokens are computed once, behind the last known one; those that
+ * the logits confirm become known, and `computed` goes back behind the others (with a state of fixed
+ * size, to where the step began).
  */
 #ifndef ENGINE_SEQUENCE_H
 #define ENGINE_SEQUENCE_H
@@ -31,6 +33,7 @@ typedef struct Sequence {
     uint64_t salt;
     int32_t *tokens;           /* [context] */
     int32_t prompt, known, drafted, computed;
+    bool caught_up;            /* it had computed all that it knew since it last started */
     int32_t limit;             /* known never passes it */
     int32_t scored;            /* logits of the prompt's positions before this one are not wanted any more */
     bool resting;              /* nobody reads its events ... */
@@ -46,5 +49,12 @@ static inline int32_t sequence_wants_from(const Sequence *s)
 /* What the cache may contribute: never a row whose logits are wanted. */
 static inline int32_t sequence_reusable(const Sequence *s) { return sequence_wants_from(s); }
 static inline int32_t sequence_rows_left(const Sequence *s) { return s->known + s->drafted - s->computed; }
+/* How many tokens may be drafted behind the known ones: all but the last it may have are worth a row. Only
+ * the last known row is left then, so that rejected drafts never add up. */
+static inline int32_t sequence_draft_room(const Sequence *s)
+{
+    bool ready = s->state == SEQUENCE_RUNNING && s->known > s->prompt && s->computed == s->known - 1;
+    return ready ? s->limit - s->known - 1 : 0;
+}
 
 #endif

@@ -47,11 +47,22 @@ static const int8_t row_inputs[OP_COUNT] = {
     [OP_ADD] = 1, [OP_SCALE] = 1, [OP_LINEAR3] = 1, [OP_GATED_MLP] = 1,
 };
 
+/* Operations with a state are many and alike: of theirs, matrices with as many rows as the output have one for each. */
+static bool goes_by_rows(const OpCall *call, int8_t i)
+{
+    if (op_has_state(call))
+        return call->in[i].dims > 1 && call->in[i].dim[0] == call->out[0].dim[0];
+    return i < row_inputs[call->op];
+}
+
+/* Without those that say where a state lies. */
+static int8_t inputs(const OpCall *call) { return (int8_t)(call->ins - (op_has_state(call) ? 3 : 0)); }
+
 static uint64_t hash_weights(const OpCall *call)
 {
     uint64_t h = mix(1, call->op);
-    for (int8_t i = row_inputs[call->op]; i < call->ins; i++)
-        if (!tensor_is_none(call->in[i]))
+    for (int8_t i = 0; i < inputs(call); i++)
+        if (!tensor_is_none(call->in[i]) && !goes_by_rows(call, i))
             for (int32_t r = 0; r < call->in[i].dim[0]; r++)
                 h = hash_row(h, call->in[i], r);
     return h;
@@ -67,6 +78,34 @@ static void run_rows(const OpCall *call)
             h = hash_row(h, call->in[i], r);
         for (int8_t o = 0; o < call->outs; o++)
             put_row(call->out[o], r, mix(call->reads_out ? hash_row(h, call->out[o], r) : h, (uint64_t)o));
+    }
+}
+
+static void begin_state(Tensor state, int32_t from, int32_t to)
+{
+    ASSERT(from < state.dim[0] && to >= 0 && to < state.dim[0]);
+    if (from < 0)
+        memset(tensor_row(state, to), 0, tensor_row_bytes(state));
+    else
+        memmove(tensor_row(state, to), tensor_row(state, from), tensor_row_bytes(state));
+}
+
+static void run_state(const OpCall *call)
+{
+    Tensor y = call->out[0], state = call->out[1];
+    const int32_t *from = tensor_i32(call->in[call->ins - 3]), *to = tensor_i32(call->in[call->ins - 2]);
+    const int32_t *row_seq = tensor_i32(call->in[call->ins - 1]);
+    uint64_t weights = hash_weights(call);
+    for (int32_t r = 0; r < y.dim[0]; r++) {
+        int32_t s = row_seq[r];
+        if (r == 0 || row_seq[r - 1] != s)
+            begin_state(state, from[s], to[s]);
+        uint64_t h = hash_row(weights, state, to[s]);
+        for (int8_t i = 0; i < inputs(call); i++)
+            if (goes_by_rows(call, i))
+                h = hash_row(h, call->in[i], r);
+        put_row(y, r, mix(h, 0));
+        put_row(state, to[s], mix(h, 1));
     }
 }
 
@@ -140,7 +179,7 @@ static void hash_run(Device *d, const OpCall *call)
     case OP_TAKE_ROWS: run_take_rows(call); break;
     case OP_CACHE_WRITE: run_cache_write(call); break;
     case OP_ATTEND: run_attend(call); break;
-    default: run_rows(call); break;
+    default: op_has_state(call) ? run_state(call) : run_rows(call); break;
     }
 }
 

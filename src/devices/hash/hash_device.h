@@ -3,6 +3,7 @@
  *     linear, norms, ...   y[r] = hash(operation, row r of each input, the whole of each weight)
  *     cache_write          the cache holds hash(k[r], position)
  *     attend               y[r] = fold of the entries of all positions that row r may see, in order
+ *     any with a state     y[r] = hash(state, row r of each input), and so becomes the state, row by row
  *
  * A model run on it (hash_model.h) makes tokens that depend on every entry of the cache that they
  * should depend on and on no other: a block that was shared, freed, copied or evicted wrongly, a row

@@ -2,6 +2,7 @@
  *
  *     x = embed(tokens)
  *     for each layer:  write(k(x), v(x)) unless the cache is another layer's;  x += attend(x)
+ *                      x += conv(x), with a state, in layers that have one, or have nothing else
  *     logits = head(x)
  *
  * Its forward pass is written with the operations that all families use.
@@ -17,6 +18,8 @@ enum { HASH_LAYERS_MAX = 8 };
 typedef struct HashLayer {
     int32_t window, chunk;     /* 0: sees all */
     int32_t alias_of;          /* -1: has a cache of its own */
+    int32_t state_width;       /* 0: none; 2 or more, so that two pasts hardly ever leave the same */
+    bool blind;                /* does not attend: all it has is a state */
 } HashLayer;
 
 typedef struct HashModel {

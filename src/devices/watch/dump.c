@@ -43,7 +43,8 @@ static void dump_run(Device *d, const OpCall *call)
     DumpDevice *t = (DumpDevice *)d;
     d->inner->calls->run(d->inner, call);
     bool shown = t->chosen && !t->planning && call->op != OP_CACHE_WRITE;
-    for (int out = 0; shown && out < call->outs; out++)
+    int outs = op_has_state(call) ? 1 : call->outs;   /* the cache is not what a part says */
+    for (int out = 0; shown && out < outs; out++)
         for (int64_t row = 0; row < call->out[out].dim[0] && call->out[out].format == &format_f32; row++)
             dump_row(t, call, out, row);
 }
