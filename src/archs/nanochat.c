@@ -15,7 +15,7 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
     TRY(decoder_read_biases(k, s, err));
     TRY(keys_float_or(k, "final_logit_softcapping", NULL, 0, 1e6, 15, &m->logit_cap, err));
     m->norm.no_gain = true;
-    m->embed_norm = "";
+    m->names.embed_norm = "";
     for (int i = 0; i < m->rope[0].tables * m->rope[0].angles.dims / 2; i++)
         m->rope[0].inv_freq[i] = -m->rope[0].inv_freq[i];
     for (int l = 0; l < s->L; l++) {

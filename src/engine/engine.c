@@ -132,6 +132,10 @@ Err engine_new(Engine **out, const EngineOptions *options, const EngineModel *mo
                     "family '%s' is a diffusion model: it refines a whole answer and continues nothing token by token; "
                     "use `ridge run`, `ridge chat`, `ridge logits`, or `ridge denoise` to measure it",
                     model->shape->family);
+    int32_t context = options->context ? options->context : model->shape->context, most = model->shape->positions_max;
+    if (most && context > most)
+        return fail(err, BAD_ARGUMENT, "a context of %d is asked for, but the model has a table of %d positions", context,
+                    most);
     Arena *arena = arena_new(ARENA_BYTES_MAX);
     Engine *e = arena ? ARENA_NEW(arena, Engine) : NULL;
     if (!e) {
@@ -141,8 +145,7 @@ Err engine_new(Engine **out, const EngineOptions *options, const EngineModel *mo
     e->arena = arena;
     e->o = *options;
     e->model = *model;
-    if (e->o.context == 0)
-        e->o.context = model->shape->context;
+    e->o.context = context;
     Err result = build(e, device, err);
     if (result != OK) {
         arena_free(arena);

@@ -64,6 +64,13 @@ static void declare_norms(const AttentionShape *a, WeightList *list, AttentionWe
 {
     bool each = a->head_norm == HEAD_NORM_EACH;
     WeightName q = weight_name(a->prefix, a->names->q_norm), k = weight_name(a->prefix, a->names->k_norm);
+    if (a->head_norm == HEAD_NORM_APART) {
+        weight_experts(list, &w->q_norm.gain, weight_name(q.text, ".weight").text, "blk.%d.attn_q_norm.weight", layer, a->N, 0,
+                       a->H);
+        weight_experts(list, &w->k_norm.gain, weight_name(k.text, ".weight").text, "blk.%d.attn_k_norm.weight", layer, a->K, 0,
+                       a->H);
+        return;
+    }
     norm_declare(&a->norm, list, &w->q_norm, q.text, "blk.%d.attn_q_norm", layer, each ? a->H : a->N * a->H);
     if (!a->shares || a->k_norm_in_query)
         norm_declare(&a->norm, list, &w->k_norm, k.text, "blk.%d.attn_k_norm", layer, each ? a->H : a->K * a->H);
@@ -102,13 +109,12 @@ static void *declare(const void *shape, WeightList *list, int layer)
 
 static void norm_heads(const AttentionShape *a, Device *d, Tensor x, const Norm *w)
 {
-    if (a->head_norm == HEAD_NORM_APART) {
-        norm_run(&a->norm, d, x, x, &(Norm){0});
-        op_gate(d, tensor_flat(x), w->gain, tensor_flat(x), IDENTITY);
-        return;
-    }
-    x = a->head_norm == HEAD_NORM_ALL ? tensor_flat(x) : x;
-    norm_run(&a->norm, d, x, x, w);
+    bool apart = a->head_norm == HEAD_NORM_APART;
+    Tensor flat = tensor_flat(x), gains = tensor_vector(w->gain.data, w->gain.format, flat.dim[1]);
+    x = a->head_norm == HEAD_NORM_ALL ? flat : x;
+    norm_run(&a->norm, d, x, x, apart ? &(Norm){0} : w);
+    if (apart)
+        op_gate(d, flat, gains, flat, IDENTITY);
 }
 
 static void clip(const AttentionShape *a, Device *d, Tensor x)

@@ -30,7 +30,7 @@ typedef enum QkvLayout {
 typedef enum HeadNorm {
     HEAD_NORM_NONE,
     HEAD_NORM_EACH,      /* of each head, with one gain for all of them */
-    HEAD_NORM_APART,     /* of each head, with a gain for each of them */
+    HEAD_NORM_APART,     /* of each head, with a gain for each of them; in one tensor, or "%e" in the name: one each */
     HEAD_NORM_ALL,       /* of all heads as one row */
 } HeadNorm;
 typedef enum OutGate {

@@ -8,16 +8,19 @@ Tensor decoder_begin(const ModelShape *s, const DecoderWeights *w, Device *d, co
 {
     const DecoderShape *m = decoder_shape(s);
     Tensor x = device_f32(d, step->rows, s->D);
+    Tensor narrow = m->embed_width == s->D ? x : device_f32(d, step->rows, m->embed_width);
     *p = (Pass){.step = step};
     device_label(d, "embed", -1);
-    op_embed(d, x, w->embed, step->tokens, m->embed_factor);
+    op_embed(d, narrow, w->embed, step->tokens, m->embed_factor);
+    if (m->embed_width != s->D)
+        op_linear(d, x, narrow, w->project_in, NONE);
     if (!tensor_is_none(w->positions)) {
         Tensor place = like(d, x);
         op_embed(d, place, tensor_rows(w->positions, m->position_first, w->positions.dim[0] - m->position_first),
                  step->positions, 1);
         op_add(d, x, place);
     }
-    if (m->embed_norm)
+    if (m->names.embed_norm)
         norm_run(&m->norm, d, x, x, &w->embed_norm);
     for (int i = 0; i < m->ropes; i++) {
         p->angles[i] = device_f32(d, step->rows, m->rope[i].angles.dims);
@@ -34,7 +37,7 @@ static void branch_inputs(const ModelShape *s, const Stage *stage, const BranchW
         in[b] = branch->same_input ? in[b - 1] : x;
         if (!branch->pre)
             continue;
-        in[b] = like(d, x);
+        in[b] = branch->on_stream ? x : like(d, x);
         norm_run(&decoder_shape(s)->norm, d, in[b], x, &w[b].pre);
     }
 }
@@ -44,10 +47,13 @@ static void branch_run(const ModelShape *s, const Branch *branch, const BranchWe
 {
     const DecoderShape *m = decoder_shape(s);
     device_label(d, branch->part->label, l);
-    if (!branch->post && m->residual_factor == 1) {
+    if ((!branch->post || branch->on_stream) && m->residual_factor == 1) {
         branch->part->forward(branch->shape, w->part, d, p, l, x, in);
+        if (branch->post)
+            norm_run(&m->norm, d, x, x, &w->post);
         return;
     }
+    ASSERT(!branch->on_stream);
     Tensor y = like(d, x);
     op_fill(d, y, 0);
     branch->part->forward(branch->shape, w->part, d, p, l, y, in);
@@ -75,7 +81,13 @@ void decoder_end(const ModelShape *s, const DecoderWeights *w, Device *d, const 
     device_label(d, "head", -1);
     Tensor last = device_f32(d, step->outs, s->D);
     op_take_rows(d, last, x, step->out_rows);
-    norm_run(&m->norm, d, last, last, &w->norm);
+    if (m->names.norm)
+        norm_run(&m->norm, d, last, last, &w->norm);
+    if (m->embed_width != s->D) {
+        Tensor narrow = device_f32(d, step->outs, m->embed_width);
+        op_linear(d, narrow, last, w->project_out, NONE);
+        last = narrow;
+    }
     op_linear(d, logits, last, w->head.w, w->head.bias);
     float cap = m->logit_cap, factor = m->logit_factor / (cap ? cap : 1);
     if (factor != 1)
@@ -132,28 +144,42 @@ void decoder_kv_layout(const ModelShape *s, KvLayout *kv)
 
 static void declare_positions(const DecoderShape *m, const ModelShape *s, WeightList *list, DecoderWeights *w)
 {
-    if (m->positions)
-        weight_matrix(list, &w->positions, weight_name(m->positions, ".weight").text, "position_embd.weight", 0,
-                      m->position_rows, s->D)
+    int32_t rows = s->context + m->position_first;
+    if (m->names.positions)
+        weight_matrix(list, &w->positions, weight_name(m->names.positions, ".weight").text, "position_embd.weight", 0,
+                      rows, s->D)
             ->use = USE_TABLE;
     else if (m->position_table)
-        weight_constant(list, &w->positions, "", m->position_table, m->position_rows, s->D)->use = USE_TABLE;
+        weight_constant(list, &w->positions, "", m->position_table, rows, s->D)->use = USE_TABLE;
+}
+
+static void declare_head(const DecoderShape *m, const ModelShape *s, WeightList *list, DecoderWeights *w)
+{
+    LinearName head = {.hf_before = m->names.head, .hf = "", .gguf = "output"};
+    if (!s->tied) {
+        linear_declare(list, &w->head, head, 0, s->V, m->embed_width, m->head_bias);
+        return;
+    }
+    weight_same(list, &w->head.w, &w->embed);
+    if (m->head_bias)
+        weight_vector(list, &w->head.bias, weight_name(m->names.head, ".bias").text, "output.bias", 0, s->V);
 }
 
 void decoder_declare_ends(const ModelShape *s, WeightList *list, DecoderWeights *w)
 {
     const DecoderShape *m = decoder_shape(s);
-    weight_matrix(list, &w->embed, weight_name(m->names.embed, ".weight").text, "token_embd.weight", 0, s->V, s->D)->use =
-        s->tied ? USE_TABLE_AND_MATRIX : USE_TABLE;
+    weight_matrix(list, &w->embed, weight_name(m->names.embed, ".weight").text, "token_embd.weight", 0, s->V, m->embed_width)
+        ->use = s->tied ? USE_TABLE_AND_MATRIX : USE_TABLE;
     declare_positions(m, s, list, w);
-    if (m->embed_norm)
-        norm_declare(&m->norm, list, &w->embed_norm, m->embed_norm, "token_embd_norm", 0, s->D);
-    norm_declare(&m->norm, list, &w->norm, m->names.norm, "output_norm", 0, s->D);
-    if (s->tied)
-        weight_same(list, &w->head.w, &w->embed);
-    else
-        linear_declare(list, &w->head,
-                       (LinearName){.hf_before = m->names.head, .hf = "", .gguf = "output"}, 0, s->V, s->D, m->head_bias);
+    if (m->embed_width != s->D) {
+        weight_matrix(list, &w->project_in, weight_name(m->names.project_in, ".weight").text, "", 0, s->D, m->embed_width);
+        weight_matrix(list, &w->project_out, weight_name(m->names.project_out, ".weight").text, "", 0, m->embed_width, s->D);
+    }
+    if (m->names.embed_norm)
+        norm_declare(&m->norm, list, &w->embed_norm, m->names.embed_norm, "token_embd_norm", 0, s->D);
+    if (m->names.norm)
+        norm_declare(&m->norm, list, &w->norm, m->names.norm, "output_norm", 0, s->D);
+    declare_head(m, s, list, w);
     for (int i = 0; i < m->ropes; i++) {
         const RopeConfig *rope = &m->rope[i];
         weight_constant(list, &w->inv_freq[i], "", rope->inv_freq, rope->tables, rope->angles.dims / 2);
@@ -176,6 +202,7 @@ void *decoder_declare(const ModelShape *s, WeightList *list)
 {
     const DecoderShape *m = decoder_shape(s);
     DecoderWeights *w = part_weights(list, sizeof *w);
+    list->hf_without = m->hf_without;
     w->layer = arena_take_array(list->arena, (size_t)s->L, sizeof *w->layer);
     if (!w->layer) {
         list->failed = true;

@@ -33,6 +33,7 @@ typedef struct Branch {
     const char *pre, *post;              /* norms, behind the layer's prefix; NULL: none */
     const char *pre_gguf, *post_gguf;
     bool same_input;                     /* reads what the branch before it reads */
+    bool on_stream;                      /* the norms are of x itself: x = pre(x), x = post(x + part(x)); no gate then */
 } Branch;
 
 typedef struct Stage { int branches; Branch branch[BRANCHES_MAX]; } Stage;
@@ -47,7 +48,9 @@ typedef struct DecoderLayer {
 /* What checkpoints call things. */
 typedef struct DecoderNames {
     const char *layer;                             /* "model.layers.%d." */
-    const char *embed, *norm, *head;               /* without ".weight" */
+    const char *embed, *norm, *head;               /* without ".weight"; norm may be NULL: there is none */
+    const char *positions, *embed_norm;            /* a table of learned positions; a norm of the embeddings; NULL: none */
+    const char *project_in, *project_out;          /* where embeddings are narrower than x */
     const char *pre_attention, *pre_mlp;           /* norms, behind the layer's prefix */
     const AttentionNames *attention;
     const char *mlp, *gate, *up, *down;            /* "mlp." behind the prefix; "gate_proj", ... behind that */
@@ -65,16 +68,16 @@ typedef struct DecoderShape {
     float residual_factor;               /* of what a branch adds */
     float logit_factor, logit_cap;       /* cap: logits = cap tanh(logits / cap); 0: none */
     bool head_bias;
-    const char *embed_norm;              /* NULL: none */
-    const char *positions;               /* a table of learned positions; NULL: none */
-    const float *position_table;         /* or one that follows from the shape */
-    int32_t position_rows, position_first;   /* position p is row p + first */
+    const char *hf_without;              /* how all names begin in other checkpoints, but not in this; NULL: nothing */
+    int32_t embed_width;                 /* of the embeddings and of the head */
+    const float *position_table;         /* instead of a learned one: it follows from the shape */
+    int32_t position_first;              /* position p is row p + first of the table, of context + first rows */
     DecoderLayer *layer;                 /* [L] */
 } DecoderShape;
 
 typedef struct BranchWeights { Norm pre, post; void *part; } BranchWeights;
 typedef struct DecoderWeights {
-    Tensor embed, positions;
+    Tensor embed, positions, project_in, project_out;
     Norm embed_norm, norm;
     Linear head;
     Tensor inv_freq[ROPES_MAX];
@@ -89,11 +92,13 @@ typedef struct DecoderUsual {
     Activation activation;
     bool plain_mlp;                      /* no gate */
     int32_t head_width;                  /* 0: D / N */
+    int32_t kv_heads;                    /* 0: N */
     int32_t mlp_times;                   /* the width of the mlp is so many times D; 0: it must be given */
     float theta;                         /* 0: 10000 */
     float rotary;                        /* the part of a head that turns, where the config may say it; 0: all turns, always */
     bool no_rope;
     bool gguf_turned;                    /* a GGUF holds the rows of q and k turned (model/weights.h) */
+    bool tied;                           /* the head is the table of embeddings */
 } DecoderUsual;
 
 Err decoder_read(const Keys *, Arena *, ModelShape *, const DecoderUsual *, DecoderShape **out, Error *);
@@ -120,6 +125,10 @@ void decoder_record_local(const Keys *, const ModelShape *, const bool *local); 
 /* Norms behind the first branch of the first two stages, under these names. */
 void decoder_norms_behind(DecoderLayer *, const char *attention, const char *mlp);
 
+/* The biases of all layers. */
+void decoder_biases(const ModelShape *, bool qkv, bool o, bool mlp);
+/* Attention and mlp of Llama's layer side by side: each behind its own norm, or both behind that of attention. */
+void decoder_side_by_side(DecoderLayer *, bool one_norm);
 /* Stage `stage` of a layer becomes these branches. */
 void decoder_stage(DecoderLayer *, int stage, int branches, const Branch *);
 

@@ -36,7 +36,7 @@ Err activation_read(const Keys *k, const char *hf, Activation otherwise, Activat
         {"tanh", TANH},
     };
     char name[32], key[128];
-    TRY(keys_text_or(k, hf, NULL, "", name, sizeof name, err));
+    TRY(keys_text_or(k, hf, "hidden_activation", "", name, sizeof name, err));
     *out = otherwise;
     if (!name[0])
         return OK;
@@ -46,7 +46,19 @@ Err activation_read(const Keys *k, const char *hf, Activation otherwise, Activat
             return OK;
         }
     return fail(err, UNSUPPORTED, "%s: %s '%s' is an activation that ridge does not know", k->where,
-                keys_name(k, hf, NULL, key), name);
+                keys_name(k, hf, "hidden_activation", key), name);
+}
+
+/* Readers of GGUF take what the family usually has. The two forms of GELU are so near that they take one for the
+ * other; the file says which it is. */
+static Err record_activation(const Keys *k, Activation usual, Activation act, Error *err)
+{
+    if (act == usual)
+        return OK;
+    if ((act != GELU && act != GELU_TANH) || (usual != GELU && usual != GELU_TANH))
+        return keys_record_nothing(k, "a hidden_act other than what the family usually has", err);
+    keys_record_text(k, "hidden_activation", act == GELU ? "gelu" : "gelu_pytorch_tanh");
+    return OK;
 }
 
 /* GGUF says the size of the vocabulary by the table itself. */
@@ -63,8 +75,10 @@ static Err read_vocabulary(const Keys *k, ModelShape *s, Error *err)
 
 static Err read_heads(const Keys *k, const DecoderUsual *usual, ModelShape *s, Error *err)
 {
-    TRY(keys_int(k, "num_attention_heads|n_head|n_heads|num_heads", "attention.head_count", 1, HEADS_MAX, &s->N, err));
-    TRY(keys_int_or(k, "num_key_value_heads|n_kv_heads", "attention.head_count_kv", 1, HEADS_MAX, s->N, &s->K, err));
+    TRY(keys_int(k, "num_attention_heads|n_head|n_heads|num_heads|attention_heads", "attention.head_count", 1,
+                 HEADS_MAX, &s->N, err));
+    TRY(keys_int_or(k, "num_key_value_heads|n_kv_heads", "attention.head_count_kv", 1, HEADS_MAX,
+                    usual->kv_heads ? usual->kv_heads : s->N, &s->K, err));
     if (s->N % s->K)
         return fail(err, BAD_FILE, "%s: %d query heads cannot share %d key/value heads evenly", k->where, s->N, s->K);
     bool given = keys_have(k, "head_dim", "attention.key_length");
@@ -94,8 +108,8 @@ static Err read_sizes(const Keys *k, const DecoderUsual *usual, ModelShape *s, E
     else
         TRY(keys_int(k, width, "feed_forward_length", 1, WIDTH_MAX, &s->F, err));
     TRY(keys_int(k, "num_hidden_layers|n_layer|n_layers|num_layers", "block_count", 1, LAYERS_MAX, &s->L, err));
-    TRY(keys_int_or(k, "max_position_embeddings|n_positions|max_seq_len|n_ctx|max_sequence_length", "context_length", 1,
-                    CONTEXT_MAX, 2048, &s->context, err));
+    TRY(keys_int_or(k, "max_position_embeddings|n_positions|max_seq_len|n_ctx|seq_length|max_sequence_length",
+                    "context_length", 1, CONTEXT_MAX, 2048, &s->context, err));
     float eps = usual->eps ? usual->eps : usual->norm == NORM_RMS ? 1e-6f : 1e-5f;
     TRY(keys_float_or(k, "rms_norm_eps|layer_norm_eps|layer_norm_epsilon|norm_epsilon|norm_eps",
                       usual->norm == NORM_RMS ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon", 0, 1,
@@ -128,6 +142,26 @@ static Err read_rope(const Keys *k, const DecoderUsual *usual, Arena *arena, Mod
     return decoder_add_rope(k, "rope_parameters", dims, usual->theta, s, arena, m, err);
 }
 
+void decoder_biases(const ModelShape *s, bool qkv, bool o, bool mlp)
+{
+    for (int l = 0; l < s->L; l++) {
+        AttentionShape *a = &decoder_shape(s)->layer[l].attention;
+        MlpShape *f = &decoder_shape(s)->layer[l].mlp;
+        a->q_bias = a->k_bias = a->v_bias = qkv;
+        a->o_bias = o;
+        f->gate_bias = f->up_bias = f->down_bias = mlp;
+    }
+}
+
+void decoder_side_by_side(DecoderLayer *layer, bool one_norm)
+{
+    Branch both[] = {layer->stage[0].branch[0], layer->stage[1].branch[0]};
+    both[1].same_input = one_norm;
+    both[1].pre = one_norm ? NULL : both[1].pre;
+    layer->stages = 0;
+    decoder_stage(layer, 0, 2, both);
+}
+
 void decoder_stage(DecoderLayer *layer, int stage, int branches, const Branch *branch)
 {
     ASSERT(stage < STAGES_MAX && branches <= BRANCHES_MAX);
@@ -146,8 +180,8 @@ void decoder_norms_behind(DecoderLayer *layer, const char *attention, const char
 }
 
 /* Llama's: attention, then mlp, each behind a norm. */
-static void usual_layer(const Keys *k, const ModelShape *s, const DecoderShape *m, const DecoderUsual *usual,
-                        Activation act, const char *mlp, DecoderLayer *layer)
+static void usual_layer(const ModelShape *s, const DecoderShape *m, const DecoderUsual *usual, Activation act,
+                        const char *mlp, DecoderLayer *layer)
 {
     layer->attention = (AttentionShape){.D = s->D, .N = s->N, .K = s->K, .H = s->H, .V = s->H,
                                         .how = {.scale = 1.0f / sqrtf((float)s->H)},
@@ -170,6 +204,15 @@ static const char *join(Arena *arena, const char *a, const char *b)
     return arena_copy_text(arena, name.text, strlen(name.text));
 }
 
+/* Checkpoints that were saved without a head lack the first word of all names: "h.0.ln_1" for "transformer.h.0.ln_1". */
+static const char *missing_word(const Keys *k, Arena *arena, const char *embed)
+{
+    const char *dot = strchr(embed, '.');
+    bool missing = !keys_are_gguf(k) && dot && !store_find(k->store, weight_name(embed, ".weight").text) &&
+                   store_find(k->store, weight_name(dot + 1, ".weight").text);
+    return missing ? arena_copy_text(arena, embed, (size_t)(dot + 1 - embed)) : NULL;
+}
+
 Err decoder_read(const Keys *k, Arena *arena, ModelShape *s, const DecoderUsual *usual, DecoderShape **out, Error *err)
 {
     TRY(read_sizes(k, usual, s, err));
@@ -179,23 +222,26 @@ Err decoder_read(const Keys *k, Arena *arena, ModelShape *s, const DecoderUsual 
         return fail(err, NO_MEMORY, "%s: no memory for its shape", k->where);
     *m = (DecoderShape){.names = usual->names ? *usual->names : decoder_names,
                         .norm = {.kind = usual->norm, .bias = usual->norm == NORM_LAYER, .eps = s->eps},
-                        .embed_factor = 1, .residual_factor = 1, .logit_factor = 1, .layer = layers};
+                        .embed_factor = 1, .embed_width = s->D, .residual_factor = 1, .logit_factor = 1, .layer = layers};
     const char *mlp = join(arena, m->names.layer, m->names.mlp);
+    m->hf_without = missing_word(k, arena, m->names.embed);
     if (!mlp)
         return fail(err, NO_MEMORY, "%s: no memory for its shape", k->where);
 
     WeightName head = weight_name(m->names.head, ".weight");
-    TRY(keys_bool_or(k, "tie_word_embeddings|weight_tying", NULL,
-                     !store_find(k->store, keys_are_gguf(k) ? "output.weight" : head.text), &s->tied, err));
+    bool has_head = store_find(k->store, keys_are_gguf(k) ? "output.weight" : head.text);
+    TRY(keys_bool_or(k, "tie_word_embeddings|weight_tying", NULL, !has_head || (usual->tied && !keys_are_gguf(k)), &s->tied,
+                     err));
+    if (m->names.positions)
+        s->positions_max = s->context;
     Activation act;
     TRY(activation_read(k, "hidden_act|activation_function|hidden_activation|activation|activation_type",
                         usual->activation, &act, err));
-    if (act != usual->activation)
-        TRY(keys_record_nothing(k, "a hidden_act other than what the family usually has", err));
+    TRY(record_activation(k, usual->activation, act, err));
     if (!usual->no_rope)
         TRY(read_rope(k, usual, arena, s, m, err));
     for (int l = 0; l < s->L; l++)
-        usual_layer(k, s, m, usual, act, mlp, &layers[l]);
+        usual_layer(s, m, usual, act, mlp, &layers[l]);
     *out = m;
     return OK;
 }

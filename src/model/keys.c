@@ -406,6 +406,16 @@ Err keys_bool_or(const Keys *k, const char *hf, const char *gguf, bool otherwise
     return OK;
 }
 
+Err keys_only(const Keys *k, const char *hf, bool value, Error *err)
+{
+    bool is;
+    TRY(keys_bool_or(k, hf, NULL, value, &is, err));
+    if (is == value)
+        return OK;
+    return fail(err, UNSUPPORTED, "%s: %s is %s, which ridge does not do for family '%s'", k->where, hf,
+                is ? "true" : "false", k->family);
+}
+
 Err keys_text_or(const Keys *k, const char *hf, const char *gguf, const char *otherwise, char *out, size_t bytes,
                  Error *err)
 {

@@ -50,6 +50,8 @@ Err keys_floats_or(const Keys *, const char *hf, const char *gguf, double min, d
 /* A list of a name for each layer, which must be there: out[l] is the place of layer l's in names[0 .. n-1]. Only
  * config.json has such lists. An unknown name is refused, and the known ones are said. */
 Err keys_layer_kinds(const Keys *, const char *hf, const char *const names[], int n, int *out, int layers, Error *err);
+/* A switch, absent or as given: the family's code does nothing else. */
+Err keys_only(const Keys *, const char *hf, bool value, Error *err);
 Err keys_bool_or(const Keys *, const char *hf, const char *gguf, bool otherwise, bool *out, Error *err);
 /* Copies at most bytes - 1 characters; longer ones are refused. otherwise NULL: the key must be there. */
 Err keys_text_or(const Keys *, const char *hf, const char *gguf, const char *otherwise, char *out, size_t bytes,

@@ -20,6 +20,7 @@ typedef struct ModelShape {
     int32_t N, K, H;           /* query heads, key/value heads, width of a head */
     int32_t L, V;              /* layers, vocabulary */
     int32_t context;           /* positions that it was trained for */
+    int32_t positions_max;     /* no sequence can be longer: there is a table of positions; 0: any can */
     float eps;                 /* of the norms */
     bool tied;                 /* the output matrix is the embedding */
     bool length_matters;       /* rotation depends on the whole length (dynamic NTK, LongRoPE) */
