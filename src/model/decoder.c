@@ -183,6 +183,11 @@ void decoder_declare_ends(const ModelShape *s, WeightList *list, DecoderWeights 
     for (int i = 0; i < m->ropes; i++) {
         const RopeConfig *rope = &m->rope[i];
         weight_constant(list, &w->inv_freq[i], "", rope->inv_freq, rope->tables, rope->angles.dims / 2);
+        if (rope->factors) {
+            weight_constant(list, NULL, "rope_factors_short.weight", rope->factors, 0, rope->angles.dims / 2);
+            weight_constant(list, NULL, "rope_factors_long.weight", rope->factors + rope->angles.dims / 2, 0,
+                            rope->angles.dims / 2);
+        }
         if (rope->divisors)
             weight_constant(list, NULL, "rope_freqs.weight", rope->divisors, 0, rope->angles.dims / 2);
     }

@@ -8,27 +8,28 @@ typedef struct Scaling {
     const Keys *keys;
     const char *group; /* "rope_parameters", as transformers 5 nests them */
     float theta, factor;
-    int32_t dims, original;
+    int32_t dims, original, context;
     Arena *arena;
     RopeConfig *out;
 } Scaling;
 
 enum { LENGTH_MAX = 1 << 28 };
+#define ORIGINAL "original_max_position_embeddings"
 static const double THETA_MAX = 1e12, FACTOR_MAX = 1e6;
 
 /* A scaling's field: transformers 5 nests it in the group, most published configs in rope_scaling. */
-static const char *scaling_path(const Scaling *s, const char *field, char out[96])
+static const char *scaling_path(const Scaling *s, const char *field, char out[128])
 {
-    snprintf(out, 96, "%s.%s", s->group, field);
+    snprintf(out, 128, "%s.%s", s->group, field);
     if (!keys_are_gguf(s->keys) && !keys_have(s->keys, out, NULL))
-        snprintf(out, 96, "rope_scaling.%s", field);
+        snprintf(out, 128, "rope_scaling.%s", field);
     return out;
 }
 
 static Err field_float(const Scaling *s, const char *field, const char *gguf, double min, double max, float otherwise,
                        float *out, Error *err)
 {
-    char path[96];
+    char path[128];
     return keys_float_or(s->keys, scaling_path(s, field, path), gguf, min, max, otherwise, out, err);
 }
 
@@ -94,7 +95,7 @@ static Err scale_yarn(Scaling *s, Error *err)
 {
     float fast, slow, mscale, mscale_all, magnitude;
     bool truncate;
-    char path[96];
+    char path[128];
     TRY(field_float(s, "beta_fast", "rope.scaling.yarn_beta_fast", 1e-3, 1e6, 32, &fast, err));
     TRY(field_float(s, "beta_slow", "rope.scaling.yarn_beta_slow", 1e-3, 1e6, 1, &slow, err));
     TRY(field_float(s, "mscale", NULL, 0, 100, 0, &mscale, err));
@@ -127,6 +128,51 @@ static Err scale_yarn(Scaling *s, Error *err)
     return OK;
 }
 
+/* One of the two lists: in config.json an array, in a GGUF a tensor. */
+static Err long_factors(const Scaling *s, const char *name, const char *tensor, float *out, Error *err)
+{
+    char path[128];
+    int32_t n = s->dims / 2;
+    const StoreTensor *t = keys_are_gguf(s->keys) ? store_find(s->keys->store, tensor) : NULL;
+    snprintf(path, sizeof path, "%s.%s|rope_scaling.%s", s->group, name, name);
+    if (!t && !keys_are_list(s->keys, path, NULL))
+        return fail(err, BAD_FILE, "%s: rope type 'longrope' needs a list %s of %d numbers", s->keys->where,
+                    keys_are_gguf(s->keys) ? tensor : path, n);
+    if (!t)
+        return keys_floats_or(s->keys, path, NULL, 1e-3, FACTOR_MAX, 1, out, n, err);
+    if (store_tensor_elems(t) != n || t->format != &format_f32)
+        return fail(err, BAD_FILE, "%s: tensor '%s' must hold %d F32 values, one per pair that turns", s->keys->where, tensor,
+                    n);
+    memcpy(out, t->bytes.data, (size_t)n * sizeof *out);
+    for (int32_t i = 0; i < n; i++)
+        if (!(out[i] > 0 && out[i] < FACTOR_MAX))
+            return fail(err, BAD_FILE, "%s: tensor '%s' holds %g at %d", s->keys->where, tensor, out[i], i);
+    return OK;
+}
+
+static Err scale_long(Scaling *s, Error *err)
+{
+    int32_t n = s->dims / 2;
+    float *inv_freq = ARENA_ARRAY(s->arena, float, 2 * (size_t)n), *factors = ARENA_ARRAY(s->arena, float, 2 * (size_t)n);
+    if (!inv_freq || !factors)
+        return fail(err, NO_MEMORY, "%s: no memory for the rotary table", s->keys->where);
+    TRY(long_factors(s, "short_factor", "rope_factors_short.weight", factors, err));
+    TRY(long_factors(s, "long_factor", "rope_factors_long.weight", factors + n, err));
+    for (int32_t i = 0; i < 2 * n; i++)
+        inv_freq[i] = s->out->inv_freq[i % n] / factors[i];
+    float stretch, magnitude = 1;
+    TRY(field_float(s, "factor", NULL, 1e-6, FACTOR_MAX, (float)s->context / (float)s->original, &stretch, err));
+    if (stretch > 1 && s->original > 1)
+        magnitude = (float)sqrt(1 + log(stretch) / log(s->original));
+    TRY(field_float(s, "attention_factor", "rope.scaling.attn_factor", 0, 1000, magnitude, &magnitude, err));
+    s->out->tables = 2;
+    s->out->inv_freq = inv_freq;
+    s->out->factors = factors;
+    s->out->angles.kind = ROPE_LONG;
+    s->out->angles.magnitude = s->out->angles.magnitude_long = magnitude;
+    return OK;
+}
+
 static const struct {
     const char *name, *gguf; /* NULL: GGUF says it by a tensor, or by saying nothing */
     Err (*apply)(Scaling *, Error *);
@@ -135,6 +181,7 @@ static const struct {
     {"default", NULL, scale_none, false, true},     {"none", NULL, scale_none, false, true},
     {"linear", "linear", scale_linear, true, true}, {"dynamic", "dynamic", scale_dynamic, true, false},
     {"llama3", NULL, scale_llama3, true, true},     {"yarn", "yarn", scale_yarn, true, true},
+    {"longrope", "longrope", scale_long, false, true}, {"su", "longrope", scale_long, false, true},
 };
 
 /* GGUF says llama3 by a tensor of divisors beside the weights. */
@@ -174,18 +221,20 @@ Err rope_config_plain(RopeConfig *out, int32_t dims, float theta, Arena *arena, 
 Err rope_config_read(const Keys *k, const char *group, int32_t dims, float theta, int32_t context, Arena *arena,
                      RopeConfig *out, Error *err)
 {
-    Scaling s = {.keys = k, .group = group, .dims = dims, .arena = arena, .out = out};
-    char path[96], type[32];
+    Scaling s = {.keys = k, .group = group, .dims = dims, .context = context, .arena = arena, .out = out};
+    char path[192], type[32];
     snprintf(path, sizeof path, "%s.rope_theta|rope_theta|rotary_emb_base", group);
     TRY(keys_float_or(k, path, "rope.freq_base", 1, THETA_MAX, theta ? theta : 10000, &s.theta, err));
     const char *field = keys_have(k, scaling_path(&s, "rope_type", path), NULL) ? "rope_type" : "type";
     TRY(keys_text_or(k, scaling_path(&s, field, path), "rope.scaling.type", "default", type, sizeof type, err));
+    if (keys_are_gguf(k) && store_find(k->store, "rope_factors_long.weight"))
+        snprintf(type, sizeof type, "longrope"); /* llama.cpp's files say it by the tensor alone */
     size_t kind = 0;
     while (kind < COUNT_OF(kinds) && strcmp(kinds[kind].name, type))
         kind++;
     if (kind == COUNT_OF(kinds))
         return fail(err, UNSUPPORTED,
-                    "%s: rope type '%s' is unknown; ridge knows default, linear, dynamic, llama3 and yarn", k->where,
+                    "%s: rope type '%s' is unknown; ridge knows default, linear, dynamic, llama3, yarn and longrope", k->where,
                     type);
     const char *gguf = kinds[kind].gguf;
     if (gguf)
@@ -194,8 +243,8 @@ Err rope_config_read(const Keys *k, const char *group, int32_t dims, float theta
     if (kinds[kind].needs_factor)
         TRY(keys_float(k, scaling_path(&s, "factor", path), gguf ? "rope.scaling.factor" : NULL, 1e-6, FACTOR_MAX,
                        &s.factor, err));
-    const char *length = scaling_path(&s, "original_max_position_embeddings", path);
-    TRY(keys_int_or(k, kinds[kind].names_length ? length : NULL,
+    snprintf(path, sizeof path, "%s.%s|rope_scaling.%s|%s", group, ORIGINAL, ORIGINAL, ORIGINAL);
+    TRY(keys_int_or(k, kinds[kind].names_length ? path : NULL,
                     gguf ? "rope.scaling.original_context_length" : NULL, 1, LENGTH_MAX, context, &s.original, err));
 
     TRY(rope_config_plain(out, dims, s.theta, arena, err));

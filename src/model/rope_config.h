@@ -5,6 +5,8 @@
  *     llama3    low frequencies / factor, smooth in between     (Dubey et al. 2024)
  *     yarn      the same by rotations within the original length, and cos, sin * magnitude
  *               (Peng et al. 2023)
+ *     longrope  / a factor for each pair, of one list up to the original length and of another beyond, and
+ *               cos, sin * magnitude                            (Ding et al. 2024)
  *     dynamic   theta grows with the length of the sequence: no table can say it; see RopeAngles
  *
  * An unknown type is refused by name.
@@ -20,6 +22,7 @@ typedef struct RopeConfig {
     RopeAngles angles;
     int32_t tables;            /* 1, or 2 (LongRoPE: short, long) */
     float *inv_freq;           /* [tables, dims / 2], in the arena */
+    float *factors;            /* [2, dims / 2] or NULL: those of longrope, short and long (tensors rope_factors_*) */
     float *divisors;           /* [dims / 2] or NULL: how a GGUF says llama3 (tensor rope_freqs.weight) */
 } RopeConfig;
 
