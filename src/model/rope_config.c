@@ -218,17 +218,38 @@ Err rope_config_plain(RopeConfig *out, int32_t dims, float theta, Arena *arena, 
     return OK;
 }
 
+/* Hunyuan calls "dynamic" what does not change with the length: a base that is stretched once, by alpha. */
+static Err stretch_base(Scaling *s, char type[32], Error *err)
+{
+    char path[128];
+    scaling_path(s, "alpha", path);
+    if (strcmp(type, "dynamic") || !keys_have(s->keys, path, NULL))
+        return OK;
+    float alpha;
+    TRY(keys_float(s->keys, path, NULL, 1e-3, FACTOR_MAX, &alpha, err));
+    if (s->dims <= 2)
+        return fail(err, UNSUPPORTED, "%s: rope type 'dynamic' needs heads of which more than %d values turn", s->keys->where,
+                    s->dims);
+    s->theta = (float)(s->theta * pow(alpha, s->dims / (s->dims - 2.0)));
+    snprintf(type, 32, "default");
+    return OK;
+}
+
 Err rope_config_read(const Keys *k, const char *group, int32_t dims, float theta, int32_t context, Arena *arena,
                      RopeConfig *out, Error *err)
 {
     Scaling s = {.keys = k, .group = group, .dims = dims, .context = context, .arena = arena, .out = out};
     char path[192], type[32];
     snprintf(path, sizeof path, "%s.rope_theta|rope_theta|rotary_emb_base", group);
-    TRY(keys_float_or(k, path, "rope.freq_base", 1, THETA_MAX, theta ? theta : 10000, &s.theta, err));
+    Keys quiet = *k;
+    quiet.record = NULL;
+    TRY(keys_float_or(&quiet, path, "rope.freq_base", 1, THETA_MAX, theta ? theta : 10000, &s.theta, err));
     const char *field = keys_have(k, scaling_path(&s, "rope_type", path), NULL) ? "rope_type" : "type";
     TRY(keys_text_or(k, scaling_path(&s, field, path), "rope.scaling.type", "default", type, sizeof type, err));
     if (keys_are_gguf(k) && store_find(k->store, "rope_factors_long.weight"))
         snprintf(type, sizeof type, "longrope"); /* llama.cpp's files say it by the tensor alone */
+    TRY(stretch_base(&s, type, err));
+    keys_record_float(k, "rope.freq_base", s.theta);
     size_t kind = 0;
     while (kind < COUNT_OF(kinds) && strcmp(kinds[kind].name, type))
         kind++;
