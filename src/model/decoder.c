@@ -112,10 +112,10 @@ void decoder_forward(const Model *model, Device *d, const Step *step, Tensor log
 
 /* ---- what is kept of the past ---- */
 
-/* A layer may keep keys and values, and a state beside them. */
+/* A layer may keep keys and values once, and states beside them: parts that share one say where theirs begins. */
 static void keep_also(KvLayer *layer, KvLayer also)
 {
-    ASSERT(layer->kind == KV_NONE || (layer->kind == KV_STATE) != (also.kind == KV_STATE));
+    ASSERT(layer->kind == KV_NONE || layer->kind == KV_STATE || also.kind == KV_STATE);
     int64_t state = layer->state_width + also.state_width;
     if (layer->kind == KV_NONE || layer->kind == KV_STATE)
         *layer = also;

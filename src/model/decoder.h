@@ -97,6 +97,7 @@ typedef struct DecoderUsual {
     float theta;                         /* 0: 10000 */
     float rotary;                        /* the part of a head that turns, where the config may say it; 0: all turns, always */
     bool no_rope;
+    bool no_attention;                   /* nor an mlp: layers are all something else */
     bool gguf_turned;                    /* a GGUF holds the rows of q and k turned (model/weights.h) */
     bool tied;                           /* the head is the table of embeddings */
 } DecoderUsual;

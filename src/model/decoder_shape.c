@@ -103,19 +103,22 @@ static Err read_sizes(const Keys *k, const DecoderUsual *usual, ModelShape *s, E
 {
     TRY(keys_int(k, "hidden_size|n_embd|d_model|n_embed", "embedding_length", 1, WIDTH_MAX, &s->D, err));
     const char *width = "intermediate_size|n_inner|ffn_dim|ffn_hidden_size|d_inner|mlp_hidden_size";
-    if (usual->mlp_times)
+    if (usual->no_attention)
+        s->F = 0;
+    else if (usual->mlp_times)
         TRY(keys_int_or(k, width, "feed_forward_length", 1, WIDTH_MAX, usual->mlp_times * s->D, &s->F, err));
     else
         TRY(keys_int(k, width, "feed_forward_length", 1, WIDTH_MAX, &s->F, err));
     TRY(keys_int(k, "num_hidden_layers|n_layer|n_layers|num_layers", "block_count", 1, LAYERS_MAX, &s->L, err));
-    TRY(keys_int_or(k, "max_position_embeddings|n_positions|max_seq_len|n_ctx|seq_length|max_sequence_length",
+    TRY(keys_int_or(k, "max_position_embeddings|n_positions|max_seq_len|n_ctx|seq_length|max_sequence_length|"
+                    "context_length",
                     "context_length", 1, CONTEXT_MAX, 2048, &s->context, err));
     float eps = usual->eps ? usual->eps : usual->norm == NORM_RMS ? 1e-6f : 1e-5f;
     TRY(keys_float_or(k, "rms_norm_eps|layer_norm_eps|layer_norm_epsilon|norm_epsilon|norm_eps",
                       usual->norm == NORM_RMS ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon", 0, 1,
                       eps, &s->eps, err));
     TRY(read_vocabulary(k, s, err));
-    return read_heads(k, usual, s, err);
+    return usual->no_attention ? OK : read_heads(k, usual, s, err);
 }
 
 Err decoder_add_rope(const Keys *k, const char *group, int32_t dims, float theta, ModelShape *s, Arena *arena,
@@ -238,7 +241,7 @@ Err decoder_read(const Keys *k, Arena *arena, ModelShape *s, const DecoderUsual 
     TRY(activation_read(k, "hidden_act|activation_function|hidden_activation|activation|activation_type",
                         usual->activation, &act, err));
     TRY(record_activation(k, usual->activation, act, err));
-    if (!usual->no_rope)
+    if (!usual->no_rope && !usual->no_attention)
         TRY(read_rope(k, usual, arena, s, m, err));
     for (int l = 0; l < s->L; l++)
         usual_layer(s, m, usual, act, mlp, &layers[l]);
