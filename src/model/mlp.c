@@ -16,19 +16,22 @@ static void *declare(const void *shape, WeightList *list, int layer)
 {
     const MlpShape *m = shape;
     MlpWeights *w = part_weights(list, sizeof *w);
+    const char *suffix = m->gguf_suffix ? m->gguf_suffix : "";
+    WeightName gate = weight_name("blk.%d.ffn_gate", suffix), up = weight_name("blk.%d.ffn_up", suffix),
+               down = weight_name("blk.%d.ffn_down", suffix);
     if (m->gated)
         linear_declare(list, &w->gate,
                        (LinearName){m->prefix, name_of(m->hf_layout, m->gate, m->up),
-                                    name_of(m->gguf_layout, "blk.%d.ffn_gate", "blk.%d.ffn_up"),
+                                    name_of(m->gguf_layout, gate.text, up.text),
                                     half(m->hf_layout, m->hf_layout == UP_GATE_FUSED, m->F),
                                     half(m->gguf_layout, m->gguf_layout == UP_GATE_FUSED, m->F), m->hf_transposed, 0},
                        layer, m->F, m->D, m->gate_bias);
     linear_declare(list, &w->up,
-                   (LinearName){m->prefix, m->up, "blk.%d.ffn_up", half(m->hf_layout, m->hf_layout == GATE_UP_FUSED, m->F),
+                   (LinearName){m->prefix, m->up, up.text, half(m->hf_layout, m->hf_layout == GATE_UP_FUSED, m->F),
                                 half(m->gguf_layout, m->gguf_layout == GATE_UP_FUSED, m->F), m->hf_transposed, 0},
                    layer, m->F, m->D, m->up_bias);
     linear_declare(list, &w->down,
-                   (LinearName){m->prefix, m->down, "blk.%d.ffn_down", .hf_transposed = m->hf_transposed},
+                   (LinearName){m->prefix, m->down, down.text, .hf_transposed = m->hf_transposed},
                    layer, m->D, m->F, m->down_bias);
     return w;
 }

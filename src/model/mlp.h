@@ -23,6 +23,7 @@ typedef struct MlpShape {
     bool hf_transposed;
     const char *prefix;               /* "model.layers.%d.mlp." */
     const char *gate, *up, *down;     /* behind it: "gate_proj", ...; fused: `up` names both */
+    const char *gguf_suffix;          /* behind "blk.%d.ffn_gate": "_shexp" of shared experts; NULL: nothing */
 } MlpShape;
 
 typedef struct MlpWeights {

@@ -1,0 +1,200 @@
+/* moe_shape.c -- reads what most configs say of their experts alike. */
+#include <stdio.h>
+#include <string.h>
+
+#include "model/moe.h"
+
+enum { WIDTH_MAX = 1 << 20, SHARED_MAX = 64 };
+
+/* ---- the router ---- */
+
+/* GGUF's numbers are those of expert_gating_func. */
+static const struct {
+    const char *name;
+    int32_t gguf;
+    RouterScore score;
+} scores[] = {{"softmax", 1, SCORE_SOFTMAX}, {"sigmoid", 2, SCORE_SIGMOID}, {NULL, 3, SCORE_SOFTMAX_TOP}};
+
+static Err unknown_score(const Keys *k, const char *key, const char *name, Error *err)
+{
+    return fail(err, UNSUPPORTED, "%s: %s '%s' is not how family '%s' scores its experts, as far as ridge knows", k->where,
+                key, name, k->family);
+}
+
+static Err read_score(const Keys *k, const MoeUsual *usual, Error *err)
+{
+    const char *hf = "scoring_func|score_function|score_func|moe_router_activation_func";
+    char name[32], key[128];
+    int32_t number = 0;
+    TRY(keys_text_or(k, hf, NULL, "", name, sizeof name, err));
+    if (keys_are_gguf(k))
+        TRY(keys_int_or(k, NULL, "expert_gating_func", 0, 100, 0, &number, err));
+    for (size_t i = 0; i < COUNT_OF(scores); i++)
+        if (scores[i].score == usual->score) {
+            if (name[0] && (!scores[i].name || strcmp(name, scores[i].name)))
+                return unknown_score(k, keys_name(k, hf, NULL, key), name, err);
+            if (number && number != scores[i].gguf) {
+                snprintf(name, sizeof name, "%d", number);
+                return unknown_score(k, keys_name(k, NULL, "expert_gating_func", key), name, err);
+            }
+            keys_record_int(k, "expert_gating_func", scores[i].gguf);
+            return OK;
+        }
+    return name[0] || number ? unknown_score(k, hf, name, err) : OK;
+}
+
+static Err read_norm(const Keys *k, const MoeUsual *usual, Router *r, Error *err)
+{
+    bool is_gguf = keys_are_gguf(k), normalises = is_gguf ? usual->gguf_normalises : usual->normalises;
+    TRY(keys_bool_or(k, "norm_topk_prob|moe_renormalize|route_norm", usual->gguf_says_norm ? "expert_weights_norm" : NULL,
+                     normalises, &normalises, err));
+    if (!usual->gguf_says_norm && normalises != usual->gguf_normalises)
+        TRY(keys_record_nothing(k, normalises ? "norm_topk_prob true" : "norm_topk_prob false", err));
+    r->norm = normalises ? ROUTER_NORM_SUM : ROUTER_NORM_NONE;
+    r->norm_eps = normalises ? usual->norm_eps : 0;
+    return keys_float_or(k, "routed_scaling_factor|router_scaling_factor|route_scale", "expert_weights_scale", 0, 1e6,
+                         usual->factor ? usual->factor : 1, &r->factor, err);
+}
+
+static Err read_groups(const Keys *k, const MoeShape *m, const MoeUsual *usual, Router *r, Error *err)
+{
+    if (!usual->group_top)
+        return OK;
+    TRY(keys_int_or(k, "n_group|num_expert_group", "expert_group_count", 0, EXPERTS_MAX, 1, &r->groups, err));
+    TRY(keys_int_or(k, "topk_group", "expert_group_used_count", 0, EXPERTS_MAX, 1, &r->groups_used, err));
+    if (r->groups <= 1) {
+        r->groups = 0;
+        return OK;
+    }
+    int32_t each = m->experts / r->groups;
+    if (m->experts % r->groups || r->groups_used < 1 || r->groups_used > r->groups || each < usual->group_top)
+        return fail(err, BAD_FILE, "%s: %d experts cannot be %d groups of which %d are used", k->where, m->experts, r->groups,
+                    r->groups_used);
+    if (m->used > each * r->groups_used)
+        return fail(err, BAD_FILE, "%s: %d experts cannot be chosen from %d groups of %d", k->where, m->used, r->groups_used,
+                    each);
+    r->group_top = usual->group_top;
+    return OK;
+}
+
+/* ---- sizes ---- */
+
+static Err read_sizes(const Keys *k, const ModelShape *s, MoeShape *m, Error *err)
+{
+    TRY(keys_int(k, "num_experts|num_local_experts|n_routed_experts|moe_num_experts|ffn_config.moe_num_experts",
+                 "expert_count", 1, EXPERTS_MAX, &m->experts, err));
+    TRY(keys_int(k, "num_experts_per_tok|num_experts_per_token|moe_topk|moe_k|top_k_experts|ffn_config.moe_top_k",
+                 "expert_used_count", 1, EXPERTS_MAX, &m->used, err));
+    if (m->used > m->experts)
+        return fail(err, BAD_FILE, "%s: a token would use %d of %d experts", k->where, m->used, m->experts);
+    return keys_int_or(k, "moe_intermediate_size|expert_ffn_hidden_size", "expert_feed_forward_length", 1, WIDTH_MAX, s->F,
+                       &m->F, err);
+}
+
+static Err read_shared(const Keys *k, const MoeUsual *usual, MoeShape *m, Error *err)
+{
+    int32_t n = usual->shared;
+    if (usual->shared_width_given)
+        return keys_int_or(k, "shared_expert_intermediate_size|shared_intermediate_size",
+                           "expert_shared_feed_forward_length", 0, WIDTH_MAX, n * m->F, &m->shared.F, err);
+    TRY(keys_int_or(k, "n_shared_experts|num_shared_experts|moe_num_shared_experts|num_shared_expert", "expert_shared_count",
+                    0, SHARED_MAX, n, &n, err));
+    if ((int64_t)n * m->F > WIDTH_MAX)
+        return fail(err, BAD_FILE, "%s: %d shared experts of %d are more than ridge's limit of %d", k->where, n, m->F,
+                    WIDTH_MAX);
+    m->shared.F = n * m->F;
+    return OK;
+}
+
+static const char *join(Arena *arena, const char *a, const char *b)
+{
+    WeightName name = weight_name(a, b);
+    return arena_copy_text(arena, name.text, strlen(name.text));
+}
+
+Err moe_read(const Keys *k, Arena *arena, const ModelShape *s, const MoeUsual *usual, MoeShape **out, Error *err)
+{
+    const DecoderShape *decoder = decoder_shape(s);
+    const MoeNames *names = usual->names ? usual->names : &moe_names;
+    MoeShape *m = *out = ARENA_NEW(arena, MoeShape);
+    if (!m)
+        return fail(err, NO_MEMORY, "%s: no memory for its shape", k->where);
+    *m = (MoeShape){.D = s->D, .names = names, .prefix = decoder->names.layer,
+                    .activation = decoder->layer[0].mlp.activation, .router = {.score = usual->score}};
+    TRY(read_sizes(k, s, m, err));
+    TRY(read_score(k, usual, err));
+    TRY(read_norm(k, usual, &m->router, err));
+    TRY(read_groups(k, m, usual, &m->router, err));
+    m->shared = (MlpShape){.D = s->D, .gated = true, .activation = m->activation, .gguf_suffix = "_shexp",
+                           .gate = names->shared_gate_proj ? names->shared_gate_proj : "gate_proj",
+                           .up = names->shared_up_proj ? names->shared_up_proj : "up_proj",
+                           .down = names->shared_down_proj ? names->shared_down_proj : "down_proj"};
+    if (names->shared) {
+        TRY(read_shared(k, usual, m, err));
+        m->shared.prefix = join(arena, m->prefix, names->shared);
+        if (!m->shared.prefix)
+            return fail(err, NO_MEMORY, "%s: no memory for its shape", k->where);
+    }
+    return OK;
+}
+
+/* ---- which layers ---- */
+
+static Err read_only_dense(const Keys *k, const ModelShape *s, bool *sparse, Error *err)
+{
+    const json_t *only = k->config ? json_object_get(k->config, "mlp_only_layers") : NULL, *number;
+    size_t i;
+    json_array_foreach(only, i, number) {
+        json_int_t l = json_is_integer(number) ? json_integer_value(number) : -1;
+        if (l < 0 || l >= s->L)
+            return fail(err, BAD_FILE, "%s: mlp_only_layers[%zu] is not one of %d layers", k->where, i, s->L);
+        sparse[l] = false;
+    }
+    return OK;
+}
+
+/* A GGUF of these families says only how many layers come before the first that has experts. */
+static Err record_layers(const Keys *k, const ModelShape *s, const bool *sparse, Error *err)
+{
+    int first = 0;
+    while (first < s->L && !sparse[first])
+        first++;
+    for (int l = first; l < s->L; l++)
+        if (!sparse[l])
+            return keys_record_nothing(k, "a layer without experts behind one that has some", err);
+    if (first)
+        keys_record_int(k, "leading_dense_block_count", first);
+    return OK;
+}
+
+Err moe_read_layers(const Keys *k, const ModelShape *s, bool *sparse, Error *err)
+{
+    int32_t first, step;
+    TRY(keys_int_or(k, "first_k_dense_replace", keys_are_gguf(k) ? "leading_dense_block_count" : NULL, 0, LAYERS_MAX, 0,
+                    &first, err));
+    TRY(keys_int_or(k, "decoder_sparse_step", NULL, 1, LAYERS_MAX, 1, &step, err));
+    for (int l = 0; l < s->L; l++)
+        sparse[l] = l >= first && (l + 1) % step == 0;
+    TRY(read_only_dense(k, s, sparse, err));
+    if (keys_are_list(k, "mlp_layer_types", NULL)) {
+        static const char *const names[] = {"dense", "sparse"};
+        int kind[LAYERS_MAX];
+        TRY(keys_layer_kinds(k, "mlp_layer_types", names, COUNT_OF(names), kind, s->L, err));
+        for (int l = 0; l < s->L; l++)
+            sparse[l] = kind[l];
+    }
+    return record_layers(k, s, sparse, err);
+}
+
+void moe_use(const ModelShape *s, const MoeShape *moe, const bool *sparse)
+{
+    for (int l = 0; l < s->L; l++) {
+        DecoderLayer *layer = &decoder_shape(s)->layer[l];
+        for (int i = 0; i < layer->stages && (!sparse || sparse[l]); i++)
+            for (int b = 0; b < layer->stage[i].branches; b++)
+                if (layer->stage[i].branch[b].part == &part_mlp) {
+                    layer->stage[i].branch[b].part = &part_moe;
+                    layer->stage[i].branch[b].shape = moe;
+                }
+    }
+}
