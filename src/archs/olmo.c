@@ -2,11 +2,12 @@
  *
  * The first: layer norms without weights, q, k and v kept within [-clip_qkv, clip_qkv]. The second: RMS norms
  * behind attention and mlp instead of before, and one over all of q and all of k. The third: windows in three of
- * four layers, and a rotary scaling in the others only.
+ * four layers, and a rotary scaling in the others only. FlexOlmo is the second with experts (Shi et al. 2025), OLMoE
+ * (Muennighoff et al. 2024) has norms before attention and experts and over all of q and k.
  */
 #include <string.h>
 
-#include "model/decoder.h"
+#include "model/moe.h"
 
 enum { WINDOW_MAX = 1 << 28, PATTERN = 4, WINDOW = 4096, THETA = 500000 };
 
@@ -51,24 +52,49 @@ static Err read_third(const Keys *k, Arena *arena, ModelShape *s, DecoderShape *
     return OK;
 }
 
+static Err read_experts(const Keys *k, Arena *arena, ModelShape *s, Error *err)
+{
+    MoeShape *moe;
+    TRY(moe_read(k, arena, s, &(MoeUsual){.score = SCORE_SOFTMAX}, &moe, err));
+    moe_use(s, moe, NULL);
+    return OK;
+}
+
+static Err read_olmoe(const Keys *k, ModelShape *s, DecoderShape *m, Error *err)
+{
+    float clip;
+    TRY(keys_float_or(k, "clip_qkv", NULL, 0, 1e6, 0, &clip, err));
+    if (clip != 0)
+        TRY(keys_record_nothing(k, "clip_qkv", err));
+    for (int l = 0; l < s->L; l++) {
+        m->layer[l].attention.head_norm = HEAD_NORM_ALL;
+        m->layer[l].attention.clip = clip;
+    }
+    return OK;
+}
+
 static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
 {
     DecoderShape *m;
-    bool first = !strcmp(k->family, "olmo");
-    bool third = !strcmp(k->family, "olmo3") || (!first && keys_have(k, NULL, "attention.sliding_window"));
+    bool first = !strcmp(k->family, "olmo"), olmoe = !strcmp(k->family, "olmoe"), flex = !strcmp(k->family, "flex_olmo");
+    bool third = !strcmp(k->family, "olmo3") || (!first && !olmoe && keys_have(k, NULL, "attention.sliding_window"));
     DecoderUsual usual = {.norm = first && keys_are_gguf(k) ? NORM_LAYER : NORM_RMS, .activation = SILU,
-                          .theta = third ? THETA : 0, .no_rope = third, .gguf_turned = first};
+                          .theta = third || flex ? THETA : 0, .eps = olmoe ? 1e-5f : 0, .no_rope = third, .gguf_turned = first};
     TRY(decoder_read(k, arena, s, &usual, &m, err));
     TRY(decoder_read_biases(k, s, err));
     if (first)
         return read_first(k, s, m, err);
+    if (olmoe || flex)
+        TRY(read_experts(k, arena, s, err));
+    if (olmoe)
+        return read_olmoe(k, s, m, err);
     move_norms(s, m);
     return third ? read_third(k, arena, s, m, err) : OK;
 }
 
 const Arch arch_olmo = {
-    .names = {"olmo", "olmo2", "olmo3"},
-    .gguf_names = {"olmo", "olmo2", "olmo2"},
+    .names = {"olmo", "olmo2", "olmo3", "olmoe", "flex_olmo"},
+    .gguf_names = {"olmo", "olmo2", "olmo2", "olmoe"},
     .read_shape = read_shape,
     .kv_layout = decoder_kv_layout,
     .declare = decoder_declare,

@@ -123,7 +123,7 @@ static void clip(const AttentionShape *a, Device *d, Tensor x)
         op_clamp(d, tensor_flat(x), tensor_flat(x), -a->clip, a->clip);
 }
 
-/* Norms and turns q or k: the one that `is_key` says. */
+/* Norms, clips and turns q or k: the one that `is_key` says. */
 static void place(const AttentionShape *a, const AttentionWeights *w, Device *d, const Pass *p, Tensor x, bool is_key)
 {
     Norm norm = is_key ? w->k_norm : w->q_norm;
@@ -131,6 +131,7 @@ static void place(const AttentionShape *a, const AttentionWeights *w, Device *d,
         norm = (Norm){0};
     if (a->head_norm && !a->norm_after_rope)
         norm_heads(a, d, x, &norm);
+    clip(a, d, x);
     if (a->rope != ROPE_NONE)
         op_rope(d, x, p->angles[a->rope], a->rope_interleaved);
     if (a->head_norm && a->norm_after_rope)
@@ -154,7 +155,6 @@ static void project(const AttentionShape *a, const AttentionWeights *w, Device *
 static void write_past(const AttentionShape *a, const AttentionWeights *w, Device *d, const Pass *p, int layer, Tensor k,
                        Tensor v)
 {
-    clip(a, d, k);
     clip(a, d, v);
     place(a, w, d, p, k, true);
     if (a->v_norm)
@@ -178,7 +178,6 @@ static void forward(const void *shape, const void *weights, Device *d, const Pas
     Tensor out = heads(d, x, a->N, a->V);
 
     project(a, w, d, q, k, v, x);
-    clip(a, d, q);
     place(a, w, d, p, q, false);
     if (a->k_norm_in_query)
         op_gate(d, head_rows(q), w->k_norm.gain, head_rows(q), IDENTITY);

@@ -98,6 +98,7 @@ typedef struct DecoderUsual {
     float rotary;                        /* the part of a head that turns, where the config may say it; 0: all turns, always */
     bool no_rope;
     bool no_attention;                   /* nor an mlp: layers are all something else */
+    bool yarn_exact;                     /* a yarn scaling does not round where it begins and ends */
     bool gguf_turned;                    /* a GGUF holds the rows of q and k turned (model/weights.h) */
     bool tied;                           /* the head is the table of embeddings */
 } DecoderUsual;

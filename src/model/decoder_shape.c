@@ -77,8 +77,8 @@ static Err read_heads(const Keys *k, const DecoderUsual *usual, ModelShape *s, E
 {
     TRY(keys_int(k, "num_attention_heads|n_head|n_heads|num_heads|attention_heads", "attention.head_count", 1,
                  HEADS_MAX, &s->N, err));
-    TRY(keys_int_or(k, "num_key_value_heads|n_kv_heads", "attention.head_count_kv", 1, HEADS_MAX,
-                    usual->kv_heads ? usual->kv_heads : s->N, &s->K, err));
+    TRY(keys_int_or(k, "attn_config.kv_n_heads|num_key_value_heads|n_kv_heads", "attention.head_count_kv", 1,
+                    HEADS_MAX, usual->kv_heads ? usual->kv_heads : s->N, &s->K, err));
     if (s->N % s->K)
         return fail(err, BAD_FILE, "%s: %d query heads cannot share %d key/value heads evenly", k->where, s->N, s->K);
     bool given = keys_have(k, "head_dim", "attention.key_length");
@@ -102,7 +102,7 @@ static Err read_heads(const Keys *k, const DecoderUsual *usual, ModelShape *s, E
 static Err read_sizes(const Keys *k, const DecoderUsual *usual, ModelShape *s, Error *err)
 {
     TRY(keys_int(k, "hidden_size|n_embd|d_model|n_embed", "embedding_length", 1, WIDTH_MAX, &s->D, err));
-    const char *width = "intermediate_size|n_inner|ffn_dim|ffn_hidden_size|d_inner|mlp_hidden_size";
+    const char *width = "intermediate_size|n_inner|ffn_dim|ffn_hidden_size|d_inner|mlp_hidden_size|ffn_config.ffn_hidden_size";
     if (usual->no_attention)
         s->F = 0;
     else if (usual->mlp_times)
@@ -142,6 +142,7 @@ static Err read_rope(const Keys *k, const DecoderUsual *usual, Arena *arena, Mod
         dims = (int32_t)((float)s->H * part);
     }
     TRY(keys_int_or(k, NULL, "rope.dimension_count", 2, s->H, dims, &dims, err));
+    m->rope[0].exact = usual->yarn_exact;
     return decoder_add_rope(k, "rope_parameters", dims, usual->theta, s, arena, m, err);
 }
 

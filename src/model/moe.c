@@ -47,8 +47,9 @@ static void declare_biases(const MoeShape *m, WeightList *list, MoeWeights *w, i
 static void declare_router(const MoeShape *m, WeightList *list, MoeWeights *w, int layer)
 {
     int32_t n = m->experts + m->idle;
-    linear_declare(list, &w->router, (LinearName){m->prefix, m->names->router, "blk.%d.ffn_gate_inp"}, layer, n, m->D,
-                   m->router_bias);
+    linear_declare(list, &w->router,
+                   (LinearName){.hf_before = m->prefix, .hf = m->names->router, .gguf = "blk.%d.ffn_gate_inp"}, layer, n,
+                   m->D, m->router_bias);
     if (m->choice_bias)
         weight_vector(list, &w->choice_bias, weight_name(m->prefix, m->names->choice_bias).text, "blk.%d.exp_probs_b.bias",
                       layer, n);
@@ -75,7 +76,9 @@ static void *declare(const void *shape, WeightList *list, int layer)
     if (m->shared.F)
         w->shared = part_mlp.declare(&m->shared, list, layer);
     if (m->shared_gate)
-        linear_declare(list, &w->shared_gate, (LinearName){m->prefix, m->names->shared_gate, "blk.%d.ffn_gate_inp_shexp"},
+        linear_declare(list, &w->shared_gate,
+                       (LinearName){.hf_before = m->prefix, .hf = m->names->shared_gate,
+                                    .gguf = "blk.%d.ffn_gate_inp_shexp"},
                        layer, 1, m->D, false);
     return w;
 }

@@ -9,6 +9,7 @@ typedef struct Scaling {
     const char *group; /* "rope_parameters", as transformers 5 nests them */
     float theta, factor;
     int32_t dims, original, context;
+    bool exact; /* see RopeConfig */
     Arena *arena;
     RopeConfig *out;
 } Scaling;
@@ -100,9 +101,9 @@ static Err scale_yarn(Scaling *s, Error *err)
     TRY(field_float(s, "beta_slow", "rope.scaling.yarn_beta_slow", 1e-3, 1e6, 1, &slow, err));
     TRY(field_float(s, "mscale", NULL, 0, 100, 0, &mscale, err));
     TRY(field_float(s, "mscale_all_dim", NULL, 0, 100, 0, &mscale_all, err));
-    TRY(keys_bool_or(s->keys, scaling_path(s, "truncate", path), NULL, true, &truncate, err));
-    if (!truncate)
-        TRY(keys_record_nothing(s->keys, "rope type yarn with truncate false", err));
+    TRY(keys_bool_or(s->keys, scaling_path(s, "truncate", path), NULL, !s->exact, &truncate, err));
+    if (truncate == s->exact)
+        TRY(keys_record_nothing(s->keys, "rope type yarn with an unusual truncate", err));
     double usual = mscale != 0 && mscale_all != 0
                        ? yarn_magnitude(s->factor, mscale) / yarn_magnitude(s->factor, mscale_all)
                        : yarn_magnitude(s->factor, 1);
@@ -238,7 +239,8 @@ static Err stretch_base(Scaling *s, char type[32], Error *err)
 Err rope_config_read(const Keys *k, const char *group, int32_t dims, float theta, int32_t context, Arena *arena,
                      RopeConfig *out, Error *err)
 {
-    Scaling s = {.keys = k, .group = group, .dims = dims, .context = context, .arena = arena, .out = out};
+    Scaling s = {.keys = k, .group = group, .dims = dims, .context = context, .exact = out->exact,
+                 .arena = arena, .out = out};
     char path[192], type[32];
     snprintf(path, sizeof path, "%s.rope_theta|rope_theta|rotary_emb_base", group);
     Keys quiet = *k;

@@ -23,6 +23,7 @@ typedef struct RopeConfig {
     int32_t tables;            /* 1, or 2 (LongRoPE: short, long) */
     float *inv_freq;           /* [tables, dims / 2], in the arena */
     float *factors;            /* [2, dims / 2] or NULL: those of longrope, short and long (tensors rope_factors_*) */
+    bool exact;                /* set before reading: yarn's borders are no whole numbers, where nothing is said */
     float *divisors;           /* [dims / 2] or NULL: how a GGUF says llama3 (tensor rope_freqs.weight) */
 } RopeConfig;
 
