@@ -102,6 +102,7 @@ typedef struct ridge_engine_options {
     int32_t queue;             /* requests that may wait; 0: 64 */
     int64_t cache_bytes;       /* memory for the past; 0: what `sequences` whole contexts need */
     const char *cache_type;    /* NULL: "F16"; "F32", "BF16" */
+    int32_t state_snapshots;   /* of models with states of fixed size, kept for prompts that begin alike; 0: 16, -1: none */
 } ridge_engine_options;
 
 /* All memory is taken here; stepping allocates nothing. options may be NULL. */

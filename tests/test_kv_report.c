@@ -14,8 +14,8 @@ static const KvReportLine *line_of(const KvReport *r, const char *kind)
 static void each_kind_of_layer_has_its_own_line_and_all_add_up(void **state)
 {
     (void)state;
-    static const ModelShape shape = {.D = 64, .N = 8, .H = 16, .L = 8};
-    KvLayout layout = {.layers = 8,
+    static const ModelShape shape = {.D = 64, .N = 8, .H = 16, .L = 9};
+    KvLayout layout = {.layers = 9,
                        .layer = {[0] = {.kind = KV_WINDOW, .window = 64, .heads = 2, .key_width = 16, .value_width = 16},
                                  [1] = {.kind = KV_WINDOW, .window = 64, .heads = 2, .key_width = 16, .value_width = 16},
                                  [2] = {.kind = KV_FULL, .heads = 2, .key_width = 16, .value_width = 8},
@@ -23,7 +23,9 @@ static void each_kind_of_layer_has_its_own_line_and_all_add_up(void **state)
                                  [4] = {.kind = KV_WINDOW, .window = 64, .heads = 2, .key_width = 16, .value_width = 16},
                                  [5] = {.kind = KV_FULL, .heads = 1, .key_width = 48 + 16},
                                  [6] = {.kind = KV_NONE},
-                                 [7] = {.kind = KV_CHUNK, .window = 32, .heads = 1, .key_width = 4, .value_width = 4}}};
+                                 [7] = {.kind = KV_CHUNK, .window = 32, .heads = 1, .key_width = 4, .value_width = 4,
+                                        .state_width = 10},
+                                 [8] = {.kind = KV_STATE, .state_width = 6}}};
     KvReport r;
     Error err;
     assert_int_equal(kv_report_init(&r, &shape, &layout, format_find("F16"), &err), OK);
@@ -34,6 +36,7 @@ static void each_kind_of_layer_has_its_own_line_and_all_add_up(void **state)
         {"latent", "5", 64 * 2, 0},
         {"nothing", "6", 0, 0},
         {"chunk of 32", "7", 0, 32 * 8 * 2},
+        {"state", "7-8", 0, 16 * 4},
     };
     int64_t token = 0, fixed = 0, at = 0;
     assert_int_equal(r.lines, COUNT_OF(wanted));
@@ -49,7 +52,7 @@ static void each_kind_of_layer_has_its_own_line_and_all_add_up(void **state)
     }
     assert_true(r.all.token_bytes == token && r.all.fixed_bytes == fixed);
     assert_true(kv_report_bytes(&r.all, 1000) == at && at == 1000 * token + fixed);
-    assert_int_equal(r.multi_head_bytes, 7 * 2 * 128 * 2);      /* 2 N H numbers for each layer that attends */
+    assert_int_equal(r.multi_head_bytes, 8 * 2 * 128 * 2);      /* 2 N H numbers for each layer that attends */
 }
 
 static void a_window_stays_constant_however_long_the_sequence_is(void **state)

@@ -175,6 +175,8 @@ static Err open_engine(ridge_engine *e, const ridge_engine_options *given, Error
     options.context = o.context ? o.context : m->shape.context < CONTEXT ? m->shape.context : CONTEXT;
     options.queue = o.queue ? o.queue : QUEUE;
     options.cache_bytes = o.cache_bytes;
+    if (o.state_snapshots)
+        options.state_snapshots = o.state_snapshots == -1 ? 0 : o.state_snapshots;
     if (o.cache_type && !(options.cache_format = format_find(o.cache_type)))
         return fail(err, BAD_ARGUMENT, "cache_type '%s' is not a format", o.cache_type);
     EngineModel model = engine_model(m);

@@ -111,6 +111,7 @@ static Err deliver_entry(Deliver *d, Runner *runner, const PlanEntry *e, int32_t
 {
     Sequence *q = e->sequence;
     int32_t known = e->first + e->rows - e->drafted, right = 0;
+    d->counts.drafted_tokens += e->drafted;
     for (int32_t at = e->first + e->rows - e->outs; at < e->first + e->rows; at++, out++) {
         bool guessed = at + 1 >= known && at + 1 < e->first + e->rows;
         int32_t guess = guessed ? q->tokens[at + 1] : 0;
@@ -120,11 +121,10 @@ static Err deliver_entry(Deliver *d, Runner *runner, const PlanEntry *e, int32_t
         if (guessed && q->tokens[at + 1] != guess)
             break;
         right += guessed;
+        d->counts.accepted_tokens += guessed;
     }
     if (e->drafted > 0)
         scheduler_accept(d->scheduler, e, right);
-    d->counts.drafted_tokens += e->drafted;
-    d->counts.accepted_tokens += right;
     return OK;
 }
 

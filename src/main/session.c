@@ -32,6 +32,10 @@ const Flag model_flags[MODEL_FLAG_COUNT] = {
      "format of keys and values: f32, f16, bf16, or auto: f32 while all of the cache stays under 64 MiB, else f16", 0,
      0, "auto,f32,f16,bf16", 0},
     {"--block-size", NULL, "N", FLAG_INT, AT(block_tokens), "tokens of a cache block", 1, 1024, 0, 0},
+    {"--state-snapshots", NULL, "N", FLAG_INT, AT(state_snapshots),
+     "states of fixed size that are kept for prompts that begin alike; 0: none", 0, 65536, 0, 0},
+    {"--state-interval", NULL, "N", FLAG_INT, AT(state_interval),
+     "tokens from one of them to the next; 0: only where prompts part and end", 0, 1 << 26, 0, 0},
     {"--trace", NULL, "FILE", FLAG_TEXT, AT(trace), "write each operation's time as events that ui.perfetto.dev opens",
      0, 0, 0, 0},
     {"--profile", NULL, NULL, FLAG_SWITCH, AT(profile), "at the end, a table of operations: time, bytes, GB/s", 0, 0, 0,
@@ -42,7 +46,12 @@ const Flag model_flags[MODEL_FLAG_COUNT] = {
      "compute all on the reference too and name the first operation that differs", 0, 0, 0, 0},
 };
 
-ModelFlags model_flags_default(void) { return (ModelFlags){.block_tokens = 16}; }
+ModelFlags model_flags_default(void)
+{
+    EngineOptions o = engine_options_default();
+    return (ModelFlags){.block_tokens = o.block_tokens, .state_snapshots = o.state_snapshots,
+                        .state_interval = o.state_interval};
+}
 
 /* ---- opening ---- */
 
@@ -138,6 +147,8 @@ Err session_open_engine(Session *s, const ModelFlags *flags, EngineOptions optio
     int32_t own = s->model->shape.context, asked = flags->context ? flags->context : options.context;
     options.context = asked ? asked : own < SESSION_CONTEXT ? own : SESSION_CONTEXT;
     options.block_tokens = flags->block_tokens;
+    options.state_snapshots = flags->state_snapshots;
+    options.state_interval = flags->state_interval;
     options.cache_format = cache_format(s, flags->cache_type, options.context, options.sequences);
     EngineModel model = engine_model(s->model);
     return engine_new(&s->engine, &options, &model, s->device, err);

@@ -16,13 +16,13 @@
 typedef struct ModelFlags {
     const char *model; /* NULL: the default one */
     int32_t threads, tier; /* tier 0: best */
-    int32_t context, cache_type, block_tokens;
+    int32_t context, cache_type, block_tokens, state_snapshots, state_interval;
     const char *trace, *dump;
     bool compare, profile;
 } ModelFlags;
 
 ModelFlags model_flags_default(void);
-enum { MODEL_FLAG_COUNT = 10 };
+enum { MODEL_FLAG_COUNT = 12 };
 extern const Flag model_flags[MODEL_FLAG_COUNT];
 #define MODEL_GROUP(options)                                                                                           \
     {                                                                                                                  \
@@ -44,7 +44,7 @@ enum { SESSION_CONTEXT = 8192 }; /* without --context: at most so many positions
 /* Opens all but the engine. */
 Err session_open_model(Session *, const ModelFlags *, Error *err);
 /* The engine of an opened model, which stays open if this fails. --context comes before engine.context, and
- * that before the model's own; cache_format and block_tokens come from the flags, the rest as given. */
+ * that before the model's own; the cache's format, blocks and snapshots come from the flags, the rest as given. */
 Err session_open_engine(Session *, const ModelFlags *, EngineOptions engine, Error *err);
 /* Both. */
 Err session_open(Session *, const ModelFlags *, EngineOptions engine, Error *err);
