@@ -90,8 +90,7 @@ const char *end_reason_name(EndReason reason)
     return names[reason];
 }
 
-/* A piece may be half a character: then it is told as the bytes that it is. */
-static json_t *piece_json(const Tokenizer *t, int32_t id)
+json_t *piece_json(const Tokenizer *t, int32_t id)
 {
     Span piece = tokenizer_piece_bytes(t, id);
     json_t *text = json_stringn((const char *)piece.data, piece.bytes);

@@ -34,6 +34,7 @@ Err answer_take(Answer *, const Event *, Error *err);
 Span answer_fresh(Answer *);     /* the text that is new since the last call; lives until the next take */
 
 const char *end_reason_name(EndReason);          /* "stop", "length", "cancelled", "error" */
+json_t *piece_json(const Tokenizer *, int32_t id);   /* its text; half a character: the bytes that it is */
 json_t *answer_json(const Answer *, bool logprobs);
 
 #endif

@@ -56,6 +56,7 @@ static Err check_options(const DiffusionOptions *o, Error *err)
         {"context", o->context, 1, ROWS_MAX},
         {"rows of a step", o->rows, o->context, ROWS_MAX},
         {"logit rows of a step", o->logit_rows, 1, ROWS_MAX},
+        {"tokens of a cache block", o->block_tokens, 1, ROWS_MAX},
     };
     for (size_t i = 0; i < COUNT_OF(bounds); i++)
         if (bounds[i].value < bounds[i].min || bounds[i].value > bounds[i].max)
@@ -92,8 +93,9 @@ static bool take_allowed(Diffusion *d)
 
 static Err build(Diffusion *d, Device *device, Error *err)
 {
-    KvOptions kv = {.format = d->o.cache_format, .block_tokens = d->o.block_tokens, .sequences = d->o.sequences,
-                    .context = d->o.context, .rows = d->o.context};
+    int32_t tokens = d->o.block_tokens, whole = (int32_t)ceil_div(d->o.context, tokens) * tokens; /* blocks are not shared */
+    KvOptions kv = {.format = d->o.cache_format, .block_tokens = tokens, .sequences = d->o.sequences, .context = whole,
+                    .rows = whole};
     RunnerOptions runner = {d->o.sequences, d->o.rows, d->o.logit_rows};
     TRY(kv_ledger_init(&d->ledger, d->model.kv, &kv, err));
     TRY(kv_cache_new(&d->cache, &d->ledger, d->model.kv, device, d->arena, err));

@@ -13,6 +13,7 @@
 
 #include "api/answer.h"
 #include "api/chat_prompt.h"
+#include "main/refine.h"
 #include "main/sampling_flags.h"
 #include "main/session.h"
 
@@ -24,6 +25,8 @@ typedef struct Chat {
     Session session;
     SamplingFlags flags;
     SamplingOptions sampling;
+    RefineFlags refinement;
+    const ModelFlags *model;
     ChatTemplate *template;
     json_t *messages;
     RequestTimes last; /* of the last answer */
@@ -101,6 +104,20 @@ static Err submit(Chat *c, const Encoding *prompt, Request **request, Error *err
     return engine_submit(c->session.engine, &options, request, err);
 }
 
+static Err refine(Chat *c, const Encoding *prompt, Answer *reply, Error *err)
+{
+    RefineAccount account;
+    SamplingOptions sampling = c->sampling;
+    sampling.sampler.seed += (uint64_t)c->answers++;
+    RefineJob job = {.session = &c->session, .flags = &c->refinement, .given = &c->flags, .sampling = &sampling,
+                     .prompt = prompt->ids, .prompt_count = (int32_t)prompt->count, .answers = reply,
+                     .show = refine_show()};
+    TRY(refine_answers(&job, c->model, &account, err));
+    c->last = (RequestTimes){.ended = account.seconds, .first_token = account.seconds,
+                             .prompt_tokens = job.prompt_count, .generated_tokens = account.tokens};
+    return OK;
+}
+
 /* The template writes what begins a text itself, so nothing is put before it. */
 static Err answer(Chat *c, Error *err)
 {
@@ -115,11 +132,12 @@ static Err answer(Chat *c, Error *err)
             tokenizer_encode(c->session.package.tokenizer, buf_span(&prompt), ENCODE_PARSE_SPECIAL, &encoding, err);
     if (result == OK)
         result = answer_init(&reply, c->session.package.tokenizer, c->flags.stop.item, c->flags.stop.count, err);
-    if (result == OK)
+    bool refines = c->session.diffusion;
+    if (result == OK && !refines)
         result = submit(c, &encoding, &request, err);
     if (result == OK) {
         interrupt_clear();
-        result = stream(c, request, &reply, err);
+        result = refines ? refine(c, &encoding, &reply, err) : stream(c, request, &reply, err);
         add_message(c, "assistant", reply.text.data, reply.text.bytes);
         interrupt_clear();
     }
@@ -270,7 +288,13 @@ static Err open_chat(Chat *c, const ModelFlags *model, Error *err)
     SamplerDefaults defaults;
     EngineOptions engine = engine_options_default();
     engine.sequences = engine.logit_rows = 1;
-    TRY(session_open(&c->session, model, engine, err));
+    TRY(session_open_model(&c->session, model, err));
+    const ModelShape *shape = &c->session.model->shape;
+    TRY(refine_flags_check(&c->refinement, shape, err));
+    if (shape->bidirectional)
+        TRY(session_open_diffusion(&c->session, model, diffusion_options_default(), err));
+    else
+        TRY(session_open_engine(&c->session, model, engine, err));
     const Package *p = &c->session.package;
     if (!p->tokenizer)
         return fail(err, BAD_ARGUMENT, "%s: has no tokenizer", p->path);
@@ -297,7 +321,8 @@ static void open_terminal(Chat *c)
 
 static int run(int argc, char **argv);
 static const FlagGroup groups[] = {
-    FLAG_GROUP("options", own_flags, NULL), {"sampling", sampling_flags, SAMPLING_FLAGS, NULL}, MODEL_GROUP(NULL), {0}};
+    FLAG_GROUP("options", own_flags, NULL), {"sampling", sampling_flags, SAMPLING_FLAGS, NULL},
+    {REFINE_TITLE, refine_flags, CHAT_REFINE_FLAGS, NULL}, MODEL_GROUP(NULL), {0}};
 const Command command_chat = {
     .name = "chat",
     .arguments = "[-m MODEL] [options]",
@@ -317,12 +342,14 @@ const Command command_chat = {
 static int run(int argc, char **argv)
 {
     Error err, closing;
-    Chat c = {.flags = sampling_flags_none(), .messages = json_array()};
-    ChatFlags flags = {0};
     ModelFlags model = model_flags_default();
+    Chat c = {.flags = sampling_flags_none(), .refinement = refine_flags_none(), .model = &model,
+              .messages = json_array()};
+    ChatFlags flags = {0};
     int status, word_count;
     const FlagGroup filled[] = {FLAG_GROUP("options", own_flags, &flags),
                                 {"sampling", sampling_flags, SAMPLING_FLAGS, &c.flags},
+                                {REFINE_TITLE, refine_flags, CHAT_REFINE_FLAGS, &c.refinement},
                                 MODEL_GROUP(&model),
                                 {0}};
     if (!command_begin(&command_chat, filled, argc, argv, NULL, 0, &word_count, &status))

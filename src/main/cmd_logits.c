@@ -47,15 +47,19 @@ static Err load_ids(Result *r, const LogitsFlags *flags, Error *err)
     return result;
 }
 
-static Err compute(Session *s, const LogitsFlags *flags, Result *r, Error *err)
+static Err take_room(Result *r, const LogitsFlags *flags, int32_t V, Error *err)
 {
-    int32_t V = s->model->shape.V;
     r->kept = flags->last && flags->last < r->prompt.count ? flags->last : r->prompt.count;
     r->logits = malloc((size_t)r->kept * (size_t)V * sizeof *r->logits);
     r->greedy = malloc(((size_t)flags->greedy + 1) * sizeof *r->greedy);
     if (!r->logits || !r->greedy)
         return fail(err, NO_MEMORY, "no memory for logits of %d positions of %d values; --last K keeps fewer", r->kept,
                     V);
+    return OK;
+}
+
+static Err compute(Session *s, const LogitsFlags *flags, Result *r, Error *err)
+{
     RequestOptions options = {.prompt = r->prompt.ids,
                               .prompt_count = r->prompt.count,
                               .max_tokens = flags->greedy,
@@ -79,6 +83,20 @@ static Err compute(Session *s, const LogitsFlags *flags, Result *r, Error *err)
     }
     request_close(request);
     return result;
+}
+
+/* A model that sees both ways: one step holds all. */
+static Err compute_whole(Session *s, const ModelFlags *model, const LogitsFlags *flags, Result *r, Error *err)
+{
+    if (flags->greedy)
+        return fail(err, BAD_ARGUMENT, "--greedy: family '%s' is a diffusion model and continues nothing token by token; "
+                    "`ridge run` refines an answer", s->model->shape.family);
+    DiffusionOptions options = diffusion_options_default();
+    options.context = r->prompt.count;
+    options.logit_rows = r->kept;
+    TRY(session_open_diffusion(s, model, options, err));
+    DiffusionText text = {r->prompt.ids, r->prompt.count, r->prompt.count - r->kept, r->logits};
+    return diffusion_logits(s->diffusion, &text, 1, err);
 }
 
 static void print_ids(const char *name, const int32_t *ids, int32_t n)
@@ -115,13 +133,20 @@ static Err write_file(const Result *r, const char *path, int32_t V, Error *err)
     return safetensors_write(path, tensors, r->greedy_count ? 3 : 2, NULL, 0, err);
 }
 
-static Err answer(Session *s, const LogitsFlags *flags, Result *r, Error *err)
+static Err answer(Session *s, const ModelFlags *model, const EngineOptions *engine, const LogitsFlags *flags, Result *r,
+                  Error *err)
 {
     int32_t V = s->model->shape.V;
     for (int32_t i = 0; i < r->prompt.count; i++)
         if (r->prompt.ids[i] >= V)
             return fail(err, BAD_ARGUMENT, "%d is not a token; the vocabulary has %d", r->prompt.ids[i], V);
-    TRY(compute(s, flags, r, err));
+    TRY(take_room(r, flags, V, err));
+    if (s->model->shape.bidirectional) {
+        TRY(compute_whole(s, model, flags, r, err));
+    } else {
+        TRY(session_open_engine(s, model, *engine, err));
+        TRY(compute(s, flags, r, err));
+    }
     if (flags->json) {
         print_json(r, V);
         TRY(stdout_flush(err));
@@ -144,10 +169,10 @@ static Err work(ModelFlags *model, const LogitsFlags *flags, Error *err)
     if (result == OK) {
         if (!model->context)
             model->context = r.prompt.count + flags->greedy;
-        result = session_open(&s, model, engine, err);
+        result = session_open_model(&s, model, err);
     }
     if (result == OK) {
-        result = answer(&s, flags, &r, err);
+        result = answer(&s, model, &engine, flags, &r, err);
         Err closed = session_close(&s, result == OK ? err : NULL);
         result = result == OK ? closed : result;
     }

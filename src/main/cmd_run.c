@@ -6,6 +6,7 @@
 
 #include "api/answer.h"
 #include "devices/watch/watch.h"
+#include "main/refine.h"
 #include "main/sampling_flags.h"
 #include "main/session.h"
 
@@ -168,22 +169,27 @@ static void print_account(const Account *a)
     fprintf(stderr, ", %d tokens\n", a->tokens);
 }
 
-static Err print_json(const Run *r, const Account *a, Error *err)
+static Err print_json(const Run *r, int32_t reused_tokens, json_t *timings, Error *err)
 {
     json_t *samples = json_array();
     for (int i = 0; i < r->sampling.samples; i++)
         json_array_append_new(samples, answer_json(&r->answers[i], r->sampling.sampler.logprobs != LOGPROBS_NONE));
-    json_t *whole = json_pack(
-        "{s:s, s:i, s:i, s:I, s:o, s:{s:f, s:f, s:f, s:f, s:f}}", "model", r->session.package.path, "prompt_tokens",
-        a->prompt_tokens, "reused_tokens", a->reused_tokens, "seed", (json_int_t)r->sampling.sampler.seed, "samples",
-        samples, "timings", "ttft_ms", a->ttft_ms, "ms_per_token", a->ms_per_token, "tokens_per_second",
-        a->tokens_per_second, "bytes_per_token", a->bytes_per_token, "gb_per_second", a->gb_per_second);
+    json_t *whole = json_pack("{s:s, s:i, s:i, s:I, s:o, s:o}", "model", r->session.package.path, "prompt_tokens",
+                              (int)r->prompt.count, "reused_tokens", reused_tokens, "seed",
+                              (json_int_t)r->sampling.sampler.seed, "samples", samples, "timings", timings);
     if (!whole)
         return fail(err, NO_MEMORY, "no memory for the JSON of the answer");
     json_dumpf(whole, stdout, JSON_COMPACT);
     putchar('\n');
     json_decref(whole);
     return stdout_flush(err);
+}
+
+static json_t *timings_json(const Account *a)
+{
+    return json_pack("{s:f, s:f, s:f, s:f, s:f}", "ttft_ms", a->ttft_ms, "ms_per_token", a->ms_per_token,
+                     "tokens_per_second", a->tokens_per_second, "bytes_per_token", a->bytes_per_token, "gb_per_second",
+                     a->gb_per_second);
 }
 
 static void print_logprobs(const Run *r)
@@ -203,30 +209,56 @@ static void print_logprobs(const Run *r)
 
 /* ---- the command ---- */
 
-static Err open_run(Run *r, const ModelFlags *model, const SamplingFlags *sampling, Error *err)
+/* A diffusion model: the whole answer at once, step by step. */
+static Err refine(Run *r, const RunFlags *flags, const ModelFlags *model, const SamplingFlags *sampling,
+                  const RefineFlags *how, Error *err)
+{
+    RefineAccount a;
+    bool lines = how->stream, people = !lines && !flags->json;
+    RefineJob job = {.session = &r->session, .flags = how, .given = sampling, .sampling = &r->sampling,
+                     .prompt = r->prompt.ids, .prompt_count = (int32_t)r->prompt.count, .answers = r->answers,
+                     .show = lines ? SHOW_LINES : people && r->streams ? refine_show() : SHOW_NOTHING};
+    interrupt_catch();
+    TRY(refine_answers(&job, model, &a, err));
+    if (!people)
+        TRY(print_json(r, 0, refine_account_json(&a), err));
+    else if (!r->streams)
+        print_whole(r);
+    if (!flags->quiet)
+        refine_print_account(&a, (int32_t)r->prompt.count);
+    return OK;
+}
+
+static Err open_run(Run *r, const ModelFlags *model, const SamplingFlags *sampling, const RefineFlags *how, Error *err)
 {
     SamplerDefaults defaults;
     EngineOptions engine = engine_options_default();
     engine.sequences = sampling->samples > 0 ? sampling->samples : 1;
     engine.logit_rows = engine.sequences;
-    TRY(session_open(&r->session, model, engine, err));
+    TRY(session_open_model(&r->session, model, err));
+    TRY(refine_flags_check(how, &r->session.model->shape, err));
+    if (!r->session.model->shape.bidirectional)
+        TRY(session_open_engine(&r->session, model, engine, err));
     TRY(sampler_defaults_read(r->session.package.generation, r->session.package.path, r->session.model->shape.V,
                               &defaults, err));
     return sampling_options(sampling, &defaults, r->session.model->shape.V, &r->sampling, err);
 }
 
-static Err work(Run *r, const RunFlags *flags, const ModelFlags *model, const SamplingFlags *sampling, Error *err)
+static Err work(Run *r, const RunFlags *flags, const ModelFlags *model, const SamplingFlags *sampling,
+                const RefineFlags *how, Error *err)
 {
-    TRY(open_run(r, model, sampling, err));
+    TRY(open_run(r, model, sampling, how, err));
     TRY(read_prompt(r, flags, err));
     for (int i = 0; i < r->sampling.samples; i++)
         TRY(answer_init(&r->answers[i], r->session.package.tokenizer, sampling->stop.item, sampling->stop.count, err));
     r->streams = !flags->json && r->sampling.samples == 1;
+    if (r->session.model->shape.bidirectional)
+        return refine(r, flags, model, sampling, how, err);
     TRY(submit(r, err));
     TRY(generate(r, !flags->json, err));
     Account a = account(r);
     if (flags->json)
-        TRY(print_json(r, &a, err));
+        TRY(print_json(r, a.reused_tokens, timings_json(&a), err));
     else if (r->sampling.sampler.logprobs != LOGPROBS_NONE)
         print_logprobs(r);
     if (!flags->quiet)
@@ -236,7 +268,8 @@ static Err work(Run *r, const RunFlags *flags, const ModelFlags *model, const Sa
 
 static int run(int argc, char **argv);
 static const FlagGroup groups[] = {
-    FLAG_GROUP("options", own_flags, NULL), {"sampling", sampling_flags, SAMPLING_FLAGS, NULL}, MODEL_GROUP(NULL), {0}};
+    FLAG_GROUP("options", own_flags, NULL), {"sampling", sampling_flags, SAMPLING_FLAGS, NULL},
+    {REFINE_TITLE, refine_flags, REFINE_FLAGS, NULL}, MODEL_GROUP(NULL), {0}};
 const Command command_run = {
     .name = "run",
     .arguments = "[-m MODEL] [-p TEXT | -f FILE] [options]",
@@ -245,10 +278,12 @@ const Command command_run = {
         "Continues a text and streams whole characters as they come. Sampling follows the model's generation_config.json "
         "where a flag does not say otherwise; the same seed gives the same text. --samples N gives several answers that "
         "share the prompt's cache. At the end one line on stderr: time to first token, milliseconds per token, tokens per "
-        "second, and the memory bandwidth reached.",
+        "second, and the memory bandwidth reached. A diffusion model writes its whole answer at once, as masks that become "
+        "tokens step by step; on a terminal this can be watched.",
     .examples = "  ridge run -p 'Once upon a time' -n 100 --temperature 0.8\n"
                 "  echo 'def main():' | ridge run -m model.gguf --stop $'\\n\\n' --json\n"
-                "  ridge run -p 'The sea' --samples 4 --seed 7\n",
+                "  ridge run -p 'The sea' --samples 4 --seed 7\n"
+                "  ridge run -m llada -p 'Two times three is' -n 64 --block-length 32 --diffusion-cache prefix\n",
     .groups = groups,
     .run = run,
 };
@@ -260,14 +295,16 @@ static int run(int argc, char **argv)
     RunFlags flags = {0};
     ModelFlags model = model_flags_default();
     SamplingFlags sampling = sampling_flags_none();
+    RefineFlags how = refine_flags_none();
     int status, word_count;
     const FlagGroup filled[] = {FLAG_GROUP("options", own_flags, &flags),
                                 {"sampling", sampling_flags, SAMPLING_FLAGS, &sampling},
+                                {REFINE_TITLE, refine_flags, REFINE_FLAGS, &how},
                                 MODEL_GROUP(&model),
                                 {0}};
     if (!command_begin(&command_run, filled, argc, argv, NULL, 0, &word_count, &status))
         return status;
-    Err result = work(&r, &flags, &model, &sampling, &err);
+    Err result = work(&r, &flags, &model, &sampling, &how, &err);
     request_close(r.request);
     for (int i = 0; i < SAMPLES_MOST; i++)
         answer_deinit(&r.answers[i]);

@@ -142,16 +142,33 @@ static const Format *cache_format(const Session *s, int32_t choice, int32_t cont
     return format;
 }
 
+/* What is asked for comes before what the command would like, and that before the model's own. */
+static int32_t choose_context(const Session *s, const ModelFlags *flags, int32_t liked)
+{
+    int32_t own = s->model->shape.context, asked = flags->context ? flags->context : liked;
+    return asked ? asked : own < SESSION_CONTEXT ? own : SESSION_CONTEXT;
+}
+
+int32_t session_context(const Session *s, const ModelFlags *flags) { return choose_context(s, flags, 0); }
+
 Err session_open_engine(Session *s, const ModelFlags *flags, EngineOptions options, Error *err)
 {
-    int32_t own = s->model->shape.context, asked = flags->context ? flags->context : options.context;
-    options.context = asked ? asked : own < SESSION_CONTEXT ? own : SESSION_CONTEXT;
+    options.context = choose_context(s, flags, options.context);
     options.block_tokens = flags->block_tokens;
     options.state_snapshots = flags->state_snapshots;
     options.state_interval = flags->state_interval;
     options.cache_format = cache_format(s, flags->cache_type, options.context, options.sequences);
     EngineModel model = engine_model(s->model);
     return engine_new(&s->engine, &options, &model, s->device, err);
+}
+
+Err session_open_diffusion(Session *s, const ModelFlags *flags, DiffusionOptions options, Error *err)
+{
+    options.context = options.context ? options.context : session_context(s, flags);
+    options.block_tokens = flags->block_tokens;
+    options.cache_format = cache_format(s, flags->cache_type, options.context, options.sequences);
+    EngineModel model = engine_model(s->model);
+    return diffusion_new(&s->diffusion, &options, &model, s->device, err);
 }
 
 Err session_open(Session *s, const ModelFlags *flags, EngineOptions options, Error *err)
@@ -167,6 +184,7 @@ Err session_open(Session *s, const ModelFlags *flags, EngineOptions options, Err
 Err session_close(Session *s, Error *err)
 {
     engine_free(s->engine);
+    diffusion_free(s->diffusion);
     if (s->comparer) {
         const Difference *d = compare_read(s->comparer);
         fprintf(stderr,

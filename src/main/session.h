@@ -9,7 +9,7 @@
 #define MAIN_SESSION_H
 
 #include "base/trace_events.h"
-#include "engine/engine.h"
+#include "engine/diffusion.h"
 #include "main/flags.h"
 #include "model/package.h"
 
@@ -36,18 +36,22 @@ typedef struct Session {
     Device *tally, *tracer, *comparer; /* those of the watchers that are there */
     TraceEvents *events;
     Model *model;
-    Engine *engine;
+    Engine *engine; /* one of these two is open */
+    Diffusion *diffusion;
 } Session;
 
 enum { SESSION_CONTEXT = 8192 }; /* without --context: at most so many positions, whatever the model could */
 
-/* Opens all but the engine. */
+/* Opens all but the engine or the refinement. */
 Err session_open_model(Session *, const ModelFlags *, Error *err);
 /* The engine of an opened model, which stays open if this fails. --context comes before engine.context, and
  * that before the model's own; the cache's format, blocks and snapshots come from the flags, the rest as given. */
 Err session_open_engine(Session *, const ModelFlags *, EngineOptions engine, Error *err);
 /* Both. */
 Err session_open(Session *, const ModelFlags *, EngineOptions engine, Error *err);
+/* For diffusion models: as above; a context that is given stays. */
+Err session_open_diffusion(Session *, const ModelFlags *, DiffusionOptions, Error *err);
+int32_t session_context(const Session *, const ModelFlags *); /* positions of the longest sequence */
 /* Tells what a watcher found, and closes. Returns an error of the trace file. */
 Err session_close(Session *, Error *err);
 
