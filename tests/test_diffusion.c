@@ -414,6 +414,29 @@ static void a_cached_step_sees_the_whole_text(void **state)
     }
 }
 
+/* Every place may hold the longest text, also where that is no multiple of a cache block. */
+static void all_places_fit_at_once(void **state)
+{
+    (void)state;
+    World *w = world_open(LLADA, 1, 0);
+    Diffusion *d;
+    Refinement *r;
+    Error err;
+    DiffusionOptions options = diffusion_options_default();
+    EngineModel model = engine_model(w->model);
+    options.sequences = 5;
+    options.context = PROMPT + LENGTH; /* 35: two blocks of 16 and three more */
+    assert_int_equal(diffusion_new(&d, &options, &model, w->device, &err), OK);
+    RefineOptions o = plain(w);
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(diffusion_begin(d, &o, &r, &err), OK);
+    while (diffusion_step(d))
+        ;
+    assert_true(r->ended && r->masks == 0);
+    diffusion_free(d);
+    world_close(w);
+}
+
 static void logits_need_no_place_that_is_taken(void **state)
 {
     (void)state;
@@ -532,6 +555,7 @@ int main(void)
         cmocka_unit_test(company_changes_nothing),
         cmocka_unit_test(the_cache_is_exact_where_nothing_is_taken_from_it),
         cmocka_unit_test(a_cached_step_sees_the_whole_text),
+        cmocka_unit_test(all_places_fit_at_once),
         cmocka_unit_test(logits_need_no_place_that_is_taken),
         cmocka_unit_test(what_is_wrong_is_named_with_its_numbers),
         cmocka_unit_test(each_loop_refuses_the_other_kind_of_model),

@@ -218,8 +218,9 @@ static void print_ways_json(const Way *ways, int count, const Tasks *t)
             list, json_pack("{s:s, s:i, s:I, s:I, s:I, s:f, s:f, s:f, s:f}", "cache", ways[i].name, "answers", t->count,
                             "right", (json_int_t)f->right, "tokens", (json_int_t)f->tokens, "steps", (json_int_t)f->steps,
                             "rows_per_step", (double)f->rows / (double)f->steps, "ms_per_token",
-                            1e3 * f->seconds / (double)f->tokens, "tokens_as_exact", share(ways[i].same_tokens, f->tokens) / 100,
-                            "answers_as_exact", share(ways[i].same_answers, t->count) / 100));
+                            1e3 * f->seconds / (double)f->tokens, "tokens_as_exact",
+                            share(ways[i].same_tokens, f->tokens) / 100, "answers_as_exact",
+                            share(ways[i].same_answers, t->count) / 100));
     }
     json_dumpf(list, stdout, JSON_COMPACT);
     putchar('\n');
@@ -234,7 +235,8 @@ static Err start(Session *s, const ModelFlags *model, const Tasks *t, const Refi
     d.sequences = flags->batch;
     d.context = t->longest + o->suffix_count;
     if (d.context > limit)
-        return fail(err, NO_MEMORY, "the longest prompt, answer and suffix have %d tokens; the context is %d", d.context, limit);
+        return fail(err, NO_MEMORY, "the longest prompt, answer and suffix have %d tokens; the context is %d", d.context,
+                    limit);
     d.rows = d.context * flags->batch;
     d.logit_rows = (o->block ? o->block : t->longest_answer) * flags->batch;
     return session_open_diffusion(s, model, d, err);

@@ -334,7 +334,8 @@ void refine_print_account(const RefineAccount *a, int32_t prompt_tokens)
 {
     if (!a->steps || !a->tokens)
         return;
-    fprintf(stderr, "%d prompt tokens, %d tokens in %d steps of %.1f rows, %.2f ms per step, %.2f ms per token, %.1f tokens/s\n",
+    fprintf(stderr,
+            "%d prompt tokens, %d tokens in %d steps of %.1f rows, %.2f ms per step, %.2f ms per token, %.1f tokens/s\n",
             prompt_tokens, a->tokens, a->steps, (double)a->rows / a->steps, 1e3 * a->seconds / a->steps,
             1e3 * a->seconds / a->tokens, a->tokens / a->seconds);
 }
