@@ -78,6 +78,41 @@ grep -q "compared: none differs" "$T/err" && ok || bad "compare finds no differe
 gives "a trace is written"                   ""                 $R run -p Hi -n 2 --temperature 0 --trace "$T/trace.json"
 grep -q '"ph": "X"' "$T/trace.json" && ok || bad "the trace has events"
 
+# ---- diffusion ----
+printf '{"model_type": "llada", "d_model": 64, "n_layers": 2, "n_heads": 4, "mlp_hidden_size": 96, "vocab_size": 512,
+"max_sequence_length": 96, "rms_norm_eps": 1e-5, "weight_tying": true, "mask_token_id": 500}' > "$T/llada.json"
+gives "a made-up diffusion model"            ""                 $R synth "$T/llada.json" -f f32 -o "$T/llada.gguf"
+D="$R run -m $T/llada.gguf -p Hello"
+gives "an answer is refined"                 '"steps":8'        $D -n 16 --block-length 8 --steps 8 --temperature 0 --seed 1 --json
+sed 's/"timings.*//' "$T/out" > "$T/whole"
+gives "each step is a line of JSON"          '"masks":14'       $D -n 16 --block-length 8 --steps 8 --temperature 0 --seed 1 --stream-refinement
+[ "$(wc -l < "$T/out")" = 9 ] && ok || bad "as many lines as steps, and the answer"
+tail -n 1 "$T/out" | sed 's/"timings.*//' > "$T/last"; cmp -s "$T/last" "$T/whole" && ok || bad "whose last line is the answer"
+sed -n 8p "$T/out" | grep -q '"masks":0' && ok || bad "no mask is left after the last step"
+[ "$(sed -n 4p "$T/out" | grep -o null | wc -l)" = 8 ] && ok || bad "a block is done before the next begins"
+for rule in random maskgit_plus topk_margin entropy origin; do
+    run $D -n 16 --remasking $rule --alg-temp 0.2 --temperature 1 --seed 3 --json; sed 's/"timings.*//' "$T/out" > "$T/one"
+    run $D -n 16 --remasking $rule --alg-temp 0.2 --temperature 1 --seed 3 --json --threads 1; sed 's/"timings.*//' "$T/out" > "$T/two"
+    same "remasking by $rule: the same seed, the same text" "$T/one" "$T/two"
+done
+gives "with the prefix cache"                '"rows_per_step"'  $D -n 16 --block-length 8 --diffusion-cache prefix --temperature 0 --json
+gives "several samples at once"              "--- sample 3"     $D -n 16 --samples 3 --temperature 1 --seed 1
+gives "logits of a whole text"               '"logits": ['      $R logits -m "$T/llada.gguf" --ids 1,500,3 --json --last 2
+printf '{"prompt": "ab", "expected": "cd ef"}\n{"prompt": "x", "expected": "yz"}\n' > "$T/fill.jsonl"
+gives "cached answers against exact ones"    "prefix "          $R denoise -m "$T/llada.gguf" --jsonl "$T/fill.jsonl"
+gives "the loss at masks"                    "nats per masked"  $R denoise -m "$T/llada.gguf" -f README.md -c 64
+refuses "a block that does not divide"       "must divide"      $D -n 16 --block-length 5
+refuses "steps that blocks cannot share"     "multiple of the 2 blocks" $D -n 16 --block-length 8 --steps 5
+refuses "more steps than tokens"             "at most"          $D -n 16 --steps 32
+refuses "more than the context"              "context of 96"    $D -n 100
+refuses "penalties of a refinement"          "penalties"        $D -n 8 --presence-penalty 1
+refuses "log-probabilities of a refinement"  "any order"        $D -n 8 --logprobs 1
+refuses "greedy tokens of a diffusion model" "ridge run"        $R logits -m "$T/llada.gguf" --ids 1 --greedy 2 --json
+refuses "its perplexity"                     "ridge denoise"    $R score -m "$T/llada.gguf" -p x
+refuses "its speed by the token"             "ridge denoise"    $R bench -m "$T/llada.gguf"
+refuses "refinement of another model"        "continues a text token by token" $R run -p x --steps 4
+refuses "masks of another model"             "ridge score"      $R denoise -f README.md
+
 # ---- what is wrong is told ----
 refuses "an unknown command"                 "no command 'rnu'" $R rnu
 refuses "an unknown flag"                    "--tempr"          $R run --tempr 1 -p x

@@ -169,8 +169,9 @@ static Err print_line(const Refining *g, int32_t sample, Error *err)
             json_array_append_new(fresh, json_pack("{s:i, s:i, s:o}", "position", r->guesses[i].position - r->first, "id",
                                                    r->guesses[i].id, "token",
                                                    piece_json(g->job->session->package.tokenizer, r->guesses[i].id)));
+    int32_t block = (r->step - 1) / (r->options.steps / (r->options.length / r->options.block));
     json_t *line = json_pack("{s:i, s:i, s:i, s:i, s:i, s:o, s:o}", "sample", sample, "step", r->step, "steps",
-                             r->options.steps, "block", r->block, "masks", r->masks, "fresh", fresh, "ids", ids_json(g, r));
+                             r->options.steps, "block", block, "masks", r->masks, "fresh", fresh, "ids", ids_json(g, r));
     if (!line)
         return fail(err, NO_MEMORY, "no memory for the JSON of a step");
     json_dumpf(line, stdout, JSON_COMPACT);
