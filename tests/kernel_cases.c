@@ -211,6 +211,11 @@ static void make_fill(KernelCase *c)
     make_elementwise(c, 0, false);
     c->call.factor = one_in(c, 2) ? 0 : normal(c);
 }
+static void make_xielu(KernelCase *c)
+{
+    make_elementwise(c, 1, true);
+    c->call.xielu = (Xielu){fabsf(normal(c)), 0.5f + fabsf(normal(c)), 0.5f, -1e-6f};
+}
 static void make_scale(KernelCase *c)
 {
     make_elementwise(c, 1, true);
@@ -655,6 +660,7 @@ static const struct Maker {
     [OP_SCALE] = {make_scale, NULL},
     [OP_CLAMP] = {make_clamp, NULL},
     [OP_FILL] = {make_fill, NULL},
+    [OP_XIELU] = {make_xielu, NULL},
     [OP_POSITION_SCALE] = {make_position_scale, NULL},
     [OP_TAKE_ROWS] = {make_take_rows, NULL},
     [OP_CONV] = {make_conv, NULL},

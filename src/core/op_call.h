@@ -73,6 +73,9 @@ typedef struct Router {
 /* How a state space in continuous time becomes a recurrence (kernels/discretise). */
 typedef enum Discretise { ZERO_ORDER_HOLD, BILINEAR } Discretise;
 
+/* The activation of Huang & Schlag 2024, "Deriving Activation Functions Using Integration". */
+typedef struct Xielu { float alpha_p, alpha_n, beta, eps; } Xielu;
+
 enum { OP_OUTS = 3, OP_INS = 10 };
 
 typedef struct OpCall {
@@ -86,6 +89,7 @@ typedef struct OpCall {
         float factor;          /* scale, add */
         struct { float low, high; } clamp;
         PositionScale position_scale;
+        Xielu xielu;
         struct { float factor; } embed;
         RopeAngles angles;
         struct { bool interleaved; } rope;   /* pairs (2i, 2i+1) instead of (i, i + dims/2) */

@@ -134,6 +134,11 @@ static inline void op_combine_or_self(Device *d, Tensor y, Tensor x, Tensor weig
 {
     RUN(d, .op = OP_COMBINE, .reads_out = true, .out = {y}, .in = {x, weights, ids, self}, .combine = {experts});
 }
+/* y = beta x + (x > 0 ? alpha_p x^2 : alpha_n (e^min(x, eps) - 1 - x)) */
+static inline void op_xielu(Device *d, Tensor y, Tensor x, Xielu f)
+{
+    RUN(d, .op = OP_XIELU, .out = {y}, .in = {x}, .xielu = f);
+}
 /* y[i] = x[rows[i]] */
 static inline void op_take_rows(Device *d, Tensor y, Tensor x, Tensor rows)
 {

@@ -90,6 +90,7 @@ typedef struct DecoderUsual {
     NormKind norm;
     float eps;                           /* 0: 1e-6 for RMS, 1e-5 for layer norms */
     Activation activation;
+    bool own_activation;                 /* the family reads it itself */
     bool plain_mlp;                      /* no gate */
     int32_t head_width;                  /* 0: D / N */
     int32_t kv_heads;                    /* 0: N */

@@ -238,9 +238,9 @@ Err decoder_read(const Keys *k, Arena *arena, ModelShape *s, const DecoderUsual 
                      err));
     if (m->names.positions)
         s->positions_max = s->context;
-    Activation act;
-    TRY(activation_read(k, "hidden_act|activation_function|hidden_activation|activation|activation_type",
-                        usual->activation, &act, err));
+    Activation act = usual->activation;
+    if (!usual->own_activation)
+        TRY(activation_read(k, "hidden_act|activation_function|hidden_activation|activation|activation_type", act, &act, err));
     TRY(record_activation(k, usual->activation, act, err));
     if (!usual->no_rope && !usual->no_attention)
         TRY(read_rope(k, usual, arena, s, m, err));

@@ -439,3 +439,15 @@ Err keys_text_or(const Keys *k, const char *hf, const char *gguf, const char *ot
     out[text.bytes] = 0;
     return OK;
 }
+
+Err keys_tensor_floats(const Keys *k, const char *tensor, float *out, int n, Error *err)
+{
+    const StoreTensor *t = store_find(k->store, tensor);
+    if (!t)
+        return fail(err, BAD_FILE, "%s: tensor '%s' is missing beside it", k->where, tensor);
+    if (store_tensor_elems(t) != n || t->format->block_elems != 1 || !t->format->decode)
+        return fail(err, BAD_FILE, "%s: tensor '%s' has %lld values of %s; %d plain numbers are wanted", t->file->path, tensor,
+                    (long long)store_tensor_elems(t), t->format->name, n);
+    t->format->decode(out, t->bytes.data, (size_t)n);
+    return OK;
+}

@@ -57,6 +57,9 @@ Err keys_bool_or(const Keys *, const char *hf, const char *gguf, bool otherwise,
 Err keys_text_or(const Keys *, const char *hf, const char *gguf, const char *otherwise, char *out, size_t bytes,
                  Error *err);
 
+/* The values of a small tensor that are rather constants of the config: n of them. */
+Err keys_tensor_floats(const Keys *, const char *tensor, float *out, int n, Error *err);
+
 /* For what GGUF says in other words than config.json: nothing happens unless the converter listens. */
 void keys_record_int(const Keys *, const char *gguf, int32_t value);
 void keys_record_ints(const Keys *, const char *gguf, const int32_t *values, int n);   /* one, if all are the same */

@@ -47,7 +47,10 @@ static void forward(const void *shape, const void *weights, Device *d, const Pas
     }
     Tensor h = device_f32(d, x.dim[0], m->F);
     op_linear(d, h, x, w->up.w, w->up.bias);
-    op_activate(d, h, h, m->activation);
+    if (m->xielu)
+        op_xielu(d, h, h, *m->xielu);
+    else
+        op_activate(d, h, h, m->activation);
     op_linear_add(d, y, h, w->down.w, w->down.bias);
 }
 

@@ -19,6 +19,7 @@ typedef struct MlpShape {
     int32_t D, F;
     bool gated, gate_bias, up_bias, down_bias;
     Activation activation;
+    const Xielu *xielu;               /* instead of it, without a gate; NULL: not */
     GateUp hf_layout, gguf_layout;
     bool hf_transposed;
     const char *prefix;               /* "model.layers.%d.mlp." */
@@ -26,10 +27,7 @@ typedef struct MlpShape {
     const char *gguf_suffix;          /* behind "blk.%d.ffn_gate": "_shexp" of shared experts; NULL: nothing */
 } MlpShape;
 
-typedef struct MlpWeights {
-    Linear gate, up, down;
-    Tensor curve;                     /* of activations that have learned parameters: XIELU */
-} MlpWeights;
+typedef struct MlpWeights { Linear gate, up, down; } MlpWeights;
 
 extern const Part part_mlp;
 
