@@ -98,8 +98,10 @@ typedef struct DecoderUsual {
     float theta;                         /* 0: 10000 */
     float rotary;                        /* the part of a head that turns, where the config may say it; 0: all turns, always */
     bool no_rope;
+    int32_t layers;                      /* 0: the config says how many */
     bool no_attention;                   /* nor an mlp: layers are all something else */
     bool yarn_exact;                     /* a yarn scaling does not round where it begins and ends */
+    bool mixed;                          /* some layers have attention or an mlp, others not: see decoder_read_kinds */
     bool gguf_turned;                    /* a GGUF holds the rows of q and k turned (model/weights.h) */
     bool tied;                           /* the head is the table of embeddings */
 } DecoderUsual;
@@ -112,6 +114,12 @@ Err decoder_add_rope(const Keys *, const char *group, int32_t dims, float theta,
 Err decoder_add_two_ropes(const Keys *, int32_t dims, float theta, float local_theta, ModelShape *, Arena *, DecoderShape *,
                           Error *);
 DecoderShape *decoder_shape(const ModelShape *);
+
+/* What a layer of a `mixed` family has. A GGUF says it by the numbers of key/value heads and the widths of mlps, layer by
+ * layer, 0 where there are none. A family knows from its config and records it; from a GGUF it reads it. */
+typedef struct LayerHas { bool attention, mlp; } LayerHas;
+Err decoder_read_kinds(const Keys *, const ModelShape *, LayerHas *out, Error *);
+void decoder_record_kinds(const Keys *, const ModelShape *, const LayerHas *);
 
 /* attention_bias (of q, k, v and o) and mlp_bias; a GGUF just holds them. */
 Err decoder_read_biases(const Keys *, ModelShape *, Error *);

@@ -5,7 +5,8 @@
 
 #include "model/decoder.h"
 
-enum { WIDTH_MAX = 1 << 20, HEADS_MAX = 1 << 14, VOCABULARY_MAX = 1 << 24, CONTEXT_MAX = 1 << 28 };
+enum { WIDTH_MAX = 1 << 20, HEADS_MAX = 1 << 14, VOCABULARY_MAX = 1 << 24, CONTEXT_MAX = 1 << 28,
+       STATE_CONTEXT = 1 << 20 /* without attention there is no limit; this is what llama.cpp writes */ };
 
 const DecoderNames decoder_names = {
     .layer = "model.layers.%d.",
@@ -73,12 +74,50 @@ static Err read_vocabulary(const Keys *k, ModelShape *s, Error *err)
     return OK;
 }
 
+/* A number for all layers, which a GGUF of a mixed family says layer by layer, with 0 where there is none. */
+static Err read_largest(const Keys *k, const DecoderUsual *usual, const char *hf, const char *gguf, int32_t max,
+                        int32_t otherwise, const ModelShape *s, int32_t *out, Error *err)
+{
+    if (!usual->mixed)
+        return keys_int_or(k, hf, gguf, 1, max, otherwise, out, err);
+    if (!keys_are_gguf(k))
+        return keys_int_or(k, hf, NULL, 1, max, otherwise, out, err);
+    int32_t value[LAYERS_MAX];
+    TRY(keys_ints_or(k, hf, gguf, 0, max, otherwise, value, s->L, err));
+    *out = 0;
+    for (int l = 0; l < s->L; l++)
+        *out = value[l] > *out ? value[l] : *out;
+    *out = *out ? *out : otherwise;
+    return OK;
+}
+
+Err decoder_read_kinds(const Keys *k, const ModelShape *s, LayerHas *out, Error *err)
+{
+    int32_t heads[LAYERS_MAX], width[LAYERS_MAX];
+    TRY(keys_ints_or(k, NULL, "attention.head_count_kv", 0, HEADS_MAX, s->K, heads, s->L, err));
+    TRY(keys_ints_or(k, NULL, "feed_forward_length", 0, WIDTH_MAX, s->F, width, s->L, err));
+    for (int l = 0; l < s->L; l++)
+        out[l] = (LayerHas){heads[l] > 0, width[l] > 0};
+    return OK;
+}
+
+void decoder_record_kinds(const Keys *k, const ModelShape *s, const LayerHas *has)
+{
+    int32_t heads[LAYERS_MAX], width[LAYERS_MAX];
+    for (int l = 0; l < s->L; l++) {
+        heads[l] = has[l].attention ? s->K : 0;
+        width[l] = has[l].mlp ? s->F : 0;
+    }
+    keys_record_ints(k, "attention.head_count_kv", heads, s->L);
+    keys_record_ints(k, "feed_forward_length", width, s->L);
+}
+
 static Err read_heads(const Keys *k, const DecoderUsual *usual, ModelShape *s, Error *err)
 {
     TRY(keys_int(k, "num_attention_heads|n_head|n_heads|num_heads|attention_heads", "attention.head_count", 1,
                  HEADS_MAX, &s->N, err));
-    TRY(keys_int_or(k, "attn_config.kv_n_heads|num_key_value_heads|n_kv_heads", "attention.head_count_kv", 1,
-                    HEADS_MAX, usual->kv_heads ? usual->kv_heads : s->N, &s->K, err));
+    TRY(read_largest(k, usual, "attn_config.kv_n_heads|num_key_value_heads|n_kv_heads",
+                     "attention.head_count_kv", HEADS_MAX, usual->kv_heads ? usual->kv_heads : s->N, s, &s->K, err));
     if (s->N % s->K)
         return fail(err, BAD_FILE, "%s: %d query heads cannot share %d key/value heads evenly", k->where, s->N, s->K);
     bool given = keys_have(k, "head_dim", "attention.key_length");
@@ -103,22 +142,27 @@ static Err read_sizes(const Keys *k, const DecoderUsual *usual, ModelShape *s, E
 {
     TRY(keys_int(k, "hidden_size|n_embd|d_model|n_embed", "embedding_length", 1, WIDTH_MAX, &s->D, err));
     const char *width = "intermediate_size|n_inner|ffn_dim|ffn_hidden_size|d_inner|mlp_hidden_size|ffn_config.ffn_hidden_size";
-    if (usual->no_attention)
-        s->F = 0;
-    else if (usual->mlp_times)
-        TRY(keys_int_or(k, width, "feed_forward_length", 1, WIDTH_MAX, usual->mlp_times * s->D, &s->F, err));
+    if (usual->layers)
+        TRY(keys_int_or(k, NULL, "block_count", 1, LAYERS_MAX, usual->layers, &s->L, err));
     else
+        TRY(keys_int(k, "num_hidden_layers|n_layer|n_layers|num_layers", "block_count", 1, LAYERS_MAX, &s->L, err));
+    if (usual->mlp_times || (usual->mixed && keys_have(k, width, "feed_forward_length")))
+        TRY(read_largest(k, usual, width, "feed_forward_length", WIDTH_MAX, usual->mlp_times * s->D, s, &s->F, err));
+    else if (!usual->no_attention)
         TRY(keys_int(k, width, "feed_forward_length", 1, WIDTH_MAX, &s->F, err));
-    TRY(keys_int(k, "num_hidden_layers|n_layer|n_layers|num_layers", "block_count", 1, LAYERS_MAX, &s->L, err));
     TRY(keys_int_or(k, "max_position_embeddings|n_positions|max_seq_len|n_ctx|seq_length|max_sequence_length|"
                     "context_length",
-                    "context_length", 1, CONTEXT_MAX, 2048, &s->context, err));
+                    "context_length", 1, CONTEXT_MAX, usual->no_attention ? STATE_CONTEXT : 2048, &s->context, err));
     float eps = usual->eps ? usual->eps : usual->norm == NORM_RMS ? 1e-6f : 1e-5f;
     TRY(keys_float_or(k, "rms_norm_eps|layer_norm_eps|layer_norm_epsilon|norm_epsilon|norm_eps",
                       usual->norm == NORM_RMS ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon", 0, 1,
                       eps, &s->eps, err));
     TRY(read_vocabulary(k, s, err));
-    return usual->no_attention ? OK : read_heads(k, usual, s, err);
+    if (!usual->no_attention)
+        return read_heads(k, usual, s, err);
+    keys_record_int(k, "feed_forward_length", 0); /* llama.cpp looks for them */
+    keys_record_int(k, "attention.head_count", 0);
+    return OK;
 }
 
 Err decoder_add_rope(const Keys *k, const char *group, int32_t dims, float theta, ModelShape *s, Arena *arena,
@@ -244,7 +288,7 @@ Err decoder_read(const Keys *k, Arena *arena, ModelShape *s, const DecoderUsual 
     TRY(record_activation(k, usual->activation, act, err));
     if (!usual->no_rope && !usual->no_attention)
         TRY(read_rope(k, usual, arena, s, m, err));
-    for (int l = 0; l < s->L; l++)
+    for (int l = 0; l < s->L && !usual->no_attention; l++)
         usual_layer(s, m, usual, act, mlp, &layers[l]);
     *out = m;
     return OK;
@@ -257,12 +301,24 @@ Err decoder_read_bias(const Keys *k, const char *hf, const char *gguf_tensor, bo
     return keys_bool_or(k, hf, NULL, otherwise, out, err);
 }
 
+/* The tensor of the first layer that has one: not every layer need have attention. */
+static WeightName first_held(const Keys *k, const ModelShape *s, const char *pattern)
+{
+    WeightName name;
+    for (int l = 0; l < s->L; l++) {
+        snprintf(name.text, sizeof name.text, pattern, l);
+        if (store_find(k->store, name.text))
+            return name;
+    }
+    return (WeightName){""};
+}
+
 Err decoder_read_biases(const Keys *k, ModelShape *s, Error *err)
 {
     bool qkv, o, mlp;
-    TRY(decoder_read_bias(k, "attention_bias", "blk.0.attn_q.bias", false, &qkv, err));
-    TRY(decoder_read_bias(k, "attention_bias", "blk.0.attn_output.bias", false, &o, err));
-    TRY(decoder_read_bias(k, "mlp_bias", "blk.0.ffn_up.bias", false, &mlp, err));
+    TRY(decoder_read_bias(k, "attention_bias", first_held(k, s, "blk.%d.attn_q.bias").text, false, &qkv, err));
+    TRY(decoder_read_bias(k, "attention_bias", first_held(k, s, "blk.%d.attn_output.bias").text, false, &o, err));
+    TRY(decoder_read_bias(k, "mlp_bias", first_held(k, s, "blk.%d.ffn_up.bias").text, false, &mlp, err));
     for (int l = 0; l < s->L; l++) {
         DecoderLayer *layer = &decoder_shape(s)->layer[l];
         layer->attention.q_bias = layer->attention.k_bias = layer->attention.v_bias = qkv;

@@ -236,6 +236,17 @@ Err keys_int_or(const Keys *k, const char *hf, const char *gguf, int64_t min, in
     return OK;
 }
 
+Err keys_int_or_auto(const Keys *k, const char *hf, const char *gguf, int64_t min, int64_t max, int32_t otherwise,
+                     int32_t *out, Error *err)
+{
+    const char *word = k->config && hf ? json_string_value(config_at(k, hf)) : NULL;
+    if (!word || strcmp(word, "auto"))
+        return keys_int_or(k, hf, gguf, min, max, otherwise, out, err);
+    *out = otherwise;
+    keys_record_int(k, gguf, *out);
+    return OK;
+}
+
 Err keys_float(const Keys *k, const char *hf, const char *gguf, double min, double max, float *out, Error *err)
 {
     char key[192];

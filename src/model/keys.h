@@ -42,6 +42,9 @@ Err keys_int_or(const Keys *, const char *hf, const char *gguf, int64_t min, int
                 int32_t *out, Error *err);
 Err keys_float_or(const Keys *, const char *hf, const char *gguf, double min, double max, float otherwise, float *out,
                   Error *err);
+/* The word "auto" counts as absent. */
+Err keys_int_or_auto(const Keys *, const char *hf, const char *gguf, int64_t min, int64_t max, int32_t otherwise,
+                     int32_t *out, Error *err);
 /* n numbers, for the layers of a model: one for all, or a list of n. Truth values in a list count as 0 and 1. */
 Err keys_ints_or(const Keys *, const char *hf, const char *gguf, int64_t min, int64_t max, int32_t otherwise,
                  int32_t *out, int n, Error *err);
