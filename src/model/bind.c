@@ -114,6 +114,70 @@ Err weight_find(const Checkpoint *c, const WeightDecl *decl, WeightSource *out, 
     return OK;
 }
 
+/* ---- all of a model ---- */
+
+/* A tensor that nobody declared, or of which nobody declared a part, would change the answer if the model needs it,
+ * so it is not passed over. */
+static Err check_leftovers(const Checkpoint *c, const Model *m, const int64_t *used, Error *err)
+{
+    for (size_t i = 0; i < store_count(c->store); i++) {
+        const StoreTensor *t = store_at(c->store, i);
+        int64_t elems = store_tensor_elems(t), known = used[store_number(c->store, t)];
+        bool ignored = m->shape.tied && !strcmp(t->name, "lm_head.weight");
+        for (size_t g = 0; g < COUNT_OF(m->arch->ignores) && m->arch->ignores[g] && !ignored; g++) {
+            size_t bytes = strlen(t->name), end = strlen(m->arch->ignores[g]);
+            ignored = bytes >= end && !strcmp(t->name + bytes - end, m->arch->ignores[g]);
+        }
+        if (known >= elems || (ignored && !known))
+            continue;
+        if (known)
+            return fail(err, UNSUPPORTED,
+                        "%s: tensor '%s' has %lld values, of which family '%s' uses %lld; the model is a variant that "
+                        "ridge does not know",
+                        t->file->path, t->name, (long long)elems, c->keys.family, (long long)known);
+        return fail(err, UNSUPPORTED,
+                    "%s: tensor '%s' is not one that family '%s' has; the model is a variant that "
+                    "ridge does not know",
+                    t->file->path, t->name, c->keys.family);
+    }
+    return OK;
+}
+
+static void count_weight(const Checkpoint *c, Model *m, const WeightSource *s, int64_t *used)
+{
+    int64_t elems = s->slot.rows * s->slot.width, all = elems * s->slot.experts;
+    float share = s->decl->read_share > 0 ? s->decl->read_share : 1;
+    m->parameters += all;
+    /* A gathered table is read one row a token: as good as nothing. */
+    if (s->decl->use != USE_TABLE)
+        m->weight_bytes += weight_stored_bytes(s) * share;
+    bool apart = weight_experts_apart(s->place);
+    for (int64_t e = 0; e < (apart ? s->slot.experts : 1); e++)
+        used[store_number(c->store, weight_tensor(c, s->decl, e))] += apart ? elems : all;
+}
+
+static Err check_list(const Checkpoint *c, Model *m, const WeightList *list, int64_t *used, Error *err)
+{
+    if (list->failed || !used)
+        return fail(err, NO_MEMORY, "%s: no memory for the list of its weights", c->keys.where);
+    for (int i = 0; i < list->count; i++) {
+        WeightSource s;
+        TRY(weight_find(c, &list->items[i], &s, err));
+        if (s.tensor)
+            count_weight(c, m, &s, used);
+        weight_source_deinit(&s);
+    }
+    return check_leftovers(c, m, used, err);
+}
+
+Err weights_check(const Checkpoint *c, Model *m, const WeightList *list, Error *err)
+{
+    int64_t *used = calloc(store_count(c->store) + 1, sizeof *used); /* values of each tensor that somebody wants */
+    Err result = check_list(c, m, list, used, err);
+    free(used);
+    return result;
+}
+
 /* ---- reading ---- */
 
 static inline void copy_element(uint8_t *to, const uint8_t *from, size_t bytes)

@@ -1,5 +1,6 @@
 /* bind.h -- brings a weight from where it lies in a checkpoint into its slot.
  *
+ *     weights_check   all that a family declares is there and fits, and nothing else is there
  *     weight_find     which tensors of the file it is made of, whether they fit
  *     weight_bind     gathers its rows, if they do not lie as the slot wants them, and uploads
  *
@@ -11,6 +12,9 @@
 #define MODEL_BIND_H
 
 #include "model/model_open.h"
+
+/* Counts parameters and bytes of the model as well. */
+Err weights_check(const Checkpoint *, Model *, const WeightList *, Error *err);
 
 /* Its place in this kind of checkpoint. */
 const WeightPlace *weight_place(const Checkpoint *, const WeightDecl *);
