@@ -24,6 +24,7 @@ void make_linear_scan(KernelCase *);
 void make_delta_scan(KernelCase *);
 void make_wkv_scan(KernelCase *);
 void make_mlstm_scan(KernelCase *);
+void make_taylor_scan(KernelCase *);
 void make_complex_scan(KernelCase *);
 void make_discretise(KernelCase *);
 

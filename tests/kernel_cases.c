@@ -673,6 +673,7 @@ static const struct Maker {
     [OP_DELTA_SCAN] = {make_delta_scan, NULL},
     [OP_WKV_SCAN] = {make_wkv_scan, NULL},
     [OP_MLSTM_SCAN] = {make_mlstm_scan, NULL},
+    [OP_TAYLOR_SCAN] = {make_taylor_scan, NULL},
     [OP_COMPLEX_SCAN] = {make_complex_scan, NULL},
     [OP_DISCRETISE] = {make_discretise, NULL},
 };

@@ -192,6 +192,25 @@ void make_mlstm_scan(KernelCase *c)
     say(c, ", heads %d, N %d, P %d", heads, N, P);
 }
 
+static float to_nothing(float x) { return 0 * x; }
+
+/* A state is the sum of what features bring, so that divisors are positive: here it has seen nothing. */
+void make_taylor_scan(KernelCase *c)
+{
+    int32_t heads = 1 + below(c, 3), F = size_up_to(c, 17), P = size_up_to(c, 70), sequences;
+    int32_t M = 1 + F + F * (F + 1) / 2;
+    Tensor row_seq = choose_rows(c, &sequences);
+    heads_of(c, 0, heads, F, 1 / sqrtf((float)F));
+    heads_of(c, 1, heads, F, 1);
+    Tensor v = heads_of(c, 2, heads, P, 1);
+    c->call.eps = 1e-12f;
+    c->call.out[0] = one_in(c, 2) ? v : tensor_heads(floats(c, c->rows, heads * P, 1), heads);
+    make_state(c, 3, heads * M * (P + 1), row_seq, sequences);
+    shape(tensor_columns(c->call.out[1], heads * M * P, heads * M), to_nothing);
+    c->typical = 1;
+    say(c, ", heads %d, F %d, P %d", heads, F, P);
+}
+
 /* |lambda| < 1 */
 static void to_oscillations(Tensor t)
 {

@@ -336,6 +336,24 @@ static void a_matrix_memory_divides_by_what_it_has_seen(void **state)
         close_to(slots[i], left[i], 0);
 }
 
+static void a_taylor_scan_weighs_by_the_series_of_the_exponential(void **state)
+{
+    (void)state;
+    States s = two_sequences();
+    float q[] = {1, 0, 0, 0, 0, 2, 1, 1}, k[] = {1, 5, 0, 1, 3, -1, 0, 0}, v[] = {6, 8, 3, 1}, y[4];
+    float slots[3 * 12] = {0};                       /* M = 6; what the second sequence saw: k = 0, v = 5 */
+    slots[24] = 5, slots[30] = 1;
+    OpCall call = {.op = OP_TAYLOR_SCAN, .out = {tensor_3d(y, &format_f32, 4, 1, 1), f32(slots, 3, 12)},
+                   .in = {tensor_3d(q, &format_f32, 4, 1, 2), tensor_3d(k, &format_f32, 4, 1, 2),
+                          tensor_3d(v, &format_f32, 4, 1, 1)}};
+    state_inputs(&call, &s, 3);
+    compute(call);
+    close_to(y[0], 6, 1e-6);
+    close_to(y[1], 7, 1e-6);                         /* q = 0: all weigh 1 */
+    close_to(y[2], (61 * 6 + 5 * 8 + 1 * 3) / 67.0, 1e-5);   /* q.k: 10, 2, -2 */
+    close_to(y[3], 3, 1e-6);
+}
+
 static void a_complex_scan_turns_and_damps(void **state)
 {
     (void)state;
@@ -409,6 +427,7 @@ int main(void)
         cmocka_unit_test(a_linear_scan_keeps_its_size_from_the_second_row_on),
         cmocka_unit_test(a_wkv_scan_is_a_mean_of_the_values_so_far),
         cmocka_unit_test(a_matrix_memory_divides_by_what_it_has_seen),
+        cmocka_unit_test(a_taylor_scan_weighs_by_the_series_of_the_exponential),
         cmocka_unit_test(a_complex_scan_turns_and_damps),
         cmocka_unit_test(discretising_follows_both_rules),
         cmocka_unit_test(one_row_or_one_value_serves_many),

@@ -85,7 +85,7 @@ typedef struct OpCall {
     Tensor out[OP_OUTS];
     Tensor in[OP_INS];         /* a missing one (no bias) has no format */
     union {
-        float eps;             /* norms, mlstm_scan */
+        float eps;             /* norms, mlstm_scan, taylor_scan */
         float factor;          /* scale, add */
         struct { float low, high; } clamp;
         PositionScale position_scale;

@@ -191,6 +191,12 @@ static inline void op_mlstm_scan(Device *d, Tensor y, Tensor q, Tensor k, Tensor
     RUN(d, .op = OP_MLSTM_SCAN, .reads_out = true, .out = {y, s.state},
         .in = {q, k, v, input, forget, s.from, s.to, s.row_seq}, .eps = eps);
 }
+/* Linear attention with the weights 1 + q.k + (q.k)^2 / 2, divided by their sum (Based) */
+static inline void op_taylor_scan(Device *d, Tensor y, Tensor q, Tensor k, Tensor v, StateView s, float eps)
+{
+    RUN(d, .op = OP_TAYLOR_SCAN, .reads_out = true, .out = {y, s.state}, .in = {q, k, v, s.from, s.to, s.row_seq},
+        .eps = eps);
+}
 /* A diagonal state space: h = lambda h + x, y = Re(c h) + skip x. lambda, c: [C, modes, 2] */
 static inline void op_complex_scan(Device *d, Tensor y, Tensor x, Tensor lambda, Tensor c, Tensor skip, StateView s)
 {

@@ -68,4 +68,26 @@ INLINE void tile_column(const StateTile *t, float *to, const float *from)
 
 INLINE Vf chains_sum(const Vf s[CHAINS]) { return vf_add(vf_add(s[0], s[1]), vf_add(s[2], s[3])); }
 
+/* S = decay S + k value^T; sums = S^T q.  q, k: filled up as by tile_column(). */
+INLINE void tile_add(StateTile *t, const float *q, const float *k, Vf decay, const Vf value[TILE_VECTORS],
+                     Vf sums[TILE_VECTORS])
+{
+    Vf chain[TILE_VECTORS][CHAINS];
+    UNROLL for (int j = 0; j < TILE_VECTORS; j++)
+        UNROLL for (int i = 0; i < CHAINS; i++)
+            chain[j][i] = vf_zero();
+    for (int n = 0; n < t->padded; n += CHAINS)
+        UNROLL for (int i = 0; i < CHAINS; i++) {
+            Vf of_k = vf_all(k[n + i]), of_q = vf_all(q[n + i]);
+            UNROLL for (int j = 0; j < TILE_VECTORS; j++) {
+                float *at = t->at + (n + i) * TILE_COLUMNS + j * LANES;
+                Vf S = vf_fma(of_k, value[j], vf_mul(decay, vf_load(at)));
+                vf_store(at, S);
+                chain[j][i] = vf_fma(of_q, S, chain[j][i]);
+            }
+        }
+    UNROLL for (int j = 0; j < TILE_VECTORS; j++)
+        sums[j] = chains_sum(chain[j]);
+}
+
 #endif

@@ -57,24 +57,12 @@ static void find_gates(const MlstmScan *s, const StateRun *run, int32_t h, void 
 /* C = f C + k (i v); y = q^T C / divisor */
 INLINE void scan_row(StateTile *t, const float *q, const float *k, const float *v, Gates g, float *y)
 {
-    Vf sums[TILE_VECTORS][CHAINS], value[TILE_VECTORS], f = vf_all(g.f);
-    UNROLL for (int j = 0; j < TILE_VECTORS; j++) {
-        value[j] = vf_mul(vf_all(g.i), tile_load(t, v, j));
-        UNROLL for (int i = 0; i < CHAINS; i++)
-            sums[j][i] = vf_zero();
-    }
-    for (int n = 0; n < t->padded; n += CHAINS)
-        UNROLL for (int i = 0; i < CHAINS; i++) {
-            Vf of_k = vf_all(k[n + i]), of_q = vf_all(q[n + i]);
-            UNROLL for (int j = 0; j < TILE_VECTORS; j++) {
-                float *at = t->at + (n + i) * TILE_COLUMNS + j * LANES;
-                Vf C = vf_fma(of_k, value[j], vf_mul(f, vf_load(at)));
-                vf_store(at, C);
-                sums[j][i] = vf_fma(of_q, C, sums[j][i]);
-            }
-        }
+    Vf value[TILE_VECTORS], sums[TILE_VECTORS];
     UNROLL for (int j = 0; j < TILE_VECTORS; j++)
-        tile_store(t, y, j, vf_div(chains_sum(sums[j]), vf_all(g.divisor)));
+        value[j] = vf_mul(vf_all(g.i), tile_load(t, v, j));
+    tile_add(t, q, k, vf_all(g.f), value, sums);
+    UNROLL for (int j = 0; j < TILE_VECTORS; j++)
+        tile_store(t, y, j, vf_div(sums[j], vf_all(g.divisor)));
 }
 
 static void scan_tile(const MlstmScan *s, const StateRun *run, int32_t h, int32_t p, void *scratch)
