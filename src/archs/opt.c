@@ -18,11 +18,10 @@ static const DecoderNames names = {
 
 static void norm_behind(DecoderLayer *layer)
 {
+    decoder_norms_behind(layer, names.pre_attention, names.pre_mlp);
     for (int i = 0; i < layer->stages; i++) {
-        Branch *b = &layer->stage[i].branch[0];
-        b->post = b->pre;
-        b->pre = NULL;
-        b->on_stream = true;
+        layer->stage[i].branch[0].pre = NULL;
+        layer->stage[i].branch[0].on_stream = true;
     }
 }
 
