@@ -49,7 +49,8 @@ static void declare_router(const MoeShape *m, WeightList *list, MoeWeights *w, i
     int32_t n = m->experts + m->idle;
     linear_declare(list, &w->router,
                    (LinearName){.hf_before = m->prefix, .hf = m->names->router, .gguf = "blk.%d.ffn_gate_inp"}, layer, n,
-                   m->D, m->router_bias);
+                   m->D, m->router_bias)
+        ->use = USE_EXACT_MATRIX;
     if (m->choice_bias)
         weight_vector(list, &w->choice_bias, weight_name(m->prefix, m->names->choice_bias).text, "blk.%d.exp_probs_b.bias",
                       layer, n);
@@ -79,7 +80,8 @@ static void *declare(const void *shape, WeightList *list, int layer)
         linear_declare(list, &w->shared_gate,
                        (LinearName){.hf_before = m->prefix, .hf = m->names->shared_gate,
                                     .gguf = "blk.%d.ffn_gate_inp_shexp"},
-                       layer, 1, m->D, false);
+                       layer, 1, m->D, false)
+            ->use = USE_EXACT_MATRIX;
     return w;
 }
 

@@ -72,7 +72,8 @@ typedef struct MoeUsual {
 
 /* The keys that most families spell alike; one shape for all layers, in the arena. */
 Err moe_read(const Keys *, Arena *, const ModelShape *, const MoeUsual *, MoeShape **out, Error *);
-/* Which layers have experts, [L]: mlp_layer_types, or first_k_dense_replace, decoder_sparse_step and mlp_only_layers. */
+/* Which layers have experts, [L]: mlp_layer_types or a list moe_layer_freq, or else first_k_dense_replace,
+ * decoder_sparse_step and mlp_only_layers. */
 Err moe_read_layers(const Keys *, const ModelShape *, bool *sparse, Error *);
 /* In the layers that have experts (NULL: all) they take the place of the mlp. */
 void moe_use(const ModelShape *, const MoeShape *, const bool *sparse);

@@ -106,6 +106,17 @@ static Err read_shared(const Keys *k, const MoeUsual *usual, MoeShape *m, Error 
     return OK;
 }
 
+static bool is_fused(const Keys *k, const ModelShape *s)
+{
+    char name[64];
+    for (int l = 0; l < s->L && keys_are_gguf(k); l++) {
+        snprintf(name, sizeof name, "blk.%d.ffn_gate_up_exps.weight", l);
+        if (store_find(k->store, name))
+            return true;
+    }
+    return false;
+}
+
 static const char *join(Arena *arena, const char *a, const char *b)
 {
     WeightName name = weight_name(a, b);
@@ -120,7 +131,8 @@ Err moe_read(const Keys *k, Arena *arena, const ModelShape *s, const MoeUsual *u
     if (!m)
         return fail(err, NO_MEMORY, "%s: no memory for its shape", k->where);
     *m = (MoeShape){.D = s->D, .names = names, .prefix = decoder->names.layer,
-                    .activation = decoder->layer[0].mlp.activation, .router = {.score = usual->score}};
+                    .activation = decoder->layer[0].mlp.activation, .router = {.score = usual->score},
+                    .gguf_fused = is_fused(k, s)};
     TRY(read_sizes(k, s, m, err));
     TRY(read_score(k, usual, err));
     TRY(read_norm(k, usual, &m->router, err));
@@ -167,6 +179,22 @@ static Err record_layers(const Keys *k, const ModelShape *s, const bool *sparse,
     return OK;
 }
 
+/* A list says it for each layer; the number that some give is 1. */
+static Err read_frequency(const Keys *k, const ModelShape *s, bool *sparse, Error *err)
+{
+    int32_t here[LAYERS_MAX];
+    bool list = keys_are_list(k, "moe_layer_freq", NULL);
+    TRY(keys_ints_or(k, "moe_layer_freq", NULL, 0, LAYERS_MAX, 1, here, s->L, err));
+    for (int l = 0; l < s->L; l++) {
+        if (list)
+            sparse[l] = here[l] != 0;
+        else if (here[l] != 1)
+            return fail(err, UNSUPPORTED, "%s: moe_layer_freq %d is not something that ridge knows of family '%s'", k->where,
+                        here[l], k->family);
+    }
+    return OK;
+}
+
 Err moe_read_layers(const Keys *k, const ModelShape *s, bool *sparse, Error *err)
 {
     int32_t first, step;
@@ -175,6 +203,7 @@ Err moe_read_layers(const Keys *k, const ModelShape *s, bool *sparse, Error *err
     TRY(keys_int_or(k, "decoder_sparse_step", NULL, 1, LAYERS_MAX, 1, &step, err));
     for (int l = 0; l < s->L; l++)
         sparse[l] = l >= first && (l + 1) % step == 0;
+    TRY(read_frequency(k, s, sparse, err));
     TRY(read_only_dense(k, s, sparse, err));
     if (keys_are_list(k, "mlp_layer_types", NULL)) {
         static const char *const names[] = {"dense", "sparse"};
