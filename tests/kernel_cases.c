@@ -623,8 +623,10 @@ static void make_attend(KernelCase *c)
         y_width == m.key_width && one_in(c, 2) ? q : floats(c, c->rows, heads * y_width, 1), heads);
     Tensor ins[] = {m.k, m.v, m.tables, m.positions, m.row_seq, vector_or_none(c, heads), {0}};
     memcpy(c->call.in + 1, ins, sizeof ins);
-    if (one_in(c, 4))
+    if (one_in(c, 4)) {
         c->call.in[7] = vector(c, heads, 0.05f);
+        a->coarse = one_in(c, 2) ? 0.7f : 0;
+    }
     c->ins_by_row = 1 | 16 | 32;
     c->outs_by_row = 1;
     c->rows_alone = !a->bidirectional;

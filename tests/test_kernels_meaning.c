@@ -172,6 +172,8 @@ static void attention_weighs_by_the_softmax_of_its_scores(void **state)
     close_to(attend_two((Attend){.scale = 1}, &sink, NULL, 0), (10 * e1 + 20 * e2) / (e1 + e2 + e3), 1e-5);
     close_to(attend_two((Attend){.scale = 1}, NULL, &slope, 0), (10 / e1 + 20 * e2) / (1 / e1 + e2),
              1e-5); /* 1 - 2 (1 - 0) */
+    const float fine = 1 + 1 / 512.0f; /* 1, as bfloat16 has it */
+    close_to(attend_two((Attend){.scale = 1, .coarse = 2}, NULL, &fine, 0), (10 / e1 + 20 * e2) / (1 / e1 + e2), 1e-5);
     close_to(attend_two((Attend){.scale = 1, .window = 1}, NULL, NULL, 0), 20, 0);
     close_to(attend_two((Attend){.scale = 1, .window = 2}, NULL, NULL, 0),
              (10 * e1 + 20 * e2) / (e1 + e2), 1e-5);

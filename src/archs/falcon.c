@@ -4,9 +4,9 @@
  *     7B     one key and value for all heads; attention and mlp side by side behind one norm
  *     40B    grouped attention; the same, each behind a norm of its own
  *
- * ALiBi's slopes are bfloat16 and divided by sqrt(H), as the scores are. transformers' plain attention, by which the
- * reference values of this house are made, adds them twice: to the mask and again to the scores. Its attention by torch's
- * own function (sdpa) adds them once. */
+ * What ALiBi adds is bfloat16, and divided by sqrt(H) as the scores are. transformers' plain attention, by which the
+ * reference values of this house are made, adds it twice: to the mask and again to the scores. Its attention by torch's
+ * own function (sdpa) adds it once. */
 #include "base/half.h"
 #include "model/decoder.h"
 
@@ -69,25 +69,28 @@ static Err record_generation(const Keys *k, const Generation *g, Error *err)
     return OK;
 }
 
-static Err read_slopes(Arena *arena, const ModelShape *s, float scale, const float **out, Error *err)
+static Err read_slopes(Arena *arena, const ModelShape *s, Error *err)
 {
-    const float *plain;
+    const float *exact;
     float *slopes = ARENA_ARRAY(arena, float, (size_t)s->N);
-    TRY(alibi_slopes(arena, s->N, BIAS_MAX, &plain, err));
+    TRY(alibi_slopes(arena, s->N, BIAS_MAX, &exact, err));
     if (!slopes)
         return fail(err, NO_MEMORY, "no memory for the slopes of %d heads", s->N);
     for (int32_t i = 0; i < s->N; i++)
-        slopes[i] = bf16_to_f32(f32_to_bf16(plain[i])) * scale * TIMES_ADDED;
-    *out = slopes;
+        slopes[i] = bf16_round(exact[i]);
+    for (int l = 0; l < s->L; l++) {
+        AttentionShape *a = &decoder_shape(s)->layer[l].attention;
+        a->slopes = slopes;
+        a->how.coarse = TIMES_ADDED * a->how.scale;
+    }
     return OK;
 }
 
-static void shape_layer(const Generation *g, const float *slopes, DecoderLayer *layer)
+static void shape_layer(const Generation *g, DecoderLayer *layer)
 {
     Branch *before_attention = &layer->stage[0].branch[0], *before_mlp = &layer->stage[1].branch[0];
     layer->attention.hf_layout = QKV_PER_GROUP;
     layer->attention.gguf_layout = QKV_FUSED;
-    layer->attention.slopes = slopes;
     if (g->two_norms) {
         before_attention->pre = "ln_attn", before_attention->pre_gguf = "blk.%d.attn_norm_2";
         before_mlp->pre = "ln_mlp", before_mlp->pre_gguf = "blk.%d.attn_norm";
@@ -100,7 +103,6 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
 {
     DecoderShape *m;
     Generation g;
-    const float *slopes = NULL;
     TRY(keys_are_gguf(k) ? read_gguf_generation(k, &g, err) : read_generation(k, &g, err));
     TRY(decoder_read(k, arena, s,
                      &(DecoderUsual){.names = &names, .norm = NORM_LAYER, .activation = GELU, .plain_mlp = true,
@@ -108,9 +110,9 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
                      &m, err));
     TRY(record_generation(k, &g, err));
     if (g.alibi)
-        TRY(read_slopes(arena, s, m->layer[0].attention.how.scale, &slopes, err));
+        TRY(read_slopes(arena, s, err));
     for (int l = 0; l < s->L; l++)
-        shape_layer(&g, slopes, &m->layer[l]);
+        shape_layer(&g, &m->layer[l]);
     decoder_biases(s, g.bias, g.bias, g.bias);
     return OK;
 }

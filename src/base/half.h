@@ -64,6 +64,8 @@ static inline uint16_t f32_to_bf16(float x)
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
+static inline float bf16_round(float x) { return bf16_to_f32(f32_to_bf16(x)); }
+
 static inline uint16_t u16_load(const void *p)
 {
     uint16_t h;

@@ -42,6 +42,7 @@ typedef struct Attend {
     int32_t chunk;             /* a row sees only rows of its own chunk of positions; 0: no chunks */
     float softcap;             /* s = cap tanh(s / cap); 0: none */
     bool bidirectional;        /* a row sees all rows of its sequence that are in the cache */
+    float coarse;              /* what slopes add is rounded as bfloat16 is, and then times this; 0: as it is */
 } Attend;
 
 /* Queries that grow with their position, so that attention over long texts stays sharp (Llama 4). */

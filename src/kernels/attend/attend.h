@@ -3,6 +3,7 @@
  *
  *     y[r][h] = sum_j p_j v_j / (sum_j p_j + e^sink[h]),   p_j = e^(s_j)
  *     s_j     = cap(scale q[r][h].k_j) + slope[h] (j - pos),   cap(s) = softcap tanh(s / softcap)
+ *               or, where coarse is given:  ... + coarse (b(j) - b(pos)),   b(j) = bf16(slope[h] bf16(j))
  *
  * over the positions j that the row, itself at pos, sees:
  *
@@ -33,6 +34,7 @@
 #ifndef KERNELS_ATTEND_ATTEND_H
 #define KERNELS_ATTEND_ATTEND_H
 
+#include "base/half.h"
 #include "kernels/cpu_kernel.h"
 #include "kernels/kit/kv_rows.h"
 #include "kernels/kit/rows.h"
@@ -57,6 +59,11 @@ double attend_operations(const AttendCall *);       /* of the positions that are
 Sees attend_sees(const AttendCall *, int32_t row, int32_t last);
 /* The largest position of the row's sequence where rows see both ways; else the row's own. */
 int32_t attend_last(const AttendCall *, int32_t row);
+/* What a slope adds at a position, as bfloat16 has it. */
+static inline float attend_coarse(float slope, int32_t position)
+{
+    return bf16_round(slope * bf16_round((float)position));
+}
 /* How many rows from this one on are of one sequence, position by position. */
 int32_t attend_rows_together(const AttendCall *, int32_t row, int32_t most);
 

@@ -198,13 +198,30 @@ INLINE Vf lane_numbers(int first)
     return vf_of_i(vi_add(vi_load(lanes), vi_all(first)));
 }
 
+INLINE Vf round_bf16(Vf x)
+{
+    uint16_t narrow[LANES];
+    vf_to_bf16(narrow, x);
+    return vf_of_bf16(narrow);
+}
+
+INLINE Vf add_slope(const AttendCall *a, const Query *q, Vf s, int32_t first_position)
+{
+    float slope = a->slopes[q->head];
+    int32_t position = a->positions[q->row];
+    if (a->how.coarse == 0)
+        return vf_fma(vf_all(slope), lane_numbers(first_position - position), s);
+    Vf coarse = round_bf16(vf_mul(vf_all(slope), round_bf16(lane_numbers(first_position))));
+    return vf_fma(vf_all(a->how.coarse), vf_sub(coarse, vf_all(attend_coarse(slope, position))), s);
+}
+
 INLINE Vf finish_score(const AttendCall *a, const Query *q, Vf s, int32_t first_position)
 {
     s = vf_mul(s, vf_all(a->how.scale));
     if (a->how.softcap > 0)
         s = vf_mul(vf_tanh(vf_div(s, vf_all(a->how.softcap))), vf_all(a->how.softcap));
     if (a->slopes)
-        s = vf_fma(vf_all(a->slopes[q->head]), lane_numbers(first_position - a->positions[q->row]), s);
+        s = add_slope(a, q, s, first_position);
     return s;
 }
 

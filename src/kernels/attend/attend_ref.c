@@ -22,7 +22,12 @@ static double score(const AttendCall *a, int32_t row, int32_t head, int32_t j, f
     s *= a->how.scale;
     if (a->how.softcap > 0)
         s = a->how.softcap * tanh(s / a->how.softcap);
-    return s + (a->slopes ? (double)a->slopes[head] * (j - a->positions[row]) : 0);
+    if (!a->slopes)
+        return s;
+    float slope = a->slopes[head];
+    if (a->how.coarse != 0)
+        return s + (double)a->how.coarse * (attend_coarse(slope, j) - attend_coarse(slope, a->positions[row]));
+    return s + (double)slope * (j - a->positions[row]);
 }
 
 static void attend_one(const AttendCall *a, int32_t row, int32_t head, Sees sees, double *scores)
