@@ -216,7 +216,7 @@ float weight_value(const WeightSource *s, int64_t expert, int64_t row, int64_t c
     if (s->decl->constant)
         return s->decl->constant[row * s->slot.width + column];
     s->format->decode(&stored, element(s, expert, weight_row_there(s->place, s->slot.rows, row), column), 1);
-    return weight_read(s->place, stored);
+    return weight_read(s->place, row, stored);
 }
 
 void weight_values(const WeightSource *s, int64_t expert, int64_t row, float *out)
@@ -231,7 +231,7 @@ void weight_values(const WeightSource *s, int64_t expert, int64_t row, float *ou
                       (size_t)s->slot.width);
     if (weight_maps(s->place))
         for (int64_t c = 0; c < s->slot.width; c++)
-            out[c] = weight_read(s->place, out[c]);
+            out[c] = weight_read(s->place, row, out[c]);
 }
 
 /* ---- binding ---- */

@@ -178,7 +178,8 @@ void decoder_declare_ends(const ModelShape *s, WeightList *list, DecoderWeights 
     if (m->names.embed_norm)
         norm_declare(&m->norm, list, &w->embed_norm, m->names.embed_norm, "token_embd_norm", 0, s->D);
     if (m->names.norm)
-        norm_declare(&m->norm, list, &w->norm, m->names.norm, "output_norm", 0, s->D);
+        norm_declare(&m->norm, list, &w->norm, m->names.norm, m->names.norm_gguf ? m->names.norm_gguf : "output_norm",
+                     0, s->D);
     declare_head(m, s, list, w);
     for (int i = 0; i < m->ropes; i++) {
         const RopeConfig *rope = &m->rope[i];

@@ -49,6 +49,7 @@ typedef struct DecoderLayer {
 typedef struct DecoderNames {
     const char *layer;                             /* "model.layers.%d." */
     const char *embed, *norm, *head;               /* without ".weight"; norm may be NULL: there is none */
+    const char *norm_gguf;                         /* NULL: "output_norm" */
     const char *positions, *embed_norm;            /* a table of learned positions; a norm of the embeddings; NULL: none */
     const char *project_in, *project_out;          /* where embeddings are narrower than x */
     const char *pre_attention, *pre_mlp;           /* norms, behind the layer's prefix */

@@ -399,6 +399,24 @@ Err keys_layer_kinds(const Keys *k, const char *hf, const char *const names[], i
 
 /* ---- truth and text ---- */
 
+Err keys_layers_listed(const Keys *k, const char *hf, bool *out, int layers, Error *err)
+{
+    const json_t *list = k->config ? config_at(k, hf) : NULL, *number;
+    char name[128];
+    size_t i;
+    if (list && !json_is_array(list))
+        return wrong_type(k, hf, NULL, "a list of layers", err);
+    memset(out, 0, (size_t)layers * sizeof *out);
+    json_array_foreach(list, i, number) {
+        json_int_t l = json_is_integer(number) ? json_integer_value(number) : -1;
+        if (l < 0 || l >= layers)
+            return fail(err, BAD_FILE, "%s: %s[%zu] is not one of %d layers", k->where, keys_name(k, hf, NULL, name), i,
+                        layers);
+        out[l] = true;
+    }
+    return OK;
+}
+
 Err keys_bool_or(const Keys *k, const char *hf, const char *gguf, bool otherwise, bool *out, Error *err)
 {
     char key[192];

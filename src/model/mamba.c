@@ -7,6 +7,14 @@
 
 enum { WIDTH_MAX = 1 << 20, STATES_MAX = 1 << 12, TAPS_MAX = 1 << 10, STATE_WIDTH_MAX = 1 << 28 };
 
+const DecoderNames mamba_hybrid_names = {
+    .layer = "model.layers.%d.",
+    .embed = "model.embed_tokens", .norm = "model.final_layernorm", .head = "lm_head",
+    .pre_attention = "input_layernorm", .pre_mlp = "pre_ff_layernorm",
+    .attention = &attention_names,
+    .mlp = "feed_forward.", .gate = "gate_proj", .up = "up_proj", .down = "down_proj",
+};
+
 static int64_t tail_width(const MambaShape *m) { return (int64_t)(m->taps - 1) * m->width; }
 static int64_t state_width(const MambaShape *m) { return tail_width(m) + (int64_t)m->states * m->width; }
 

@@ -13,10 +13,7 @@
 #ifndef MODEL_MAMBA_H
 #define MODEL_MAMBA_H
 
-#include "model/keys.h"
-#include "model/linear_weights.h"
-#include "model/model.h"
-#include "model/part.h"
+#include "model/decoder.h"
 
 enum { MAMBA_HEADS_MAX = 16 };
 
@@ -40,6 +37,9 @@ typedef struct MambaWeights {
 } MambaWeights;
 
 extern const Part part_mamba;
+
+/* How Jamba and its kin call things: feed_forward, pre_ff_layernorm, final_layernorm. */
+extern const DecoderNames mamba_hybrid_names;
 
 /* The sizes as Mamba's configs call them (state_size), those of hybrids (mamba_d_state), and GGUF. `activation` is
  * the key of the convolution's. The rest stays as it is. */

@@ -129,18 +129,22 @@ static Err read_heads(const Keys *k, const ModelShape *s, Mamba2Shape *m, Error 
     return OK;
 }
 
+/* GGUF has no word for them: the key is ridge's own, and only where there is a limit. */
 static Err read_limits(const Keys *k, Mamba2Shape *m, Error *err)
 {
+    const char *gguf = "ssm.time_step_limit";
     float limits[2] = {0, INFINITY};
-    if (keys_have(k, "time_step_limit", NULL))
-        TRY(keys_floats_or(k, "time_step_limit", NULL, 0, INFINITY, 0, limits, 2, err));
+    if (m->least_step && !keys_are_gguf(k))
+        TRY(keys_float_or(k, "time_step_min", NULL, 0, 1e6, 1e-3f, &limits[0], err));
+    else if (keys_have(k, "time_step_limit", gguf))
+        TRY(keys_floats_or(k, "time_step_limit", keys_are_gguf(k) ? gguf : NULL, 0, INFINITY, 0, limits, 2, err));
     m->dt_min = limits[0];
     m->dt_max = limits[1];
     if (m->dt_min > m->dt_max)
         return fail(err, BAD_FILE, "%s: time_step_limit goes from %g down to %g", k->where, (double)m->dt_min,
                     (double)m->dt_max);
     if (m->dt_min > 0 || m->dt_max < INFINITY)
-        TRY(keys_record_nothing(k, "a time_step_limit", err));
+        keys_record_floats(k, gguf, limits, 2);
     return OK;
 }
 
@@ -168,7 +172,7 @@ Err mamba2_read(const Keys *k, const ModelShape *s, const char *activation, Mamb
     TRY(keys_int(k, "mamba_d_state|ssm_state_size|state_size", "ssm.state_size", 1, WIDTH_MAX, &m->states, err));
     TRY(keys_int_or(k, "mamba_d_conv|conv_kernel", "ssm.conv_kernel", 1, TAPS_MAX, 4, &m->taps, err));
     TRY(keys_bool_or(k, "mamba_conv_bias|use_conv_bias", NULL, true, &m->conv_bias, err));
-    TRY(keys_bool_or(k, "mamba_proj_bias|use_bias|add_bias_linear", NULL, false, &m->in_bias, err));
+    TRY(keys_bool_or(k, "use_bias|mamba_proj_bias|add_bias_linear", NULL, false, &m->in_bias, err));
     m->out_bias = m->in_bias;
     TRY(activation_read(k, activation, SILU, &m->activation, err));
     if (!m->conv_bias || m->in_bias || m->activation != SILU)

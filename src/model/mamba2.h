@@ -26,6 +26,7 @@ typedef struct Mamba2Shape {
     Mamba2Norm norm;
     float norm_eps;
     float dt_min, dt_max;              /* of softplus */
+    bool least_step;                   /* a config's time_step_min is dt_min, and its time_step_limit nothing */
     Activation activation;             /* behind the convolution */
     const char *prefix;                /* "backbone.layers.%d.mixer." */
 } Mamba2Shape;
@@ -38,7 +39,7 @@ typedef struct Mamba2Weights {
 extern const Part part_mamba2;
 
 /* The sizes as Mamba-2's configs call them (num_heads), those of hybrids (mamba_n_heads), and GGUF. `activation` is
- * the key of the convolution's. norm, norm_groups, norm_eps and the prefix stay as they are; in a GGUF the shape of
+ * the key of the convolution's. norm, norm_groups, norm_eps, least_step and the prefix stay as they are; in a GGUF the shape of
  * the norm's weight says norm_groups. */
 Err mamba2_read(const Keys *, const ModelShape *, const char *activation, Mamba2Shape *, Error *);
 

@@ -188,11 +188,12 @@ int64_t weight_column_there(const WeightPlace *p, int64_t column)
     return taken(p->width_part, column);
 }
 
-bool weight_maps(const WeightPlace *p) { return p->map || (p->scale && p->scale != 1); }
+bool weight_maps(const WeightPlace *p) { return p->map || (p->scale && p->scale != 1) || p->row_scale; }
 
-float weight_read(const WeightPlace *p, float stored)
+float weight_read(const WeightPlace *p, int64_t row, float stored)
 {
     float value = p->map == MAP_PLUS_ONE ? stored + 1 : p->map == MAP_MINUS_EXP ? -expf(stored) : stored;
+    value *= p->row_scale ? p->row_scale[row] : 1;
     return p->scale ? value * p->scale : value;
 }
 

@@ -48,6 +48,7 @@ typedef struct WeightPlace {             /* where a weight lies in one kind of f
                                             rows, which are columns there, and width_part becomes one of rows */
     WeightMap map;
     float scale;                         /* value = map(stored) * scale; 0: 1 */
+    const float *row_scale;              /* and times this, a number for each row of the slot; NULL: 1. Not of GGUFs */
     int32_t turned_heads;                /* rows of each of so many heads come in pairs (i, i + half) there */
     WeightGroups groups;
     int32_t dim[3];                      /* what a written file calls its dimensions; zeros: as it is, [rows, width] */
@@ -108,7 +109,7 @@ int64_t weight_row_there(const WeightPlace *, int64_t rows, int64_t row);
 int64_t weight_column_there(const WeightPlace *, int64_t column);
 bool weight_maps(const WeightPlace *);          /* a number means another than the stored one */
 /* What a stored number means, and what must be stored for a number. */
-float weight_read(const WeightPlace *, float stored);
+float weight_read(const WeightPlace *, int64_t row, float stored);
 float weight_store(const WeightPlace *, float value);
 /* "experts.%e.up" -> "experts.7.up" */
 void weight_expert_name(const WeightPlace *, int64_t expert, char out[WEIGHT_NAME_BYTES + 16]);
