@@ -582,6 +582,24 @@ static void blocks_are_not_cut(void **state)
     unlink(in_directory("q8.gguf"));
 }
 
+/* A fused tensor of a GGUF has no room for "not there": a part that the checkpoint lacks would be written as noise. */
+static void a_tensor_of_a_gguf_is_written_whole_or_not_at_all(void **state)
+{
+    (void)state;
+    Checkpoint c;
+    TensorPlans plans;
+    WeightList list = {0};
+    Error err = {0};
+    open_store(&c, "model.safetensors");
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        if (cases[i].want == neox_q || cases[i].want == neox_v)
+            declare(&list, &cases[i], &slots[i]);
+    assert_int_equal(tensor_plans_init(&plans, &c, &list, &err), UNSUPPORTED);
+    assert_non_null(strstr(err.text, "'blk.5.attn_qkv.weight' of a GGUF has 4608 values, and the checkpoint gives 3072"));
+    weight_list_deinit(&list);
+    checkpoint_close(&c);
+}
+
 /* ---- all of a model ---- */
 
 static const Arch arch = {.names = {"test"}, .ignores = {"mix.weight"}};
@@ -665,6 +683,7 @@ int main(void)
         cmocka_unit_test(a_wrong_shape_is_refused_with_both_numbers),
         cmocka_unit_test(an_expert_too_many_is_missed_by_name),
         cmocka_unit_test(blocks_are_not_cut),
+        cmocka_unit_test(a_tensor_of_a_gguf_is_written_whole_or_not_at_all),
         cmocka_unit_test(every_value_of_the_file_must_belong_to_somebody),
         cmocka_unit_test(experts_count_whole_but_are_read_in_part),
         cmocka_unit_test(a_beginning_that_a_checkpoint_lacks_is_left_out_of_names),

@@ -214,7 +214,8 @@ Err keys_int(const Keys *k, const char *hf, const char *gguf, int64_t min, int64
     if (k->config) {
         if (!json_whole(config_at(k, hf), &value))
             return wrong_type(k, hf, gguf, "an integer", err);
-    } else if (gguf_key(k, gguf, key)) {
+    } else {
+        gguf_key(k, gguf, key);
         if (gguf_find(k->gguf, key)->type == GGUF_ARRAY)
             TRY(same_for_all_layers(k, key, &value, err));
         else
@@ -256,7 +257,8 @@ Err keys_float(const Keys *k, const char *hf, const char *gguf, double min, doub
     if (k->config) {
         if (!json_float(config_at(k, hf), &value))
             return wrong_type(k, hf, gguf, "a number", err);
-    } else if (gguf_key(k, gguf, key)) {
+    } else {
+        gguf_key(k, gguf, key);
         TRY(gguf_f64(k->gguf, key, &value, err));
     }
     TRY(check_float(k, keys_name(k, hf, gguf, key), -1, value, min, max, err));

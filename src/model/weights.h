@@ -7,9 +7,11 @@
  * In a file a weight is often not a tensor of its own. A WeightPlace says how to get from one to the other:
  *
  *     query_key_value [3 N H, D]      rows q k v | q k v | ...      part {3 H, 0, H} is q, {3 H, H, H} is k
- *     c_attn [D, 3 D]                 transposed, part {0, D, D}: its columns D to 2 D - 1 are the rows of k
+ *     c_attn [D, 3 D]                 transposed, part {3 D, D, D}: its columns D to 2 D - 1 are the rows of k
  *     experts.%e.up_proj [F, D]       one tensor for each expert; in the slot they are stacked, [E, F, D]
  *     experts.gate_up [E, D, 2 F]     experts of one tensor, transposed, part {2, 0, 1}: every other column is gate
+ *     kv_b_proj [N (P + V), C]        for heads as experts: part {P + V, P, V} is [N, V, C]; transposed with width_part
+ *                                     {P + V, 0, P}, it is [N, C, P]
  *     norm.weight                     MAP_PLUS_ONE: 1 is added to what is stored
  *
  * A file's tensor fits if it has the right number of values and the right rows; [C, 1, K] is fine where [C, K] is
@@ -49,7 +51,7 @@ typedef struct WeightPlace {             /* where a weight lies in one kind of f
     WeightMap map;
     float scale;                         /* value = map(stored) * scale; 0: 1 */
     const float *row_scale;              /* and times this, a number for each row of the slot; NULL: 1. Not of GGUFs */
-    int32_t turned_heads;                /* rows of each of so many heads come in pairs (i, i + half) there */
+    int32_t turned_heads;                /* rows of each of so many heads lie there in pairs: 0, half, 1, half + 1, ... */
     WeightGroups groups;
     int32_t dim[3];                      /* what a written file calls its dimensions; zeros: as it is, [rows, width] */
 } WeightPlace;
