@@ -698,10 +698,29 @@ static void company_changes_nothing_for_a_real_model(void **state)
     device_close(device);
 }
 
+/* A position behind the end of the model's table would read what is not there. */
+static void no_context_goes_beyond_a_table_of_positions(void **state)
+{
+    (void)state;
+    Engine *engine;
+    Device *cpu;
+    Error err;
+    ModelShape shape = {.D = 1, .L = 1, .V = 8, .context = 64, .positions_max = 64};
+    EngineModel model = {.shape = &shape};
+    EngineOptions options = engine_options_default();
+    options.context = 65;
+    assert_int_equal(cpu_device_open(&(CpuOptions){.tier = TIER_REFERENCE, .threads = 1}, &cpu, &err), OK);
+    assert_int_equal(engine_new(&engine, &options, &model, cpu, &err), BAD_ARGUMENT);
+    assert_non_null(strstr(err.text, "65"));
+    assert_non_null(strstr(err.text, "64 positions"));
+    device_close(cpu);
+}
+
 int main(void)
 {
     fill_prompt(5);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_context_goes_beyond_a_table_of_positions),
         cmocka_unit_test(what_can_never_fit_is_refused_at_once_with_the_numbers),
         cmocka_unit_test(a_wrong_field_is_named),
         cmocka_unit_test(a_full_queue_says_so_and_takes_again_later),

@@ -37,6 +37,43 @@ static void a_config_means_what_it_means_to_transformers(void **state)
     }
 }
 
+/* How the layers of older families are built follows from switches, most of which configs leave out. */
+static void switches_say_how_the_layers_of_older_families_are_built(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *family, *fields;
+        int32_t kv_heads, branches; /* branches: of the first stage */
+        const char *pre, *post;     /* norms of the last branch of the first stage */
+    } cases[] = {
+        {"gpt_bigcode", "", 1, 1, "ln_1", NULL},
+        {"gpt_bigcode", "\"multi_query\": false", 4, 1, "ln_1", NULL},
+        {"gpt_neox", "", 4, 2, "post_attention_layernorm", NULL},
+        {"gpt_neox", "\"use_parallel_residual\": false", 4, 1, "input_layernorm", NULL},
+        {"gptj", "\"rotary_dim\": 8", 4, 2, NULL, NULL},
+        {"falcon", "\"num_kv_heads\": 4", 1, 2, NULL, NULL},
+        {"falcon", "\"parallel_attn\": false, \"multi_query\": false", 4, 1, "input_layernorm", NULL},
+        {"falcon", "\"new_decoder_architecture\": true, \"num_kv_heads\": 2", 2, 2, "ln_mlp", NULL},
+        {"falcon", "\"new_decoder_architecture\": true, \"num_ln_in_parallel_attn\": 1", 4, 2, NULL, NULL},
+        {"stablelm", "", 4, 1, "input_layernorm", NULL},
+        {"stablelm", "\"use_parallel_residual\": true", 4, 2, NULL, NULL},
+        {"opt", "\"ffn_dim\": 96", 4, 1, "self_attn_layer_norm", NULL},
+        {"opt", "\"ffn_dim\": 96, \"do_layer_norm_before\": false", 4, 1, NULL, "self_attn_layer_norm"},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        Error err;
+        Read r;
+        assert_int_equal(read_config(&r, cases[i].family, cases[i].fields, false, &err), OK);
+        const Stage *first = &decoder_shape(&r.shape)->layer[1].stage[0];
+        const Branch *last = &first->branch[first->branches - 1];
+        assert_int_equal(decoder_shape(&r.shape)->layer[1].attention.K, cases[i].kv_heads);
+        assert_int_equal(first->branches, cases[i].branches);
+        assert_string_equal(last->pre ? last->pre : "", cases[i].pre ? cases[i].pre : "");
+        assert_string_equal(last->post ? last->post : "", cases[i].post ? cases[i].post : "");
+        close_config(&r);
+    }
+}
+
 static void dynamic_rope_stretches_from_the_models_own_length(void **state)
 {
     (void)state;
@@ -63,6 +100,14 @@ static void what_a_gguf_cannot_say_is_not_converted(void **state)
         {"qwen2", WINDOW ", \"max_window_layers\": 1", false},
         {"llama", SCALED("yarn", "\"truncate\": true"), true},
         {"llama", SCALED("yarn", "\"truncate\": false"), false},
+        {"gpt2", "\"activation_function\": \"gelu\"", true}, /* hidden_activation says it */
+        {"gpt2", "\"activation_function\": \"relu\"", false},
+        {"gpt2", "\"scale_attn_by_inverse_layer_idx\": true", false},
+        {"bloom", "\"apply_residual_connection_post_layernorm\": true", false},
+        {"mpt", "\"attn_config\": {\"clip_qkv\": 6}", true},
+        {"mpt", "\"attn_config\": {\"softmax_scale\": 0.5}", false},
+        {"falcon", "\"alibi\": true", false},
+        {"falcon", "\"alibi\": true, \"parallel_attn\": false, \"bias\": true", true},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         Error err;
@@ -77,6 +122,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_config_means_what_it_means_to_transformers),
+        cmocka_unit_test(switches_say_how_the_layers_of_older_families_are_built),
         cmocka_unit_test(dynamic_rope_stretches_from_the_models_own_length),
         cmocka_unit_test(what_a_gguf_cannot_say_is_not_converted),
     };
