@@ -1,5 +1,5 @@
 /* gpt_oss.c -- attention with sinks and biases, local in every other layer; experts whose gated units are cut off
- * (OpenAI 2025). */
+ * (OpenAI 2025). Its yarn scaling begins and ends between whole frequencies; a GGUF has no word for that, and means it. */
 #include "model/moe.h"
 
 enum { WINDOW_MAX = 1 << 28, WINDOW = 128, HEAD_WIDTH = 64, PATTERN = 2, THETA = 150000 };

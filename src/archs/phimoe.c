@@ -1,4 +1,5 @@
-/* phimoe.c -- Phi-3.5-MoE: layer norms, biases everywhere, two experts chosen by a sparse mixer (Abdin et al. 2024). */
+/* phimoe.c -- Phi-3.5-MoE: layer norms, biases everywhere, two experts chosen by a sparse mixer (Abdin et al. 2024). A
+ * GGUF of it means the same model, though llama.cpp computes another one with it. */
 #include <string.h>
 
 #include "model/moe.h"
