@@ -9,6 +9,8 @@
 #include "model/decoder.h"
 #include "model/delta.h"
 
+enum { INTERVAL = 4 };   /* of layers with attention */
+
 static const DeltaNames delta_names = {
     .input = {"q_proj", "k_proj", "v_proj", "g_proj", "b_proj", "a_proj"},
     .out = "o_proj", .conv = {"q_conv1d.weight", "k_conv1d.weight", "v_conv1d.weight"},
@@ -81,7 +83,7 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
     TRY(decoder_read(k, arena, s, &(DecoderUsual){.activation = SILU, .no_rope = !turns}, &m, err));
     TRY(decoder_read_biases(k, s, err));
     TRY(read_delta(k, s, delta, err));
-    TRY(delta_read_layers(k, s, linear, err));
+    TRY(linear_layers_read(k, s, INTERVAL, linear, err));
     for (int l = 0; l < s->L; l++) {
         if (linear[l]) {
             find_conv_rows(k, l, delta);

@@ -1,15 +1,15 @@
 /* qwen3_5.c -- Qwen3-Next and Qwen3.5 (Qwen Team 2025, 2026): three layers of the gated delta rule for each one of
- * attention.
+ * attention. The first has experts, and one more that all tokens use, by as much as a gate says.
  *
  * Attention has a gate beside each query, norms of heads, and turns a quarter of each head. Norms are stored as
  * gain - 1, but for the one behind the delta rule.
  */
 #include <string.h>
 
-#include "model/decoder.h"
 #include "model/delta.h"
+#include "model/moe.h"
 
-enum { HEAD_WIDTH = 256, SECTIONS = 4 };
+enum { INTERVAL = 4 /* of layers with attention */, HEAD_WIDTH = 256, SECTIONS = 4 };
 
 /* Qwen3-Next: all of a key head together; Qwen3.5: tensors of their own, and one for q, k and v. */
 static const DeltaNames next_names = {
@@ -33,6 +33,27 @@ static const DeltaNames apart_gguf = {
     .out = "blk.%d.ssm_out", .conv = {"blk.%d.ssm_conv1d.weight"}, .norm = "blk.%d.ssm_norm.weight",
     .dt_bias = "blk.%d.ssm_dt.bias", .A = "blk.%d.ssm_a", .tiled = true,
 };
+
+static const MoeNames experts = {
+    .router = "mlp.gate",
+    .gate = "mlp.experts.%e.gate_proj.weight",
+    .up = "mlp.experts.%e.up_proj.weight",
+    .down = "mlp.experts.%e.down_proj.weight",
+    .shared = "mlp.shared_expert.",
+    .shared_gate = "mlp.shared_expert_gate",
+};
+
+static Err read_experts(const Keys *k, Arena *arena, const ModelShape *s, Error *err)
+{
+    MoeShape *moe;
+    bool sparse[LAYERS_MAX];
+    MoeUsual usual = {.names = &experts, .normalises = true, .gguf_normalises = true, .shared_width_given = true, .shared = 1};
+    TRY(moe_read(k, arena, s, &usual, &moe, err));
+    moe->shared_gate = true;
+    TRY(moe_read_layers(k, s, sparse, err));
+    moe_use(s, moe, sparse);
+    return OK;
+}
 
 static void use_delta(DecoderLayer *layer, const DeltaShape *delta)
 {
@@ -66,7 +87,7 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
                           .gate = SILU, .prefix = "model.layers.%d.linear_attn.",
                           .hf = next ? &next_names : &apart_names, .gguf = next ? &next_gguf : &apart_gguf};
     TRY(delta_read(k, s, delta, err));
-    TRY(delta_read_layers(k, s, linear, err));
+    TRY(linear_layers_read(k, s, INTERVAL, linear, err));
     TRY(keys_bool_or(k, "attention_bias", NULL, false, &bias, err));
     if (bias)
         TRY(keys_record_nothing(k, "attention_bias true", err));
@@ -81,12 +102,12 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
         if (linear[l])
             use_delta(&m->layer[l], delta);
     }
-    return next ? OK : record_sections(k, err);
+    return next ? read_experts(k, arena, s, err) : record_sections(k, err);
 }
 
 const Arch arch_qwen3_5 = {
-    .names = {"qwen3_5_text", "qwen35"},
-    .gguf_names = {"qwen35", "qwen35"},
+    .names = {"qwen3_next", "qwen3_5_text", "qwen3next", "qwen35"},
+    .gguf_names = {"qwen3next", "qwen35", "qwen3next", "qwen35"},
     .read_shape = read_shape,
     .kv_layout = decoder_kv_layout,
     .declare = decoder_declare,

@@ -47,19 +47,21 @@ static void branch_run(const ModelShape *s, const Branch *branch, const BranchWe
 {
     const DecoderShape *m = decoder_shape(s);
     device_label(d, branch->part->label, l);
-    if ((!branch->post || branch->on_stream) && m->residual_factor == 1) {
+    if ((!branch->post || branch->on_stream) && m->residual_factor == 1 && !branch->keeps) {
         branch->part->forward(branch->shape, w->part, d, p, l, x, in);
         if (branch->post)
             norm_run(&m->norm, d, x, x, &w->post);
         return;
     }
-    ASSERT(!branch->on_stream);
+    ASSERT(!branch->on_stream || !branch->post);
     Tensor y = like(d, x);
     op_fill(d, y, 0);
     branch->part->forward(branch->shape, w->part, d, p, l, y, in);
     if (branch->post)
         norm_run(&m->norm, d, y, y, &w->post);
-    op_add_scaled(d, x, y, m->residual_factor);
+    if (branch->keeps)
+        op_scale(d, x, x, branch->keeps);
+    op_add_scaled(d, x, y, m->residual_factor * (branch->keeps ? branch->adds : 1));
 }
 
 void decoder_stage_run(const ModelShape *s, const DecoderWeights *w, Device *d, const Pass *p, int l, int i, Tensor x)

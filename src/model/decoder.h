@@ -34,6 +34,7 @@ typedef struct Branch {
     const char *pre_gguf, *post_gguf;
     bool same_input;                     /* reads what the branch before it reads */
     bool on_stream;                      /* the norms are of x itself: x = pre(x), x = post(x + part(x)); no gate then */
+    float keeps, adds;                   /* x = keeps x + adds part(x); 0: as it is, and a gate may be on the stream */
 } Branch;
 
 typedef struct Stage { int branches; Branch branch[BRANCHES_MAX]; } Stage;

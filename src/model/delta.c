@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { WIDTH_MAX = 1 << 20, HEADS_MAX = 1 << 14, TAPS_MAX = 1 << 10, INTERVAL = 4 };
+enum { WIDTH_MAX = 1 << 20, HEADS_MAX = 1 << 14, TAPS_MAX = 1 << 10 };
 static const int64_t STATE_WIDTH_MAX = 1 << 28;
 static const float UNIT_EPS = 1e-6f;     /* added to |q|^2 and |k|^2; no config says it */
 
@@ -228,14 +228,14 @@ Err delta_read(const Keys *k, const ModelShape *s, DeltaShape *m, Error *err)
     return OK;
 }
 
-Err delta_read_layers(const Keys *k, const ModelShape *s, bool *linear, Error *err)
+Err linear_layers_read(const Keys *k, const ModelShape *s, int32_t interval, bool *linear, Error *err)
 {
     static const char *const kinds[] = {"full_attention", "linear_attention"};
     int kind[LAYERS_MAX];
-    int32_t interval, value[LAYERS_MAX];
+    int32_t value[LAYERS_MAX];
     Keys quiet = *k;
     quiet.record = NULL;
-    TRY(keys_int_or(&quiet, "full_attention_interval", "full_attention_interval", 1, LAYERS_MAX, INTERVAL, &interval, err));
+    TRY(keys_int_or(&quiet, "full_attention_interval", "full_attention_interval", 1, LAYERS_MAX, interval, &interval, err));
     for (int l = 0; l < s->L; l++)
         value[l] = (l + 1) % interval != 0;
     if (keys_are_list(k, NULL, "attention.recurrent_layers"))

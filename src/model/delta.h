@@ -54,8 +54,9 @@ extern const Part part_delta;
 /* The sizes as most configs call them (linear_num_value_heads, ...). heads, N, P, ... that are set before are what is
  * meant where the config says nothing. One convolution for all channels, or one each for q, k and v. */
 Err delta_read(const Keys *, const ModelShape *, DeltaShape *, Error *);
-/* Which layers are linear, [L]: layer_types, or all but every full_attention_interval-th. */
-Err delta_read_layers(const Keys *, const ModelShape *, bool *linear, Error *);
+/* Which layers are linear, [L]: layer_types, or all but every full_attention_interval-th, `interval` where neither is
+ * given. */
+Err linear_layers_read(const Keys *, const ModelShape *, int32_t interval, bool *linear, Error *);
 /* The channels of q, k and v together. */
 int64_t delta_channels(const DeltaShape *);
 
