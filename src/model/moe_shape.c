@@ -95,7 +95,7 @@ static Err read_shared(const Keys *k, const MoeUsual *usual, MoeShape *m, Error 
 {
     int32_t n = usual->shared;
     if (usual->shared_width_given)
-        return keys_int_or(k, "shared_expert_intermediate_size|shared_intermediate_size",
+        return keys_int_or(k, "shared_expert_intermediate_size|shared_intermediate_size|moe_shared_expert_intermediate_size",
                            "expert_shared_feed_forward_length", 0, WIDTH_MAX, n * m->F, &m->shared.F, err);
     TRY(keys_int_or(k, "n_shared_experts|num_shared_experts|moe_num_shared_experts|num_shared_expert", "expert_shared_count",
                     0, SHARED_MAX, n, &n, err));
