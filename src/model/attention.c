@@ -87,7 +87,7 @@ static void *declare(const void *shape, WeightList *list, int layer)
         linear_declare(list, &w->v, name_of(a, THE_V), layer, a->K * a->V, a->D, a->v_bias);
     linear_declare(list, &w->o,
                    (LinearName){a->prefix, a->names->o, "blk.%d.attn_output", .hf_transposed = a->hf_transposed}, layer,
-                   a->D, a->N * a->V, a->o_bias);
+                   a->out ? a->out : a->D, a->N * a->V, a->o_bias);
     LinearName gate = {a->prefix, a->names->gate, "blk.%d.attn_gate", .hf_transposed = a->hf_transposed};
     if (a->gate == GATE_WITH_Q) {
         gate = name_of(a, THE_Q);
@@ -150,6 +150,9 @@ static void project(const AttentionShape *a, const AttentionWeights *w, Device *
         op_linear3(d, tensor_flat(q), tensor_flat(k), tensor_flat(v), x, w->q.w, w->k.w, w->v.w, w->q.bias, w->k.bias,
                    w->v.bias);
     }
+    low_rank_add(d, tensor_flat(q), x, &w->q_low);
+    low_rank_add(d, tensor_flat(k), x, &w->k_low);
+    low_rank_add(d, tensor_flat(v), x, &w->v_low);
 }
 
 static void write_past(const AttentionShape *a, const AttentionWeights *w, Device *d, const Pass *p, int layer, Tensor k,

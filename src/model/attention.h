@@ -47,6 +47,7 @@ extern const AttentionNames attention_names;    /* self_attn.q_proj, ... as most
 
 typedef struct AttentionShape {
     int32_t D, N, K, H, V;             /* D: of x; V: width of a head's values */
+    int32_t out;                       /* width of what it adds to; 0: D */
     Attend how;
     int32_t rope;                      /* which table, or ROPE_NONE */
     bool rope_interleaved;
@@ -76,6 +77,7 @@ typedef struct AttentionWeights {
     Linear q, k, v, o, gate;
     Norm q_norm, k_norm;
     Tensor sinks, slopes;
+    LowRank q_low, k_low, v_low;       /* what a family that has them declares itself: see archs/zamba.c */
 } AttentionWeights;
 
 extern const Part part_attention;

@@ -13,6 +13,7 @@ WeightName weight_name(const char *before, const char *after)
 static void place(WeightDecl *decl, const LinearName *n)
 {
     decl->hf.part = n->hf_part;
+    decl->hf.groups = n->hf_groups;
     decl->gguf.part = n->gguf_part;
     decl->gguf.turned_heads = n->gguf_turned_heads;
 }
@@ -28,4 +29,13 @@ WeightDecl *linear_declare(WeightList *list, Linear *w, LinearName n, int layer,
     place(decl, &n);
     decl->hf.transposed = n.hf_transposed;
     return decl;
+}
+
+void low_rank_add(Device *d, Tensor y, Tensor x, const LowRank *w)
+{
+    if (tensor_is_none(w->down))
+        return;
+    Tensor low = device_f32(d, x.dim[0], w->down.dim[0]);
+    op_linear(d, low, x, w->down, NONE);
+    op_linear_add(d, y, low, w->up, NONE);
 }

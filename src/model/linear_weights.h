@@ -6,6 +6,7 @@
 #ifndef MODEL_LINEAR_WEIGHTS_H
 #define MODEL_LINEAR_WEIGHTS_H
 
+#include "core/ops.h"
 #include "model/weights.h"
 
 typedef struct Linear { Tensor w, bias; } Linear;
@@ -19,8 +20,13 @@ typedef struct LinearName {
     WeightPart hf_part, gguf_part;   /* which rows are meant; zeros: all */
     bool hf_transposed;              /* stored as [in, out] */
     int32_t gguf_turned_heads;
+    WeightGroups hf_groups;
 } LinearName;
 
 WeightDecl *linear_declare(WeightList *, Linear *, LinearName, int layer, int32_t out, int32_t in, bool bias);   /* of w */
+
+/* y += (x down) up, where there is such a thing (Hu et al. 2021, LoRA). */
+typedef struct LowRank { Tensor down, up; } LowRank;
+void low_rank_add(Device *, Tensor y, Tensor x, const LowRank *);
 
 #endif

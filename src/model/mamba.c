@@ -68,10 +68,10 @@ static void *declare(const void *shape, WeightList *list, int layer)
     const MambaShape *m = shape;
     MambaWeights *w = part_weights(list, sizeof *w);
     LinearName in_name = {.hf_before = m->prefix, .hf = "in_proj", .gguf = "blk.%d.ssm_in"};
-    LinearName out_name = {.hf_before = m->prefix, .hf = "out_proj", .gguf = "blk.%d.ssm_out"};
-    WeightDecl *in = linear_declare(list, &w->in, in_name, layer, 2 * m->width, m->D, m->proj_bias);
     if (m->in_interleaved)
-        in->hf.groups = (WeightGroups){.groups = 2, .heads = m->width, .width = 1};
+        in_name.hf_groups = (WeightGroups){.groups = 2, .heads = m->width, .width = 1};
+    LinearName out_name = {.hf_before = m->prefix, .hf = "out_proj", .gguf = "blk.%d.ssm_out"};
+    linear_declare(list, &w->in, in_name, layer, 2 * m->width, m->D, m->proj_bias);
     weight_matrix(list, &w->conv, weight_name(m->prefix, "conv1d.weight").text, "blk.%d.ssm_conv1d.weight", layer,
                   m->width, m->taps)
         ->use = USE_VECTOR;

@@ -21,14 +21,18 @@ static void *declare(const void *shape, WeightList *list, int layer)
                down = weight_name("blk.%d.ffn_down", suffix);
     if (m->gated)
         linear_declare(list, &w->gate,
-                       (LinearName){m->prefix, name_of(m->hf_layout, m->gate, m->up),
-                                    name_of(m->gguf_layout, gate.text, up.text),
-                                    half(m->hf_layout, m->hf_layout == UP_GATE_FUSED, m->F),
-                                    half(m->gguf_layout, m->gguf_layout == UP_GATE_FUSED, m->F), m->hf_transposed, 0},
+                       (LinearName){.hf_before = m->prefix,
+                                    .hf = name_of(m->hf_layout, m->gate, m->up),
+                                    .gguf = name_of(m->gguf_layout, gate.text, up.text),
+                                    .hf_part = half(m->hf_layout, m->hf_layout == UP_GATE_FUSED, m->F),
+                                    .gguf_part = half(m->gguf_layout, m->gguf_layout == UP_GATE_FUSED, m->F),
+                                    .hf_transposed = m->hf_transposed},
                        layer, m->F, m->D, m->gate_bias);
     linear_declare(list, &w->up,
-                   (LinearName){m->prefix, m->up, up.text, half(m->hf_layout, m->hf_layout == GATE_UP_FUSED, m->F),
-                                half(m->gguf_layout, m->gguf_layout == GATE_UP_FUSED, m->F), m->hf_transposed, 0},
+                   (LinearName){.hf_before = m->prefix, .hf = m->up, .gguf = up.text,
+                                .hf_part = half(m->hf_layout, m->hf_layout == GATE_UP_FUSED, m->F),
+                                .gguf_part = half(m->gguf_layout, m->gguf_layout == GATE_UP_FUSED, m->F),
+                                .hf_transposed = m->hf_transposed},
                    layer, m->F, m->D, m->up_bias);
     linear_declare(list, &w->down,
                    (LinearName){m->prefix, m->down, down.text, .hf_transposed = m->hf_transposed},
