@@ -82,6 +82,7 @@ grep -q '"ph": "X"' "$T/trace.json" && ok || bad "the trace has events"
 printf '{"model_type": "llada", "d_model": 64, "n_layers": 2, "n_heads": 4, "mlp_hidden_size": 96, "vocab_size": 512,
 "max_sequence_length": 96, "rms_norm_eps": 1e-5, "weight_tying": true, "mask_token_id": 500}' > "$T/llada.json"
 gives "a made-up diffusion model"            ""                 $R synth "$T/llada.json" -f f32 -o "$T/llada.gguf"
+gives "inspect says which token is the mask" "mask 500"         $R inspect "$T/llada.gguf"
 D="$R run -m $T/llada.gguf -p Hello"
 gives "an answer is refined"                 '"steps":8'        $D -n 16 --block-length 8 --steps 8 --temperature 0 --seed 1 --json
 sed 's/"timings.*//' "$T/out" > "$T/whole"
@@ -101,6 +102,14 @@ gives "logits of a whole text"               '"logits": ['      $R logits -m "$T
 printf '{"prompt": "ab", "expected": "cd ef"}\n{"prompt": "x", "expected": "yz"}\n' > "$T/fill.jsonl"
 gives "cached answers against exact ones"    "prefix "          $R denoise -m "$T/llada.gguf" --jsonl "$T/fill.jsonl"
 gives "the loss at masks"                    "nats per masked"  $R denoise -m "$T/llada.gguf" -f README.md -c 64
+if [ -f "${RIDGE_SHARED:-../shared}/models/diffusion/config.json" ]; then
+    printf 'What is the capital of France?\n/stats\n' > "$T/turns"
+    gives "a diffusion model chats"          "Paris"            sh -c "$R chat -m ${RIDGE_SHARED:-../shared}/models/diffusion --temperature 0 < $T/turns"
+    grep -q "last answer: 16 prompt tokens" "$T/out" && ok || bad "and tells what that cost"
+else
+    echo "NOT TESTED: ${RIDGE_SHARED:-../shared}/models/diffusion is absent, so no diffusion model chats" >&2
+fi
+gives "a text between two texts"             '"finish_reason":"length"' $D -n 12 --suffix " world" --json
 refuses "a block that does not divide"       "must divide"      $D -n 16 --block-length 5
 refuses "steps that blocks cannot share"     "multiple of the 2 blocks" $D -n 16 --block-length 8 --steps 5
 refuses "more steps than tokens"             "at most"          $D -n 16 --steps 32

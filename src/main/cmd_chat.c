@@ -113,7 +113,7 @@ static Err refine(Chat *c, const Encoding *prompt, Answer *reply, Error *err)
                      .prompt = prompt->ids, .prompt_count = (int32_t)prompt->count, .answers = reply,
                      .show = refine_show()};
     TRY(refine_answers(&job, c->model, &account, err));
-    c->last = (RequestTimes){.ended = account.seconds, .first_token = account.seconds,
+    c->last = (RequestTimes){.ended = account.seconds,
                              .prompt_tokens = job.prompt_count, .generated_tokens = account.tokens};
     return OK;
 }
@@ -163,11 +163,17 @@ static void say_help(void)
 static void say_stats(const Chat *c)
 {
     const RequestTimes *t = &c->last;
-    EngineStats s = engine_stats(c->session.engine);
+    if (c->session.diffusion) { /* keeps nothing from one answer to the next */
+        printf("last answer: %d prompt tokens, %d found in %.1f ms: %.1f tokens/s; %zu messages\n", t->prompt_tokens,
+               t->generated_tokens, 1e3 * t->ended, t->ended > 0 ? t->generated_tokens / t->ended : 0.0,
+               json_array_size(c->messages));
+        return;
+    }
     double seconds = t->ended - t->first_token;
     printf("last answer: %d prompt tokens, %d of them from the cache, %d generated; TTFT %.1f ms, %.1f tokens/s\n",
            t->prompt_tokens, t->reused_tokens, t->generated_tokens, 1e3 * t->first_token,
            t->generated_tokens > 1 && seconds > 0 ? (t->generated_tokens - 1) / seconds : 0.0);
+    EngineStats s = engine_stats(c->session.engine);
     printf("in all: %lld steps, %lld prompt tokens, %lld reused, %lld generated; %zu messages\n", (long long)s.steps,
            (long long)s.prompt_tokens, (long long)s.reused_tokens, (long long)s.generated_tokens,
            json_array_size(c->messages));
@@ -291,9 +297,7 @@ static Err open_chat(Chat *c, const ModelFlags *model, Error *err)
     TRY(session_open_model(&c->session, model, err));
     const ModelShape *shape = &c->session.model->shape;
     TRY(refine_flags_check(&c->refinement, shape, err));
-    if (shape->bidirectional)
-        TRY(session_open_diffusion(&c->session, model, diffusion_options_default(), err));
-    else
+    if (!shape->bidirectional)
         TRY(session_open_engine(&c->session, model, engine, err));
     const Package *p = &c->session.package;
     if (!p->tokenizer)
@@ -303,7 +307,12 @@ static Err open_chat(Chat *c, const ModelFlags *model, Error *err)
         return fail(err, BAD_ARGUMENT, "%s: has no chat template, so it is no chat model; `ridge run` continues texts",
                     p->path);
     TRY(sampler_defaults_read(p->generation, p->path, c->session.model->shape.V, &defaults, err));
-    return sampling_options(&c->flags, &defaults, c->session.model->shape.V, &c->sampling, err);
+    TRY(sampling_options(&c->flags, &defaults, shape->V, &c->sampling, err));
+    if (!shape->bidirectional)
+        return OK;
+    DiffusionOptions diffusion = diffusion_options_default();
+    diffusion.logit_rows = refine_block_most(&c->refinement, &c->flags, &c->sampling);
+    return session_open_diffusion(&c->session, model, diffusion, err);
 }
 
 static void open_terminal(Chat *c)

@@ -173,10 +173,11 @@ static json_t *formats_json(const Store *store)
 static json_t *report(const Package *package, const Model *m, json_t *cache)
 {
     const ModelShape *s = &m->shape;
-    Part parts[] = {{.name = "embeddings", .marks = {"embed", "token_embd", "lm_head", "output.weight"}},
+    Part parts[] = {{.name = "embeddings", .marks = {"embed", "token_embd", "lm_head", "output.weight", "wte",
+                                                         "transformer.ff_out"}},
                     {.name = "norms", .marks = {"norm"}},
-                    {.name = "attention", .marks = {"attn", "attention"}},
-                    {.name = "mlp", .marks = {"mlp", "ffn", "feed_forward", "expert"}},
+                    {.name = "attention", .marks = {"attn", "attention", "q_proj", "k_proj", "v_proj"}},
+                    {.name = "mlp", .marks = {"mlp", "ffn", "feed_forward", "expert", "ff_proj", "up_proj", "ff_out"}},
                     {.name = "other", .marks = {""}}};
     json_t *tensors = json_array(), *by_part = json_object();
     for (size_t i = 0; i < store_count(package->checkpoint.store); i++) {
@@ -190,12 +191,17 @@ static json_t *report(const Package *package, const Model *m, json_t *cache)
             json_object_set_new(by_part, parts[p].name,
                                 json_pack("{s:I, s:I}", "bytes", (json_int_t)parts[p].bytes, "parameters",
                                           (json_int_t)parts[p].parameters));
-    return json_pack("{s:s, s:s, s:I, s:{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b}, s:o, s:o, s:I, s:o, s:i, s:o}",
-                     "path", package->path, "family", s->family, "parameters", (json_int_t)m->parameters, "shape", "D",
-                     s->D, "F", s->F, "N", s->N, "K", s->K, "H", s->H, "L", s->L, "V", s->V, "context", s->context,
-                     "tied", s->tied, "formats", formats_json(package->checkpoint.store), "parts", by_part,
-                     "bytes_read_per_token", (json_int_t)m->weight_bytes, "cache", cache, "vocabulary_of_tokenizer",
-                     package->tokenizer ? tokenizer_size(package->tokenizer) : 0, "tensors", tensors);
+    json_t *all = json_pack(
+        "{s:s, s:s, s:I, s:{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b}, s:o, s:o, s:I, s:o, s:i, s:o}", "path",
+        package->path, "family", s->family, "parameters", (json_int_t)m->parameters, "shape", "D", s->D, "F", s->F, "N", s->N,
+        "K", s->K, "H", s->H, "L", s->L, "V", s->V, "context", s->context, "tied", s->tied, "formats",
+        formats_json(package->checkpoint.store), "parts", by_part, "bytes_read_per_token", (json_int_t)m->weight_bytes, "cache",
+        cache, "vocabulary_of_tokenizer", package->tokenizer ? tokenizer_size(package->tokenizer) : 0, "tensors", tensors);
+    if (all && s->bidirectional) { /* a diffusion model */
+        json_object_set_new(json_object_get(all, "shape"), "mask", json_integer(s->mask_id));
+        json_object_set_new(json_object_get(all, "shape"), "logits_shift", json_boolean(s->logits_shift));
+    }
+    return all;
 }
 
 static double mega(const json_t *object, const char *key)

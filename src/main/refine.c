@@ -64,13 +64,24 @@ static int32_t usual_block(int32_t length)
     return length;
 }
 
+static int32_t wished_length(const SamplingFlags *given, const SamplingOptions *sampling)
+{
+    if (given->max_tokens >= 0)
+        return given->max_tokens;
+    return sampling->max_tokens > 0 ? sampling->max_tokens : ANSWER_TOKENS;
+}
+
+int32_t refine_block_most(const RefineFlags *f, const SamplingFlags *given, const SamplingOptions *sampling)
+{
+    int32_t block = f->block == NOT_GIVEN ? usual_block(wished_length(given, sampling)) : f->block;
+    return block > BLOCK_MOST ? block : BLOCK_MOST;
+}
+
 /* As many tokens as are asked for; if that is the model's own wish, as many of them as there is room for. */
 static int32_t answer_length(const RefineJob *job, int32_t room)
 {
-    if (job->given->max_tokens >= 0)
-        return job->given->max_tokens;
-    int32_t length = job->sampling->max_tokens > 0 ? job->sampling->max_tokens : ANSWER_TOKENS;
-    if (length > room)
+    int32_t length = wished_length(job->given, job->sampling);
+    if (job->given->max_tokens < 0 && length > room)
         length = room > BLOCK_MOST ? room - room % BLOCK_MOST : room;
     return length > 0 ? length : 1; /* the refusal tells the numbers */
 }

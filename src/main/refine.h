@@ -49,6 +49,8 @@ typedef struct RefineAccount {
     double seconds;
 } RefineAccount;
 
+/* The longest block of any answer with these options. */
+int32_t refine_block_most(const RefineFlags *, const SamplingFlags *, const SamplingOptions *);
 /* What is to be refined for one sample; suffix: encoded already. room: positions of the longest text. */
 Err refine_options(const RefineJob *, const Encoding *suffix, int32_t room, RefineOptions *, Error *);
 /* Refines all samples. Where session->diffusion is NULL it is opened for just this. */
