@@ -437,6 +437,40 @@ static void all_places_fit_at_once(void **state)
     world_close(w);
 }
 
+static int32_t least_length, rows_seen;
+
+static void look_at_lengths(const void *model, Device *d, const Step *step, Tensor logits)
+{
+    for (int32_t i = 0; i < step->rows && rows_seen >= 0; i++, rows_seen++)
+        least_length = tensor_i32(step->lengths)[i] < least_length ? tensor_i32(step->lengths)[i] : least_length;
+    model_forward(model, d, step, logits);
+}
+
+/* Rotations that stretch with the length go by that of the whole text, for its first row as for its last. */
+static void all_rows_know_the_whole_length(void **state)
+{
+    (void)state;
+    World *w = world_open(DREAM, 1, 0);
+    Diffusion *d;
+    Refinement *r;
+    Error err;
+    DiffusionOptions options = diffusion_options_default();
+    EngineModel model = engine_model(w->model);
+    model.forward = look_at_lengths;
+    rows_seen = -1; /* not while the memory is planned */
+    assert_int_equal(diffusion_new(&d, &options, &model, w->device, &err), OK);
+    RefineOptions o = plain(w);
+    rows_seen = 0;
+    least_length = INT32_MAX;
+    assert_int_equal(diffusion_begin(d, &o, &r, &err), OK);
+    while (diffusion_step(d))
+        ;
+    assert_int_equal(rows_seen, 12 * (PROMPT + LENGTH));
+    assert_int_equal(least_length, PROMPT + LENGTH);
+    diffusion_free(d);
+    world_close(w);
+}
+
 static void logits_need_no_place_that_is_taken(void **state)
 {
     (void)state;
@@ -556,6 +590,7 @@ int main(void)
         cmocka_unit_test(the_cache_is_exact_where_nothing_is_taken_from_it),
         cmocka_unit_test(a_cached_step_sees_the_whole_text),
         cmocka_unit_test(all_places_fit_at_once),
+        cmocka_unit_test(all_rows_know_the_whole_length),
         cmocka_unit_test(logits_need_no_place_that_is_taken),
         cmocka_unit_test(what_is_wrong_is_named_with_its_numbers),
         cmocka_unit_test(each_loop_refuses_the_other_kind_of_model),
