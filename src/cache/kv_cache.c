@@ -65,7 +65,8 @@ static Err take_tensors(KvCache *c, const KvLayout *layout, Device *d, Error *er
             c->v[i] = c->v[owner];
         } else if (group >= 0) {
             TRY(take_tensor(&c->k[i], c, group, layer, layer->key_width, d, err));
-            TRY(take_tensor(&c->v[i], c, group, layer, layer->value_width, d, err));
+            if (layer->value_width > 0) /* a latent is its own value */
+                TRY(take_tensor(&c->v[i], c, group, layer, layer->value_width, d, err));
         }
         if (layer->state_width > 0)
             TRY(take_state(&c->state[i], c, layer->state_width, d, err));
@@ -366,7 +367,7 @@ void kv_cache_promise(const KvCache *c, int32_t s, int32_t tokens, int32_t *prom
 
 static void copy_block(Device *d, Tensor pool, BlockCopy copy)
 {
-    if (tensor_bytes(pool) > 0)
+    if (!tensor_is_none(pool))
         d->calls->copy(d, tensor_row(pool, copy.to), tensor_row(pool, copy.from), tensor_row_bytes(pool));
 }
 

@@ -99,6 +99,7 @@ typedef struct DecoderUsual {
     int32_t mlp_times;                   /* the width of the mlp is so many times D; 0: it must be given */
     float theta;                         /* 0: 10000 */
     float rotary;                        /* the part of a head that turns, where the config may say it; 0: all turns, always */
+    bool own_heads;                      /* the family reads the widths of heads itself */
     bool no_rope;
     int32_t layers;                      /* 0: the config says how many */
     bool no_attention;                   /* nor an mlp: layers are all something else */

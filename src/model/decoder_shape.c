@@ -116,6 +116,10 @@ static Err read_heads(const Keys *k, const DecoderUsual *usual, ModelShape *s, E
 {
     TRY(keys_int(k, "num_attention_heads|n_head|n_heads|num_heads|attention_heads", "attention.head_count", 1,
                  HEADS_MAX, &s->N, err));
+    s->K = s->N;
+    s->H = 1;
+    if (usual->own_heads)
+        return OK;
     TRY(read_largest(k, usual, "attn_config.kv_n_heads|num_key_value_heads|n_kv_heads",
                      "attention.head_count_kv", HEADS_MAX, usual->kv_heads ? usual->kv_heads : s->N, s, &s->K, err));
     if (s->N % s->K)
