@@ -183,7 +183,7 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
             mlp->hf_layout = GATE_UP_FUSED, mlp->up = "proj_up_gate_z";
         decoder_stage(&m->layer[l], 0, 1,
                       &(Branch){.part = &part_mlstm, .shape = memory, .pre = "norm_mlstm", .pre_gguf = ""});
-        m->layer[l].stage[1].branch[0].pre = "norm_ffn";
+        decoder_stage(&m->layer[l], 1, 1, &(Branch){.part = &part_mlp, .shape = mlp, .pre = "norm_ffn", .pre_gguf = ""});
     }
     return OK;
 }

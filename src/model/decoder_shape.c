@@ -231,7 +231,7 @@ void decoder_norms_behind(DecoderLayer *layer, const char *attention, const char
     layer->stage[1].branch[0].post_gguf = "blk.%d.post_ffw_norm";
 }
 
-/* Llama's: attention, then mlp, each behind a norm. */
+/* Llama's: attention, then mlp, each behind a norm. Without attention a family says what its stages are. */
 static void usual_layer(const ModelShape *s, const DecoderShape *m, const DecoderUsual *usual, Activation act,
                         const char *mlp, DecoderLayer *layer)
 {
@@ -244,6 +244,8 @@ static void usual_layer(const ModelShape *s, const DecoderShape *m, const Decode
                                         .names = m->names.attention};
     layer->mlp = (MlpShape){.D = s->D, .F = s->F, .gated = !usual->plain_mlp, .activation = act, .prefix = mlp,
                             .gate = m->names.gate, .up = m->names.up, .down = m->names.down};
+    if (usual->no_attention)
+        return;
     decoder_stage(layer, 0, 1, &(Branch){.part = &part_attention, .shape = &layer->attention,
                                          .pre = m->names.pre_attention, .pre_gguf = "blk.%d.attn_norm"});
     decoder_stage(layer, 1, 1, &(Branch){.part = &part_mlp, .shape = &layer->mlp,
@@ -292,7 +294,7 @@ Err decoder_read(const Keys *k, Arena *arena, ModelShape *s, const DecoderUsual 
     TRY(record_activation(k, usual->activation, act, err));
     if (!usual->no_rope && !usual->no_attention)
         TRY(read_rope(k, usual, arena, s, m, err));
-    for (int l = 0; l < s->L && !usual->no_attention; l++)
+    for (int l = 0; l < s->L; l++)
         usual_layer(s, m, usual, act, mlp, &layers[l]);
     *out = m;
     return OK;
