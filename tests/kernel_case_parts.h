@@ -26,6 +26,7 @@ void make_wkv_scan(KernelCase *);
 void make_mlstm_scan(KernelCase *);
 void make_taylor_scan(KernelCase *);
 void make_complex_scan(KernelCase *);
+void make_shift_scan(KernelCase *);
 void make_discretise(KernelCase *);
 
 #endif

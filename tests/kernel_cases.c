@@ -677,6 +677,7 @@ static const struct Maker {
     [OP_MLSTM_SCAN] = {make_mlstm_scan, NULL},
     [OP_TAYLOR_SCAN] = {make_taylor_scan, NULL},
     [OP_COMPLEX_SCAN] = {make_complex_scan, NULL},
+    [OP_SHIFT_SCAN] = {make_shift_scan, NULL},
     [OP_DISCRETISE] = {make_discretise, NULL},
 };
 

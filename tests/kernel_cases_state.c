@@ -236,21 +236,37 @@ void make_complex_scan(KernelCase *c)
     say(c, ", width %d, modes %d", C, modes);
 }
 
+void make_shift_scan(KernelCase *c)
+{
+    int32_t C = size_up_to(c, 70), N = size_up_to(c, 70), sequences;
+    Tensor row_seq = choose_rows(c, &sequences), x = rows_of(c, 0, C, 1);
+    c->call.in[1] = floats(c, C, N, 1);
+    c->call.in[2] = floats(c, C, N, 1);
+    c->call.in[3] = vector_or_none(c, C);
+    c->call.out[0] = one_in(c, 2) ? x : floats(c, c->rows, C, 1);
+    make_state(c, 4, C * N, row_seq, sequences);
+    c->typical = (float)N;
+    say(c, ", width %d, places %d", C, N);
+}
+
 void make_discretise(KernelCase *c)
 {
-    int32_t C = size_up_to(c, 40), modes = size_up_to(c, 70);
+    int32_t spaces = size_up_to(c, 20), C = spaces * (1 + below(c, 3)), modes = size_up_to(c, 70);
+    bool alone = C == spaces;
     c->rows = C;
     c->call.in[0] = vector(c, C, 1);
     shape(c->call.in[0], to_step);
-    c->call.in[1] = floats(c, C, modes, 1);
+    c->call.in[1] = floats(c, spaces, modes, 1);
     shape(c->call.in[1], to_negative);
-    c->call.in[2] = floats(c, C, modes, one_in(c, 2) ? 100 : 1);
+    c->call.in[2] = floats(c, spaces, modes, one_in(c, 2) ? 100 : 1);
     c->call.in[3] = floats(c, C, 2 * modes, 1);
+    if (one_in(c, 2))
+        c->call.in[4] = floats(c, spaces, 2 * modes, 1);
     c->call.out[0] = floats(c, C, 2 * modes, 1);
     c->call.out[1] = floats(c, C, 2 * modes, 1);
     c->call.discretise = one_in(c, 2) ? BILINEAR : ZERO_ORDER_HOLD;
-    c->ins_by_row = 15;
+    c->ins_by_row = tensor_is_none(c->call.in[4]) ? 15 : 31;
     c->outs_by_row = 3;
-    c->rows_alone = true;
-    say(c, "width %d, modes %d, %s", C, modes, c->call.discretise == BILINEAR ? "bilinear" : "hold");
+    c->rows_alone = alone;
+    say(c, "width %d of %d spaces, modes %d, %s", C, spaces, modes, c->call.discretise == BILINEAR ? "bilinear" : "hold");
 }

@@ -370,6 +370,20 @@ static void a_complex_scan_turns_and_damps(void **state)
     assert_memory_equal(slots, left, sizeof slots);
 }
 
+static void a_shift_scan_is_a_convolution_with_few_taps(void **state)
+{
+    (void)state;
+    States s = two_sequences();
+    float x[] = {1, 2, 3, 4}, b[] = {1, 10}, c[] = {1, 100}, skip = 0.5f, y[4], slots[] = {NAN, NAN, NAN, NAN, 7, 9};
+    OpCall call = {.op = OP_SHIFT_SCAN, .out = {f32(y, 4, 1), f32(slots, 3, 2)},
+                   .in = {f32(x, 4, 1), f32(b, 1, 2), f32(c, 1, 2), tensor_vector(&skip, &format_f32, 1)}};
+    state_inputs(&call, &s, 4);
+    compute(call);
+    const float expected[] = {1001.5f, 2103, 3204.5f, 4706}, left[] = {3, 32, 4, 47, 7, 9};   /* K: 1001, 100 */
+    assert_memory_equal(y, expected, sizeof y);
+    assert_memory_equal(slots, left, sizeof slots);
+}
+
 static void discretising_follows_both_rules(void **state)
 {
     (void)state;
@@ -431,6 +445,7 @@ int main(void)
         cmocka_unit_test(a_matrix_memory_divides_by_what_it_has_seen),
         cmocka_unit_test(a_taylor_scan_weighs_by_the_series_of_the_exponential),
         cmocka_unit_test(a_complex_scan_turns_and_damps),
+        cmocka_unit_test(a_shift_scan_is_a_convolution_with_few_taps),
         cmocka_unit_test(discretising_follows_both_rules),
         cmocka_unit_test(one_row_or_one_value_serves_many),
         cmocka_unit_test(a_grouped_norm_has_a_gain_for_each_group),

@@ -203,11 +203,16 @@ static inline void op_complex_scan(Device *d, Tensor y, Tensor x, Tensor lambda,
     RUN(d, .op = OP_COMPLEX_SCAN, .reads_out = true, .out = {y, s.state},
         .in = {x, lambda, c, skip, s.from, s.to, s.row_seq});
 }
-/* lambda, c for op_complex_scan from h' = a h + x, y = Re(c h) in steps of dt */
-static inline void op_discretise(Device *d, Tensor lambda, Tensor c, Tensor dt, Tensor a_real, Tensor a_imag,
-                                 Tensor c_in, Discretise how)
+/* H3's shift: h[n] = h[n - 1] + b[n] x, y = c.h + skip x. b, c: [C, N] */
+static inline void op_shift_scan(Device *d, Tensor y, Tensor x, Tensor b, Tensor c, Tensor skip, StateView s)
 {
-    RUN(d, .op = OP_DISCRETISE, .out = {lambda, c}, .in = {dt, a_real, a_imag, c_in}, .discretise = how);
+    RUN(d, .op = OP_SHIFT_SCAN, .reads_out = true, .out = {y, s.state}, .in = {x, b, c, skip, s.from, s.to, s.row_seq});
+}
+/* lambda, c for op_complex_scan from dh/dt = a h + b x, y = 2 Re(c h) in steps of dt; b may be NONE: 1 */
+static inline void op_discretise(Device *d, Tensor lambda, Tensor c, Tensor dt, Tensor a_real, Tensor a_imag,
+                                 Tensor c_in, Tensor b, Discretise how)
+{
+    RUN(d, .op = OP_DISCRETISE, .out = {lambda, c}, .in = {dt, a_real, a_imag, c_in, b}, .discretise = how);
 }
 
 #endif

@@ -1,45 +1,11 @@
 #include "kernels/complex_scan/complex_scan.h"
 #include "kernels/kit/lanes.h"
-#include "kernels/kit/transpose.h"
+#include "kernels/kit/turned.h"
 
-enum {
-    MODES_MAX = 128,             /* 48 KiB of L1 */
-    ABREAST = 2,                 /* modes whose sums do not wait for each other; filled up with zeros */
-};
+enum { ABREAST = 2 };     /* modes whose sums do not wait for each other; filled up with zeros */
 
-/* Modes of 16 channels: re and im of mode 0, of mode 1, ...; a vector each. */
-typedef struct Modes { float at[2 * MODES_MAX][LANES]; } Modes;
-
-/* rows: of the first channel; NULL: zeros. */
-static void modes_read(Modes *to, const float *rows, int64_t row_elems, int channels, int modes)
-{
-    int padded = (modes + ABREAST - 1) / ABREAST * ABREAST;
-    for (int from = 0; from < 2 * padded; from += LANES) {
-        int columns = 2 * modes - from < LANES ? 2 * modes - from : LANES;
-        Vf m[LANES];
-        for (int i = 0; i < LANES; i++)
-            m[i] = rows && i < channels && columns > 0 ? vf_load_n(rows + i * row_elems + from, columns) : vf_zero();
-        vf_transpose(m);
-        for (int i = 0; i < LANES && from + i < 2 * padded; i++)
-            vf_store(to->at[from + i], m[i]);
-    }
-}
-
-static void modes_write(const Modes *from, float *rows, int64_t row_elems, int channels, int modes)
-{
-    for (int at = 0; at < 2 * modes; at += LANES) {
-        int columns = 2 * modes - at < LANES ? 2 * modes - at : LANES;
-        Vf m[LANES];
-        for (int i = 0; i < LANES; i++)
-            m[i] = i < columns ? vf_load(from->at[at + i]) : vf_zero();
-        vf_transpose(m);
-        for (int i = 0; i < channels; i++)
-            vf_store_n(rows + i * row_elems + at, m[i], columns);
-    }
-}
-
-/* h = lambda h + x; sum of Re(c h) */
-INLINE Vf scan_row(Modes *h, const Modes *lambda, const Modes *c, int modes, Vf x)
+/* h = lambda h + x; sum of Re(c h). Of each mode the real part, then the imaginary one. */
+INLINE Vf scan_row(Turned *h, const Turned *lambda, const Turned *c, int modes, Vf x)
 {
     Vf real[ABREAST], imag[ABREAST];
     UNROLL for (int j = 0; j < ABREAST; j++)
@@ -61,19 +27,19 @@ INLINE Vf scan_row(Modes *h, const Modes *lambda, const Modes *c, int modes, Vf 
 /* n channels from i on, through all rows of each sequence. */
 INLINE void scan_channels(const OpCall *c, const ComplexScan *s, int64_t i, int n)
 {
-    Modes lambda, weights, h;
-    int64_t width = 2 * s->modes;
+    Turned lambda, weights, h;
+    int width = 2 * s->modes, padded = (width + 2 * ABREAST - 1) / (2 * ABREAST) * (2 * ABREAST);
     Vf skip = lanes_load_or_zero(s->skip, i, n);
-    modes_read(&lambda, f32_row(s->lambda, i), s->lambda.row_elems, n, s->modes);
-    modes_read(&weights, f32_row(s->c, i), s->c.row_elems, n, s->modes);
+    turned_read(&lambda, f32_row(s->lambda, i), s->lambda.row_elems, n, width, padded);
+    turned_read(&weights, f32_row(s->c, i), s->c.row_elems, n, width, padded);
     for (StateRun run = {0}; state_next(c, COMPLEX_SCAN_FROM, &run);) {
-        modes_read(&h, run.from ? run.from + i * width : NULL, width, n, s->modes);
+        turned_read(&h, run.from ? run.from + i * width : NULL, width, n, width, padded);
         for (int64_t r = run.first; r < run.end; r++) {
             Vf x = lanes_load(f32_row(s->x, r) + i, n);
             Vf sum = scan_row(&h, &lambda, &weights, s->modes, x);
             lanes_store(f32_row_out(s->y, r) + i, vf_fma(skip, x, sum), n);
         }
-        modes_write(&h, run.to + i * width, width, n, s->modes);
+        turned_write(&h, run.to + i * width, width, n, width);
     }
 }
 
@@ -89,7 +55,7 @@ static void run(const OpCall *c, int phase, CpuPart part)
             scan_channels(c, &s, i, (int)(mine.to - i));
 }
 
-static bool takes(const OpCall *c) { return tensor_width(c->in[1]) <= 2 * MODES_MAX; }
+static bool takes(const OpCall *c) { return tensor_width(c->in[1]) <= TURNED_MAX; }
 
 static int64_t threads(const OpCall *c)
 {

@@ -54,22 +54,30 @@ INLINE void write_pairs(float *pairs, Complex z, int n)
     }
 }
 
+/* `of`: the channel's row of a and b. */
+static void discretise_channel(const OpCall *c, int64_t r, int64_t of)
+{
+    int64_t modes = tensor_width(c->in[1]);
+    Vf dt = vf_all(tensor_f32(c->in[0])[r]), two = vf_all(2);
+    for (int64_t m = 0; m < modes; m += LANES) {
+        int n = (int)min_i64(LANES, modes - m);
+        Complex a = {vf_load_n(f32_row(c->in[1], of) + m, n), vf_load_n(f32_row(c->in[2], of) + m, n)}, lambda, gain;
+        (c->discretise == BILINEAR ? bilinear : hold)(dt, a, &lambda, &gain);
+        write_pairs(f32_row_out(c->out[0], r) + 2 * m, lambda, n);
+        gain = times(gain, by_real(read_pairs(f32_row(c->in[3], r) + 2 * m, n), two));
+        if (!tensor_is_none(c->in[4]))
+            gain = times(gain, read_pairs(f32_row(c->in[4], of) + 2 * m, n));
+        write_pairs(f32_row_out(c->out[1], r) + 2 * m, gain, n);
+    }
+}
+
 static void run(const OpCall *c, int phase, CpuPart part)
 {
     (void)phase;
     discretise_check(c);
-    int64_t modes = tensor_width(c->in[1]);
-    Range rows = part_range(part, c->in[1].dim[0], 1);
+    Range rows = part_range(part, c->out[0].dim[0], 1);
     for (int64_t r = rows.from; r < rows.to; r++)
-        for (int64_t m = 0; m < modes; m += LANES) {
-            int n = (int)min_i64(LANES, modes - m);
-            Vf dt = vf_all(tensor_f32(c->in[0])[r]), two = vf_all(2);
-            Complex a = {vf_load_n(f32_row(c->in[1], r) + m, n), vf_load_n(f32_row(c->in[2], r) + m, n)}, lambda, gain;
-            (c->discretise == BILINEAR ? bilinear : hold)(dt, a, &lambda, &gain);
-            write_pairs(f32_row_out(c->out[0], r) + 2 * m, lambda, n);
-            gain = times(gain, by_real(read_pairs(f32_row(c->in[3], r) + 2 * m, n), two));
-            write_pairs(f32_row_out(c->out[1], r) + 2 * m, gain, n);
-        }
+        discretise_channel(c, r, r % c->in[1].dim[0]);
 }
 
 static int64_t threads(const OpCall *c) { return threads_by_rows(c->out[0]); }
