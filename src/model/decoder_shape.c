@@ -155,7 +155,7 @@ static Err read_sizes(const Keys *k, const DecoderUsual *usual, ModelShape *s, E
     else if (!usual->no_attention)
         TRY(keys_int(k, width, "feed_forward_length", 1, WIDTH_MAX, &s->F, err));
     TRY(keys_int_or(k, "max_position_embeddings|n_positions|max_seq_len|n_ctx|seq_length|max_sequence_length|"
-                    "context_length",
+                    "context_length|model_max_length",
                     "context_length", 1, CONTEXT_MAX, usual->no_attention ? STATE_CONTEXT : 2048, &s->context, err));
     float eps = usual->eps ? usual->eps : usual->norm == NORM_RMS ? 1e-6f : 1e-5f;
     TRY(keys_float_or(k, "rms_norm_eps|layer_norm_eps|layer_norm_epsilon|norm_epsilon|norm_eps",

@@ -79,8 +79,10 @@ static void declare_convs(const DeltaShape *m, WeightList *list, DeltaWeights *w
         WeightDecl *decl = weight_matrix(list, &w->conv[i], weight_name(m->prefix, m->hf->conv[one ? 0 : i]).text,
                                          m->gguf ? m->gguf->conv[one ? 0 : i] : "", layer, m->conv_rows[i], m->taps);
         decl->use = USE_VECTOR;
-        if (!one)
+        if (!one) {
+            memcpy(decl->gguf.dim, (int32_t[3]){m->conv_rows[i], 1, m->taps}, sizeof decl->gguf.dim);
             continue;
+        }
         WeightPart part = {(int32_t)delta_channels(m), i ? m->conv_rows[0] : 0, m->conv_rows[i]};
         decl->hf.part = decl->gguf.part = part;
         if (i > 0)
@@ -101,6 +103,8 @@ static void *declare(const void *shape, WeightList *list, int layer)
     tile(m, bias, decays / m->heads, false);
     WeightDecl *A = weight_vector(list, &w->A, weight_name(m->prefix, hf->A).text, gguf ? gguf->A : "", layer, m->heads);
     A->hf.map = MAP_MINUS_EXP;
+    if (m->per_channel)
+        A->gguf.dim[0] = m->heads, A->gguf.dim[1] = 1;
     tile(m, A, 1, false);
     weight_vector(list, &w->norm, weight_name(m->prefix, hf->norm).text, gguf ? gguf->norm : "", layer, m->P);
     LinearName out = {.hf_before = m->prefix, .hf = hf->out, .gguf = gguf ? gguf->out : ""};
@@ -201,13 +205,18 @@ static Err read_value_width(const Keys *k, DeltaShape *m, Error *err)
     return OK;
 }
 
-static Err check_sizes(const Keys *k, const DeltaShape *m, Error *err)
+Err delta_settle(const Keys *k, DeltaShape *m, Error *err)
 {
     if (m->heads % m->key_heads)
         return fail(err, BAD_FILE, "%s: %d value heads cannot share %d key heads evenly", k->where, m->heads, m->key_heads);
-    if (keys_width(m) > WIDTH_MAX || tail_width(m) + matrix_width(m) > STATE_WIDTH_MAX)
+    if (keys_width(m) > WIDTH_MAX || values_width(m) > WIDTH_MAX || tail_width(m) + matrix_width(m) > STATE_WIDTH_MAX)
         return fail(err, BAD_FILE, "%s: %d heads with states of %d by %d are more than ridge's limit of %lld numbers per layer",
                     k->where, m->heads, m->N, m->P, (long long)STATE_WIDTH_MAX);
+    int32_t keys = (int32_t)keys_width(m), values = (int32_t)values_width(m);
+    bool one = m->hf->conv[1] == NULL;
+    m->conv_rows[0] = one ? 2 * keys : keys;
+    m->conv_rows[1] = one ? values : keys;
+    m->conv_rows[2] = one ? 0 : values;
     return OK;
 }
 
@@ -219,13 +228,7 @@ Err delta_read(const Keys *k, const ModelShape *s, DeltaShape *m, Error *err)
     TRY(keys_int_or(k, "linear_key_head_dim", "ssm.state_size", 1, WIDTH_MAX, m->N, &m->N, err));
     TRY(keys_int_or(k, "linear_conv_kernel_dim", "ssm.conv_kernel", 1, TAPS_MAX, m->taps, &m->taps, err));
     TRY(read_value_width(k, m, err));
-    TRY(check_sizes(k, m, err));
-    int32_t keys = (int32_t)keys_width(m), values = (int32_t)values_width(m);
-    bool one = m->hf->conv[1] == NULL;
-    m->conv_rows[0] = one ? 2 * keys : keys;
-    m->conv_rows[1] = one ? values : keys;
-    m->conv_rows[2] = one ? 0 : values;
-    return OK;
+    return delta_settle(k, m, err);
 }
 
 Err linear_layers_read(const Keys *k, const ModelShape *s, int32_t interval, bool *linear, Error *err)

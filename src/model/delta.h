@@ -54,6 +54,8 @@ extern const Part part_delta;
 /* The sizes as most configs call them (linear_num_value_heads, ...). heads, N, P, ... that are set before are what is
  * meant where the config says nothing. One convolution for all channels, or one each for q, k and v. */
 Err delta_read(const Keys *, const ModelShape *, DeltaShape *, Error *);
+/* Checks the sizes of a shape that a family has filled itself, and cuts the channels into convolutions. */
+Err delta_settle(const Keys *, DeltaShape *, Error *);
 /* Which layers are linear, [L]: layer_types, or all but every full_attention_interval-th, `interval` where neither is
  * given. */
 Err linear_layers_read(const Keys *, const ModelShape *, int32_t interval, bool *linear, Error *);

@@ -152,7 +152,8 @@ static Err read_widths(const Keys *k, const MlaUsual *usual, MlaShape *m, Error 
     if (m->A)
         keys_record_int(k, "attention.q_lora_rank", m->A);
     keys_record_int(k, "rope.dimension_count", m->R);
-    keys_record_int(k, "attention.head_count_kv", usual->gguf_whole ? m->N : 1);
+    if (!usual->mixed)
+        keys_record_int(k, "attention.head_count_kv", usual->gguf_whole ? m->N : 1);
     keys_record_int(k, "attention.key_length", usual->gguf_whole ? m->P + m->R : m->C + m->R);
     keys_record_int(k, "attention.value_length", usual->gguf_whole ? m->V : m->C);
     if (!usual->gguf_whole) {

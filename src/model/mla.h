@@ -46,6 +46,7 @@ typedef struct MlaUsual {
     bool half_split;             /* rotary values i and i + R/2 are a pair */
     bool no_rope;
     bool gguf_whole;
+    bool mixed;                  /* other layers are something else: the family says in a GGUF which ones */
 } MlaUsual;
 
 /* Reads the widths, adds the rotary table, makes every layer's attention this one. For decoder_read() with
