@@ -7,7 +7,9 @@
 #include "base/prng.h"
 #include "devices/cpu/cpu_device.h"
 #include "engine/diffusion.h"
+#include "model/decoder.h"
 #include "model/model_open.h"
+#include "read_config.h"
 #include "tools/synth.h"
 
 enum { PROMPT = 11, LENGTH = 24, CONTEXT = 64 };
@@ -20,7 +22,7 @@ static const char *const configs[MODELS] = {
     "{\"model_type\": \"Dream\", \"hidden_size\": 64, \"num_hidden_layers\": 2, \"num_attention_heads\": 4,"
     " \"num_key_value_heads\": 2, \"intermediate_size\": 96, \"vocab_size\": 320, \"max_position_embeddings\": 128,"
     " \"tie_word_embeddings\": false, \"mask_token_id\": 300}",
-    "{\"model_type\": \"llada\", \"d_model\": 64, \"n_layers\": 1, \"n_heads\": 4, \"mlp_hidden_size\": 96, \"vocab_size\": 320,"
+    "{\"model_type\": \"llada\", \"d_model\": 64, \"n_layers\": 1, \"n_heads\": 4, \"mlp_ratio\": 2, \"vocab_size\": 320,"
     " \"max_sequence_length\": 128, \"rms_norm_eps\": 1e-5, \"weight_tying\": false, \"mask_token_id\": 300}",
 };
 enum { BOTH = ONE_LAYER }; /* the families */
@@ -546,6 +548,54 @@ static void what_is_wrong_is_named_with_its_numbers(void **state)
     world_close(w);
 }
 
+static Err read_variant(const char *family, const char *fields, Read *r, Error *err)
+{
+    char all[256];
+    bool llada = !strcmp(family, "llada");
+    snprintf(all, sizeof all, "%s%s", llada ? "\"mask_token_id\": 300, " : "", fields);
+    return read_config(r, family, all, false, err);
+}
+
+static void configs_are_understood_or_refused_by_name(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *family, *fields, *says;
+    } refused[] = {
+        {"llada", "\"embedding_size\": 320, \"alibi\": true", "alibi true"},
+        {"llada", "\"embedding_size\": 320, \"rope\": false", "rope false"},
+        {"llada", "\"embedding_size\": 320, \"block_type\": \"sequential\"", "block_type 'sequential'"},
+        {"llada", "\"embedding_size\": 320, \"layer_norm_type\": \"gemma_rms\"", "layer_norm_type 'gemma_rms'"},
+        {"llada", "\"embedding_size\": 200", "embedding_size is 200"},
+        {"llada", "\"x\": 0", "mask_token_id is 300; ridge takes 0 to 299"},
+        {"Dream", "\"x\": 0", "mask_token_id is missing"},
+        {"Dream", "\"mask_token_id\": 5, \"use_sliding_window\": true", "use_sliding_window"},
+        {"Dream", "\"mask_token_id\": 5, \"use_mrope\": true", "use_mrope"},
+    };
+    Read r;
+    Error err;
+    for (size_t i = 0; i < COUNT_OF(refused); i++) {
+        Err result = read_variant(refused[i].family, refused[i].fields, &r, &err);
+        if (result == OK || !strstr(err.text, refused[i].says))
+            print_error("%s: %s\n", refused[i].fields, result == OK ? "was taken" : err.text);
+        assert_int_not_equal(result, OK);
+        assert_non_null(strstr(err.text, refused[i].says));
+        close_config(&r);
+    }
+    assert_int_equal(read_variant("llada", "\"embedding_size\": 320, \"n_kv_heads\": 2, \"clip_qkv\": 8", &r, &err), OK);
+    assert_true(r.shape.bidirectional && !r.shape.logits_shift && r.shape.mask_id == 300);
+    assert_true(r.shape.V == 320 && r.shape.K == 2);
+    assert_true(decoder_shape(&r.shape)->layer[1].attention.clip == 8);
+    assert_true(decoder_shape(&r.shape)->layer[1].attention.how.bidirectional);
+    close_config(&r);
+    assert_int_equal(read_variant("Dream", "\"mask_token_id\": 5", &r, &err), OK);
+    assert_true(r.shape.bidirectional && r.shape.logits_shift);
+    close_config(&r);
+    World *w = world_open(ONE_LAYER, 1, 0); /* says the width of its mlp as a multiple */
+    assert_int_equal(w->model->shape.F, 2 * w->model->shape.D);
+    world_close(w);
+}
+
 static void each_loop_refuses_the_other_kind_of_model(void **state)
 {
     (void)state;
@@ -593,6 +643,7 @@ int main(void)
         cmocka_unit_test(all_rows_know_the_whole_length),
         cmocka_unit_test(logits_need_no_place_that_is_taken),
         cmocka_unit_test(what_is_wrong_is_named_with_its_numbers),
+        cmocka_unit_test(configs_are_understood_or_refused_by_name),
         cmocka_unit_test(each_loop_refuses_the_other_kind_of_model),
     };
     return cmocka_run_group_tests(tests, make_models, remove_models);

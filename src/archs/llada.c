@@ -50,12 +50,21 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
 {
     DecoderShape *m;
     bool biased;
+    int32_t ratio;
+    float clip;
     TRY(check_variant(k, err));
-    TRY(decoder_read(k, arena, s, &(DecoderUsual){.names = &names, .activation = SILU, .eps = 1e-5f}, &m, err));
+    TRY(keys_int_or(k, "mlp_ratio", NULL, 1, 1 << 10, 4, &ratio, err));
+    DecoderUsual usual = {.names = &names, .activation = SILU, .eps = 1e-5f, .mlp_times = ratio};
+    TRY(decoder_read(k, arena, s, &usual, &m, err));
+    TRY(keys_int_or(k, "embedding_size", NULL, s->V, 1 << 24, s->V, &s->V, err)); /* rows beyond the vocabulary */
+    TRY(keys_float_or(k, "clip_qkv", NULL, 0, 1e6, 0, &clip, err));
+    if (clip > 0)
+        TRY(keys_record_nothing(k, "clip_qkv", err));
     TRY(decoder_read_bias(k, "include_qkv_bias", "blk.0.attn_q.bias", false, &biased, err));
     for (int l = 0; l < s->L; l++) {
         AttentionShape *a = &m->layer[l].attention;
         a->q_bias = a->k_bias = a->v_bias = biased;
+        a->clip = clip;
         a->gguf_turned = true;
     }
     return diffusion_read(k, false, s, err);
