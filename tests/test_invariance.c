@@ -24,11 +24,13 @@ typedef struct Outcome {
     int32_t tokens[NEW_TOKENS], count;
 } Outcome;
 
+static const char *model_path;
+
 static int open_world(void **state)
 {
     static World w;
     Error err;
-    if (package_open(&w.package, "tests/fixtures/hf/mistral", &err) != OK) {
+    if (package_open(&w.package, model_path, &err) != OK) {
         print_error("%s\n", err.text);
         return -1;
     }
@@ -181,6 +183,14 @@ static void tiers_give_the_same_bits(void **state)
     }
 }
 
+/* A window; then every kind of state, alone, between attention, beside it; experts; shared blocks. */
+static const char *const models[] = {
+    "tests/fixtures/hf/mistral", "fixtures/hf/mamba",      "fixtures/hf/mamba2",     "fixtures/hf/jamba",
+    "fixtures/hf/falcon_h1",     "fixtures/hf/nemotron_h", "fixtures/hf/lfm2_moe",   "fixtures/hf/zamba2",
+    "fixtures/hf/rwkv",          "fixtures/hf/xlstm",      "fixtures/hf/qwen3_next", "fixtures/hf/minimax",
+    "fixtures/hf/recurrent_gemma",
+};
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,5 +198,11 @@ int main(void)
         cmocka_unit_test(company_changes_nothing), cmocka_unit_test(blocks_change_nothing),
         cmocka_unit_test(threads_change_nothing),  cmocka_unit_test(tiers_give_the_same_bits),
     };
-    return cmocka_run_group_tests(tests, open_world, close_world);
+    int failed = 0;
+    for (size_t i = 0; i < COUNT_OF(models); i++) {
+        model_path = i == 0 ? models[0] : shared_path(models[i]);
+        if (model_path)
+            failed += cmocka_run_group_tests_name(models[i], tests, open_world, close_world);
+    }
+    return failed;
 }

@@ -142,6 +142,9 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
         TRY((pattern ? read_pattern : read_words)(k, kind, &usual.layers, err));
     TRY(decoder_read(k, arena, s, &usual, &m, err));
     TRY(decoder_read_biases(k, s, err));
+    /* a GGUF of the family says the eps of its RMS norms under the name of that of layer norms, or under both */
+    TRY(keys_float_or(k, NULL, "attention.layer_norm_epsilon", 0, 1, s->eps, &s->eps, err));
+    m->norm.eps = s->eps;
     if (keys_are_gguf(k))
         TRY(read_gguf_kinds(k, s, !strcmp(k->family, "nemotron_h_moe"), kind, err));
     else

@@ -11,12 +11,15 @@ static const DecoderNames names = {
     .embed = "backbone.embeddings", .norm = "backbone.norm_f", .head = "lm_head",
 };
 
+enum { WIDTH_MAX = 1 << 20 };
+
 static const char prefix[] = "backbone.layers.%d.mixer.";
 
 static Err read_mamba(const Keys *k, const ModelShape *s, MambaShape *m, Error *err)
 {
     bool normed = !strcmp(k->family, "falcon_mamba");
     *m = (MambaShape){.prefix = prefix};
+    TRY(keys_int_or(k, "intermediate_size", NULL, 1, WIDTH_MAX, 0, &m->width, err)); /* here not an mlp's */
     TRY(mamba_read(k, s, "hidden_act", m, err));
     if (keys_are_gguf(k))
         TRY(keys_bool_or(k, NULL, "ssm.dt_b_c_rms", false, &normed, err));

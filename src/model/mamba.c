@@ -147,7 +147,7 @@ static Err read_width(const Keys *k, MambaShape *m, Error *err)
         return keys_int(k, NULL, "ssm.inner_size", 1, WIDTH_MAX, &m->width, err);
     int32_t times;
     TRY(keys_int_or(k, "expand|mamba_expand", NULL, 1, WIDTH_MAX / m->D, 2, &times, err));
-    m->width = times * m->D;
+    m->width = m->width ? m->width : times * m->D;
     keys_record_int(k, "ssm.inner_size", m->width);
     return OK;
 }

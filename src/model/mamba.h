@@ -42,7 +42,7 @@ extern const Part part_mamba;
 extern const DecoderNames mamba_hybrid_names;
 
 /* The sizes as Mamba's configs call them (state_size), those of hybrids (mamba_d_state), and GGUF. `activation` is
- * the key of the convolution's. The rest stays as it is. */
+ * the key of the convolution's. The rest stays as it is, and width where a family has set it. */
 Err mamba_read(const Keys *, const ModelShape *, const char *activation, MambaShape *, Error *);
 
 #endif

@@ -59,7 +59,8 @@ static bool in_file(const WeightDecl *w) { return w->gguf.name[0] && !w->same_as
 static bool is_matrix(const WeightDecl *w) { return w->rows && !w->constant && w->use != USE_VECTOR; }
 static const Format *format_for(const Synth *s, const TensorPlan *t)
 {
-    return is_matrix(t->decl) ? s->options->format : &format_f32;
+    const Format *f = s->options->format;
+    return is_matrix(t->decl) && t->width % f->block_elems == 0 ? f : &format_f32;
 }
 
 static bool ends_with(const char *text, const char *end)
@@ -134,7 +135,9 @@ static void piece_task(void *context, int index, int count)
     const Format *f = format_for(s, t);
     const float *constant = t->decl->constant;
     bool bias = ends_with(t->name, ".bias"), matrix = is_matrix(t->decl);
-    float mean = matrix || bias ? 0 : 1, deviation = matrix ? 1 / sqrtf((float)t->width) : bias ? BIAS_DEVIATION : 0;
+    bool decays = t->decl->hf.map == MAP_MINUS_EXP;      /* of a state: it must not grow */
+    float mean = matrix || bias ? 0 : decays ? -1 : 1;
+    float deviation = matrix ? 1 / sqrtf((float)t->width) : bias ? BIAS_DEVIATION : 0;
     float *x = p->values + (size_t)index * (size_t)t->width;
     for (int64_t r = index; r < p->rows; r += count) {
         if (constant)

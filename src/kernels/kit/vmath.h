@@ -95,7 +95,11 @@ INLINE Vf vf_erfc(Vf x)
     return vf_mul(t, vf_exp(vf_fnma(x, x, vf_polynomial(t, c, 10))));
 }
 
-INLINE Vf vf_sigmoid(Vf x) { return vf_div(vf_all(1), vf_add(vf_all(1), vf_exp(vf_neg(x)))); }
+/* Below -87 e^x would be subnormal, which processors are slow at, and which 1 swallows. */
+INLINE Vf vf_sigmoid(Vf x)
+{
+    return vf_div(vf_all(1), vf_add(vf_all(1), vf_exp(vf_max(vf_all(-87), vf_neg(x)))));
+}
 
 /* ln(1 + u) for u from 0 to 1: z + z^2 p(z) (Cephes, logf), z at most sqrt 2 - 1; beyond, ln 2 + ln((1 + u) / 2). */
 INLINE Vf vf_log1p(Vf u)
