@@ -5,9 +5,9 @@
  * Speed and memory depend on shapes and formats, not on what was learned, so such a file measures like
  * the real one, here and in any other program that reads GGUF. Its text is noise.
  *
- * The matrices are Gaussian with variance 1 / width, which keeps activations near 1 through any
- * depth; norms are 1, biases small, the rates of state spaces -1. The number of a weight depends on the seed, its tensor and its
- * place only: never on the threads. The vocabulary is complete: all bytes, then all pairs of tokens
+ * The matrices are Gaussian with variance 1 / width, which keeps activations near 1 through any depth; norms
+ * are 1, biases small, the rates of state spaces -1. The number of a weight depends on the seed, its tensor and
+ * its place only: never on the threads. The vocabulary is complete: all bytes, then all pairs of tokens
  * before, in order, as merges; the last token ends the text.
  */
 #ifndef TOOLS_SYNTH_H
