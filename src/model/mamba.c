@@ -44,9 +44,11 @@ static void declare_heads(const MambaShape *m, WeightList *list, MambaWeights *w
         WeightDecl *x = weight_matrix(list, &w->x[h].w, own_name(m, "x_proj.weight", "x_proj_weight").text,
                                       "blk.%d.ssm_x.weight", layer, low, width);
         x->hf.part = x->gguf.part = of_x;
+        x->use = USE_EXACT_MATRIX; /* small, and what the steps rest on: llama.cpp quantises neither */
         WeightDecl *dt = weight_matrix(list, &w->dt[h].w, own_name(m, "dt_proj.weight", "dt_proj_weight").text,
                                        "blk.%d.ssm_dt.weight", layer, width, m->rank);
         dt->hf.part = dt->gguf.part = of_dt;
+        dt->use = USE_EXACT_MATRIX;
         WeightDecl *bias = weight_vector(list, &w->dt[h].bias, own_name(m, "dt_proj.bias", "dt_proj_bias").text,
                                          "blk.%d.ssm_dt.bias", layer, width);
         bias->hf.part = bias->gguf.part = of_dt;

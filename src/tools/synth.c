@@ -59,8 +59,7 @@ static bool in_file(const WeightDecl *w) { return w->gguf.name[0] && !w->same_as
 static bool is_matrix(const WeightDecl *w) { return w->rows && !w->constant && w->use != USE_VECTOR; }
 static const Format *format_for(const Synth *s, const TensorPlan *t)
 {
-    const Format *f = s->options->format;
-    return is_matrix(t->decl) && t->width % f->block_elems == 0 ? f : &format_f32;
+    return is_matrix(t->decl) && t->decl->use != USE_EXACT_MATRIX ? s->options->format : &format_f32;
 }
 
 static bool ends_with(const char *text, const char *end)
