@@ -43,7 +43,7 @@ static Err read_kinds(const Keys *k, const ModelShape *s, LayerHas *has, Error *
     int kind[LAYERS_MAX];
     if (keys_are_gguf(k))
         return decoder_read_kinds(k, s, has, err);
-    TRY(keys_layers_listed(k, "attn_layer_indices", listed, s->L, err));
+    TRY(keys_layers_listed(k, "attn_layer_indices", 0, listed, s->L, err));
     if (named)
         TRY(keys_layer_kinds(k, "layer_types", names, COUNT_OF(names), kind, s->L, err));
     for (int l = 0; l < s->L; l++)

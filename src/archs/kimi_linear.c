@@ -43,42 +43,22 @@ static Err read_delta(const Keys *k, const ModelShape *s, DeltaShape *m, Error *
     return delta_settle(k, m, err);
 }
 
-/* linear_attn_config.full_attn_layers: numbers from 1 on. */
-static Err read_numbers(const Keys *k, const json_t *list, const ModelShape *s, LayerHas *has, Error *err)
-{
-    size_t i;
-    const json_t *item;
-    for (int l = 0; l < s->L; l++)
-        has[l].attention = false;
-    json_array_foreach(list, i, item) {
-        json_int_t number = json_is_integer(item) ? json_integer_value(item) : 0;
-        if (number < 1 || number > s->L)
-            return fail(err, BAD_FILE, "%s: linear_attn_config.full_attn_layers[%zu] is not a layer from 1 to %d", k->where, i,
-                        s->L);
-        has[number - 1].attention = true;
-    }
-    return OK;
-}
-
 static Err read_kinds(const Keys *k, const ModelShape *s, LayerHas *has, Error *err)
 {
     static const char *const names[] = {"linear_attention", "full_attention"};
     int kind[LAYERS_MAX];
     if (keys_are_gguf(k))
         return decoder_read_kinds(k, s, has, err);
-    const json_t *numbers = json_object_get(json_object_get(k->config, "linear_attn_config"), "full_attn_layers");
-    for (int l = 0; l < s->L; l++)
-        has[l] = (LayerHas){.attention = l > 0 && l % INTERVAL == 0, .mlp = true};
-    if (keys_are_list(k, "layer_types", NULL)) {
+    bool numbered = keys_have(k, "linear_attn_config.full_attn_layers", NULL), listed[LAYERS_MAX];
+    bool named = keys_are_list(k, "layer_types", NULL);
+    if (named)
         TRY(keys_layer_kinds(k, "layer_types", names, COUNT_OF(names), kind, s->L, err));
-        for (int l = 0; l < s->L; l++)
-            has[l].attention = kind[l];
-    } else if (numbers) {
-        TRY(read_numbers(k, numbers, s, has, err));
-    }
+    TRY(keys_layers_listed(k, "linear_attn_config.full_attn_layers", 1, listed, s->L, err));
     int32_t heads[LAYERS_MAX];
-    for (int l = 0; l < s->L; l++)
-        heads[l] = has[l].attention;
+    for (int l = 0; l < s->L; l++) {
+        heads[l] = named ? kind[l] : numbered ? listed[l] : l > 0 && l % INTERVAL == 0;
+        has[l] = (LayerHas){.attention = heads[l], .mlp = true};
+    }
     keys_record_ints(k, "attention.head_count_kv", heads, s->L);
     return OK;
 }

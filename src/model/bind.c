@@ -37,10 +37,19 @@ static Err missing(const Checkpoint *c, const WeightDecl *decl, int64_t expert, 
                 store_file(c->store, 0)->path, name, c->keys.family, c->keys.where);
 }
 
+/* The last dimension, but for ones behind it: a convolution of one tap, [out, in, 1], is a matrix. */
+static int64_t row_width(const StoreTensor *t)
+{
+    int n = t->dims;
+    while (n > 1 && t->dim[n - 1] == 1)
+        n--;
+    return n ? t->dim[n - 1] : 1;
+}
+
 /* A tensor of `elems` values in rows of `width`. A vector, or a matrix of one column, has no rows to keep apart. */
 static Err check_shape(const Checkpoint *c, const StoreTensor *t, int64_t elems, int64_t width, Error *err)
 {
-    if (store_tensor_elems(t) == elems && (width == 1 || store_tensor_width(t) == width))
+    if (store_tensor_elems(t) == elems && (width == 1 || store_tensor_width(t) == width || row_width(t) == width))
         return OK;
     if (width == 1)
         return fail(err, BAD_FILE, "%s: tensor '%s' has %lld values; by %s it should have %lld", t->file->path, t->name,

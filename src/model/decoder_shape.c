@@ -145,7 +145,8 @@ static Err read_heads(const Keys *k, const DecoderUsual *usual, ModelShape *s, E
 static Err read_sizes(const Keys *k, const DecoderUsual *usual, ModelShape *s, Error *err)
 {
     TRY(keys_int(k, "hidden_size|n_embd|d_model|n_embed", "embedding_length", 1, WIDTH_MAX, &s->D, err));
-    const char *width = "intermediate_size|n_inner|ffn_dim|ffn_hidden_size|d_inner|mlp_hidden_size|ffn_config.ffn_hidden_size";
+    const char *width = "intermediate_size|n_inner|ffn_dim|ffn_hidden_size|d_inner|mlp_hidden_size|"
+                        "ffn_config.ffn_hidden_size|inner_mlp_size";
     if (usual->layers)
         TRY(keys_int_or(k, NULL, "block_count", 1, LAYERS_MAX, usual->layers, &s->L, err));
     else
@@ -155,7 +156,7 @@ static Err read_sizes(const Keys *k, const DecoderUsual *usual, ModelShape *s, E
     else if (!usual->no_attention)
         TRY(keys_int(k, width, "feed_forward_length", 1, WIDTH_MAX, &s->F, err));
     TRY(keys_int_or(k, "max_position_embeddings|n_positions|max_seq_len|n_ctx|seq_length|max_sequence_length|"
-                    "context_length|model_max_length",
+                    "context_length|model_max_length|max_seqlen",
                     "context_length", 1, CONTEXT_MAX, usual->no_attention ? STATE_CONTEXT : 2048, &s->context, err));
     float eps = usual->eps ? usual->eps : usual->norm == NORM_RMS ? 1e-6f : 1e-5f;
     TRY(keys_float_or(k, "rms_norm_eps|layer_norm_eps|layer_norm_epsilon|norm_epsilon|norm_eps",

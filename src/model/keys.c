@@ -401,7 +401,7 @@ Err keys_layer_kinds(const Keys *k, const char *hf, const char *const names[], i
 
 /* ---- truth and text ---- */
 
-Err keys_layers_listed(const Keys *k, const char *hf, bool *out, int layers, Error *err)
+Err keys_layers_listed(const Keys *k, const char *hf, int first, bool *out, int layers, Error *err)
 {
     const json_t *list = k->config ? config_at(k, hf) : NULL, *number;
     char name[128];
@@ -411,10 +411,10 @@ Err keys_layers_listed(const Keys *k, const char *hf, bool *out, int layers, Err
     memset(out, 0, (size_t)layers * sizeof *out);
     json_array_foreach(list, i, number) {
         json_int_t l = json_is_integer(number) ? json_integer_value(number) : -1;
-        if (l < 0 || l >= layers)
-            return fail(err, BAD_FILE, "%s: %s[%zu] is not one of %d layers", k->where, keys_name(k, hf, NULL, name), i,
-                        layers);
-        out[l] = true;
+        if (l < first || l >= first + layers)
+            return fail(err, BAD_FILE, "%s: %s[%zu] is not one of %d layers, of which the first is %d", k->where,
+                        keys_name(k, hf, NULL, name), i, layers, first);
+        out[l - first] = true;
     }
     return OK;
 }

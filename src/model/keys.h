@@ -55,8 +55,9 @@ Err keys_floats_or(const Keys *, const char *hf, const char *gguf, double min, d
 Err keys_layer_kinds(const Keys *, const char *hf, const char *const names[], int n, int *out, int layers, Error *err);
 /* A switch, absent or as given: the family's code does nothing else. */
 Err keys_only(const Keys *, const char *hf, bool value, Error *err);
-/* A list of the numbers of some layers: out[l] says whether l is among them; false for all where there is no list. */
-Err keys_layers_listed(const Keys *, const char *hf, bool *out, int layers, Error *err);
+/* A list of the numbers of some layers, which begin with `first`: out[l] says whether the l-th is among them; false for
+ * all where there is no list. */
+Err keys_layers_listed(const Keys *, const char *hf, int first, bool *out, int layers, Error *err);
 Err keys_bool_or(const Keys *, const char *hf, const char *gguf, bool otherwise, bool *out, Error *err);
 /* Copies at most bytes - 1 characters; longer ones are refused. otherwise NULL: the key must be there. */
 Err keys_text_or(const Keys *, const char *hf, const char *gguf, const char *otherwise, char *out, size_t bytes,

@@ -4,9 +4,10 @@
 
 void norm_declare(const NormShape *n, WeightList *list, Norm *w, const char *hf, const char *gguf, int layer, int32_t width)
 {
+    WeightName gain = weight_name(hf, n->gain_name ? n->gain_name : ".weight");
     if (!n->no_gain)
-        weight_vector(list, &w->gain, weight_name(hf, ".weight").text, weight_name(gguf, ".weight").text, layer, width)
-            ->hf.map = n->minus_one ? MAP_PLUS_ONE : MAP_NONE;
+        weight_vector(list, &w->gain, gain.text, weight_name(gguf, ".weight").text, layer, width)->hf.map =
+            n->minus_one ? MAP_PLUS_ONE : MAP_NONE;
     if (n->bias)
         weight_vector(list, &w->bias, weight_name(hf, ".bias").text, weight_name(gguf, ".bias").text, layer, width);
 }

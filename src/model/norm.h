@@ -16,6 +16,7 @@ typedef struct NormShape {
     NormKind kind;
     bool no_gain, bias;
     bool minus_one;            /* a checkpoint (not a GGUF) stores gain - 1 */
+    const char *gain_name;     /* there; NULL: ".weight" */
     float eps;
 } NormShape;
 
