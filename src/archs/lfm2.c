@@ -59,7 +59,11 @@ static Err read_width(const Keys *k, ModelShape *s, Error *err)
     if (!adjusted)
         return OK;
     int64_t width = (int64_t)((double)times * floor(2.0 * s->F / 3));
-    s->F = (int32_t)((width + unit - 1) / unit * unit);
+    width = (width + unit - 1) / unit * unit;
+    if (width < 1 || width > WIDTH_MAX)
+        return fail(err, BAD_FILE, "%s: an mlp of %lld by its block_ keys; ridge takes 1 to %d", k->where, (long long)width,
+                    WIDTH_MAX);
+    s->F = (int32_t)width;
     return OK;
 }
 

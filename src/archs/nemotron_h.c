@@ -33,6 +33,8 @@ static Err read_pattern(const Keys *k, Kind *out, int32_t *layers, Error *err)
     char pattern[LAYERS_MAX + 1];
     TRY(keys_text_or(k, "hybrid_override_pattern", NULL, NULL, pattern, sizeof pattern, err));
     *layers = (int32_t)strlen(pattern);
+    if (*layers < 1)
+        return fail(err, BAD_FILE, "%s: hybrid_override_pattern names no layer", k->where);
     for (int l = 0; l < *layers; l++) {
         const char *letter = strchr(letters, pattern[l]);
         if (!letter)

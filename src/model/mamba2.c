@@ -181,7 +181,10 @@ Err mamba2_read(const Keys *k, const ModelShape *s, const char *activation, Mamb
         return fail(err, BAD_FILE, "%s: %d groups cannot share %d heads evenly", k->where, m->groups, m->heads);
     m->norm_groups = m->norm_groups ? m->norm_groups : m->groups;
     TRY(read_norm_groups(k, s, m, err));
-    if (tail_width(m) + scan_width(m) > STATE_WIDTH_MAX || (int64_t)m->groups * m->states > WIDTH_MAX)
+    if ((int64_t)m->groups * m->states > WIDTH_MAX)
+        return fail(err, BAD_FILE, "%s: %d groups of %d states are more than ridge's limit of %d", k->where, m->groups,
+                    m->states, WIDTH_MAX);
+    if (tail_width(m) + scan_width(m) > STATE_WIDTH_MAX)
         return fail(err, BAD_FILE, "%s: a state of %lld numbers per layer is more than ridge's limit of %d", k->where,
                     (long long)(tail_width(m) + scan_width(m)), STATE_WIDTH_MAX);
     return OK;
