@@ -83,5 +83,6 @@ const Arch arch_deepseek = {
     .kv_layout = decoder_kv_layout,
     .declare = decoder_declare,
     .forward = decoder_forward,
+    .draft_layers = true,
     .ignores = {"rotary_emb.inv_freq"},
 };

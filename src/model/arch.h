@@ -22,6 +22,7 @@ struct Arch {
     void (*kv_layout)(const ModelShape *, KvLayout *);
     void *(*declare)(const ModelShape *, WeightList *);
     void (*forward)(const Model *, Device *, const Step *, Tensor logits);
+    bool draft_layers;          /* checkpoints may carry layers behind the last, for guessing ahead (MTP): not needed */
     const char *ignores[8];     /* ends of names of tensors that checkpoints carry and nobody needs */
 };
 

@@ -127,17 +127,33 @@ Err weight_find(const Checkpoint *c, const WeightDecl *decl, WeightSource *out, 
 
 /* A tensor that nobody declared, or of which nobody declared a part, would change the answer if the model needs it,
  * so it is not passed over. */
+/* "model.layers.61.x" and "blk.61.x" of a model with 61 layers. */
+static bool is_draft_layer(const char *name, int32_t layers)
+{
+    int layer = 0, end = 0;
+    if (sscanf(name, "model.layers.%7d.%n", &layer, &end) < 1)
+        sscanf(name, "blk.%7d.%n", &layer, &end);
+    return end > 0 && layer >= layers;
+}
+
+static bool is_ignored(const Model *m, const char *name)
+{
+    if (m->shape.tied && !strcmp(name, "lm_head.weight"))
+        return true;
+    for (size_t g = 0; g < COUNT_OF(m->arch->ignores) && m->arch->ignores[g]; g++) {
+        size_t bytes = strlen(name), end = strlen(m->arch->ignores[g]);
+        if (bytes >= end && !strcmp(name + bytes - end, m->arch->ignores[g]))
+            return true;
+    }
+    return m->arch->draft_layers && is_draft_layer(name, m->shape.L);
+}
+
 static Err check_leftovers(const Checkpoint *c, const Model *m, const int64_t *used, Error *err)
 {
     for (size_t i = 0; i < store_count(c->store); i++) {
         const StoreTensor *t = store_at(c->store, i);
         int64_t elems = store_tensor_elems(t), known = used[store_number(c->store, t)];
-        bool ignored = m->shape.tied && !strcmp(t->name, "lm_head.weight");
-        for (size_t g = 0; g < COUNT_OF(m->arch->ignores) && m->arch->ignores[g] && !ignored; g++) {
-            size_t bytes = strlen(t->name), end = strlen(m->arch->ignores[g]);
-            ignored = bytes >= end && !strcmp(t->name + bytes - end, m->arch->ignores[g]);
-        }
-        if (known >= elems || (ignored && !known))
+        if (known >= elems || (!known && is_ignored(m, t->name)))
             continue;
         if (known)
             return fail(err, UNSUPPORTED,

@@ -142,6 +142,16 @@ static Err read_heads(const Keys *k, const DecoderUsual *usual, ModelShape *s, E
     return OK;
 }
 
+/* A GGUF counts layers for guessing ahead (MTP), which lie behind the others, as layers. */
+static Err leave_out_drafts(const Keys *k, ModelShape *s, Error *err)
+{
+    int32_t drafts = 0;
+    if (keys_are_gguf(k))
+        TRY(keys_int_or(k, NULL, "nextn_predict_layers", 0, s->L - 1, 0, &drafts, err));
+    s->L -= drafts;
+    return OK;
+}
+
 static Err read_sizes(const Keys *k, const DecoderUsual *usual, ModelShape *s, Error *err)
 {
     TRY(keys_int(k, "hidden_size|n_embd|d_model|n_embed", "embedding_length", 1, WIDTH_MAX, &s->D, err));
@@ -151,6 +161,7 @@ static Err read_sizes(const Keys *k, const DecoderUsual *usual, ModelShape *s, E
         TRY(keys_int_or(k, NULL, "block_count", 1, LAYERS_MAX, usual->layers, &s->L, err));
     else
         TRY(keys_int(k, "num_hidden_layers|n_layer|n_layers|num_layers", "block_count", 1, LAYERS_MAX, &s->L, err));
+    TRY(leave_out_drafts(k, s, err));
     if (usual->mlp_times || (usual->mixed && keys_have(k, width, "feed_forward_length")))
         TRY(read_largest(k, usual, width, "feed_forward_length", WIDTH_MAX, usual->mlp_times * s->D, s, &s->F, err));
     else if (!usual->no_attention)

@@ -52,8 +52,8 @@ static void declare_router(const MoeShape *m, WeightList *list, MoeWeights *w, i
                    m->D, m->router_bias)
         ->use = USE_EXACT_MATRIX;
     if (m->choice_bias)
-        weight_vector(list, &w->choice_bias, weight_name(m->prefix, m->names->choice_bias).text, "blk.%d.exp_probs_b.bias",
-                      layer, n);
+        weight_vector(list, &w->choice_bias, weight_name(m->prefix, m->names->choice_bias).text,
+                      m->names->choice_bias_gguf ? m->names->choice_bias_gguf : "blk.%d.exp_probs_b.bias", layer, n);
     if (m->gain)
         weight_vector(list, &w->gain, weight_name(m->prefix, m->names->gain).text, "", layer, n);
 }

@@ -18,6 +18,7 @@
 typedef struct MoeNames {
     const char *router;                  /* "mlp.gate", without ".weight" */
     const char *choice_bias, *gain;      /* "mlp.gate.e_score_correction_bias" */
+    const char *choice_bias_gguf;        /* where it is not blk.%d.exp_probs_b.bias */
     const char *gate, *up, *down;        /* "mlp.experts.%e.gate_proj.weight" */
     const char *gate_bias, *up_bias, *down_bias, *out_bias;
     const char *shared;                  /* "mlp.shared_expert." */
