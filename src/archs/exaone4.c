@@ -1,6 +1,8 @@
 /* exaone4.c -- norms behind attention and mlp, and on each head; where there are windows, only the layers that have one
- * turn (LG AI Research 2025). */
-#include "model/decoder.h"
+ * turn (LG AI Research 2025). K-EXAONE has experts, and norms before (2026). */
+#include <string.h>
+
+#include "model/moe.h"
 
 enum { WINDOW_MAX = 1 << 28, PATTERN = 4, WINDOW = 4096 };
 
@@ -20,10 +22,30 @@ static Err read_letters(const Keys *k, const ModelShape *s, bool *local, bool *f
     return OK;
 }
 
+static const MoeNames names = {
+    .router = "mlp.gate", .choice_bias = "mlp.e_score_correction_bias",
+    .gate = "mlp.experts.%e.gate_proj.weight", .up = "mlp.experts.%e.up_proj.weight",
+    .down = "mlp.experts.%e.down_proj.weight", .shared = "mlp.shared_experts.",
+};
+
+static Err read_experts(const Keys *k, Arena *arena, ModelShape *s, Error *err)
+{
+    MoeShape *moe;
+    bool sparse[LAYERS_MAX];
+    MoeUsual usual = {.names = &names, .score = SCORE_SIGMOID, .normalises = true, .gguf_says_norm = true,
+                      .norm_eps = 1e-20f, .factor = 2.5f, .group_top = 2, .shared = 1};
+    TRY(moe_read(k, arena, s, &usual, &moe, err));
+    TRY(moe_read_layers(k, s, sparse, err));
+    moe->choice_bias = true;
+    keys_record_int(k, "expert_shared_feed_forward_length", moe->shared.F);
+    moe_use(s, moe, sparse);
+    return OK;
+}
+
 static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
 {
     DecoderShape *m;
-    bool local[LAYERS_MAX], letters, windows = keys_have(k, "sliding_window", "attention.sliding_window");
+    bool experts = strncmp(k->family, "exaone4", 7) != 0, local[LAYERS_MAX], letters, windows = keys_have(k, "sliding_window", "attention.sliding_window");
     int32_t window = 0;
     TRY(decoder_read(k, arena, s, &(DecoderUsual){.activation = SILU, .eps = 1e-5f}, &m, err));
     TRY(read_letters(k, s, local, &letters, err));
@@ -38,15 +60,18 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
         layer->attention.head_norm = HEAD_NORM_EACH;
         layer->attention.rope = windows && !local[l] ? ROPE_NONE : 0;
         layer->attention.how.window = local[l] ? window : 0;
+        if (experts)
+            continue;
         decoder_norms_behind(layer, "post_attention_layernorm", "post_feedforward_layernorm");
         layer->stage[0].branch[0].pre = layer->stage[1].branch[0].pre = NULL;
     }
-    return OK;
+    return experts ? read_experts(k, arena, s, err) : OK;
 }
 
 const Arch arch_exaone4 = {
-    .names = {"exaone4"},
-    .gguf_name = "exaone4",
+    .names = {"exaone4", "exaone_moe", "exaone-moe"},
+    .gguf_names = {"exaone4", "exaone-moe", "exaone-moe"},
+    .draft_layers = true,
     .read_shape = read_shape,
     .kv_layout = decoder_kv_layout,
     .declare = decoder_declare,

@@ -6,7 +6,7 @@
  */
 #include <string.h>
 
-#include "model/decoder.h"
+#include "model/moe.h"
 
 static const AttentionNames attention = {
     .q = "self_attn.q_proj", .k = "self_attn.k_proj", .v = "self_attn.v_proj", .qkv = "self_attn.qkv_proj",
@@ -18,6 +18,23 @@ static const AttentionNames attention = {
     .pre_attention = "input_layernorm", .pre_mlp = "post_attention_layernorm", .attention = &attention, .mlp = "mlp.", \
     .gate = gate_name, .up = up_name, .down = "down_proj"}
 static const DecoderNames names_apart = NAMES("gate_proj", "up_proj"), names_fused = NAMES(NULL, "gate_and_up_proj");
+
+static const MoeNames experts_names = {
+    .router = "mlp.gate.wg", .gate = "mlp.experts.%e.gate_proj.weight", .up = "mlp.experts.%e.up_proj.weight",
+    .down = "mlp.experts.%e.down_proj.weight", .shared = "mlp.shared_mlp.",
+};
+
+/* A13B: experts, and an mlp beside them, as wide. */
+static Err read_experts(const Keys *k, Arena *arena, ModelShape *s, Error *err)
+{
+    MoeShape *moe;
+    MoeUsual usual = {.names = &experts_names, .normalises = true, .gguf_normalises = true, .shared = 1};
+    TRY(moe_read(k, arena, s, &usual, &moe, err));
+    if (moe->shared.F)
+        keys_record_int(k, "expert_shared_feed_forward_length", moe->shared.F);
+    moe_use(s, moe, NULL);
+    return OK;
+}
 
 static Err share_keys(const Keys *k, ModelShape *s, DecoderShape *m, bool norms, Error *err)
 {
@@ -74,12 +91,14 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
         a->hf_layout = qkv_fused ? QKV_PER_GROUP : QKV_APART;
         m->layer[l].mlp.hf_layout = mlp_fused ? UP_GATE_FUSED : GATE_UP_APART;
     }
+    if (!strcmp(k->family, "hunyuan_v1_moe") || !strcmp(k->family, "hunyuan-moe"))
+        return read_experts(k, arena, s, err);
     return large ? share_keys(k, s, m, norms, err) : OK;
 }
 
 const Arch arch_hunyuan = {
-    .names = {"hunyuan", "hunyuan_v1_dense", "hunyuan-dense"},
-    .gguf_names = {NULL, "hunyuan-dense", "hunyuan-dense"},
+    .names = {"hunyuan", "hunyuan_v1_dense", "hunyuan_v1_moe", "hunyuan-dense", "hunyuan-moe"},
+    .gguf_names = {NULL, "hunyuan-dense", "hunyuan-moe", "hunyuan-dense", "hunyuan-moe"},
     .read_shape = read_shape,
     .kv_layout = decoder_kv_layout,
     .declare = decoder_declare,

@@ -79,26 +79,47 @@ static Err read_groups(const Keys *k, const MoeShape *m, const MoeUsual *usual, 
 
 /* ---- sizes ---- */
 
+/* A number, or a list of it for each layer (Hunyuan): all must be the same. */
+static Err read_same(const Keys *k, const char *hf, const char *gguf, int32_t min, int32_t max, int32_t otherwise,
+                     const ModelShape *s, int32_t *out, Error *err)
+{
+    int32_t value[LAYERS_MAX];
+    char key[128];
+    if (!keys_are_list(k, hf, NULL))
+        return keys_int_or(k, hf, gguf, min, max, otherwise, out, err);
+    TRY(keys_ints_or(k, hf, gguf, min, max, otherwise, value, s->L, err));
+    for (int l = 1; l < s->L; l++)
+        if (value[l] != value[0])
+            return fail(err, UNSUPPORTED, "%s: %s differs between layers, %d and %d; ridge runs it where all are the same",
+                        k->where, keys_name(k, hf, gguf, key), value[0], value[l]);
+    *out = value[0];
+    return OK;
+}
+
+
 static Err read_sizes(const Keys *k, const ModelShape *s, MoeShape *m, Error *err)
 {
     TRY(keys_int(k, "num_experts|num_local_experts|n_routed_experts|moe_num_experts|ffn_config.moe_num_experts",
                  "expert_count", 1, EXPERTS_MAX, &m->experts, err));
-    TRY(keys_int(k, "num_experts_per_tok|num_experts_per_token|moe_topk|moe_k|top_k_experts|ffn_config.moe_top_k",
-                 "expert_used_count", 1, EXPERTS_MAX, &m->used, err));
+    const char *used = "num_experts_per_tok|num_experts_per_token|moe_topk|moe_k|top_k_experts|ffn_config.moe_top_k";
+    if (keys_are_list(k, used, NULL))
+        TRY(read_same(k, used, "expert_used_count", 1, EXPERTS_MAX, 1, s, &m->used, err));
+    else
+        TRY(keys_int(k, used, "expert_used_count", 1, EXPERTS_MAX, &m->used, err));
     if (m->used > m->experts)
         return fail(err, BAD_FILE, "%s: a token would use %d of %d experts", k->where, m->used, m->experts);
-    return keys_int_or(k, "moe_intermediate_size|expert_ffn_hidden_size", "expert_feed_forward_length", 1, WIDTH_MAX, s->F,
-                       &m->F, err);
+    return read_same(k, "moe_intermediate_size|expert_ffn_hidden_size", "expert_feed_forward_length", 1, WIDTH_MAX, s->F, s,
+                     &m->F, err);
 }
 
-static Err read_shared(const Keys *k, const MoeUsual *usual, MoeShape *m, Error *err)
+static Err read_shared(const Keys *k, const ModelShape *s, const MoeUsual *usual, MoeShape *m, Error *err)
 {
     int32_t n = usual->shared;
     if (usual->shared_width_given)
         return keys_int_or(k, "shared_expert_intermediate_size|shared_intermediate_size|moe_shared_expert_intermediate_size",
                            "expert_shared_feed_forward_length", 0, WIDTH_MAX, n * m->F, &m->shared.F, err);
-    TRY(keys_int_or(k, "n_shared_experts|num_shared_experts|moe_num_shared_experts|num_shared_expert", "expert_shared_count",
-                    0, SHARED_MAX, n, &n, err));
+    TRY(read_same(k, "n_shared_experts|num_shared_experts|moe_num_shared_experts|num_shared_expert", "expert_shared_count",
+                  0, SHARED_MAX, n, s, &n, err));
     if ((int64_t)n * m->F > WIDTH_MAX)
         return fail(err, BAD_FILE, "%s: %d shared experts of %d are more than ridge's limit of %d", k->where, n, m->F,
                     WIDTH_MAX);
@@ -142,7 +163,7 @@ Err moe_read(const Keys *k, Arena *arena, const ModelShape *s, const MoeUsual *u
                            .up = names->shared_up_proj ? names->shared_up_proj : "up_proj",
                            .down = names->shared_down_proj ? names->shared_down_proj : "down_proj"};
     if (names->shared) {
-        TRY(read_shared(k, usual, m, err));
+        TRY(read_shared(k, s, usual, m, err));
         m->shared.prefix = join(arena, m->prefix, names->shared);
         if (!m->shared.prefix)
             return fail(err, NO_MEMORY, "%s: no memory for its shape", k->where);
