@@ -216,6 +216,15 @@ static void make_xielu(KernelCase *c)
     make_elementwise(c, 1, true);
     c->call.xielu = (Xielu){fabsf(normal(c)), 0.5f + fabsf(normal(c)), 0.5f, -1e-6f};
 }
+static void make_keep_above(KernelCase *c)
+{
+    make_elementwise(c, 1, true);
+    Tensor x = c->call.in[0];
+    for (int32_t r = 0; r < c->rows; r++)
+        for (int32_t i = 0; i < x.dim[1]; i++)
+            c->typical = fmaxf(c->typical, fabsf(((float *)tensor_row(x, r))[i]));
+    c->call.factor = one_in(c, 4) ? 0 : normal(c);
+}
 static void make_scale(KernelCase *c)
 {
     make_elementwise(c, 1, true);
@@ -274,12 +283,20 @@ static void make_rms_norm(KernelCase *c)
 }
 static void make_layer_norm(KernelCase *c) { make_norm(c, 2); }
 
+static void make_match_rms(KernelCase *c)
+{
+    make_norm(c, 0);
+    c->call.in[1] = floats(c, c->rows, size_up_to(c, 300), 2);
+    c->ins_by_row = 3;
+}
+
 static void make_embed(KernelCase *c)
 {
     int32_t width = of_blocks(size_up_to(c, 300), c->format), vocabulary = size_up_to(c, 40);
     c->rows = size_up_to(c, 9);
     matrix(c, 0, vocabulary, width, one_in(c, 2));
-    c->call.in[1] = numbers_below(c, c->rows, vocabulary);
+    c->call.embed.short_table = one_in(c, 3);
+    c->call.in[1] = numbers_below(c, c->rows, c->call.embed.short_table ? 2 * vocabulary : vocabulary);
     c->call.out[0] = floats(c, c->rows, width, 1);
     c->call.embed.factor = one_in(c, 2) ? 1 : 3.7f;
     c->ins_by_row = 2;
@@ -663,6 +680,8 @@ static const struct Maker {
     [OP_CLAMP] = {make_clamp, NULL},
     [OP_FILL] = {make_fill, NULL},
     [OP_XIELU] = {make_xielu, NULL},
+    [OP_KEEP_ABOVE] = {make_keep_above, NULL},
+    [OP_MATCH_RMS] = {make_match_rms, NULL},
     [OP_POSITION_SCALE] = {make_position_scale, NULL},
     [OP_TAKE_ROWS] = {make_take_rows, NULL},
     [OP_CONV] = {make_conv, NULL},

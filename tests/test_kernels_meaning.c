@@ -426,10 +426,45 @@ static void a_grouped_norm_has_a_gain_for_each_group(void **state)
         close_to(y[i], expected[i], 1e-6);
 }
 
+static void only_what_stands_out_of_its_row_stays(void **state)
+{
+    (void)state;
+    float x[] = {1, 3, 3, 5, 7, 7, 7, 7}, y[8]; /* mean 3, deviation sqrt(2); nothing stands out */
+    compute((OpCall){.op = OP_KEEP_ABOVE, .factor = 0.5f, .out = {f32(y, 2, 4)}, .in = {f32(x, 2, 4)}});
+    const double expected[] = {0, 0, 0, 2 - sqrt(0.5), 0, 0, 0, 0};
+    for (int i = 0; i < 8; i++)
+        close_to(y[i], expected[i], 1e-6);
+}
+
+static void a_row_becomes_as_large_as_another_even_if_it_is_nothing(void **state)
+{
+    (void)state;
+    float x[] = {3, 4, 0, 0, 6, 8}, of[] = {5, 5, 5, 1, 1, 1}, y[6], size = sqrtf(12.5f);
+    compute((OpCall){.op = OP_MATCH_RMS, .eps = 1e-5f, .out = {tensor_3d(y, &format_f32, 1, 3, 2)},
+                     .in = {tensor_3d(x, &format_f32, 1, 3, 2), f32(of, 1, 3)}});
+    const float expected[] = {15 / size, 20 / size, 0, 0, 15 / size, 20 / size};
+    for (int i = 0; i < 6; i++)
+        close_to(y[i], expected[i], 1e-5);
+}
+
+static void ids_beyond_a_short_table_mean_its_first_row(void **state)
+{
+    (void)state;
+    float table[] = {1, 2, 3, 4}, y[6];
+    int32_t ids[] = {1, 2, 100};
+    compute((OpCall){.op = OP_EMBED, .embed = {2, true}, .out = {f32(y, 3, 2)},
+                     .in = {f32(table, 2, 2), tensor_vector(ids, &format_i32, 3)}});
+    const float expected[] = {6, 8, 2, 4, 2, 4};
+    assert_memory_equal(y, expected, sizeof y);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(norms_divide_by_what_they_say),
+        cmocka_unit_test(only_what_stands_out_of_its_row_stays),
+        cmocka_unit_test(a_row_becomes_as_large_as_another_even_if_it_is_nothing),
+        cmocka_unit_test(ids_beyond_a_short_table_mean_its_first_row),
         cmocka_unit_test(activations_have_their_published_values),
         cmocka_unit_test(a_quarter_turn_swaps_the_values_of_a_pair),
         cmocka_unit_test(angles_of_a_million_are_right_to_the_last_bit),

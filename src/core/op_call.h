@@ -86,12 +86,12 @@ typedef struct OpCall {
     Tensor out[OP_OUTS];
     Tensor in[OP_INS];         /* a missing one (no bias) has no format */
     union {
-        float eps;             /* norms, mlstm_scan, taylor_scan */
-        float factor;          /* scale, add */
+        float eps;             /* norms, match_rms, mlstm_scan, taylor_scan */
+        float factor;          /* scale, add, keep_above */
         struct { float low, high; } clamp;
         PositionScale position_scale;
         Xielu xielu;
-        struct { float factor; } embed;
+        struct { float factor; bool short_table; } embed;
         RopeAngles angles;
         struct { bool interleaved; } rope;   /* pairs (2i, 2i+1) instead of (i, i + dims/2) */
         Attend attend;

@@ -15,6 +15,11 @@ static inline void op_embed(Device *d, Tensor y, Tensor table, Tensor ids, float
 {
     RUN(d, .op = OP_EMBED, .out = {y}, .in = {table, ids}, .embed = {factor});
 }
+/* The same, but ids beyond the table mean its row 0. */
+static inline void op_embed_short(Device *d, Tensor y, Tensor table, Tensor ids, float factor)
+{
+    RUN(d, .op = OP_EMBED, .out = {y}, .in = {table, ids}, .embed = {factor, true});
+}
 /* y = x w^T + bias      x: [rows, in], w: [out, in], y: [rows, out] */
 static inline void op_linear(Device *d, Tensor y, Tensor x, Tensor w, Tensor bias)
 {
@@ -138,6 +143,16 @@ static inline void op_combine_or_self(Device *d, Tensor y, Tensor x, Tensor weig
 static inline void op_xielu(Device *d, Tensor y, Tensor x, Xielu f)
 {
     RUN(d, .op = OP_XIELU, .out = {y}, .in = {x}, .xielu = f);
+}
+/* y = max(x - (mean + deviations * std), 0), of each row: what stands out */
+static inline void op_keep_above(Device *d, Tensor y, Tensor x, float deviations)
+{
+    RUN(d, .op = OP_KEEP_ABOVE, .out = {y}, .in = {x}, .factor = deviations);
+}
+/* y = x, made as large as `of` ([rows, any width]): x * rms(of) / max(rms(x), sqrt(least)). On each head or each row */
+static inline void op_match_rms(Device *d, Tensor y, Tensor x, Tensor of, float least)
+{
+    RUN(d, .op = OP_MATCH_RMS, .out = {y}, .in = {x, of}, .eps = least);
 }
 /* y[i] = x[rows[i]] */
 static inline void op_take_rows(Device *d, Tensor y, Tensor x, Tensor rows)

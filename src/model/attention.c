@@ -76,6 +76,18 @@ static void declare_norms(const AttentionShape *a, WeightList *list, AttentionWe
         norm_declare(&a->norm, list, &w->k_norm, k.text, "blk.%d.attn_k_norm", layer, each ? a->H : a->K * a->H);
 }
 
+static void declare_spare(const AttentionShape *a, WeightList *list, int layer)
+{
+    WeightName k = weight_name(a->prefix, a->names->k), v = weight_name(a->prefix, a->names->v);
+    WeightName norm = weight_name(a->prefix, a->names->k_norm);
+    weight_matrix(list, NULL, weight_name(k.text, ".weight").text, "blk.%d.attn_k.weight", layer, a->K * a->H, a->D)
+        ->optional = true;
+    weight_matrix(list, NULL, weight_name(v.text, ".weight").text, "blk.%d.attn_v.weight", layer, a->K * a->V, a->D)
+        ->optional = true;
+    weight_vector(list, NULL, weight_name(norm.text, ".weight").text, "blk.%d.attn_k_norm.weight", layer, a->H)
+        ->optional = true;
+}
+
 static void *declare(const void *shape, WeightList *list, int layer)
 {
     const AttentionShape *a = shape;
@@ -83,6 +95,8 @@ static void *declare(const void *shape, WeightList *list, int layer)
     linear_declare(list, &w->q, name_of(a, THE_Q), layer, a->N * a->H, a->D, a->q_bias);
     if (!a->shares)
         linear_declare(list, &w->k, name_of(a, THE_K), layer, a->K * a->H, a->D, a->k_bias);
+    if (a->spare_keys)
+        declare_spare(a, list, layer);
     if (!a->shares && !a->v_is_k)
         linear_declare(list, &w->v, name_of(a, THE_V), layer, a->K * a->V, a->D, a->v_bias);
     linear_declare(list, &w->o,

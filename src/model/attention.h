@@ -63,6 +63,7 @@ typedef struct AttentionShape {
     bool v_is_k;                       /* values are the keys' projection (before norm and rope) */
     bool shares;                       /* keys and values are layer alias_of's */
     int32_t alias_of;
+    bool spare_keys;                   /* a file may hold keys' and values' weights all the same; nobody reads them */
     float clip;                        /* q, k, v are kept within [-clip, clip]; 0: not */
     float value_factor;                /* of the values; 0 means 1 */
     float q_growth; int32_t q_floor, q_offset;   /* q *= 1 + growth ln(1 + (position + offset) / floor); 0: not */

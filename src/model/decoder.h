@@ -99,6 +99,7 @@ typedef struct DecoderUsual {
     int32_t mlp_times;                   /* the width of the mlp is so many times D; 0: it must be given */
     float theta;                         /* 0: 10000 */
     float rotary;                        /* the part of a head that turns, where the config may say it; 0: all turns, always */
+    bool own_mlps;                       /* the family reads the widths of mlps itself */
     bool own_heads;                      /* the family reads the widths of heads itself */
     bool no_rope;
     int32_t layers;                      /* 0: the config says how many */
@@ -134,6 +135,10 @@ Err decoder_read_windows(const Keys *, ModelShape *, bool used_by_default, int32
 /* Which layers are local, [L]: layer_types says it, or else sliding_window_pattern: all but every so many-th.
  * pattern: where that is not given; 0: none is. */
 Err decoder_read_local(const Keys *, const ModelShape *, const char *local_name, int32_t pattern, bool *local, Error *);
+
+/* The last n layers have queries only, for the keys and values of the last layer before them that is of their kind.
+ * After their windows and heads are known; those of one kind must be alike. */
+Err decoder_share_keys(const Keys *, ModelShape *, const bool *local, int32_t n, Error *);
 
 void decoder_record_local(const Keys *, const ModelShape *, const bool *local);   /* for a GGUF */
 /* Norms behind the first branch of the first two stages, under these names. */

@@ -164,7 +164,7 @@ static Err read_sizes(const Keys *k, const DecoderUsual *usual, ModelShape *s, E
     TRY(leave_out_drafts(k, s, err));
     if (usual->mlp_times || (usual->mixed && keys_have(k, width, "feed_forward_length")))
         TRY(read_largest(k, usual, width, "feed_forward_length", WIDTH_MAX, usual->mlp_times * s->D, s, &s->F, err));
-    else if (!usual->no_attention)
+    else if (!usual->no_attention && !usual->own_mlps)
         TRY(keys_int(k, width, "feed_forward_length", 1, WIDTH_MAX, &s->F, err));
     TRY(keys_int_or(k, "max_position_embeddings|n_positions|max_seq_len|n_ctx|seq_length|max_sequence_length|"
                     "context_length|model_max_length|max_seqlen",
@@ -407,6 +407,22 @@ Err decoder_read_local(const Keys *k, const ModelShape *s, const char *local_nam
         TRY(read_pattern(k, s, pattern, local, err));
     }
     decoder_record_local(k, s, local);
+    return OK;
+}
+
+Err decoder_share_keys(const Keys *k, ModelShape *s, const bool *local, int32_t n, Error *err)
+{
+    int first = s->L - n;
+    for (int l = first; l < s->L; l++) {
+        AttentionShape *a = &decoder_shape(s)->layer[l].attention;
+        a->alias_of = first - 1;
+        while (a->alias_of >= 0 && local[a->alias_of] != local[l])
+            a->alias_of--;
+        if (a->alias_of < 0)
+            return fail(err, BAD_FILE, "%s: layer %d would share the keys of a %s layer before layer %d, and there is none",
+                        k->where, l, local[l] ? "local" : "global", first);
+        a->shares = a->spare_keys = true;
+    }
     return OK;
 }
 

@@ -40,11 +40,25 @@ static void *declare(const void *shape, WeightList *list, int layer)
     return w;
 }
 
+static void add_sparse(const MlpShape *m, const MlpWeights *w, Device *d, Tensor y, Tensor x)
+{
+    Tensor gate = device_f32(d, x.dim[0], m->F), up = like(d, gate);
+    op_linear(d, gate, x, w->gate.w, w->gate.bias);
+    op_linear(d, up, x, w->up.w, w->up.bias);
+    op_keep_above(d, gate, gate, m->deviations);
+    op_gate(d, gate, gate, up, m->activation);
+    op_linear_add(d, y, gate, w->down.w, w->down.bias);
+}
+
 static void forward(const void *shape, const void *weights, Device *d, const Pass *p, int layer, Tensor y, Tensor x)
 {
     (void)p, (void)layer;
     const MlpShape *m = shape;
     const MlpWeights *w = weights;
+    if (m->sparse) {
+        add_sparse(m, w, d, y, x);
+        return;
+    }
     if (m->gated) {
         op_gated_mlp_add(d, y, x, w->gate.w, w->up.w, w->down.w, w->gate.bias, w->up.bias, w->down.bias, m->activation);
         return;

@@ -1,6 +1,8 @@
 /* mlp.h -- the feed-forward part: down(act(gate(x)) * up(x)), or down(act(up(x))) without a gate.
  *
  *     x [rows, D] -> [rows, F] -> [rows, D]           (Shazeer 2020, "GLU Variants Improve Transformer")
+ *
+ * A sparse one lets only those gates through that stand out of their row (kernels/keep_above).
  */
 #ifndef MODEL_MLP_H
 #define MODEL_MLP_H
@@ -19,6 +21,8 @@ typedef struct MlpShape {
     int32_t D, F;
     bool gated, gate_bias, up_bias, down_bias;
     Activation activation;
+    bool sparse;                      /* gated ones only */
+    float deviations;                 /* how far a gate must stand out then */
     const Xielu *xielu;               /* instead of it, without a gate; NULL: not */
     GateUp hf_layout, gguf_layout;
     bool hf_transposed;
