@@ -29,7 +29,8 @@ static const MoeNames experts = {
 
 static Err read_delta(const Keys *k, const ModelShape *s, DeltaShape *m, Error *err)
 {
-    *m = (DeltaShape){.D = s->D, .per_channel = true, .norm_eps = s->eps, .beta_factor = 1, .gate = SIGMOID,
+    *m = (DeltaShape){.D = s->D, .per_channel = true, .norm_eps = s->eps, .beta_factor = 1,
+                      .conv = decoder_shape(s)->layer[0].mlp.activation, .gate = SIGMOID,
                       .prefix = "model.layers.%d.self_attn.", .hf = &delta_names, .gguf = &delta_gguf};
     int32_t heads = keys_are_gguf(k) ? s->N : HEADS;
     TRY(keys_int_or(k, "linear_attn_config.num_heads|linear_num_heads", NULL, 1, HEADS_MAX, heads, &m->heads, err));
@@ -70,6 +71,8 @@ static Err read_experts(const Keys *k, Arena *arena, const ModelShape *s, Error 
     MoeUsual usual = {.names = &experts, .score = SCORE_SIGMOID, .normalises = true, .gguf_normalises = true,
                       .norm_eps = 1e-20f, .group_top = 2, .shared = 1, .factor = 2.446f};
     TRY(moe_read_layers(k, s, sparse, err));
+    if (!keys_have(k, "first_k_dense_replace|mlp_layer_types", "leading_dense_block_count"))
+        sparse[0] = false;
     TRY(moe_read(k, arena, s, &usual, &moe, err));
     moe->choice_bias = true;
     moe_use(s, moe, sparse);

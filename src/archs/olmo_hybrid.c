@@ -44,7 +44,8 @@ static void find_conv_rows(const Keys *k, int layer, DeltaShape *m)
 
 static Err read_delta(const Keys *k, const ModelShape *s, DeltaShape *m, Error *err)
 {
-    *m = (DeltaShape){.heads = s->N, .key_heads = s->N, .taps = 4, .norm_eps = 1e-5f, .beta_factor = 2, .gate = SILU,
+    *m = (DeltaShape){.heads = s->N, .key_heads = s->N, .taps = 4, .norm_eps = 1e-5f, .beta_factor = 2,
+                      .conv = decoder_shape(s)->layer[0].mlp.activation, .gate = SILU,
                       .prefix = "model.layers.%d.linear_attn.", .hf = &delta_names};
     TRY(keys_int_or(k, "linear_num_key_heads", NULL, 1, s->D, s->N, &m->key_heads, err));
     TRY(keys_int_or(k, "linear_key_head_dim", NULL, 1, s->D, (int32_t)(0.75 * s->D / m->key_heads), &m->N, err));
@@ -84,6 +85,8 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
     TRY(decoder_read_biases(k, s, err));
     TRY(read_delta(k, s, delta, err));
     TRY(linear_layers_read(k, s, INTERVAL, linear, err));
+    if (s->L < INTERVAL && !keys_have(k, "layer_types", NULL))
+        linear[s->L - 1] = false;
     for (int l = 0; l < s->L; l++) {
         if (linear[l]) {
             find_conv_rows(k, l, delta);

@@ -84,7 +84,7 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
         return fail(err, NO_MEMORY, "%s: no memory for its shape", k->where);
     TRY(decoder_read(k, arena, s, &usual, &m, err));
     *delta = (DeltaShape){.heads = 32, .key_heads = 16, .N = 128, .P = 128, .taps = 4, .norm_eps = s->eps, .beta_factor = 1,
-                          .gate = SILU, .prefix = "model.layers.%d.linear_attn.",
+                          .conv = m->layer[0].mlp.activation, .gate = SILU, .prefix = "model.layers.%d.linear_attn.",
                           .hf = next ? &next_names : &apart_names, .gguf = next ? &next_gguf : &apart_gguf};
     TRY(delta_read(k, s, delta, err));
     TRY(linear_layers_read(k, s, INTERVAL, linear, err));

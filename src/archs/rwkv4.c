@@ -9,12 +9,14 @@
  * each behind a layer norm; the embeddings have one of their own. What is kept of a sequence: the last row of
  * both, and the three numbers of wkv_scan for each channel.
  *
- * `rescale_every` halves the residual stream now and then so that it fits into 16 bits; norms undo it, and here
- * it has 32. GGUF knows the family from its sixth version on only.
+ * `rescale_every` halves the residual stream behind every so many-th layer, and what later layers add as often, so that
+ * it fits into 16 bits; only the eps of the norms sees it. GGUF knows the family from its sixth version on only.
  */
+#include <math.h>
+
 #include "model/decoder.h"
 
-enum { WIDTH_MAX = 1 << 20, TIMES = 4, MIXES_MAX = 3 };
+enum { WIDTH_MAX = 1 << 20, TIMES = 4, MIXES_MAX = 3, RESCALE_EVERY = 6 };
 
 typedef struct RwkvShape {
     int32_t D, width;            /* width: of the time mixing, of the channels */
@@ -158,10 +160,18 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
         return fail(err, NO_MEMORY, "%s: no memory for its shape", k->where);
     shape[0] = (RwkvShape){.D = s->D, .width = width, .taps = taps};
     shape[1] = (RwkvShape){.D = s->D, .width = s->F, .taps = taps, .state = s->D + 3 * width};
+    int32_t every;
+    TRY(keys_int_or(k, "rescale_every", NULL, 0, LAYERS_MAX, RESCALE_EVERY, &every, err));
     for (int l = 0; l < s->L; l++) {
-        decoder_stage(&m->layer[l], 0, 1, &(Branch){.part = &part_time, .shape = &shape[0], .pre = "ln1", .pre_gguf = ""});
-        decoder_stage(&m->layer[l], 1, 1,
-                      &(Branch){.part = &part_channels, .shape = &shape[1], .pre = "ln2", .pre_gguf = ""});
+        float adds = every ? exp2f(-(float)(l / every)) : 1, keeps = every && (l + 1) % every == 0 ? 0.5f : 1;
+        Branch time = {.part = &part_time, .shape = &shape[0], .pre = "ln1", .pre_gguf = ""};
+        Branch channels = {.part = &part_channels, .shape = &shape[1], .pre = "ln2", .pre_gguf = ""};
+        if (every) {
+            time.keeps = 1, time.adds = adds;
+            channels.keeps = keeps, channels.adds = keeps * adds;
+        }
+        decoder_stage(&m->layer[l], 0, 1, &time);
+        decoder_stage(&m->layer[l], 1, 1, &channels);
     }
     return OK;
 }

@@ -170,6 +170,7 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
     TRY(read_memory(k, s, memory, err));
     TRY(read_mlp(k, s, err));
     TRY(keys_float_or(k, "output_logit_soft_cap", NULL, 0, 1e6, 30, &m->logit_cap, err));
+    m->norm.bias = memory->bias;
     TRY(keys_bool_or(k, "add_out_norm", NULL, true, &out_norm, err));
     if (!out_norm)
         return fail(err, UNSUPPORTED, "%s: add_out_norm false is a variant of family '%s' that ridge does not know",

@@ -119,7 +119,7 @@ static void convolve(const DeltaShape *m, const DeltaWeights *w, Device *d, cons
     for (int32_t i = 0, first = 0; i < DELTA_CONVS && m->conv_rows[i]; first += m->conv_rows[i++]) {
         Tensor channels = tensor_columns(qkv, first, m->conv_rows[i]);
         StateView tail = kv_state(kv, (m->taps - 1) * first, (m->taps - 1) * m->conv_rows[i]);
-        op_conv(d, channels, channels, w->conv[i], NONE, tail, SILU);
+        op_conv(d, channels, channels, w->conv[i], NONE, tail, m->conv);
     }
 }
 
@@ -241,8 +241,11 @@ Err linear_layers_read(const Keys *k, const ModelShape *s, int32_t interval, boo
     TRY(keys_int_or(&quiet, "full_attention_interval", "full_attention_interval", 1, LAYERS_MAX, interval, &interval, err));
     for (int l = 0; l < s->L; l++)
         value[l] = (l + 1) % interval != 0;
-    if (keys_are_list(k, NULL, "attention.recurrent_layers"))
-        TRY(keys_ints_or(&quiet, NULL, "attention.recurrent_layers", 0, 1, 0, value, s->L, err));
+    if (keys_are_list(k, NULL, "attention.recurrent_layers")) { /* those for guessing ahead are in the list as well */
+        int32_t drafts;
+        TRY(keys_int_or(&quiet, NULL, "nextn_predict_layers", 0, LAYERS_MAX - s->L, 0, &drafts, err));
+        TRY(keys_ints_or(&quiet, NULL, "attention.recurrent_layers", 0, 1, 0, value, s->L + drafts, err));
+    }
     if (keys_are_list(k, "layer_types", NULL)) {
         TRY(keys_layer_kinds(k, "layer_types", kinds, COUNT_OF(kinds), kind, s->L, err));
         for (int l = 0; l < s->L; l++)

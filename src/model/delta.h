@@ -1,7 +1,7 @@
 /* delta.h -- linear attention by the gated delta rule (Yang et al. 2024, "Gated Delta Networks"; with a decay for each
  * channel of a key: Kimi Team 2025, "Kimi Linear").
  *
- *     q, k, v = silu(conv(x Wq, x Wk, x Wv))            [rows, key heads, N] twice, [rows, heads, P]
+ *     q, k, v = act(conv(x Wq, x Wk, x Wv))             [rows, key heads, N] twice, [rows, heads, P]
  *     q, k    = q / |q| / sqrt N, k / |k|
  *     decay   = exp(A softplus(x Wa + b))               [rows, heads], or [rows, heads, N]
  *     beta    = factor sigmoid(x Wb)                    [rows, heads]; factor 2 lets a key turn over what it held
@@ -39,7 +39,7 @@ typedef struct DeltaShape {
     int32_t conv_rows[DELTA_CONVS];      /* channels of each tensor of the convolution; 0: it is none */
     bool per_channel;                    /* decay */
     float norm_eps, beta_factor;
-    Activation gate;
+    Activation conv, gate;               /* conv: behind the convolution, usually SiLU */
     const char *prefix;                  /* "model.layers.%d.linear_attn." */
     const DeltaNames *hf, *gguf;         /* gguf NULL: there is no such file */
 } DeltaShape;

@@ -1,6 +1,6 @@
 /* norm.h -- the norm that a family puts before, behind and between the parts of a layer.
  *
- *     NORM_RMS      x / sqrt(mean(x^2) + eps) * gain                    (Zhang & Sennrich 2019)
+ *     NORM_RMS      x / sqrt(mean(x^2) + eps) * gain + bias             (Zhang & Sennrich 2019; seldom a bias)
  *     NORM_LAYER    (x - mean) / sqrt(var + eps) * gain + bias          (Ba et al. 2016)
  *
  * A family says by values whether there is a gain, a bias, and whether the checkpoint stores gain - 1.
