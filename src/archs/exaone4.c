@@ -45,7 +45,8 @@ static Err read_experts(const Keys *k, Arena *arena, ModelShape *s, Error *err)
 static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
 {
     DecoderShape *m;
-    bool experts = strncmp(k->family, "exaone4", 7) != 0, local[LAYERS_MAX], letters, windows = keys_have(k, "sliding_window", "attention.sliding_window");
+    bool experts = strncmp(k->family, "exaone4", strlen("exaone4")) != 0, local[LAYERS_MAX], letters;
+    bool windows = keys_have(k, "sliding_window", "attention.sliding_window");
     int32_t window = 0;
     TRY(decoder_read(k, arena, s, &(DecoderUsual){.activation = SILU, .eps = 1e-5f}, &m, err));
     TRY(read_letters(k, s, local, &letters, err));
