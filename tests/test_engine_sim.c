@@ -273,16 +273,20 @@ static void random_model(World *w)
     w->shape = (ModelShape){.V = VOCABULARY, .L = w->model.layers, .context = CONTEXT_MAX};
 }
 
-/* A cache that is told in bytes, if they are enough for anything. */
+/* A cache that is told in bytes, if they are enough for anything: often for a few states only. */
 static void random_bytes(World *w)
 {
     EngineOptions *o = &w->options;
     KvOptions kv = {.format = o->cache_format, .block_tokens = o->block_tokens, .sequences = o->sequences,
-                    .context = o->context, .rows = o->rows, .bytes = between(w, 300, 6000),
+                    .context = o->context, .rows = o->rows,
                     .state_snapshots = o->state_snapshots, .state_interval = o->state_interval};
     KvLedger l;
+    MUST(kv_ledger_init(&l, &w->layout, &kv, &must_err));
+    kv.bytes = between(w, 100, 6000);
+    if (l.state_bytes > 0 && chance(w, 70))
+        kv.bytes = l.state_bytes * between(w, 2, 2 * o->sequences) * (l.paged > 0 ? 2 : 1);
     Error err;
-    if (chance(w, 20) && kv_ledger_init(&l, &w->layout, &kv, &err) == OK && kv_ledger_longest(&l) >= 16)
+    if (chance(w, 30) && kv_ledger_init(&l, &w->layout, &kv, &err) == OK && kv_ledger_longest(&l) >= 16)
         o->cache_bytes = kv.bytes;
 }
 
