@@ -52,6 +52,8 @@ run $R recall --pairs 8 --cases 8 --print; cp "$T/out" "$T/recall.jsonl"
 gives "the printed tasks are what is asked"  "8 of 8 right"     $R score --jsonl "$T/recall.jsonl"
 gives "recall takes tasks from a file"       '"right":8'        $R recall -f "$T/recall.jsonl" --json
 refuses "a list longer than the model can read" "give fewer --pairs" $R recall --pairs 900 --cases 1
+gives "families are listed with their names in GGUF" "gemma3_text          gemma3" $R families gemma
+refuses "a family that there is not"         "no family has"    $R families xyzzy
 gives "check finds nothing wrong"            "nothing wrong"    $R check
 gives "tokenize in JSON"                     '"ids":['          $R tokenize -p "Hello world" --json
 gives "ids back to text"                     "Hello"            $R tokenize --decode -p "$($R tokenize -p 'Hello' --json | sed 's/.*"ids":\(\[[^]]*\]\).*/\1/')"
