@@ -58,7 +58,6 @@ static void a_list_of_numbers_arrives_by_layer_and_one_number_for_all(void **sta
     } cases[] = {
         {"one", {7, 7, 7, 7}},     {"many", {1, 2, 3, 2}},          {"same", {5, 5, 5, 5}},       {"truths", {1, 0, 1, 1}},
         {"whole", {3, 3, 3, 3}},   {"deep.er.est", {9, 8, 7, 6}},   {"absent", {4, 4, 4, 4}},     {"nothing", {4, 4, 4, 4}},
-        {"one.deeper", {4, 4, 4, 4}},
     };
     World w;
     Error err;
@@ -133,6 +132,7 @@ static void a_list_that_does_not_fit_is_refused_by_name(void **state)
         {"short", "short has 3 numbers; 4 are wanted", 9}, {"many", "many[2] is 3; ridge takes 0 to 2", 2},
         {"mixed", "mixed must be a list of integers", 9},  {"texts", "texts must be a list of integers", 9},
         {"one", "one is 7; ridge takes 0 to 6", 6},        {"deep", "deep must be an integer", 9},
+        {"one.deeper", "one.deeper must be an integer", 9},
     };
     World w;
     open_config(&w, config);

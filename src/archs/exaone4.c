@@ -11,7 +11,7 @@ static Err read_letters(const Keys *k, const ModelShape *s, bool *local, bool *f
 {
     const json_t *text = k->config ? json_object_get(k->config, "sliding_window_pattern") : NULL;
     size_t letters = json_string_length(text);
-    *found = json_is_string(text) && !keys_are_list(k, "layer_types", NULL);
+    *found = json_is_string(text) && !keys_have(k, "layer_types", NULL);
     for (int l = 0; l < s->L && *found; l++) {
         char c = letters ? json_string_value(text)[(size_t)l % letters] : 0;
         if (c != 'L' && c != 'G')

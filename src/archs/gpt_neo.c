@@ -20,7 +20,7 @@ static json_t *expand_types(const json_t *types)
     for (size_t i = 0; i < json_array_size(types); i++) {
         const json_t *item = json_array_get(types, i);
         json_int_t times = json_integer_value(json_array_get(item, 1));
-        for (json_int_t t = 0; t < times && json_array_size(kinds) <= LAYERS_MAX; t++)
+        for (json_int_t t = 0; t < times && t <= LAYERS_MAX; t++)
             json_array_extend(kinds, json_array_get(item, 0));
     }
     return kinds;

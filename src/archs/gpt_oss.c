@@ -47,8 +47,8 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
     MoeShape *moe;
     DecoderUsual usual = {.eps = 1e-5f, .activation = SILU, .head_width = HEAD_WIDTH, .theta = THETA, .yarn_exact = true};
     if (!keys_are_gguf(k) && !keys_have(k, "rope_parameters.rope_type", NULL) && !keys_have(k, "rope_scaling.rope_type", NULL))
-        return fail(err, UNSUPPORTED, "%s: says no rope_type; '%s' would mean a yarn scaling that must be said", k->where,
-                    k->family);
+        return fail(err, UNSUPPORTED, "%s: rope_parameters says no rope_type; '%s' would mean a yarn scaling that must be said",
+                    k->where, k->family);
     TRY(decoder_read(k, arena, s, &usual, &m, err));
     TRY(read_attention(k, s, m, err));
     TRY(moe_read(k, arena, s, &(MoeUsual){.names = &names, .score = SCORE_SOFTMAX_TOP}, &moe, err));

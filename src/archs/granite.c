@@ -39,7 +39,7 @@ static Err read_experts(const Keys *k, Arena *arena, ModelShape *s, Error *err)
 static Err read_kinds(const Keys *k, const ModelShape *s, LayerHas *has, Error *err)
 {
     static const char *const names[] = {"linear_attention", "mamba", "full_attention", "attention"};
-    bool listed[LAYERS_MAX], named = keys_are_list(k, "layer_types", NULL);
+    bool listed[LAYERS_MAX], named = keys_have(k, "layer_types", NULL);
     int kind[LAYERS_MAX];
     if (keys_are_gguf(k))
         return decoder_read_kinds(k, s, has, err);

@@ -51,7 +51,7 @@ static Err read_kinds(const Keys *k, const ModelShape *s, LayerHas *has, Error *
     if (keys_are_gguf(k))
         return decoder_read_kinds(k, s, has, err);
     bool numbered = keys_have(k, "linear_attn_config.full_attn_layers", NULL), listed[LAYERS_MAX];
-    bool named = keys_are_list(k, "layer_types", NULL);
+    bool named = keys_have(k, "layer_types", NULL);
     if (named)
         TRY(keys_layer_kinds(k, "layer_types", names, COUNT_OF(names), kind, s->L, err));
     TRY(keys_layers_listed(k, "linear_attn_config.full_attn_layers", 1, listed, s->L, err));

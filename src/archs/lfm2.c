@@ -33,7 +33,7 @@ static const MoeNames expert_names = {
 static Err read_kinds(const Keys *k, const ModelShape *s, LayerHas *has, Error *err)
 {
     static const char *const kinds[] = {"conv", "full_attention"};
-    bool listed[LAYERS_MAX], named = keys_are_list(k, "layer_types", NULL), counted = keys_are_list(k, "full_attn_idxs", NULL);
+    bool listed[LAYERS_MAX], named = keys_have(k, "layer_types", NULL), counted = keys_have(k, "full_attn_idxs", NULL);
     int kind[LAYERS_MAX];
     if (keys_are_gguf(k))
         return decoder_read_kinds(k, s, has, err);

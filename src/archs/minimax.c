@@ -112,11 +112,11 @@ static Err read_all_factors(const Keys *k, Factors *full, Factors *linear, Facto
 static Err read_kinds(const Keys *k, const ModelShape *s, bool *linear, Error *err)
 {
     int32_t softmax[LAYERS_MAX];
-    if (keys_are_gguf(k) || keys_are_list(k, "layer_types", NULL))
+    if (keys_are_gguf(k) || keys_have(k, "layer_types", NULL))
         return linear_layers_read(k, s, GGUF_INTERVAL, linear, err);
     for (int l = 0; l < s->L; l++)
         softmax[l] = (l + 1) % 2;
-    if (keys_are_list(k, "attn_type_list", NULL))
+    if (keys_have(k, "attn_type_list", NULL))
         TRY(keys_ints_or(k, "attn_type_list", NULL, 0, 1, 0, softmax, s->L, err));
     for (int l = 0; l < s->L; l++)
         linear[l] = !softmax[l];

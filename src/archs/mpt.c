@@ -55,7 +55,7 @@ static Err read_slopes(const Keys *k, Arena *arena, const ModelShape *s, const f
     if (most)
         return alibi_slopes(arena, s->N, most, slopes, err);
     if (!decoder_shape(s)->names.positions)
-        return fail(err, UNSUPPORTED, "%s: the model has neither ALiBi nor a table of positions", k->where);
+        return fail(err, UNSUPPORTED, "%s: attn_config: neither alibi nor a table of positions", k->where);
     return OK;
 }
 

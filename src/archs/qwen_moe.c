@@ -20,7 +20,7 @@ static Err read_windows_2(const Keys *k, ModelShape *s, DecoderShape *m, Error *
 {
     int32_t window, layers;
     bool used;
-    if (keys_are_gguf(k) || keys_are_list(k, "layer_types", NULL))
+    if (keys_are_gguf(k) || keys_have(k, "layer_types", NULL))
         return decoder_read_windows(k, s, false, 0, err);
     TRY(keys_bool_or(k, "use_sliding_window", NULL, false, &used, err));
     TRY(keys_int_or(k, "sliding_window", NULL, 0, WINDOW_MAX, 4096, &window, err));

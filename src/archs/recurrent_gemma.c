@@ -122,6 +122,8 @@ static Err read_kinds(const Keys *k, const ModelShape *s, bool *recurrent, Error
 {
     const json_t *types = k->config ? json_object_get(k->config, "block_types") : NULL;
     size_t n = json_array_size(types);
+    if (types && !json_is_null(types) && !n)
+        return fail(err, BAD_FILE, "%s: block_types must be a list of recurrent and attention", k->where);
     for (int l = 0; l < s->L; l++) {
         const char *kind = n ? json_string_value(json_array_get(types, (size_t)l % n)) : l % 3 == 2 ? "attention" : "recurrent";
         if (!kind || (strcmp(kind, "attention") && strcmp(kind, "recurrent")))

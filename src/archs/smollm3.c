@@ -12,7 +12,7 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
     TRY(keys_int_or(k, "no_rope_layer_interval", NULL, 1, LAYERS_MAX, INTERVAL, &interval, err));
     for (int l = 0; l < s->L; l++)
         turns[l] = (l + 1) % interval != 0;
-    if (keys_are_list(k, "no_rope_layers", NULL)) /* 1: it turns, in spite of the name */
+    if (keys_have(k, "no_rope_layers", NULL)) /* 1: it turns, in spite of the name */
         TRY(keys_ints_or(k, "no_rope_layers", NULL, 0, 1, 1, turns, s->L, err));
     for (int l = 0; l < s->L; l++) {
         if (turns[l] != ((l + 1) % INTERVAL != 0))

@@ -82,8 +82,8 @@ bool json_float(const json_t *value, double *out)
         return true;
     }
     const char *word = json_string_value(json_object_get(value, "__float__"));
-    if (!word)
+    if (!word || (strcmp(word, "NaN") && strcmp(word, "Infinity") && strcmp(word, "-Infinity")))
         return false;
-    *out = !strcmp(word, "NaN") ? NAN : word[0] == '-' ? -INFINITY : INFINITY;
+    *out = word[0] == 'N' ? NAN : word[0] == '-' ? -INFINITY : INFINITY;
     return true;
 }

@@ -125,18 +125,20 @@ Err weight_find(const Checkpoint *c, const WeightDecl *decl, WeightSource *out, 
 
 /* ---- all of a model ---- */
 
-/* A tensor that nobody declared, or of which nobody declared a part, would change the answer if the model needs it,
- * so it is not passed over. */
-/* "model.layers.61.x" and "blk.61.x" of a model with 61 layers. */
-static bool is_draft_layer(const char *name, int32_t layers)
+/* "model.layers.61.x" or "blk.61.x" of a model with 61 layers, if that layer guesses ahead: it joins the embedding of the
+ * next token to the hidden state, which no other layer does. */
+static bool is_draft_layer(const Store *store, const char *name, int32_t layers)
 {
     int layer = 0, end = 0;
-    if (sscanf(name, "model.layers.%7d.%n", &layer, &end) < 1)
-        sscanf(name, "blk.%7d.%n", &layer, &end);
-    return end > 0 && layer >= layers;
+    char mark[64];
+    if (sscanf(name, "model.layers.%7d.%n", &layer, &end) >= 1)
+        snprintf(mark, sizeof mark, "model.layers.%d.eh_proj.weight", layer);
+    else if (sscanf(name, "blk.%7d.%n", &layer, &end) >= 1)
+        snprintf(mark, sizeof mark, "blk.%d.nextn.eh_proj.weight", layer);
+    return end > 0 && layer >= layers && store_find(store, mark);
 }
 
-static bool is_ignored(const Model *m, const char *name)
+static bool is_ignored(const Store *store, const Model *m, const char *name)
 {
     if (m->shape.tied && !strcmp(name, "lm_head.weight"))
         return true;
@@ -145,15 +147,17 @@ static bool is_ignored(const Model *m, const char *name)
         if (bytes >= end && !strcmp(name + bytes - end, m->arch->ignores[g]))
             return true;
     }
-    return m->arch->draft_layers && is_draft_layer(name, m->shape.L);
+    return m->arch->draft_layers && is_draft_layer(store, name, m->shape.L);
 }
 
+/* A tensor that nobody declared, or of which nobody declared a part, would change the answer if the model needs it,
+ * so it is not passed over. */
 static Err check_leftovers(const Checkpoint *c, const Model *m, const int64_t *used, Error *err)
 {
     for (size_t i = 0; i < store_count(c->store); i++) {
         const StoreTensor *t = store_at(c->store, i);
         int64_t elems = store_tensor_elems(t), known = used[store_number(c->store, t)];
-        if (known >= elems || (!known && is_ignored(m, t->name)))
+        if (known >= elems || (!known && is_ignored(c->store, m, t->name)))
             continue;
         if (known)
             return fail(err, UNSUPPORTED,

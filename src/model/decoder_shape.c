@@ -186,7 +186,8 @@ Err decoder_add_rope(const Keys *k, const char *group, int32_t dims, float theta
 {
     ASSERT(m->ropes < ROPES_MAX);
     if (dims % 2 || dims < 2)
-        return fail(err, UNSUPPORTED, "%s: %d values of a head would turn; the number must be even", k->where, dims);
+        return fail(err, UNSUPPORTED, "%s: by head_dim and partial_rotary_factor %d values of a head turn; it must be even",
+                    k->where, dims);
     TRY(rope_config_read(k, group, dims, theta, s->context, arena, &m->rope[m->ropes], err));
     s->length_matters |= m->rope[m->ropes++].angles.kind != ROPE_FIXED;
     return OK;
@@ -399,7 +400,7 @@ Err decoder_read_local(const Keys *k, const ModelShape *s, const char *local_nam
 {
     int kind[LAYERS_MAX];
     const char *names[] = {"full_attention", local_name};
-    if (keys_are_list(k, "layer_types", NULL)) {
+    if (keys_have(k, "layer_types", NULL)) {
         TRY(keys_layer_kinds(k, "layer_types", names, COUNT_OF(names), kind, s->L, err));
         for (int l = 0; l < s->L; l++)
             local[l] = kind[l];
@@ -413,13 +414,16 @@ Err decoder_read_local(const Keys *k, const ModelShape *s, const char *local_nam
 Err decoder_share_keys(const Keys *k, ModelShape *s, const bool *local, int32_t n, Error *err)
 {
     int first = s->L - n;
+    if (first < 0)
+        return fail(err, BAD_FILE, "%s: num_kv_shared_layers is %d, and there are %d layers", k->where, n, s->L);
     for (int l = first; l < s->L; l++) {
         AttentionShape *a = &decoder_shape(s)->layer[l].attention;
         a->alias_of = first - 1;
         while (a->alias_of >= 0 && local[a->alias_of] != local[l])
             a->alias_of--;
         if (a->alias_of < 0)
-            return fail(err, BAD_FILE, "%s: layer %d would share the keys of a %s layer before layer %d, and there is none",
+            return fail(err, BAD_FILE,
+                        "%s: num_kv_shared_layers: layer %d would share keys of a %s layer before layer %d; there is none",
                         k->where, l, local[l] ? "local" : "global", first);
         a->shares = a->spare_keys = true;
     }
@@ -449,7 +453,7 @@ static Err record_windows(const Keys *k, const ModelShape *s, Error *err)
 Err decoder_read_windows(const Keys *k, ModelShape *s, bool used_by_default, int32_t first, Error *err)
 {
     DecoderShape *m = decoder_shape(s);
-    bool used, local[LAYERS_MAX], listed = keys_are_list(k, "layer_types", NULL);
+    bool used, local[LAYERS_MAX], listed = keys_have(k, "layer_types", NULL);
     int32_t window;
     const char *gguf = keys_are_gguf(k) ? "attention.sliding_window" : NULL;
     TRY(keys_int_or(k, "sliding_window", gguf, 0, CONTEXT_MAX, 0, &window, err));

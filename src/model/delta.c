@@ -208,7 +208,8 @@ static Err read_value_width(const Keys *k, DeltaShape *m, Error *err)
 Err delta_settle(const Keys *k, DeltaShape *m, Error *err)
 {
     if (m->heads % m->key_heads)
-        return fail(err, BAD_FILE, "%s: %d value heads cannot share %d key heads evenly", k->where, m->heads, m->key_heads);
+        return fail(err, BAD_FILE, "%s: linear_num_key_heads: %d value heads cannot share %d key heads evenly", k->where,
+                    m->heads, m->key_heads);
     if (keys_width(m) > WIDTH_MAX || values_width(m) > WIDTH_MAX || tail_width(m) + matrix_width(m) > STATE_WIDTH_MAX)
         return fail(err, BAD_FILE, "%s: %d heads with states of %d by %d are more than ridge's limit of %lld numbers per layer",
                     k->where, m->heads, m->N, m->P, (long long)STATE_WIDTH_MAX);
@@ -246,7 +247,7 @@ Err linear_layers_read(const Keys *k, const ModelShape *s, int32_t interval, boo
         TRY(keys_int_or(&quiet, NULL, "nextn_predict_layers", 0, LAYERS_MAX - s->L, 0, &drafts, err));
         TRY(keys_ints_or(&quiet, NULL, "attention.recurrent_layers", 0, 1, 0, value, s->L + drafts, err));
     }
-    if (keys_are_list(k, "layer_types", NULL)) {
+    if (keys_have(k, "layer_types", NULL)) {
         TRY(keys_layer_kinds(k, "layer_types", kinds, COUNT_OF(kinds), kind, s->L, err));
         for (int l = 0; l < s->L; l++)
             value[l] = kind[l];

@@ -4,12 +4,15 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The value at a path like "rope_parameters.factor", which ends at `end`; NULL: absent, or null. */
+/* The value at a path like "rope_parameters.factor", which ends at `end`; NULL: absent, or null. What should lie in
+ * something that is no object is found, as something of a type that no key has: so the reader refuses it. */
 static const json_t *value_at(const Keys *k, const char *path, const char *end)
 {
     const json_t *value = k->config;
     for (const char *dot; value && path; path = dot ? dot + 1 : NULL) {
         dot = memchr(path, '.', (size_t)(end - path));
+        if (!json_is_object(value) && !json_is_null(value))
+            return k->config;
         value = json_object_getn(value, path, (size_t)((dot ? dot : end) - path));
     }
     return json_is_null(value) ? NULL : value;
@@ -148,11 +151,16 @@ Err keys_record_nothing(const Keys *k, const char *what, Error *err)
                 k->where, what, k->record_family);
 }
 
+/* "n_embd|hidden_size": each would do, so each is said. */
 static Err missing(const Keys *k, const char *hf, const char *gguf, Error *err)
 {
-    char name[128];
-    return fail(err, BAD_FILE, "%s: %s is missing; family '%s' needs it", k->where, keys_name(k, hf, gguf, name),
-                k->family);
+    char name[256];
+    size_t used = 0;
+    for (const char *at = k->config && hf ? hf : ""; *at && used + 5 < sizeof name; at++)
+        used += (size_t)snprintf(name + used, sizeof name - used, *at == '|' ? " or " : "%c", *at);
+    if (!used)
+        keys_name(k, hf, gguf, name);
+    return fail(err, BAD_FILE, "%s: %s is missing; family '%s' needs it", k->where, name, k->family);
 }
 
 static Err wrong_type(const Keys *k, const char *hf, const char *gguf, const char *wanted, Error *err)

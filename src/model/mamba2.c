@@ -123,8 +123,8 @@ static Err read_heads(const Keys *k, const ModelShape *s, Mamba2Shape *m, Error 
                          width / m->heads, &m->P, err));
     bool width_is_said = keys_have(k, "mamba_d_ssm", "ssm.inner_size") || m->P == width / m->heads;
     if (width_is_said && width != inner_width(m))
-        return fail(err, BAD_FILE, "%s: %d heads of %d are not the width of %d that the state space should have", k->where,
-                    m->heads, m->P, width);
+        return fail(err, BAD_FILE, "%s: %d heads of %d are not %d values, which the state space should have by hidden_size",
+                    k->where, m->heads, m->P, width);
     keys_record_int(k, "ssm.inner_size", inner_width(m));
     return OK;
 }

@@ -226,7 +226,7 @@ Err moe_read_layers(const Keys *k, const ModelShape *s, bool *sparse, Error *err
         sparse[l] = l >= first && (l + 1) % step == 0;
     TRY(read_frequency(k, s, sparse, err));
     TRY(read_only_dense(k, s, sparse, err));
-    if (keys_are_list(k, "mlp_layer_types", NULL)) {
+    if (keys_have(k, "mlp_layer_types", NULL)) {
         static const char *const names[] = {"dense", "sparse"};
         int kind[LAYERS_MAX];
         TRY(keys_layer_kinds(k, "mlp_layer_types", names, COUNT_OF(names), kind, s->L, err));
