@@ -343,5 +343,5 @@ const Arch arch_gemma3n = {
     .kv_layout = decoder_kv_layout,
     .declare = declare,
     .forward = forward,
-    .ignores = {"rotary_emb.inv_freq"},
+    .ignores = {"rotary_emb.inv_freq", "rope_freqs.weight"},
 };

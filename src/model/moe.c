@@ -55,7 +55,8 @@ static void declare_router(const MoeShape *m, WeightList *list, MoeWeights *w, i
         weight_vector(list, &w->choice_bias, weight_name(m->prefix, m->names->choice_bias).text,
                       m->names->choice_bias_gguf ? m->names->choice_bias_gguf : "blk.%d.exp_probs_b.bias", layer, n);
     if (m->gain)
-        weight_vector(list, &w->gain, weight_name(m->prefix, m->names->gain).text, "", layer, n);
+        weight_vector(list, &w->gain, weight_name(m->prefix, m->names->gain).text, "blk.%d.ffn_down_exps.scale",
+                      layer, n);
 }
 
 static void *declare(const void *shape, WeightList *list, int layer)
@@ -111,12 +112,12 @@ static void hidden(const MoeShape *m, const MoeWeights *w, Device *d, Tensor h, 
         op_gate(d, tensor_flat(h), tensor_flat(h), tensor_flat(up), m->activation);
 }
 
-static void add_experts(const MoeShape *m, const MoeWeights *w, Device *d, Tensor y, Tensor x)
+void moe_add(const MoeShape *m, const MoeWeights *w, Device *d, Tensor y, Tensor x, Tensor seen)
 {
     int32_t rows = x.dim[0];
     Tensor scores = device_f32(d, rows, m->experts + m->idle), weights = device_f32(d, rows, m->used),
            ids = device_tensor(d, &format_i32, rows, m->used);
-    op_linear(d, scores, x, w->router.w, w->router.bias);
+    op_linear(d, scores, seen, w->router.w, w->router.bias);
     op_route(d, ids, weights, scores, w->choice_bias, w->gain, m->router);
     Tensor h = heads(d, x, m->used, m->F), out = heads(d, x, m->used, m->D);
     hidden(m, w, d, h, x, ids, weights);
@@ -150,7 +151,7 @@ static void forward(const void *shape, const void *weights, Device *d, const Pas
     const MoeShape *m = shape;
     const MoeWeights *w = weights;
     size_t mark = device_mark(d);
-    add_experts(m, w, d, y, x);
+    moe_add(m, w, d, y, x, x);
     device_release(d, mark);
     if (m->shared.F)
         add_shared(m, w, d, p, layer, y, x);

@@ -56,6 +56,8 @@ typedef struct MoeWeights {
 } MoeWeights;
 
 extern const Part part_moe;
+/* The routed experts alone; `seen` is what the router reads. */
+void moe_add(const MoeShape *, const MoeWeights *, Device *, Tensor y, Tensor x, Tensor seen);
 
 /* What a family means where its config says nothing, and what it cannot say. */
 typedef struct MoeUsual {

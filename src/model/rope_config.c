@@ -9,7 +9,7 @@ typedef struct Scaling {
     const char *group; /* "rope_parameters", as transformers 5 nests them */
     float theta, factor;
     int32_t dims, original, context;
-    bool exact; /* see RopeConfig */
+    bool exact, proportional; /* see RopeConfig */
     Arena *arena;
     RopeConfig *out;
 } Scaling;
@@ -17,6 +17,7 @@ typedef struct Scaling {
 enum { LENGTH_MAX = 1 << 28 };
 #define ORIGINAL "original_max_position_embeddings"
 static const double THETA_MAX = 1e12, FACTOR_MAX = 1e6;
+static const float STANDS_STILL = 1e30f; /* what a frequency is divided by, so that a pair does not turn */
 
 /* A scaling's field: transformers 5 nests it in the group, most published configs in rope_scaling. */
 static const char *scaling_path(const Scaling *s, const char *field, char out[128])
@@ -80,6 +81,26 @@ static Err scale_llama3(Scaling *s, Error *err)
             scaled = freq / s->factor;
         s->out->inv_freq[i] = scaled;
         s->out->divisors[i] = freq / scaled;
+    }
+    return OK;
+}
+
+/* Some of the pairs turn, with the frequencies that they would have if all did. */
+static Err scale_proportional(Scaling *s, Error *err)
+{
+    float part, factor;
+    if (!s->proportional)
+        return fail(err, UNSUPPORTED, "%s: rope type 'proportional' is not something that ridge knows of family '%s'",
+                    s->keys->where, s->keys->family);
+    TRY(field_float(s, "partial_rotary_factor", NULL, 0, 1, 1, &part, err));
+    TRY(field_float(s, "factor", NULL, 1e-6, FACTOR_MAX, 1, &factor, err));
+    s->out->divisors = ARENA_ARRAY(s->arena, float, (size_t)s->dims / 2);
+    if (!s->out->divisors)
+        return fail(err, NO_MEMORY, "%s: no memory for the rotary table", s->keys->where);
+    int turning = (int)(part * (float)s->dims / 2);
+    for (int i = 0; i < s->dims / 2; i++) {
+        s->out->divisors[i] = i < turning ? factor : STANDS_STILL;
+        s->out->inv_freq[i] = i < turning ? s->out->inv_freq[i] / factor : 0;
     }
     return OK;
 }
@@ -182,6 +203,7 @@ static const struct {
     {"default", NULL, scale_none, false, true},     {"none", NULL, scale_none, false, true},
     {"linear", "linear", scale_linear, true, true}, {"dynamic", "dynamic", scale_dynamic, true, false},
     {"llama3", NULL, scale_llama3, true, true},     {"yarn", "yarn", scale_yarn, true, true},
+    {"proportional", NULL, scale_proportional, false, true},
     {"longrope", "longrope", scale_long, false, true}, {"su", "longrope", scale_long, false, true},
 };
 
@@ -200,7 +222,7 @@ static Err apply_divisors(Scaling *s, Error *err)
     for (int i = 0; i < s->dims / 2; i++) {
         float divisor;
         memcpy(&divisor, t->bytes.data + sizeof(float) * (size_t)i, sizeof divisor);
-        if (!(divisor > 0 && divisor < FACTOR_MAX))
+        if (!(divisor > 0 && (divisor < FACTOR_MAX || divisor == STANDS_STILL)))
             return fail(err, BAD_FILE, "%s: tensor 'rope_freqs.weight' holds %g at %d", s->keys->where, divisor, i);
         s->out->divisors[i] = divisor;
         s->out->inv_freq[i] /= divisor;
@@ -240,6 +262,7 @@ Err rope_config_read(const Keys *k, const char *group, int32_t dims, float theta
                      RopeConfig *out, Error *err)
 {
     Scaling s = {.keys = k, .group = group, .dims = dims, .context = context, .exact = out->exact,
+                 .proportional = out->proportional,
                  .arena = arena, .out = out};
     char path[192], type[32];
     snprintf(path, sizeof path, "%s.rope_theta|rope_theta|rotary_emb_base", group);
@@ -257,8 +280,8 @@ Err rope_config_read(const Keys *k, const char *group, int32_t dims, float theta
         kind++;
     if (kind == COUNT_OF(kinds))
         return fail(err, UNSUPPORTED,
-                    "%s: rope type '%s' is unknown; ridge knows default, linear, dynamic, llama3, yarn and longrope", k->where,
-                    type);
+                    "%s: rope type '%s' is unknown; ridge knows default, linear, dynamic, llama3, yarn, longrope and "
+                    "proportional", k->where, type);
     const char *gguf = kinds[kind].gguf;
     if (gguf)
         keys_record_text(k, "rope.scaling.type", gguf);

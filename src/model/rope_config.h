@@ -7,6 +7,7 @@
  *               (Peng et al. 2023)
  *     longrope  / a factor for each pair, of one list up to the original length and of another beyond, and
  *               cos, sin * magnitude                            (Ding et al. 2024)
+ *     proportional   the first part of the frequencies / factor; the other pairs do not turn
  *     dynamic   theta grows with the length of the sequence: no table can say it; see RopeAngles
  *
  * An unknown type is refused by name.
@@ -23,8 +24,9 @@ typedef struct RopeConfig {
     int32_t tables;            /* 1, or 2 (LongRoPE: short, long) */
     float *inv_freq;           /* [tables, dims / 2], in the arena */
     float *factors;            /* [2, dims / 2] or NULL: those of longrope, short and long (tensors rope_factors_*) */
+    bool proportional;         /* set before reading: the family may have this type */
     bool exact;                /* set before reading: yarn's borders are no whole numbers, where nothing is said */
-    float *divisors;           /* [dims / 2] or NULL: how a GGUF says llama3 (tensor rope_freqs.weight) */
+    float *divisors;           /* [dims / 2] or NULL: how a GGUF says llama3 and proportional (tensor rope_freqs.weight) */
 } RopeConfig;
 
 /* dims: how many values of a head turn. theta: where the file gives none; 0: 10000. `group` is where
