@@ -155,7 +155,7 @@ static Err leave_out_drafts(const Keys *k, ModelShape *s, Error *err)
 static Err read_sizes(const Keys *k, const DecoderUsual *usual, ModelShape *s, Error *err)
 {
     TRY(keys_int(k, "hidden_size|n_embd|d_model|n_embed|embedding_dim", "embedding_length", 1, WIDTH_MAX, &s->D, err));
-    const char *width = "intermediate_size|n_inner|ffn_dim|ffn_hidden_size|d_inner|mlp_hidden_size|"
+    const char *width = "intermediate_size_mlp|intermediate_size|n_inner|ffn_dim|ffn_hidden_size|d_inner|mlp_hidden_size|"
                         "ffn_config.ffn_hidden_size|inner_mlp_size";
     if (usual->layers)
         TRY(keys_int_or(k, NULL, "block_count", 1, LAYERS_MAX, usual->layers, &s->L, err));

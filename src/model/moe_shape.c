@@ -108,8 +108,8 @@ static Err read_sizes(const Keys *k, const ModelShape *s, MoeShape *m, Error *er
         TRY(keys_int(k, used, "expert_used_count", 1, EXPERTS_MAX, &m->used, err));
     if (m->used > m->experts)
         return fail(err, BAD_FILE, "%s: a token would use %d of %d experts", k->where, m->used, m->experts);
-    return read_same(k, "moe_intermediate_size|expert_ffn_hidden_size", "expert_feed_forward_length", 1, WIDTH_MAX, s->F, s,
-                     &m->F, err);
+    return read_same(k, "moe_intermediate_size|expert_ffn_hidden_size|intermediate_size", "expert_feed_forward_length", 1,
+                     WIDTH_MAX, s->F, s, &m->F, err);
 }
 
 static Err read_shared(const Keys *k, const ModelShape *s, const MoeUsual *usual, MoeShape *m, Error *err)
