@@ -95,7 +95,7 @@ static void what_a_gguf_cannot_say_of_experts_is_not_converted(void **state)
         {"qwen2_moe", EXPERTS ", \"norm_topk_prob\": true", false},
         {"qwen3_moe", EXPERTS ", \"norm_topk_prob\": true", true},
         {"qwen3_moe", EXPERTS, false},
-        {"qwen3_moe", EXPERTS ", \"norm_topk_prob\": true, \"decoder_sparse_step\": 2", false},
+        {"qwen3_moe", EXPERTS ", \"norm_topk_prob\": true, \"decoder_sparse_step\": 2", true},
         {"phimoe", "\"num_local_experts\": 4, \"num_experts_per_tok\": 2, \"router_jitter_noise\": 0.1", false},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {

@@ -21,14 +21,11 @@ static Err read_experts(const Keys *k, Arena *arena, ModelShape *s, Error *err)
 {
     MoeShape *moe;
     bool sparse[LAYERS_MAX];
-    int32_t dense;
     MoeUsual usual = {.names = &experts, .score = SCORE_SIGMOID, .normalises = true, .gguf_says_norm = true,
                       .norm_eps = 1e-20f, .shared = 2};
-    TRY(keys_int_or(k, "num_dense_layers", "leading_dense_block_count", 0, LAYERS_MAX, 1, &dense, err));
     TRY(moe_read(k, arena, s, &usual, &moe, err));
     moe->choice_bias = true;
-    for (int l = 0; l < s->L; l++)
-        sparse[l] = l >= dense;
+    TRY(moe_read_layers(k, s, 1, sparse, err));
     moe_use(s, moe, sparse);
     return OK;
 }

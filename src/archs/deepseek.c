@@ -29,11 +29,11 @@ static Err read_method(const Keys *k, bool second, MoeShape *m, Error *err)
     return OK;
 }
 
-static Err read_experts(const Keys *k, Arena *arena, ModelShape *s, bool second, Error *err)
+static Err read_experts(const Keys *k, Arena *arena, ModelShape *s, bool second, int32_t first, Error *err)
 {
     MoeShape *moe;
     bool sparse[LAYERS_MAX], any = false;
-    TRY(moe_read_layers(k, s, sparse, err));
+    TRY(moe_read_layers(k, s, first, sparse, err));
     for (int l = 0; l < s->L; l++)
         any |= sparse[l];
     if (!any)
@@ -73,7 +73,7 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
     TRY(mla_read(k, arena, s, &(MlaUsual){.P = glm ? 192 : 128, .R = 64, .V = glm ? 256 : 128, .C = 512, .A = glm ? 768 : 1536},
                  &mla, err));
     mla->bias = bias;
-    return read_experts(k, arena, s, second, err);
+    return read_experts(k, arena, s, second, glm ? 1 : second ? 0 : 3, err);
 }
 
 const Arch arch_deepseek = {

@@ -8,31 +8,22 @@ static const MoeNames names = {
     .down = "mlp.experts.%e.down_proj.weight", .shared = "mlp.shared_experts.",
 };
 
-/* Every `step`-th layer from `first` to `last`; a GGUF does not say the last. */
-static Err read_layers(const Keys *k, const ModelShape *s, bool *sparse, Error *err)
+static Err read_least(const Keys *k, float *least, Error *err)
 {
-    int32_t first, last, step;
-    TRY(keys_int_or(k, "moe_layer_start_index", "leading_dense_block_count", 0, LAYERS_MAX, 1, &first, err));
-    TRY(keys_int_or(k, "moe_layer_interval", "interleave_moe_layer_step", 1, LAYERS_MAX, 1, &step, err));
-    TRY(keys_int_or(k, "moe_layer_end_index", NULL, -1, LAYERS_MAX, -1, &last, err));
-    last = last < 0 ? s->L - 1 : last;
-    for (int l = 0; l < s->L; l++) {
-        sparse[l] = l >= first && l <= last && (l + 1) % step == 0;
-        if (l > last && (l + 1) % step == 0)
-            TRY(keys_record_nothing(k, "a moe_layer_end_index before the last layer", err));
-    }
-    return OK;
+    const float usual = 1e-12f;
+    TRY(keys_float_or(k, "moe_norm_min", NULL, 0, 1, usual, least, err));
+    return *least == usual ? OK : keys_record_nothing(k, "moe_norm_min other than 1e-12", err);
 }
 
 static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
 {
     DecoderShape *m;
     MoeShape *moe;
-    float least;
     bool bias, sparse[LAYERS_MAX];
-    TRY(decoder_read(k, arena, s, &(DecoderUsual){.activation = SILU, .eps = 1e-5f, .theta = 5e5f}, &m, err));
+    DecoderUsual usual = {.activation = SILU, .eps = 1e-5f, .theta = 5e5f, .tied = true};
+    MoeUsual usual_experts = {.names = &names, .normalises = true, .gguf_normalises = true, .shared = 2};
+    TRY(decoder_read(k, arena, s, &usual, &m, err));
     TRY(decoder_read_bias(k, "use_bias", "blk.0.attn_q.bias", false, &bias, err));
-    TRY(keys_float_or(k, "moe_norm_min", NULL, 0, 1, 1e-12f, &least, err));
     for (int l = 0; l < s->L; l++) {
         AttentionShape *a = &m->layer[l].attention;
         MlpShape *mlp = &m->layer[l].mlp;
@@ -40,12 +31,14 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
         a->q_bias = a->k_bias = a->v_bias = a->o_bias = bias;
         mlp->gate_bias = mlp->up_bias = mlp->down_bias = bias;
     }
-    TRY(moe_read(k, arena, s,
-                 &(MoeUsual){.names = &names, .normalises = true, .gguf_normalises = true, .norm_eps = least, .shared = 2},
-                 &moe, err));
+    TRY(decoder_read_bias(k, "use_bias", "output.bias", false, &m->head_bias, err));
+    TRY(moe_read(k, arena, s, &usual_experts, &moe, err));
+    TRY(read_least(k, &moe->router.norm_min, err));
     moe->choice_bias = true;
+    if (moe->shared.F)
+        keys_record_int(k, "expert_shared_feed_forward_length", moe->shared.F);
     moe->shared.gate_bias = moe->shared.up_bias = moe->shared.down_bias = bias;
-    TRY(read_layers(k, s, sparse, err));
+    TRY(moe_read_layers(k, s, 1, sparse, err));
     moe_use(s, moe, sparse);
     return OK;
 }
@@ -57,5 +50,6 @@ const Arch arch_ernie_moe = {
     .kv_layout = decoder_kv_layout,
     .declare = decoder_declare,
     .forward = decoder_forward,
+    .draft_layers = true,
     .ignores = {"rotary_emb.inv_freq"},
 };

@@ -35,7 +35,7 @@ static Err read_experts(const Keys *k, Arena *arena, ModelShape *s, Error *err)
     MoeUsual usual = {.names = &names, .score = SCORE_SIGMOID, .normalises = true, .gguf_says_norm = true,
                       .norm_eps = 1e-20f, .factor = 2.5f, .group_top = 2, .shared = 1};
     TRY(moe_read(k, arena, s, &usual, &moe, err));
-    TRY(moe_read_layers(k, s, sparse, err));
+    TRY(moe_read_layers(k, s, 1, sparse, err));
     moe->choice_bias = true;
     keys_record_int(k, "expert_shared_feed_forward_length", moe->shared.F);
     moe_use(s, moe, sparse);
@@ -46,7 +46,8 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
 {
     DecoderShape *m;
     bool experts = strncmp(k->family, "exaone4", strlen("exaone4")) != 0, local[LAYERS_MAX], letters;
-    bool windows = keys_have(k, "sliding_window", "attention.sliding_window");
+    bool unsaid = k->config && !json_object_get(k->config, "sliding_window"); /* null would be none */
+    bool windows = unsaid || keys_have(k, "sliding_window", "attention.sliding_window");
     int32_t window = 0;
     TRY(decoder_read(k, arena, s, &(DecoderUsual){.activation = SILU, .eps = 1e-5f}, &m, err));
     TRY(read_letters(k, s, local, &letters, err));
@@ -55,7 +56,7 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
     else
         TRY(decoder_read_local(k, s, "sliding_attention", PATTERN, local, err));
     if (windows)
-        TRY(keys_int(k, "sliding_window", "attention.sliding_window", 1, WINDOW_MAX, &window, err));
+        TRY(keys_int_or(k, "sliding_window", "attention.sliding_window", 1, WINDOW_MAX, WINDOW, &window, err));
     for (int l = 0; l < s->L; l++) {
         DecoderLayer *layer = &m->layer[l];
         layer->attention.head_norm = HEAD_NORM_EACH;
@@ -72,10 +73,10 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
 const Arch arch_exaone4 = {
     .names = {"exaone4", "exaone_moe", "exaone-moe"},
     .gguf_names = {"exaone4", "exaone-moe", "exaone-moe"},
-    .draft_layers = true,
     .read_shape = read_shape,
     .kv_layout = decoder_kv_layout,
     .declare = decoder_declare,
     .forward = decoder_forward,
+    .draft_layers = true,
     .ignores = {"rotary_emb.inv_freq", "rope_freqs.weight"},
 };

@@ -70,9 +70,7 @@ static Err read_experts(const Keys *k, Arena *arena, const ModelShape *s, Error 
     bool sparse[LAYERS_MAX];
     MoeUsual usual = {.names = &experts, .score = SCORE_SIGMOID, .normalises = true, .gguf_normalises = true,
                       .norm_eps = 1e-20f, .group_top = 2, .shared = 1, .factor = 2.446f};
-    TRY(moe_read_layers(k, s, sparse, err));
-    if (!keys_have(k, "first_k_dense_replace|mlp_layer_types", "leading_dense_block_count"))
-        sparse[0] = false;
+    TRY(moe_read_layers(k, s, 1, sparse, err));
     TRY(moe_read(k, arena, s, &usual, &moe, err));
     moe->choice_bias = true;
     moe_use(s, moe, sparse);

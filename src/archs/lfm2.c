@@ -71,16 +71,13 @@ static Err read_experts(const Keys *k, Arena *arena, const ModelShape *s, Error 
 {
     MoeShape *moe;
     bool sparse[LAYERS_MAX];
-    int32_t dense;
     MoeUsual usual = {.names = &expert_names, .score = SCORE_SIGMOID, .normalises = true, .gguf_normalises = true,
                       .norm_eps = 1e-6f};
     TRY(moe_read(k, arena, s, &usual, &moe, err));
     TRY(keys_bool_or(k, "use_expert_bias", NULL, true, &moe->choice_bias, err));
     if (!moe->choice_bias)
         TRY(keys_record_nothing(k, "use_expert_bias false", err));
-    TRY(keys_int_or(k, "num_dense_layers", "leading_dense_block_count", 0, LAYERS_MAX, 2, &dense, err));
-    for (int l = 0; l < s->L; l++)
-        sparse[l] = l >= dense;
+    TRY(moe_read_layers(k, s, 2, sparse, err));
     moe_use(s, moe, sparse);
     return OK;
 }

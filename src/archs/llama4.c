@@ -115,34 +115,14 @@ static Err read_attention(const Keys *k, ModelShape *s, DecoderShape *m, const M
 
 /* ---- experts ---- */
 
-/* A list, or every so many-th; a GGUF knows the latter only, and 0 for none. */
-static Err read_layers(const Keys *k, const ModelShape *s, bool *sparse, Error *err)
-{
-    const char *key = "interleave_moe_layer_step";
-    int32_t step, least = keys_are_gguf(k) ? 0 : 1;
-    Keys quiet = *k;
-    quiet.record = NULL;
-    TRY(keys_int_or(&quiet, key, key, least, LAYERS_MAX, 1, &step, err));
-    for (int l = 0; l < s->L; l++)
-        sparse[l] = step && (l + 1) % step == 0;
-    if (keys_are_list(k, "moe_layers", NULL))
-        TRY(keys_layers_listed(k, "moe_layers", 0, sparse, s->L, err));
-    for (step = 0; step < s->L && !sparse[step]; step++)
-        ;
-    step = step < s->L ? step + 1 : 0;
-    for (int l = 0; l < s->L; l++)
-        if (sparse[l] != (step && (l + 1) % step == 0))
-            return keys_record_nothing(k, "moe_layers other than every so many-th", err);
-    keys_record_int(k, key, step);
-    return OK;
-}
-
 static Err read_experts(const Keys *k, Arena *arena, ModelShape *s, MoeShape **out, Error *err)
 {
     MoeShape *moe;
     bool sparse[LAYERS_MAX];
     TRY(moe_read(k, arena, s, &(MoeUsual){.names = &experts, .score = SCORE_SIGMOID, .shared = 1}, &moe, err));
-    TRY(read_layers(k, s, sparse, err));
+    TRY(moe_read_layers(k, s, 0, sparse, err));
+    if (!keys_are_gguf(k) && !keys_have(k, "interleave_moe_layer_step", NULL))
+        keys_record_int(k, "interleave_moe_layer_step", 1); /* llama.cpp must know */
     for (int l = 0; l < s->L; l++)
         if (!sparse[l] && !keys_have(k, "intermediate_size_mlp", "feed_forward_length"))
             return fail(err, BAD_FILE, "%s: intermediate_size_mlp is missing; intermediate_size is that of experts", k->where);
@@ -158,7 +138,7 @@ static Err read_experts(const Keys *k, Arena *arena, ModelShape *s, MoeShape **o
 static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
 {
     DecoderShape *m;
-    MoeShape *moe;
+    MoeShape *moe = NULL;
     DecoderUsual usual = {.names = &names, .activation = SILU, .eps = 1e-5f, .head_width = 128, .theta = 5e5f};
     TRY(decoder_read(k, arena, s, &usual, &m, err));
     TRY(decoder_read_biases(k, s, err));

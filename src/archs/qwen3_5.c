@@ -50,7 +50,7 @@ static Err read_experts(const Keys *k, Arena *arena, const ModelShape *s, Error 
     MoeUsual usual = {.names = &experts, .normalises = true, .gguf_normalises = true, .shared_width_given = true, .shared = 1};
     TRY(moe_read(k, arena, s, &usual, &moe, err));
     moe->shared_gate = true;
-    TRY(moe_read_layers(k, s, sparse, err));
+    TRY(moe_read_layers(k, s, 0, sparse, err));
     moe_use(s, moe, sparse);
     return OK;
 }

@@ -58,7 +58,7 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
     bool sparse[LAYERS_MAX], third = !strncmp(k->family, "qwen3", strlen("qwen3"));
     TRY(decoder_read(k, arena, s, &(DecoderUsual){.activation = SILU}, &m, err));
     TRY((third ? read_3 : read_2)(k, arena, s, m, &moe, err));
-    TRY(moe_read_layers(k, s, sparse, err));
+    TRY(moe_read_layers(k, s, 0, sparse, err));
     moe_use(s, moe, sparse);
     return OK;
 }

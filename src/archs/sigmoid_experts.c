@@ -34,34 +34,34 @@ typedef struct Kin {
     HeadNorm norm;
     bool norm_by_switch;            /* use_qk_norm */
     const char *pre_mlp_gguf;       /* where it is not ffn_norm */
+    int32_t dense;                  /* so many layers come before those with experts, where the config does not say it */
     int32_t first_window;           /* from this layer on there are windows, if the config says so; 0: never */
 } Kin;
 
 static const Kin kins[] = {
     {"dots1", "dots1", {.activation = SILU},
      {.names = &names_dots, .score = SCORE_SIGMOID, .gguf_says_norm = true, .norm_eps = 1e-20f, .group_top = 2},
-     HEAD_NORM_EACH, false, NULL, 62},
+     HEAD_NORM_EACH, .first_window = 62},
     {"glm4_moe", "glm4moe", {.activation = SILU, .eps = 1e-5f, .rotary = 0.5f},
      {.names = &names_dots, .score = SCORE_SIGMOID, .normalises = true, .gguf_says_norm = true, .norm_eps = 1e-20f,
       .group_top = 2, .shared = 1},
-     HEAD_NORM_EACH, true, "blk.%d.post_attention_norm", 0},
+     HEAD_NORM_EACH, true, "blk.%d.post_attention_norm", .dense = 1},
     {"hy_v3", "hy-v3", {.activation = SILU, .eps = 1e-5f, .head_width = 128, .theta = 11158840.0f},
      {.names = &names_hunyuan, .score = SCORE_SIGMOID, .normalises = true, .gguf_says_norm = true, .norm_eps = 1e-20f,
       .factor = 2.826f, .shared = 1},
-     HEAD_NORM_EACH, false, NULL, 0},
+     HEAD_NORM_EACH, .dense = 1},
     {"minimax_m2", "minimax-m2", {.activation = SILU, .head_width = 128, .rotary = 1, .theta = 5e6f},
-     {.names = &names_minimax, .score = SCORE_SIGMOID, .normalises = true, .gguf_normalises = true}, HEAD_NORM_ALL, false,
-     NULL, 0},
+     {.names = &names_minimax, .score = SCORE_SIGMOID, .normalises = true, .gguf_normalises = true}, HEAD_NORM_ALL, .dense = 0},
 };
 
 /* MiniMax's own configs say how many values of a head turn, not which part. */
-static Err read_turning_part(const Keys *k, float *part, Error *err)
+static Err read_turning_part(const Keys *k, int32_t width, float *part, Error *err)
 {
-    int32_t turning, width;
-    if (*part == 0 || !keys_have(k, "rotary_dim", NULL) || !keys_have(k, "head_dim", NULL))
+    int32_t turning;
+    if (*part == 0 || !keys_have(k, "rotary_dim", NULL))
         return OK;
     TRY(keys_int(k, "rotary_dim", NULL, 2, 1 << 16, &turning, err));
-    TRY(keys_int(k, "head_dim", NULL, 2, 1 << 16, &width, err));
+    TRY(keys_int_or(k, "head_dim", NULL, 2, 1 << 16, width, &width, err));
     if (turning > width)
         return fail(err, BAD_FILE, "%s: rotary_dim %d is more than head_dim %d", k->where, turning, width);
     *part = (float)turning / (float)width;
@@ -96,12 +96,12 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
     while (strcmp(kin->name, k->family) != 0 && strcmp(kin->name_gguf, k->family) != 0)
         kin++;
     DecoderUsual usual = kin->usual;
-    TRY(read_turning_part(k, &usual.rotary, err));
+    TRY(read_turning_part(k, usual.head_width, &usual.rotary, err));
     TRY(decoder_read(k, arena, s, &usual, &m, err));
     TRY(read_biases(k, s, m, err));
     TRY(read_norm(k, kin, s, m, err));
     TRY(moe_read(k, arena, s, &kin->experts, &moe, err));
-    TRY(moe_read_layers(k, s, sparse, err));
+    TRY(moe_read_layers(k, s, kin->dense, sparse, err));
     moe->choice_bias = true;
     moe_use(s, moe, sparse);
     for (int l = 0; l < s->L && kin->pre_mlp_gguf; l++)

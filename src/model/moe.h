@@ -75,9 +75,10 @@ typedef struct MoeUsual {
 
 /* The keys that most families spell alike; one shape for all layers, in the arena. */
 Err moe_read(const Keys *, Arena *, const ModelShape *, const MoeUsual *, MoeShape **out, Error *);
-/* Which layers have experts, [L]: mlp_layer_types or a list moe_layer_freq, or else first_k_dense_replace,
- * decoder_sparse_step and mlp_only_layers. */
-Err moe_read_layers(const Keys *, const ModelShape *, bool *sparse, Error *);
+/* Which layers have experts, [L]: mlp_layer_types, moe_layers or a list moe_layer_freq, or else every so many-th layer
+ * (decoder_sparse_step, moe_layer_interval) between two, without mlp_only_layers. first: how many layers come before them
+ * where the config does not say it. */
+Err moe_read_layers(const Keys *, const ModelShape *, int32_t first, bool *sparse, Error *);
 /* In the layers that have experts (NULL: all) they take the place of the mlp. */
 void moe_use(const ModelShape *, const MoeShape *, const bool *sparse);
 

@@ -186,20 +186,6 @@ static Err read_only_dense(const Keys *k, const ModelShape *s, bool *sparse, Err
     return OK;
 }
 
-/* A GGUF of these families says only how many layers come before the first that has experts. */
-static Err record_layers(const Keys *k, const ModelShape *s, const bool *sparse, Error *err)
-{
-    int first = 0;
-    while (first < s->L && !sparse[first])
-        first++;
-    for (int l = first; l < s->L; l++)
-        if (!sparse[l])
-            return keys_record_nothing(k, "a layer without experts behind one that has some", err);
-    if (first)
-        keys_record_int(k, "leading_dense_block_count", first);
-    return OK;
-}
-
 /* A list says it for each layer; the number that some give is 1. */
 static Err read_frequency(const Keys *k, const ModelShape *s, bool *sparse, Error *err)
 {
@@ -216,16 +202,44 @@ static Err read_frequency(const Keys *k, const ModelShape *s, bool *sparse, Erro
     return OK;
 }
 
-Err moe_read_layers(const Keys *k, const ModelShape *s, bool *sparse, Error *err)
+/* Every so many-th layer between two. */
+static Err read_steps(const Keys *k, const ModelShape *s, int32_t first, bool *sparse, Error *err)
 {
-    int32_t first, step;
-    TRY(keys_int_or(k, "first_k_dense_replace", keys_are_gguf(k) ? "leading_dense_block_count" : NULL, 0, LAYERS_MAX, 0,
-                    &first, err));
-    TRY(keys_int_or(k, "decoder_sparse_step", NULL, 1, LAYERS_MAX, 1, &step, err));
+    int32_t step, last;
+    const char *interleave = "moe_layer_interval|interleave_moe_layer_step";
+    TRY(keys_int_or(k, "first_k_dense_replace|num_dense_layers|moe_layer_start_index", NULL, 0, LAYERS_MAX, first, &first,
+                    err));
+    TRY(keys_int_or(k, "decoder_sparse_step|moe_layer_interval|interleave_moe_layer_step", NULL, 1, LAYERS_MAX, 1, &step,
+                    err));
+    TRY(keys_int_or(k, "moe_layer_end_index", NULL, -1, LAYERS_MAX, -1, &last, err));
     for (int l = 0; l < s->L; l++)
-        sparse[l] = l >= first && (l + 1) % step == 0;
+        sparse[l] = l >= first && (last < 0 || l <= last) && (l + 1) % step == 0;
+    if (step > 1 || keys_have(k, interleave, NULL))
+        keys_record_int(k, "interleave_moe_layer_step", step);
+    return OK;
+}
+
+/* In a GGUF the weights say it. llama.cpp wants to know beforehand how many layers come before the first one. */
+static void find_layers(const Keys *k, const ModelShape *s, bool *sparse)
+{
+    char name[64];
+    for (int l = 0; l < s->L; l++) {
+        snprintf(name, sizeof name, "blk.%d.ffn_gate_inp.weight", l);
+        sparse[l] = store_find(k->store, name) != NULL;
+    }
+}
+
+Err moe_read_layers(const Keys *k, const ModelShape *s, int32_t first, bool *sparse, Error *err)
+{
+    if (keys_are_gguf(k)) {
+        find_layers(k, s, sparse);
+        return OK;
+    }
+    TRY(read_steps(k, s, first, sparse, err));
     TRY(read_frequency(k, s, sparse, err));
     TRY(read_only_dense(k, s, sparse, err));
+    if (keys_have(k, "moe_layers", NULL))
+        TRY(keys_layers_listed(k, "moe_layers", 0, sparse, s->L, err));
     if (keys_have(k, "mlp_layer_types", NULL)) {
         static const char *const names[] = {"dense", "sparse"};
         int kind[LAYERS_MAX];
@@ -233,7 +247,12 @@ Err moe_read_layers(const Keys *k, const ModelShape *s, bool *sparse, Error *err
         for (int l = 0; l < s->L; l++)
             sparse[l] = kind[l];
     }
-    return record_layers(k, s, sparse, err);
+    int32_t dense = 0;
+    while (dense < s->L && !sparse[dense])
+        dense++;
+    if (dense)
+        keys_record_int(k, "leading_dense_block_count", dense);
+    return OK;
 }
 
 void moe_use(const ModelShape *s, const MoeShape *moe, const bool *sparse)
