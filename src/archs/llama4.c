@@ -43,7 +43,7 @@ static Err read_kinds(const Keys *k, const ModelShape *s, Kind *kind, int32_t *c
 {
     Keys quiet = *k;
     int32_t turns[LAYERS_MAX], interval;
-    bool local[LAYERS_MAX], listed = keys_are_list(k, "layer_types", NULL);
+    bool local[LAYERS_MAX], listed = keys_have(k, "layer_types", NULL);
     quiet.record = NULL;
     TRY(keys_int_or(&quiet, "attention_chunk_size", "attention.sliding_window", keys_are_gguf(k) ? 0 : 1, CHUNK_MAX, CHUNK,
                     chunk, err));
@@ -51,7 +51,8 @@ static Err read_kinds(const Keys *k, const ModelShape *s, Kind *kind, int32_t *c
     for (int l = 0; l < s->L; l++)
         turns[l] = (l + 1) % interval != 0;
     const json_t *list = k->config ? json_object_get(k->config, "no_rope_layers") : NULL;
-    if (json_array_size(list)) /* 1: it turns, in spite of the name; an empty list says nothing */
+    bool empty = json_is_array(list) && !json_array_size(list);
+    if (keys_have(k, "no_rope_layers", NULL) && !empty) /* 1: it turns, in spite of the name; an empty list says nothing */
         TRY(keys_ints_or(k, "no_rope_layers", NULL, 0, 1, 1, turns, s->L, err));
     if (listed || keys_are_gguf(k))
         TRY(decoder_read_local(&quiet, s, "chunked_attention", INTERVAL, local, err));

@@ -126,8 +126,8 @@ Err weight_find(const Checkpoint *c, const WeightDecl *decl, WeightSource *out, 
 /* ---- all of a model ---- */
 
 /* "model.layers.61.x" or "blk.61.x" of a model with 61 layers, if that layer guesses ahead: it joins the embedding of the
- * next token to the hidden state, which no other layer does. Some have names of
- * their own: "mtp.layers.0.x", "model.mtp_block.0.x". */
+ * next token to the hidden state, which no other layer does. Some have names of their own: "mtp.layers.0.x",
+ * "model.mtp_block.0.x". */
 static bool is_draft_layer(const Store *store, const char *name, int32_t layers)
 {
     int layer = 0, end = 0;
