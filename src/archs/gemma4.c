@@ -195,8 +195,10 @@ static Err check_heads(const Keys *k, const ModelShape *s, const bool *local, co
     for (int l = 0; l < s->L; l++) {
         Heads usual = kind[local[l]];
         if (heads[l].width != usual.width || heads[l].kv != usual.kv)
-            return fail(err, UNSUPPORTED, "%s: layer %d has %d key/value heads of %d, but other %s layers %d of %d",
-                        k->where, l, heads[l].kv, heads[l].width, local[l] ? "local" : "global", usual.kv, usual.width);
+            return fail(err, UNSUPPORTED,
+                        "%s: by its layer_types layer %d is %s, and has %d key/value heads with head_dim %d, but another such "
+                        "layer has %d with %d",
+                        k->where, l, local[l] ? "local" : "global", heads[l].kv, heads[l].width, usual.kv, usual.width);
         if (s->N % heads[l].kv)
             return fail(err, BAD_FILE, "%s: %d query heads cannot share %d key/value heads evenly", k->where, s->N,
                         heads[l].kv);

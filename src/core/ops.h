@@ -13,12 +13,12 @@
 /* y[r] = factor * table[ids[r]] */
 static inline void op_embed(Device *d, Tensor y, Tensor table, Tensor ids, float factor)
 {
-    RUN(d, .op = OP_EMBED, .out = {y}, .in = {table, ids}, .embed = {factor});
+    RUN(d, .op = OP_EMBED, .out = {y}, .in = {table, ids}, .embed = {.factor = factor});
 }
 /* The same, but ids beyond the table mean its row 0. */
 static inline void op_embed_short(Device *d, Tensor y, Tensor table, Tensor ids, float factor)
 {
-    RUN(d, .op = OP_EMBED, .out = {y}, .in = {table, ids}, .embed = {factor, true});
+    RUN(d, .op = OP_EMBED, .out = {y}, .in = {table, ids}, .embed = {.factor = factor, .short_table = true});
 }
 /* y = x w^T + bias      x: [rows, in], w: [out, in], y: [rows, out] */
 static inline void op_linear(Device *d, Tensor y, Tensor x, Tensor w, Tensor bias)

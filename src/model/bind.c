@@ -179,9 +179,10 @@ static void count_weight(const Checkpoint *c, Model *m, const WeightSource *s, i
 {
     int64_t elems = s->slot.rows * s->slot.width, all = elems * s->slot.experts;
     float share = s->decl->read_share > 0 ? s->decl->read_share : 1;
-    m->parameters += all;
+    bool needed = s->decl->slot; /* else a file may hold it, and nobody reads it */
+    m->parameters += needed ? all : 0;
     /* A gathered table is read one row a token: as good as nothing. */
-    if (s->decl->use != USE_TABLE)
+    if (needed && s->decl->use != USE_TABLE)
         m->weight_bytes += weight_stored_bytes(s) * share;
     bool apart = weight_experts_apart(s->place);
     for (int64_t e = 0; e < (apart ? s->slot.experts : 1); e++)
