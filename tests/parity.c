@@ -36,10 +36,18 @@ static const struct {
     {"GGUF, fastest", {.tier = TIER_BEST, .gguf = true, .rows = 64, .block_tokens = 16}},
 };
 
+/* The last name of a path, whether or not a slash ends it. */
 static const char *base_name(const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
+    static char name[NAME_MAX + 1];
+    size_t end = strlen(path);
+    while (end > 1 && path[end - 1] == '/')
+        end--;
+    size_t start = end;
+    while (start > 0 && path[start - 1] != '/')
+        start--;
+    snprintf(name, sizeof name, "%.*s", (int)(end - start), path + start);
+    return name;
 }
 
 static int check_fixture(const char *directory)
