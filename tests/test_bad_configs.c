@@ -84,11 +84,11 @@ static bool names_key(const char *path, const char *text)
     return false;
 }
 
-/* A tensor, a key, or the value that was put in its place. */
+/* A tensor, a layer, a key, or the value that was put in its place. */
 static bool names_what(const Fixture *f, const char *path, const char *change, const char *text)
 {
     const char *value = change + strcspn(change, "=") + 2 * (strchr(change, '=') != NULL);
-    if (strstr(text, "tensor '") || names_key(path, text) || (*value && strstr(text, value)))
+    if (strstr(text, "tensor '") || strstr(text, "layer ") || names_key(path, text) || (*value && strstr(text, value)))
         return true;
     const char *other;
     json_t *any;
@@ -135,7 +135,7 @@ static void judge(Fixture *f, const char *path, const char *change, bool unknown
     if (!strstr(err.text, f->folder))
         complain(f, path, change, "the file is not named", &err);
     if (!names_what(f, path, change, err.text))
-        complain(f, path, change, "no key, tensor or value is named", &err);
+        complain(f, path, change, "no key, layer, tensor or value is named", &err);
     if (unknown_name && !strstr(err.text, "surprise") && !names_key(path, err.text))
         complain(f, path, change, "the unknown name is not told", &err);
     if (strstr(err.text, "tensor '") && !strstr(err.text, "is missing") && !strstr(err.text, "is not one that")
@@ -189,7 +189,7 @@ static void change_value(Fixture *f, const Site *s, json_t *kept)
     try_value(f, s, "= []", json_array(), false);
     try_value(f, s, "= {}", json_object(), false);
     try_value(f, s, "= [[1], {}]", json_pack("[[i], {}]", 1), false);
-    bool is_name = json_is_string(kept) || json_object_size(kept) || json_array_size(kept);
+    bool is_name = json_is_string(kept) || json_is_object(kept) || json_is_array(kept);
     try_value(f, s, "= surprise", json_string("surprise"), is_name);
     try_value(f, s, "= ''", json_string(""), false);
     if (s->key) {

@@ -175,14 +175,10 @@ Err moe_read(const Keys *k, Arena *arena, const ModelShape *s, const MoeUsual *u
 
 static Err read_only_dense(const Keys *k, const ModelShape *s, bool *sparse, Error *err)
 {
-    const json_t *only = k->config ? json_object_get(k->config, "mlp_only_layers") : NULL, *number;
-    size_t i;
-    json_array_foreach(only, i, number) {
-        json_int_t l = json_is_integer(number) ? json_integer_value(number) : -1;
-        if (l < 0 || l >= s->L)
-            return fail(err, BAD_FILE, "%s: mlp_only_layers[%zu] is not one of %d layers", k->where, i, s->L);
-        sparse[l] = false;
-    }
+    bool dense[LAYERS_MAX];
+    TRY(keys_layers_listed(k, "mlp_only_layers", 0, dense, s->L, err));
+    for (int l = 0; l < s->L; l++)
+        sparse[l] &= !dense[l];
     return OK;
 }
 
