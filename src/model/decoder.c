@@ -83,8 +83,10 @@ void decoder_end(const ModelShape *s, const DecoderWeights *w, Device *d, const 
     device_label(d, "head", -1);
     Tensor last = device_f32(d, step->outs, s->D);
     op_take_rows(d, last, x, step->out_rows);
+    NormShape norm = m->norm;
+    norm.eps = m->last_eps ? m->last_eps : norm.eps;
     if (m->names.norm)
-        norm_run(&m->norm, d, last, last, &w->norm);
+        norm_run(&norm, d, last, last, &w->norm);
     if (m->embed_width != s->D) {
         Tensor narrow = device_f32(d, step->outs, m->embed_width);
         op_linear(d, narrow, last, w->project_out, NONE);

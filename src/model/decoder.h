@@ -64,6 +64,7 @@ extern const DecoderNames decoder_names;           /* Llama's */
 typedef struct DecoderShape {
     DecoderNames names;
     NormShape norm;                      /* of all norms but those of heads */
+    float last_eps;                      /* of the norm behind the last layer; 0: as the others */
     RopeConfig rope[ROPES_MAX];
     int ropes;
     float embed_factor;                  /* of the embeddings */

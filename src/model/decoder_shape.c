@@ -170,7 +170,7 @@ static Err read_sizes(const Keys *k, const DecoderUsual *usual, ModelShape *s, E
                     "context_length|model_max_length|max_seqlen",
                     "context_length", 1, CONTEXT_MAX, usual->no_attention ? STATE_CONTEXT : 2048, &s->context, err));
     float eps = usual->eps ? usual->eps : usual->norm == NORM_RMS ? 1e-6f : 1e-5f;
-    TRY(keys_float_or(k, "rms_norm_eps|layer_norm_eps|layer_norm_epsilon|norm_epsilon|norm_eps",
+    TRY(keys_float_or(k, "rms_norm_eps|layernorm_epsilon|layer_norm_eps|layer_norm_epsilon|norm_epsilon|norm_eps",
                       usual->norm == NORM_RMS ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon", 0, 1,
                       eps, &s->eps, err));
     TRY(read_vocabulary(k, s, err));

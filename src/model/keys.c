@@ -293,6 +293,17 @@ typedef struct Numbers {
     GgufArray array;
 } Numbers;
 
+/* A GGUF's lists go on for the layers that guess ahead, which the model is not said to have. */
+static uint64_t draft_layers(const Keys *k)
+{
+    char key[192];
+    int64_t drafts;
+    Error ignored;
+    if (!gguf_key(k, "nextn_predict_layers", key) || gguf_i64(k->gguf, key, &drafts, &ignored) != OK)
+        return 0;
+    return drafts > 0 ? (uint64_t)drafts : 0;
+}
+
 /* The list behind a key; false in *is_list: one number. */
 static Err find_list(const Keys *k, const char *hf, const char *gguf, bool whole, int n, Numbers *out, bool *is_list,
                      Error *err)
@@ -309,6 +320,8 @@ static Err find_list(const Keys *k, const char *hf, const char *gguf, bool whole
         if (*is_list)
             TRY(whole ? gguf_integers(k->gguf, key, &out->array, err) : gguf_floats(k->gguf, key, &out->array, err));
         count = out->array.count;
+        if (count > (uint64_t)n && count - (uint64_t)n == draft_layers(k))
+            count = (uint64_t)n;
     }
     if (*is_list && count != (uint64_t)n)
         return fail(err, BAD_FILE, "%s: %s has %llu numbers; %d are wanted", k->where, keys_name(k, hf, gguf, key),
