@@ -56,8 +56,8 @@ static Err read_kv_heads(const Keys *k, ModelShape *s, const bool *local, int32_
     s->K = 1;
     for (int l = 0; l < s->L; l++) {
         if (s->N % kv[l])
-            return fail(err, BAD_FILE, "%s: layer %d: %d query heads cannot share %d key/value heads evenly", k->where, l, s->N,
-                        kv[l]);
+            return fail(err, BAD_FILE, "%s: num_key_value_heads: layer %d has %d, which %d query heads cannot share evenly",
+                        k->where, l, kv[l], s->N);
         s->K = kv[l] > s->K ? kv[l] : s->K;
     }
     return OK;
