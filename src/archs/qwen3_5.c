@@ -112,5 +112,6 @@ const Arch arch_qwen3_5 = {
     .kv_layout = decoder_kv_layout,
     .declare = decoder_declare,
     .forward = decoder_forward,
+    .draft_layers = true,
     .ignores = {"rotary_emb.inv_freq"},
 };
