@@ -103,6 +103,7 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
     TRY(moe_read(k, arena, s, &kin->experts, &moe, err));
     TRY(moe_read_layers(k, s, kin->dense, sparse, err));
     moe->choice_bias = true;
+    moe->shared.gate_bias = moe->shared.up_bias = moe->shared.down_bias = m->layer[0].mlp.up_bias;
     moe_use(s, moe, sparse);
     for (int l = 0; l < s->L && kin->pre_mlp_gguf; l++)
         m->layer[l].stage[1].branch[0].pre_gguf = kin->pre_mlp_gguf;
