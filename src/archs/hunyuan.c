@@ -4,6 +4,7 @@
  *
  * There each layer norms the shared keys with a weight of its own, which goes into the query: model/attention.h.
  */
+#include <float.h>
 #include <string.h>
 
 #include "model/moe.h"
@@ -19,17 +20,32 @@ static const AttentionNames attention = {
     .gate = gate_name, .up = up_name, .down = "down_proj"}
 static const DecoderNames names_apart = NAMES("gate_proj", "up_proj"), names_fused = NAMES(NULL, "gate_and_up_proj");
 
-static const MoeNames experts_names = {
-    .router = "mlp.gate.wg", .gate = "mlp.experts.%e.gate_proj.weight", .up = "mlp.experts.%e.up_proj.weight",
-    .down = "mlp.experts.%e.down_proj.weight", .shared = "mlp.shared_mlp.",
-};
+#define EXPERTS(gate_name, up_name) {                                                                                 \
+    .router = "mlp.gate.wg", .gate = "mlp.experts.%e." gate_name ".weight", .up = "mlp.experts.%e." up_name ".weight", \
+    .down = "mlp.experts.%e.down_proj.weight", .shared = "mlp.shared_mlp.", .shared_up_proj = up_name}
+static const MoeNames experts_apart = EXPERTS("gate_proj", "up_proj"),
+                      experts_fused = EXPERTS("gate_and_up_proj", "gate_and_up_proj");
 
-/* A13B: experts, and an mlp beside them, as wide. */
-static Err read_experts(const Keys *k, Arena *arena, ModelShape *s, Error *err)
+/* Experts, and an mlp beside them. The large model uses one expert, with its part of the softmax over all; where several
+ * are used, their parts are normed. */
+static Err read_experts(const Keys *k, Arena *arena, bool large, ModelShape *s, Error *err)
 {
     MoeShape *moe;
-    MoeUsual usual = {.names = &experts_names, .normalises = true, .gguf_normalises = true, .shared = 1};
+    bool fused = store_find(k->store, "model.layers.0.mlp.experts.0.gate_and_up_proj.weight") != NULL, mixed = true;
+    MoeUsual usual = {.names = fused ? &experts_fused : &experts_apart, .normalises = true, .gguf_normalises = true,
+                      .shared = 1};
     TRY(moe_read(k, arena, s, &usual, &moe, err));
+    if (large) {
+        moe->router.norm = moe->used > 1 ? ROUTER_NORM_SUM : ROUTER_NORM_NONE;
+        moe->router.norm_min = FLT_EPSILON;
+        TRY(keys_bool_or(k, "use_mixed_mlp_moe", NULL, false, &mixed, err));
+    }
+    moe->shared.F = mixed ? moe->shared.F : 0;
+    if (fused) {
+        moe->up_part = (WeightPart){2 * moe->F, 0, moe->F};
+        moe->gate_part = (WeightPart){2 * moe->F, moe->F, moe->F};
+        moe->shared.hf_layout = UP_GATE_FUSED;
+    }
     if (moe->shared.F)
         keys_record_int(k, "expert_shared_feed_forward_length", moe->shared.F);
     moe_use(s, moe, NULL);
@@ -56,24 +72,23 @@ static Err share_keys(const Keys *k, ModelShape *s, DecoderShape *m, bool norms,
 
 static Err refuse_variants(const Keys *k, Error *err)
 {
-    int32_t experts;
     bool xdrope, rope;
     char norm[32];
-    TRY(keys_int_or(k, "num_experts", NULL, 1, 1 << 16, 1, &experts, err));
     TRY(keys_bool_or(k, "position_embedding_xdrope", NULL, false, &xdrope, err));
     TRY(keys_bool_or(k, "use_rotary_pos_emb", NULL, true, &rope, err));
     TRY(keys_text_or(k, "norm_type", NULL, "rms", norm, sizeof norm, err));
-    if (experts > 1 || xdrope || !rope || (strcmp(norm, "rms") && strcmp(norm, "hf_rms")))
+    if (xdrope || !rope || (strcmp(norm, "rms") && strcmp(norm, "hf_rms")))
         return fail(err, UNSUPPORTED,
-                    "%s: family 'hunyuan' with num_experts %d, norm_type '%s', position_embedding_xdrope %s, "
-                    "use_rotary_pos_emb %s; ridge runs it with 1, 'rms', false and true",
-                    k->where, experts, norm, xdrope ? "true" : "false", rope ? "true" : "false");
+                    "%s: family 'hunyuan' with norm_type '%s', position_embedding_xdrope %s, use_rotary_pos_emb %s; ridge "
+                    "runs it with 'rms', false and true",
+                    k->where, norm, xdrope ? "true" : "false", rope ? "true" : "false");
     return OK;
 }
 
 static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
 {
     DecoderShape *m;
+    bool experts = !strcmp(k->family, "hunyuan_v1_moe") || !strcmp(k->family, "hunyuan-moe");
     bool large = !strcmp(k->family, "hunyuan"), norms = true;
     bool mlp_fused = store_find(k->store, "model.layers.0.mlp.gate_and_up_proj.weight") != NULL;
     bool qkv_fused = store_find(k->store, "model.layers.0.self_attn.qkv_proj.weight") != NULL;
@@ -81,6 +96,9 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
     TRY(decoder_read(k, arena, s, &usual, &m, err));
     TRY(decoder_read_biases(k, s, err));
     if (large) {
+        int32_t count;
+        TRY(keys_int_or(k, "num_experts", NULL, 1, EXPERTS_MAX, 1, &count, err));
+        experts = count > 1;
         TRY(refuse_variants(k, err));
         TRY(keys_bool_or(k, "use_qk_norm", NULL, false, &norms, err));
     }
@@ -91,9 +109,9 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
         a->hf_layout = qkv_fused ? QKV_PER_GROUP : QKV_APART;
         m->layer[l].mlp.hf_layout = mlp_fused ? UP_GATE_FUSED : GATE_UP_APART;
     }
-    if (!strcmp(k->family, "hunyuan_v1_moe") || !strcmp(k->family, "hunyuan-moe"))
-        return read_experts(k, arena, s, err);
-    return large ? share_keys(k, s, m, norms, err) : OK;
+    if (large)
+        TRY(share_keys(k, s, m, norms, err));
+    return experts ? read_experts(k, arena, large, s, err) : OK;
 }
 
 const Arch arch_hunyuan = {
