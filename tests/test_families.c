@@ -97,7 +97,7 @@ static void what_a_gguf_cannot_say_is_not_converted(void **state)
         {"llama", "\"hidden_act\": \"gelu\"", false},
         {"qwen2", WINDOW ", \"max_window_layers\": 0", true},
         {"qwen2", WINDOW ", \"max_window_layers\": 3", true},
-        {"qwen2", WINDOW ", \"max_window_layers\": 1", false},
+        {"qwen2", WINDOW ", \"max_window_layers\": 1", true}, /* layer by layer */
         {"llama", SCALED("yarn", "\"truncate\": true"), true},
         {"llama", SCALED("yarn", "\"truncate\": false"), false},
         {"gpt2", "\"activation_function\": \"gelu\"", true}, /* hidden_activation says it */

@@ -430,31 +430,31 @@ Err decoder_share_keys(const Keys *k, ModelShape *s, const bool *local, int32_t 
     return OK;
 }
 
-/* A GGUF of these families has one window for all layers. */
-static Err record_windows(const Keys *k, const ModelShape *s, Error *err)
+/* A GGUF of these families has one window for all layers, unless it says which. */
+static void record_windows(const Keys *k, const ModelShape *s)
 {
-    int32_t window = 0, bare = -1;
+    bool local[LAYERS_MAX], all = true;
+    int32_t window = 0;
     for (int l = 0; l < s->L; l++) {
-        if (decoder_shape(s)->layer[l].attention.how.window)
-            window = decoder_shape(s)->layer[l].attention.how.window;
-        else if (bare < 0)
-            bare = l;
+        int32_t here = decoder_shape(s)->layer[l].attention.how.window;
+        local[l] = here != 0;
+        all &= local[l];
+        window = here ? here : window;
     }
-    if (!window)
-        return OK;
-    char what[64];
-    snprintf(what, sizeof what, "layer %d has no sliding window, but others have", bare);
-    if (bare >= 0)
-        return keys_record_nothing(k, what, err);
-    keys_record_int(k, "attention.sliding_window", window);
-    return OK;
+    if (window)
+        keys_record_int(k, "attention.sliding_window", window);
+    if (window && !all)
+        decoder_record_local(k, s, local);
 }
 
 Err decoder_read_windows(const Keys *k, ModelShape *s, bool used_by_default, int32_t first, Error *err)
 {
     DecoderShape *m = decoder_shape(s);
-    bool used, local[LAYERS_MAX], listed = keys_have(k, "layer_types", NULL);
+    bool used, local[LAYERS_MAX];
+    bool listed = keys_have(k, "layer_types", NULL) || keys_are_list(k, NULL, "attention.sliding_window_pattern");
     int32_t window;
+    Keys quiet = *k;
+    quiet.record = NULL;
     const char *gguf = keys_are_gguf(k) ? "attention.sliding_window" : NULL;
     TRY(keys_int_or(k, "sliding_window", gguf, 0, CONTEXT_MAX, 0, &window, err));
     TRY(keys_bool_or(k, "use_sliding_window", NULL, used_by_default, &used, err));
@@ -462,7 +462,7 @@ Err decoder_read_windows(const Keys *k, ModelShape *s, bool used_by_default, int
     if (!used && !gguf)
         window = 0;
     if (listed)
-        TRY(decoder_read_local(k, s, "sliding_attention", 0, local, err));
+        TRY(decoder_read_local(&quiet, s, "sliding_attention", 0, local, err));
     for (int l = 0; l < s->L; l++) {
         bool here = listed ? local[l] : l >= first;
         m->layer[l].attention.how.window = here ? window : 0;
@@ -470,5 +470,7 @@ Err decoder_read_windows(const Keys *k, ModelShape *s, bool used_by_default, int
             return fail(err, BAD_FILE, "%s: layer_types[%d] is sliding_attention, but sliding_window is not given",
                         k->where, l);
     }
-    return gguf ? OK : record_windows(k, s, err);
+    if (!gguf)
+        record_windows(k, s);
+    return OK;
 }
