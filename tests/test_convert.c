@@ -377,7 +377,10 @@ static void windows_that_differ_between_layers_are_told_layer_by_layer(void **st
     Checkpoint c;
     Model *model;
     assert_int_equal(checkpoint_open(&c, in_directory("out.gguf"), &err), OK);
-    assert_int_equal(model_describe(&c, &model, &err), OK);
+    result = model_describe(&c, &model, &err);
+    if (result != OK)
+        print_error("%s\n", err.text);
+    assert_int_equal(result, OK);
     for (int l = 0; l < model->shape.L; l++)
         assert_int_equal(decoder_shape(&model->shape)->layer[l].attention.how.window, l ? 32 : 0);
     model_close(model);

@@ -189,6 +189,15 @@ static void count_weight(const Checkpoint *c, Model *m, const WeightSource *s, i
         used[store_number(c->store, weight_tensor(c, s->decl, e))] += apart ? elems : all;
 }
 
+/* What follows from the shape is not read again, though a GGUF may hold it: its reader had it before (rope_freqs). */
+static void count_constant(const Checkpoint *c, const WeightDecl *decl, int64_t *used)
+{
+    const WeightPlace *place = weight_place(c, decl);
+    const StoreTensor *t = place->name[0] ? store_find(c->store, place->name) : NULL;
+    if (t)
+        used[store_number(c->store, t)] = store_tensor_elems(t);
+}
+
 static Err check_list(const Checkpoint *c, Model *m, const WeightList *list, int64_t *used, Error *err)
 {
     if (list->failed || !used)
@@ -198,6 +207,8 @@ static Err check_list(const Checkpoint *c, Model *m, const WeightList *list, int
         TRY(weight_find(c, &list->items[i], &s, err));
         if (s.tensor)
             count_weight(c, m, &s, used);
+        else if (s.decl->constant)
+            count_constant(c, s.decl, used);
         weight_source_deinit(&s);
     }
     return check_leftovers(c, m, used, err);
