@@ -168,7 +168,7 @@ check-parity: $(BUILD)/tests/parity
 
 # The trained models of ../shared against what their training program measured: some minutes.
 .PHONY: check-model
-MODELS ?= base draft mha gqa mqa swa linear
+MODELS ?= base draft mha gqa mqa mla cla swa hybrid linear
 check-model: $(BUILD)/ridge $(BUILD)/tests/models
 	@if [ -d "$(or $(RIDGE_SHARED),../shared)/models" ]; then \
 	    $(BUILD)/tests/models $(BUILD)/ridge $(or $(RIDGE_SHARED),../shared) $(MODELS); \
