@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "model/bind.h"
+#include "model/text_half.h"
 
 static const size_t CONFIG_BYTES_MAX = 16 << 20;
 static const size_t SHAPE_BYTES_MAX = (size_t)1 << 30; /* of addresses: shapes, slots, tables */
@@ -20,6 +21,7 @@ static Err read_config(Checkpoint *c, const char *path, Error *err)
     TRY(json_read_file(c->config_path, CONFIG_BYTES_MAX, &c->config, err));
     if (!json_is_object(c->config))
         return fail(err, BAD_FILE, "%s: must be an object", c->config_path);
+    TRY(text_half_take(&c->config, c->store, c->config_path, err));
     c->keys.config = c->config;
     c->keys.where = c->config_path;
     return keys_text_or(&c->keys, "model_type", NULL, NULL, c->keys.family, sizeof c->keys.family, err);

@@ -163,6 +163,8 @@ Err store_open_bytes(Span file, const char *what, Store **out, Error *err)
     return result;
 }
 
+Err store_rename(Store *s, StoreRename rename, Error *err) { return tensor_table_rename(&s->table, rename, err); }
+
 size_t store_count(const Store *s) { return s->table.index.count; }
 
 const StoreTensor *store_at(const Store *s, size_t index)

@@ -57,6 +57,11 @@ Err store_open(const char *path, Store **out, Error *err);
 Err store_open_bytes(Span file, const char *what, Store **out, Error *err);
 void store_free(Store *);        /* NULL is allowed */
 
+/* Before anybody else has the Store: every tensor gets the name that `rename` puts into `out`, or is left out where
+ * it says false. Two that would get the same name are refused; the Store can only be freed then. */
+typedef bool (*StoreRename)(const char *name, char out[STORE_NAME_BYTES_MAX + 1]);
+Err store_rename(Store *, StoreRename, Error *err);
+
 /* In the order of the files and of the bytes in them. */
 size_t store_count(const Store *);
 const StoreTensor *store_at(const Store *, size_t index);

@@ -199,3 +199,29 @@ Err tensor_table_order(TensorTable *t, Error *err)
     }
     return OK;
 }
+
+static Err put_renamed(TensorTable *t, const StoreTensor *old, StoreRename rename, Error *err)
+{
+    char name[STORE_NAME_BYTES_MAX + 1];
+    StoreTensor tensor = *old;
+    if (!rename(old->name, name))
+        return OK;
+    tensor.name = arena_copy_text(t->arena, name, strlen(name));
+    Err result = tensor.name ? put(t, &tensor, err) : fail(err, NO_MEMORY, "no memory for its name");
+    return result == OK ? OK : fail_within(err, "%s: tensor '%s', read as '%s'", old->file->path, old->name, name);
+}
+
+Err tensor_table_rename(TensorTable *t, StoreRename rename, Error *err)
+{
+    TensorTable old = *t;
+    Err result = OK;
+    *t = (TensorTable){.arena = old.arena, .ordered = ARENA_ARRAY(old.arena, const StoreTensor *, old.index.count)};
+    if (!t->ordered)
+        result = fail(err, NO_MEMORY, "no memory for a table of %s tensors", number_text(old.index.count).text);
+    for (size_t i = 0; i < old.index.count && result == OK; i++)
+        result = put_renamed(t, old.ordered[i], rename, err);
+    for (size_t i = 0; i < t->index.count && result == OK; i++) /* they were put in that order */
+        t->ordered[i] = &t->items[i];
+    tensor_table_deinit(&old);
+    return result;
+}

@@ -36,5 +36,7 @@ void tensor_table_deinit(TensorTable *);
 Err tensor_name_check(const StoreFile *, Span name, Error *err);
 Err tensor_table_add(TensorTable *, StoreFile *, const TensorClaim *, Error *err);
 Err tensor_table_order(TensorTable *, Error *err);
+/* After that: see store_rename(). */
+Err tensor_table_rename(TensorTable *, StoreRename, Error *err);
 
 #endif
