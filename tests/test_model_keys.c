@@ -122,6 +122,27 @@ static void what_is_read_by_layer_is_recorded_and_read_back(void **state)
     close_world(&w);
 }
 
+/* llama.cpp counts layers for guessing ahead as layers, and its lists go on for them. */
+static void lists_of_a_gguf_may_go_on_for_layers_that_guess_ahead(void **state)
+{
+    (void)state;
+    static const int32_t heads[] = {1, 2, 3, 2, 9, 9};
+    for (uint32_t drafts = 0; drafts < 4; drafts++) {
+        World file;
+        Error err;
+        int32_t got[LAYERS];
+        GgufWriter *writer = gguf_writer_new();
+        gguf_put_array(writer, "test.heads", GGUF_I32, heads, COUNT_OF(heads));
+        gguf_put_u32(writer, "test.nextn_predict_layers", drafts);
+        write_and_open(&file, writer);
+        assert_int_equal(keys_ints_or(&file.keys, NULL, "heads", 0, 9, 0, got, LAYERS, &err), drafts == 2 ? OK : BAD_FILE);
+        if (drafts == 2)
+            assert_memory_equal(got, heads, sizeof got);
+        gguf_writer_free(writer);
+        close_world(&file);
+    }
+}
+
 static void a_list_that_does_not_fit_is_refused_by_name(void **state)
 {
     (void)state;
@@ -174,6 +195,7 @@ int main(void)
         cmocka_unit_test(a_list_of_numbers_arrives_by_layer_and_one_number_for_all),
         cmocka_unit_test(an_infinite_number_is_one_however_it_is_spelled),
         cmocka_unit_test(what_is_read_by_layer_is_recorded_and_read_back),
+        cmocka_unit_test(lists_of_a_gguf_may_go_on_for_layers_that_guess_ahead),
         cmocka_unit_test(a_list_that_does_not_fit_is_refused_by_name),
         cmocka_unit_test(kinds_of_layers_are_known_by_name_and_others_refused),
     };

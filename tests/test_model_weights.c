@@ -643,6 +643,36 @@ static void every_value_of_the_file_must_belong_to_somebody(void **state)
     }
 }
 
+/* Checkpoints carry layers for guessing ahead, which a model of 3 layers does not need; another layer it would. */
+static void layers_that_guess_ahead_are_passed_over_and_no_others(void **state)
+{
+    (void)state;
+#define TENSOR(name, at, to) "\"" name "\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[" at "," to "]}"
+    static const struct { const char *header; bool drafts, taken; } files[] = {
+        {"{" TENSOR("model.layers.3.eh_proj.weight", "0", "4") "," TENSOR("model.layers.3.x", "4", "8") "}", true, true},
+        {"{" TENSOR("model.layers.3.eh_proj.weight", "0", "4") "," TENSOR("model.layers.2.x", "4", "8") "}", true, false},
+        {"{" TENSOR("model.layers.3.eh_proj.weight", "0", "4") "," TENSOR("model.layers.3.x", "4", "8") "}", false, false},
+        {"{" TENSOR("model.layers.3.q", "0", "4") "," TENSOR("model.layers.3.x", "4", "8") "}", true, false},
+        {"{" TENSOR("mtp.layers.0.x", "0", "4") "," TENSOR("model.mtp_block.0.x", "4", "8") "}", true, true},
+        {"{" TENSOR("mtp.layers.0.x", "0", "4") "," TENSOR("model.mtp.layers.0.x", "4", "8") "}", false, false},
+    };
+#undef TENSOR
+    for (size_t i = 0; i < COUNT_OF(files); i++) {
+        Arch family = {.names = {"test"}, .draft_layers = files[i].drafts};
+        Model m = {.arch = &family, .shape = {.L = 3}};
+        Checkpoint c = {.keys = {.where = "config", .family = "test"}};
+        WeightList list = {0};
+        Error err;
+        uint8_t file[512] = {0};
+        size_t bytes = strlen(files[i].header);
+        file[0] = (uint8_t)bytes, file[1] = (uint8_t)(bytes >> 8);
+        memcpy(file + 8, files[i].header, bytes);
+        assert_int_equal(store_open_bytes(span_of(file, 8 + bytes + 8), "file", &c.store, &err), OK);
+        assert_int_equal(weights_check(&c, &m, &list, &err), files[i].taken ? OK : UNSUPPORTED);
+        store_free(c.store);
+    }
+}
+
 /* The roofline holds what a token reads against the bandwidth; parameters are what the model is said to have. */
 static void experts_count_whole_but_are_read_in_part(void **state)
 {
@@ -685,6 +715,7 @@ int main(void)
         cmocka_unit_test(blocks_are_not_cut),
         cmocka_unit_test(a_tensor_of_a_gguf_is_written_whole_or_not_at_all),
         cmocka_unit_test(every_value_of_the_file_must_belong_to_somebody),
+        cmocka_unit_test(layers_that_guess_ahead_are_passed_over_and_no_others),
         cmocka_unit_test(experts_count_whole_but_are_read_in_part),
         cmocka_unit_test(a_beginning_that_a_checkpoint_lacks_is_left_out_of_names),
     };

@@ -46,7 +46,7 @@ static const Kin kins[] = {
      {.names = &names_dots, .score = SCORE_SIGMOID, .normalises = true, .gguf_says_norm = true, .norm_eps = 1e-20f,
       .group_top = 2, .shared = 1},
      HEAD_NORM_EACH, true, "blk.%d.post_attention_norm", .dense = 1},
-    {"hy_v3", "hy-v3", {.activation = SILU, .eps = 1e-5f, .head_width = 128, .theta = 11158840.0f},
+    {"hy_v3", "hy_v3", {.activation = SILU, .eps = 1e-5f, .head_width = 128, .theta = 11158840.0f},
      {.names = &names_hunyuan, .score = SCORE_SIGMOID, .normalises = true, .gguf_says_norm = true, .norm_eps = 1e-20f,
       .factor = 2.826f, .shared = 1},
      HEAD_NORM_EACH, .dense = 1},
@@ -111,8 +111,8 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
 }
 
 const Arch arch_sigmoid_experts = {
-    .names = {"dots1", "glm4_moe", "hy_v3", "minimax_m2", "glm4moe", "hy-v3", "minimax-m2"},
-    .gguf_names = {"dots1", "glm4moe", "hy-v3", "minimax-m2", "glm4moe", "hy-v3", "minimax-m2"},
+    .names = {"dots1", "glm4_moe", "hy_v3", "minimax_m2", "glm4moe", "minimax-m2"},
+    .gguf_names = {"dots1", "glm4moe", "hy_v3", "minimax-m2", "glm4moe", "minimax-m2"},
     .read_shape = read_shape,
     .kv_layout = decoder_kv_layout,
     .declare = decoder_declare,
