@@ -18,14 +18,14 @@
 enum {
     TILE = 2 * LANES,
     SEGMENT = 512,               /* positions; a multiple of TILE */
-    QUERIES = 32,
+    QUERIES = 64,
     COLUMNS = 2 * LANES,         /* values of the output that are summed at once */
     WIDTH_MAX = 576,             /* of a key or value: the latent of DeepSeek; a multiple of COLUMNS */
     SCRATCH_MAX = 8 << 20,       /* bytes for segments that wait */
     OPERATIONS_PER_THREAD = 1 << 16,
     CACHE_LINE = 64,
 #if defined(TIER_avx512)
-    ABREAST = 4,                 /* queries whose sums fit into registers together */
+    ABREAST = 8,                 /* queries whose sums fit into registers together */
 #else
     ABREAST = 2,
 #endif
@@ -39,7 +39,7 @@ typedef struct Query {
     Sees sees;
     int lo, hi;                  /* what it sees of the present tile */
     float most, shrink;          /* of the segment: largest score; what a larger one does to the sums */
-    float total[LANES];
+    _Alignas(CACHE_LINE) float total[LANES];
     float q[WIDTH_MAX], p[TILE], sums[WIDTH_MAX];
     Softmax folded;              /* of the segments before; the sums are in y */
 } Query;
@@ -52,7 +52,7 @@ typedef struct Work {
     int segments;
     int n;
     Query query[QUERIES];
-    float keys[WIDTH_MAX * TILE], values[TILE * WIDTH_MAX];
+    _Alignas(CACHE_LINE) float keys[WIDTH_MAX * TILE], values[TILE * WIDTH_MAX];
 } Work;
 
 /* A tile of the cache */

@@ -1,11 +1,13 @@
-/* decay_scan_cpu.c -- a tile of the state stays in registers while all rows of the sequence go by.
+/* decay_scan_cpu.c -- a tile of the state stays in registers while a block of rows goes by.
  *
  *              p ->  16 columns x ACROSS
  *     n  |   [ S ]         for each row: S = decay S + k[n] v;  y += q[n] S
  *        v   [ S ]
- *            DEEP          y of a row is in memory between two tiles below each other, in the first cache
+ *            DEEP          v and y of the block wait beside each other between two tiles
  *
- * A column of y is summed over n in order, whatever the tiles.
+ * In the tensors the rows lie so far apart, and often at so even a distance, that those of a long
+ * prompt would push each other out of the first cache. A column of y is summed over n in order,
+ * whatever the tiles and blocks.
  */
 #include "kernels/decay_scan/decay_scan.h"
 #include "kernels/kit/lanes.h"
@@ -16,32 +18,37 @@ enum { DEEP = 8, ACROSS = 2 };
 enum { DEEP = 4, ACROSS = 1 };
 #endif
 
-/* What a tile reads and writes; the pointers are those of its first column, and of its first n. */
+enum { BLOCK = 32, COLUMNS = ACROSS * LANES };      /* rows; values of y in one of them */
+
+/* What a strip of the state reads and writes; the places are those of its first column, and of n = 0. */
 typedef struct Strip {
     const OpCall *call;
-    const StateRun *run;
     int64_t head, column;      /* of y and v */
     int64_t group, state;      /* of q and k; in the slot */
-    int32_t P;
+    int32_t N, P;
+    const float *from;         /* the slot that is read; NULL: zeros */
+    float *to;
+    int64_t first;             /* the block's rows: this one and the `rows` - 1 after it */
+    int rows;
+    float decay[BLOCK];
+    Vf v[BLOCK][ACROSS], y[BLOCK][ACROSS];
 } Strip;
 
-/* `deep` values of n, `across` vectors of n_lanes columns. */
-INLINE void scan_tile(const Strip *s, int64_t n, int deep, int across, int lanes)
+/* `deep` values of n, `across` vectors of columns, of which n_lanes count. */
+INLINE void scan_tile(Strip *s, int64_t n, int deep, int across, int lanes)
 {
-    const OpCall *c = s->call;
+    Tensor q_all = s->call->in[DECAY_Q], k_all = s->call->in[DECAY_K];
+    const float *q = f32_row(q_all, s->first) + s->group + n, *k = f32_row(k_all, s->first) + s->group + n;
     int64_t at = s->state + n * s->P;
     Vf S[DEEP][ACROSS];
     UNROLL for (int i = 0; i < deep; i++)
         UNROLL for (int j = 0; j < across; j++)
-            S[i][j] = lanes_load_or_zero(s->run->from, at + i * s->P + j * LANES, lanes);
-    for (int64_t r = s->run->first; r < s->run->end; r++) {
-        const float *q = f32_row(c->in[DECAY_Q], r) + s->group + n, *k = f32_row(c->in[DECAY_K], r) + s->group + n;
-        const float *from = f32_row(c->in[DECAY_V], r) + s->column;
-        float *to = f32_row_out(c->out[0], r) + s->column;
-        Vf decay = vf_all(f32_row_of(c->in[DECAY_DECAY], r)[s->head]), v[ACROSS], y[ACROSS];
+            S[i][j] = lanes_load_or_zero(s->from, at + i * s->P + j * LANES, lanes);
+    for (int r = 0; r < s->rows; r++, q += q_all.row_elems, k += k_all.row_elems) {
+        Vf decay = vf_all(s->decay[r]), v[ACROSS], y[ACROSS];
         UNROLL for (int j = 0; j < across; j++) {
-            v[j] = lanes_load(from + j * LANES, lanes);
-            y[j] = n == 0 ? vf_zero() : lanes_load(to + j * LANES, lanes);
+            v[j] = s->v[r][j];
+            y[j] = s->y[r][j];
         }
         UNROLL for (int i = 0; i < deep; i++)
             UNROLL for (int j = 0; j < across; j++) {
@@ -49,46 +56,75 @@ INLINE void scan_tile(const Strip *s, int64_t n, int deep, int across, int lanes
                 y[j] = vf_fma(vf_all(q[i]), S[i][j], y[j]);
             }
         UNROLL for (int j = 0; j < across; j++)
-            lanes_store(to + j * LANES, y[j], lanes);
+            s->y[r][j] = y[j];
     }
     UNROLL for (int i = 0; i < deep; i++)
         UNROLL for (int j = 0; j < across; j++)
-            lanes_store(s->run->to + at + i * s->P + j * LANES, S[i][j], lanes);
+            lanes_store(s->to + at + i * s->P + j * LANES, S[i][j], lanes);
 }
 
-INLINE void scan_strip(const Strip *s, int32_t N, int across, int lanes)
+INLINE void scan_block(Strip *s, int across, int lanes)
 {
+    Tensor decay = s->call->in[DECAY_DECAY], v = s->call->in[DECAY_V], y = s->call->out[0];
+    for (int r = 0; r < s->rows; r++) {
+        s->decay[r] = f32_row_of(decay, s->first + r)[s->head];
+        for (int j = 0; j < across; j++) {
+            s->v[r][j] = lanes_load(f32_row(v, s->first + r) + s->column + j * LANES, lanes);
+            s->y[r][j] = vf_zero();
+        }
+    }
     int32_t n = 0;
-    for (; n + DEEP <= N; n += DEEP)
+    for (; n + DEEP <= s->N; n += DEEP)
         scan_tile(s, n, DEEP, across, lanes);
-    for (; n < N; n++)
+    for (; n < s->N; n++)
         scan_tile(s, n, 1, across, lanes);
+    for (int r = 0; r < s->rows; r++)
+        for (int j = 0; j < across; j++)
+            lanes_store(f32_row_out(y, s->first + r) + s->column + j * LANES, s->y[r][j], lanes);
+}
+
+/* All rows of a sequence; a block goes on from the state that the one before left. */
+INLINE void scan_strip(Strip *s, const StateRun *run, int across, int lanes)
+{
+    s->from = run->from;
+    s->to = run->to;
+    for (s->first = run->first; s->first < run->end; s->first += s->rows) {
+        s->rows = (int)min_i64(BLOCK, run->end - s->first);
+        scan_block(s, across, lanes);
+        s->from = s->to;
+    }
 }
 
 static void run(const OpCall *c, int phase, CpuPart part)
 {
     (void)phase;
     DecayShape shape = decay_scan_shape(c);
-    int64_t columns = ACROSS * LANES, strips = ceil_div(shape.P, columns);
+    int64_t strips = ceil_div(shape.P, COLUMNS);
     Range mine = part_range(part, shape.heads * strips, 1);
+    Strip s;
+    s.call = c;
+    s.N = shape.N;
+    s.P = shape.P;
     for (StateRun run = {0}; state_next(c, DECAY_FROM, &run);)
         for (int64_t i = mine.from; i < mine.to; i++) {
-            int64_t head = i / strips, p = i % strips * columns, end = min_i64(shape.P, p + columns);
-            Strip s = {c, &run, head, head * shape.P + p, head / (shape.heads / shape.groups) * shape.N,
-                       head * shape.N * shape.P + p, shape.P};
-            if (end - p == columns) {
-                scan_strip(&s, shape.N, ACROSS, LANES);
+            int64_t head = i / strips, p = i % strips * COLUMNS, end = min_i64(shape.P, p + COLUMNS);
+            s.head = head;
+            s.column = head * shape.P + p;
+            s.group = head / (shape.heads / shape.groups) * shape.N;
+            s.state = head * shape.N * shape.P + p;
+            if (end - p == COLUMNS) {
+                scan_strip(&s, &run, ACROSS, LANES);
                 continue;
             }
             for (; p < end; p += LANES, s.column += LANES, s.state += LANES)
-                scan_strip(&s, shape.N, 1, (int)min_i64(LANES, end - p));
+                scan_strip(&s, &run, 1, (int)min_i64(LANES, end - p));
         }
 }
 
 static int64_t threads(const OpCall *c)       /* a value of y has as much to do as N values elsewhere */
 {
     DecayShape s = decay_scan_shape(c);
-    int64_t strips = s.heads * ceil_div(s.P, ACROSS * LANES);
+    int64_t strips = s.heads * ceil_div(s.P, COLUMNS);
     return min_i64(strips, tensor_elems(c->out[0]) * s.N / ELEMS_PER_THREAD + 1);
 }
 
