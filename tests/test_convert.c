@@ -366,7 +366,8 @@ static void windows_that_differ_between_layers_are_told_layer_by_layer(void **st
     ConvertReport report;
     Error err;
     FILE *f = fopen(in_directory("config.json"), "w");
-    fprintf(f, "{\"model_type\": \"smollm3\", \"sliding_window\": 32, \"use_sliding_window\": true, \"max_window_layers\": 1,%s",
+    fprintf(f, "{\"model_type\": \"smollm3\", \"sliding_window\": 32, \"use_sliding_window\": true, "
+               "\"layer_types\": [\"full_attention\", \"sliding_attention\"],%s",
             strchr(config, ',') + 1);
     fclose(f);
     Err result = try_convert(directory, (ConvertOptions){.format = &format_f32}, in_directory("out.gguf"), &report, &err);

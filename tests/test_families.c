@@ -1,12 +1,15 @@
 /* A config.json means to ridge what it means to transformers, and what a GGUF cannot say is not written. */
 #include "test.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "model/decoder.h"
 #include "read_config.h"
 
 #define WINDOW "\"use_sliding_window\": true, \"sliding_window\": 16"
+#define TWO_ROPES(local) \
+    "\"rope_parameters\": {\"full_attention\": {\"rope_type\": \"default\"}, \"sliding_attention\": {" local "}}"
 #define SCALED(type, fields) "\"rope_scaling\": {\"type\": \"" type "\", \"factor\": 4.0, " fields "}"
 
 /* Each line is a rule of transformers that is easily taken for another. */
@@ -24,6 +27,13 @@ static void a_config_means_what_it_means_to_transformers(void **state)
         {"qwen3", "", {0, 0, 0}, 128, 128}, /* not D / N */
         {"qwen3", "\"head_dim\": 32", {0, 0, 0}, 32, 32},
         {"llama", "\"rope_parameters\": {\"partial_rotary_factor\": 0.5}", {0, 0, 0}, 16, 16},
+        {"mistral", "", {4096, 4096, 4096}, 16, 16}, /* silence is the usual window, null is none */
+        {"mistral", "\"sliding_window\": null", {0, 0, 0}, 16, 16},
+        {"qwen2", "\"use_sliding_window\": true, \"max_window_layers\": 2", {0, 0, 4096}, 16, 16},
+        {"cwm", "", {0, 8192, 8192}, 128, 128}, /* the first of four layers is global, not the last */
+        {"cwm", "\"head_dim\": null", {0, 8192, 8192}, 16, 16},
+        {"smollm3", WINDOW ", \"no_rope_layer_interval\": 2", {0, 16, 0}, 16, 16}, /* where nothing turns */
+        {"cohere2", "\"_sliding_window_pattern\": 2", {4096, 4096, 4096}, 16, 16}, /* nobody reads that word */
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         Error err;
@@ -33,6 +43,104 @@ static void a_config_means_what_it_means_to_transformers(void **state)
             assert_int_equal(decoder_shape(&r.shape)->layer[l].attention.how.window, cases[i].window[l]);
         assert_int_equal(r.shape.H, cases[i].width);
         assert_int_equal(decoder_shape(&r.shape)->rope[0].angles.dims, cases[i].dims);
+        close_config(&r);
+    }
+}
+
+/* Where a config says nothing, each family takes something else; where it says null, often nothing at all. */
+static void silence_and_null_mean_what_they_mean_to_transformers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *family, *fields;
+        float cap, logit_cap, eps, theta;
+        Activation act;
+    } cases[] = {
+        {"gemma2", "", 50, 30, 1e-6f, 1e4f, GELU_TANH},
+        {"gemma2", "\"attn_logit_softcapping\": null", 0, 30, 1e-6f, 1e4f, GELU_TANH},
+        {"vaultgemma", "\"final_logit_softcapping\": null", 50, 0, 1e-6f, 1e4f, GELU_TANH},
+        {"gemma2", "\"hidden_act\": \"relu\"", 50, 30, 1e-6f, 1e4f, GELU_TANH}, /* hidden_activation says it */
+        {"gemma3_text", "\"attn_logit_softcapping\": 4", 0, 0, 1e-6f, 1e6f, GELU_TANH}, /* its code has none */
+        {"gemma", "\"hidden_act\": \"gelu\"", 0, 0, 1e-6f, 1e4f, GELU_TANH}, /* as the first ones were published */
+        {"gemma", "\"hidden_act\": \"relu\"", 0, 0, 1e-6f, 1e4f, RELU},
+        {"nanochat", "", 0, 15, 1e-6f, 1e4f, RELU_SQUARED},
+        {"nanochat", "\"final_logit_softcapping\": null", 0, 0, 1e-6f, 1e4f, RELU_SQUARED},
+        {"cohere", "", 0, 0, 1e-5f, 5e5f, SILU},
+        {"cohere2", "\"hidden_act\": \"linear\"", 0, 0, 1e-5f, 1e4f, IDENTITY},
+        {"olmo2", "", 0, 0, 1e-5f, 1e4f, SILU},
+        {"olmo3", "", 0, 0, 1e-5f, 5e5f, SILU},
+        {"apertus", "\"hidden_act\": \"gelu\", \"rope_theta\": 300", 0, 0, 1e-5f, 1.2e7f, GELU}, /* not 300 */
+        {"apertus", "\"hidden_act\": \"gelu\", \"rope_parameters\": {\"rope_theta\": 300}", 0, 0, 1e-5f, 300, GELU},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        Error err;
+        Read r;
+        assert_int_equal(read_config(&r, cases[i].family, cases[i].fields, false, &err), OK);
+        const DecoderShape *m = decoder_shape(&r.shape);
+        double step = pow(cases[i].theta, -2.0 / m->rope[0].angles.dims);
+        assert_float_equal(m->layer[0].attention.how.softcap, cases[i].cap, 0);
+        assert_float_equal(m->logit_cap, cases[i].logit_cap, 0);
+        assert_float_equal(r.shape.eps, cases[i].eps, 0);
+        assert_float_equal(fabsf(m->rope[0].inv_freq[1]), step, 1e-5 * step);
+        assert_int_equal(m->layer[0].mlp.activation, cases[i].act);
+        close_config(&r);
+    }
+}
+
+/* The classes of these families have a scaling that a config replaces as a whole, or not at all. */
+static void families_have_rotary_scalings_of_their_own(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *family, *fields;
+        bool divided;
+        float growth;
+        int32_t original;
+    } cases[] = {
+        {"cwm", "", true, 0, 8192},
+        {"cwm", "\"rope_theta\": 300, \"rope_scaling\": null", true, 0, 8192},
+        {"cwm", "\"rope_parameters\": {\"rope_theta\": 300}", false, 0, 256},
+        {"ministral3", "", false, 0.1f, 16384},
+        {"ministral3", "\"rope_parameters\": {\"rope_theta\": 300}", false, 0, 256},
+        {"phi3", "\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 4}", false, 0, 4096},
+        {"phi3", "\"original_max_position_embeddings\": 64, \"rope_scaling\": {\"type\": \"yarn\", \"factor\": 4, "
+                 "\"original_max_position_embeddings\": 32}", false, 0, 64},
+        {"llama", "\"original_max_position_embeddings\": 64, \"rope_scaling\": {\"type\": \"yarn\", \"factor\": 4, "
+                  "\"original_max_position_embeddings\": 32}", false, 0, 64}, /* the outer one counts */
+        {"llama", SCALED("yarn", "\"original_max_position_embeddings\": 32"), false, 0, 32},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        Error err;
+        Read r;
+        assert_int_equal(read_config(&r, cases[i].family, cases[i].fields, false, &err), OK);
+        const DecoderShape *m = decoder_shape(&r.shape);
+        assert_int_equal(m->rope[0].divisors != NULL, cases[i].divided);
+        assert_float_equal(m->layer[0].attention.q_growth, cases[i].growth, 0);
+        assert_int_equal(m->rope[0].angles.original_length, cases[i].original);
+        close_config(&r);
+    }
+}
+
+static void biases_are_where_the_family_says_when_its_config_does_not(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *family, *fields;
+        bool qkv, mlp;
+    } cases[] = {
+        {"glm", "", true, false},
+        {"glm4", "\"attention_bias\": false", false, false},
+        {"deepseek_v2", "\"first_k_dense_replace\": 3", false, false},
+        {"deepseek_v2", "\"first_k_dense_replace\": 3, \"mlp_bias\": true", false, true},
+        {"deepseek_v3", "\"mlp_bias\": true", false, false}, /* not a word of its */
+        {"minicpm3", "\"mlp_bias\": true", false, true},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        Error err;
+        Read r;
+        assert_int_equal(read_config(&r, cases[i].family, cases[i].fields, false, &err), OK);
+        assert_int_equal(decoder_shape(&r.shape)->layer[0].attention.q_bias, cases[i].qkv);
+        assert_int_equal(decoder_shape(&r.shape)->layer[0].mlp.up_bias, cases[i].mlp);
         close_config(&r);
     }
 }
@@ -100,6 +208,10 @@ static void what_a_gguf_cannot_say_is_not_converted(void **state)
         {"qwen2", WINDOW ", \"max_window_layers\": 1", true}, /* layer by layer */
         {"llama", SCALED("yarn", "\"truncate\": true"), true},
         {"llama", SCALED("yarn", "\"truncate\": false"), false},
+        {"gemma3_text", TWO_ROPES("\"rope_type\": \"default\""), true},
+        {"gemma3_text", TWO_ROPES("\"rope_type\": \"linear\", \"factor\": 8"), false}, /* its key is that of global layers */
+        {"olmo3", TWO_ROPES("\"rope_type\": \"linear\", \"factor\": 8"), false},
+        {"apertus", "\"hidden_act\": \"relu\"", false},
         {"gpt2", "\"activation_function\": \"gelu\"", true}, /* hidden_activation says it */
         {"gpt2", "\"activation_function\": \"relu\"", false},
         {"gpt2", "\"scale_attn_by_inverse_layer_idx\": true", false},
@@ -122,6 +234,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_config_means_what_it_means_to_transformers),
+        cmocka_unit_test(silence_and_null_mean_what_they_mean_to_transformers),
+        cmocka_unit_test(families_have_rotary_scalings_of_their_own),
+        cmocka_unit_test(biases_are_where_the_family_says_when_its_config_does_not),
         cmocka_unit_test(switches_say_how_the_layers_of_older_families_are_built),
         cmocka_unit_test(dynamic_rope_stretches_from_the_models_own_length),
         cmocka_unit_test(what_a_gguf_cannot_say_is_not_converted),

@@ -8,6 +8,11 @@
 
 static const float SHAPE_MAX = 1e3f;
 
+/* Where the config says nothing of rotation. */
+#define ROPE                                                                                                          \
+    "{\"rope_type\": \"llama3\", \"rope_theta\": 1.2e7, \"factor\": 8, \"low_freq_factor\": 1, \"high_freq_factor\": 4, "  \
+    "\"original_max_position_embeddings\": 8192}"
+
 static const DecoderNames names = {
     .layer = "model.layers.%d.", .embed = "model.embed_tokens", .norm = "model.norm", .head = "lm_head",
     .pre_attention = "attention_layernorm", .pre_mlp = "feedforward_layernorm", .attention = &attention_names,
@@ -53,14 +58,15 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
     DecoderShape *m;
     char act[32];
     TRY(keys_text_or(k, "hidden_act", NULL, "xielu", act, sizeof act, err));
-    if (strcmp(act, "xielu"))
-        return fail(err, UNSUPPORTED, "%s: hidden_act '%s': family 'apertus' is run with xielu", k->where, act);
-    TRY(decoder_read(k, arena, s,
-                     &(DecoderUsual){.names = &names, .eps = 1e-5f, .plain_mlp = true, .own_activation = true, .theta = 1.2e7f},
-                     &m, err));
+    bool xielu = !strcmp(act, "xielu");
+    DecoderUsual usual = {.names = &names, .eps = 1e-5f, .plain_mlp = true, .own_activation = xielu, .theta = 1.2e7f,
+                          .rope = ROPE};
+    TRY(decoder_read(k, arena, s, &usual, &m, err));
     TRY(decoder_read_biases(k, s, err));
     for (int l = 0; l < s->L; l++)
         m->layer[l].attention.head_norm = HEAD_NORM_EACH;
+    if (!xielu)
+        return keys_record_nothing(k, "a hidden_act other than xielu", err);
     return read_curves(k, arena, s, m, err);
 }
 

@@ -37,7 +37,9 @@ static Err read_head_norms(const Keys *k, ModelShape *s, DecoderShape *m, Error 
 static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
 {
     DecoderShape *m;
-    TRY(decoder_read(k, arena, s, &(DecoderUsual){.norm = NORM_LAYER, .activation = SILU}, &m, err));
+    bool second = !strcmp(k->family, "cohere2");
+    DecoderUsual usual = {.norm = NORM_LAYER, .activation = SILU, .theta = second ? 0 : 5e5f};
+    TRY(decoder_read(k, arena, s, &usual, &m, err));
     TRY(keys_float_or(k, "logit_scale", "logit_scale", 0, 1e6, 0.0625f, &m->logit_factor, err));
     TRY(decoder_read_biases(k, s, err));
     m->norm.bias = false;
@@ -48,7 +50,6 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
         layer->stage[0].branch[1] = (Branch){.part = &part_mlp, .shape = &layer->mlp, .same_input = true};
         layer->stages = 1;
     }
-    bool second = !strcmp(k->family, "cohere2");
     return second ? read_windows(k, s, m, err) : read_head_norms(k, s, m, err);
 }
 

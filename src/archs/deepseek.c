@@ -29,19 +29,32 @@ static Err read_method(const Keys *k, bool second, MoeShape *m, Error *err)
     return OK;
 }
 
-static Err read_experts(const Keys *k, Arena *arena, ModelShape *s, bool second, int32_t first, Error *err)
+/* V2 may have biases in its mlps and in the mlp that all tokens share. */
+static Err read_mlp_bias(const Keys *k, ModelShape *s, bool *bias, Error *err)
+{
+    bool dense = store_find(k->store, "blk.0.ffn_up.bias") != NULL;
+    TRY(decoder_read_bias(k, "mlp_bias", dense ? "blk.0.ffn_up.bias" : "blk.0.ffn_up_shexp.bias", false, bias, err));
+    decoder_biases(s, false, false, *bias);
+    return OK;
+}
+
+static Err read_experts(const Keys *k, Arena *arena, ModelShape *s, bool second, bool glm, Error *err)
 {
     MoeShape *moe;
-    bool sparse[LAYERS_MAX], any = false;
-    TRY(moe_read_layers(k, s, first, sparse, err));
+    bool sparse[LAYERS_MAX], any = false, bias = false;
+    if (second)
+        TRY(read_mlp_bias(k, s, &bias, err));
+    TRY(moe_read_layers(k, s, glm ? 1 : second ? 0 : 3, sparse, err));
     for (int l = 0; l < s->L; l++)
         any |= sparse[l];
     if (!any)
         return OK;
     MoeUsual usual = {.names = &names, .score = second ? SCORE_SOFTMAX : SCORE_SIGMOID, .normalises = !second,
                       .gguf_says_norm = true, .norm_eps = 1e-20f, .group_top = second ? 1 : 2, .shared = second ? 2 : 1,
-                      .factor = second ? 1 : 2.5f};
+                      .factor = glm ? 1.8f : second ? 1 : 2.5f, .groups = second || glm ? 0 : 8,
+                      .groups_used = 4};
     TRY(moe_read(k, arena, s, &usual, &moe, err));
+    moe->shared.gate_bias = moe->shared.up_bias = moe->shared.down_bias = bias;
     moe->choice_bias = !second;
     if (second) { /* transformers' V2 has no such step, whatever norm_topk_prob says */
         moe->router.norm = ROUTER_NORM_NONE;
@@ -73,7 +86,7 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
     TRY(mla_read(k, arena, s, &(MlaUsual){.P = glm ? 192 : 128, .R = 64, .V = glm ? 256 : 128, .C = 512, .A = glm ? 768 : 1536},
                  &mla, err));
     mla->bias = bias;
-    return read_experts(k, arena, s, second, glm ? 1 : second ? 0 : 3, err);
+    return read_experts(k, arena, s, second, glm, err);
 }
 
 const Arch arch_deepseek = {

@@ -46,8 +46,7 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
 {
     DecoderShape *m;
     bool experts = strncmp(k->family, "exaone4", strlen("exaone4")) != 0, local[LAYERS_MAX], letters;
-    bool unsaid = k->config && !json_object_get(k->config, "sliding_window"); /* null would be none */
-    bool windows = unsaid || keys_have(k, "sliding_window", "attention.sliding_window");
+    bool windows = keys_are_gguf(k) ? keys_have(k, NULL, "attention.sliding_window") : !keys_null(k, "sliding_window");
     int32_t window = 0;
     TRY(decoder_read(k, arena, s, &(DecoderUsual){.activation = SILU, .eps = 1e-5f}, &m, err));
     TRY(read_letters(k, s, local, &letters, err));

@@ -48,14 +48,28 @@ static Err read_windows(const Keys *k, const Variant *v, ModelShape *s, DecoderS
     return OK;
 }
 
+/* null is none, silence is the usual one. */
+static Err read_cap(const Keys *k, const char *key, float usual, float *out, Error *err)
+{
+    return keys_float_or(k, key, key, 0, 1e6, keys_null(k, key) ? 0 : usual, out, err);
+}
+
+/* The first Gemma's configs say "gelu" and mean its other form; if they say more, they say it by a second word. */
+static const char *activation_key(const Keys *k, const Variant *v)
+{
+    const char *word = k->config && !v->pattern ? json_string_value(json_object_get(k->config, "hidden_act")) : NULL;
+    return word && strcmp(word, "gelu") ? "hidden_act" : "hidden_activation";
+}
+
 static Err read_attention(const Keys *k, const Variant *v, ModelShape *s, DecoderShape *m, Error *err)
 {
     float scalar = (float)s->H, cap = v->attention_cap;
     TRY(decoder_read_biases(k, s, err));
     if (v->pattern) {
         TRY(keys_float_or(k, "query_pre_attn_scalar", NULL, 1e-3, 1e6, keys_are_gguf(k) ? scalar : 256, &scalar, err));
-        TRY(keys_float_or(k, "attn_logit_softcapping", "attn_logit_softcapping", 0, 1e6, cap, &cap, err));
-        TRY(keys_float_or(k, "final_logit_softcapping", "final_logit_softcapping", 0, 1e6, v->logit_cap, &m->logit_cap, err));
+        TRY(read_cap(k, "attn_logit_softcapping", cap, &cap, err));
+        TRY(read_cap(k, "final_logit_softcapping", v->logit_cap, &m->logit_cap, err));
+        cap = v->head_norms ? 0 : cap; /* Gemma 3's config has the word, its code does not */
     }
     /* llama.cpp knows this number by the size of the model */
     float scale = 1.0f / sqrtf(scalar);
@@ -85,7 +99,8 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
     const Variant *v = variant_of(k);
     DecoderShape *m;
     TRY(decoder_read(k, arena, s,
-                     &(DecoderUsual){.activation = GELU_TANH, .head_width = HEAD_WIDTH, .no_rope = v->head_norms}, &m, err));
+                     &(DecoderUsual){.activation = GELU_TANH, .head_width = HEAD_WIDTH, .no_rope = v->head_norms,
+                                     .activation_key = activation_key(k, v)}, &m, err));
     m->embed_factor = sqrtf((float)s->D);
     m->norm.minus_one = true;
     if (v->head_norms)

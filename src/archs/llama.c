@@ -43,7 +43,7 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
         TRY(decoder_read_biases(k, s, err));
     if (!keys_are_gguf(k) && !mixtral) /* transformers' Llama knows no window, whatever its config says */
         return OK;
-    return decoder_read_windows(k, s, true, 0, err); /* Mistral goes by this name there */
+    return decoder_read_windows(k, s, true, 0, 0, err); /* Mistral goes by this name there */
 }
 
 const Arch arch_llama = {

@@ -10,6 +10,12 @@
 
 #include "model/decoder.h"
 
+enum { PATTERN = 4, WINDOW = 8192 };   /* CWM's */
+
+#define ROPE_CWM                                                                                                      \
+    "{\"rope_type\": \"llama3\", \"rope_theta\": 1e6, \"factor\": 16, \"low_freq_factor\": 1, \"high_freq_factor\": 4, "  \
+    "\"original_max_position_embeddings\": 8192}"
+
 typedef struct Kin {
     const char *name;
     DecoderUsual usual;
@@ -22,7 +28,8 @@ typedef struct Kin {
 static const Kin kins[] = {
     {"arcee", {.eps = 1e-5f, .activation = RELU_SQUARED, .plain_mlp = true, .gguf_turned = true}, "attention_bias",
      "attention_bias", "mlp_bias", .biased = false},
-    {"cwm", {.eps = 1e-5f, .activation = SILU, .head_width = 128, .theta = 1e6f}, NULL, NULL, "mlp_bias", .windows = true},
+    {"cwm", {.eps = 1e-5f, .activation = SILU, .head_width = 128, .theta = 1e6f, .rope = ROPE_CWM}, NULL, NULL, "mlp_bias",
+     .windows = true},
     {"ernie4_5", {.eps = 1e-5f, .activation = SILU, .head_width = 128, .theta = 5e5f}, "use_bias", "use_bias", "use_bias",
      .interleaved = true},
     {"helium", {.eps = 1e-8f, .activation = SILU, .head_width = 128, .theta = 1e5f}, "attention_bias", NULL, "mlp_bias",
@@ -35,6 +42,15 @@ static Err read_bias(const Keys *k, const char *key, const char *tensor, bool ot
 {
     *out = false;
     return key ? decoder_read_bias(k, key, tensor, otherwise, out, err) : OK;
+}
+
+/* Without a list the first of every four layers is global. */
+static Err read_windows(const Keys *k, ModelShape *s, Error *err)
+{
+    TRY(decoder_read_windows(k, s, true, 0, WINDOW, err));
+    for (int l = 0; l < s->L && !keys_have(k, "layer_types", NULL); l += PATTERN)
+        decoder_shape(s)->layer[l].attention.how.window = 0;
+    return OK;
 }
 
 static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
@@ -57,7 +73,7 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
         if (kin->pre_mlp_gguf)
             layer->stage[1].branch[0].pre_gguf = kin->pre_mlp_gguf;
     }
-    return kin->windows ? decoder_read_windows(k, s, true, 0, err) : OK;
+    return kin->windows ? read_windows(k, s, err) : OK;
 }
 
 const Arch arch_llama_kin = {

@@ -9,13 +9,15 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
     DecoderShape *m;
     MlaShape *mla;
     float depth, base;
-    bool bias;
+    bool bias, mlp_bias;
     TRY(decoder_read(k, arena, s, &(DecoderUsual){.activation = SILU, .eps = 1e-5f, .own_heads = true, .no_rope = true}, &m,
                      err));
     TRY(decoder_read_bias(k, "attention_bias", "blk.0.attn_kv_a_mqa.bias", false, &bias, err));
     TRY(mla_read(k, arena, s, &(MlaUsual){.P = 64, .R = 32, .C = 256, .A = 768, .half_split = true, .gguf_whole = true}, &mla,
                  err));
     mla->bias = bias;
+    TRY(decoder_read_bias(k, "mlp_bias", "blk.0.ffn_up.bias", false, &mlp_bias, err));
+    decoder_biases(s, false, false, mlp_bias);
     TRY(keys_float_or(k, "scale_emb", "embedding_scale", 0, 1e6, 12, &m->embed_factor, err));
     TRY(keys_float_or(k, "scale_depth", NULL, 0, 1e6, 1.4f, &depth, err));
     TRY(keys_float_or(k, "dim_model_base", NULL, 1e-3, 1e9, 256, &base, err));

@@ -13,7 +13,8 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
     DecoderUsual usual = {.names = &names, .activation = RELU_SQUARED, .plain_mlp = true};
     TRY(decoder_read(k, arena, s, &usual, &m, err));
     TRY(decoder_read_biases(k, s, err));
-    TRY(keys_float_or(k, "final_logit_softcapping", NULL, 0, 1e6, 15, &m->logit_cap, err));
+    TRY(keys_float_or(k, "final_logit_softcapping", NULL, 0, 1e6,
+                      keys_null(k, "final_logit_softcapping") ? 0 : 15, &m->logit_cap, err));
     m->norm.no_gain = true;
     m->names.embed_norm = "";
     for (int i = 0; i < m->rope[0].tables * m->rope[0].angles.dims / 2; i++)

@@ -79,7 +79,7 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
     bool first = !strcmp(k->family, "olmo"), olmoe = !strcmp(k->family, "olmoe"), flex = !strcmp(k->family, "flex_olmo");
     bool third = !strcmp(k->family, "olmo3") || (!first && !olmoe && keys_have(k, NULL, "attention.sliding_window"));
     DecoderUsual usual = {.norm = first && keys_are_gguf(k) ? NORM_LAYER : NORM_RMS, .activation = SILU,
-                          .theta = third || flex ? THETA : 0, .eps = olmoe ? 1e-5f : 0, .no_rope = third, .gguf_turned = first};
+                          .theta = third || flex ? THETA : 0, .eps = flex ? 0 : 1e-5f, .no_rope = third, .gguf_turned = first};
     TRY(decoder_read(k, arena, s, &usual, &m, err));
     TRY(decoder_read_biases(k, s, err));
     if (first)

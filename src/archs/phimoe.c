@@ -53,7 +53,7 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
     m->norm.bias = true;
     TRY(decoder_read_biases(k, s, err));
     TRY(decoder_read_bias(k, "lm_head_bias", "output.bias", false, &m->head_bias, err));
-    TRY(decoder_read_windows(k, s, true, 0, err));
+    TRY(decoder_read_windows(k, s, true, 0, 0, err));
     TRY(moe_read(k, arena, s, &(MoeUsual){.names = &names, .score = SCORE_SPARSEMIXER}, &moe, err));
     TRY(read_router(k, moe, err));
     TRY(read_rope(k, m, err));

@@ -1,7 +1,7 @@
 /* qwen2.c -- Llama's block with a bias on q, k and v only (Yang et al. 2024). */
 #include "model/decoder.h"
 
-enum { FIRST_WINDOW = 28 }; /* transformers' default of max_window_layers */
+enum { FIRST_WINDOW = 28, WINDOW = 4096 }; /* transformers' defaults of max_window_layers and sliding_window */
 
 static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
 {
@@ -11,7 +11,7 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
         AttentionShape *a = &m->layer[l].attention;
         a->q_bias = a->k_bias = a->v_bias = true;
     }
-    return decoder_read_windows(k, s, false, FIRST_WINDOW, err);
+    return decoder_read_windows(k, s, false, FIRST_WINDOW, WINDOW, err);
 }
 
 const Arch arch_qwen2 = {

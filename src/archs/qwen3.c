@@ -1,8 +1,8 @@
 /* qwen3.c -- Llama's block with an RMS norm on each head of q and k, before rope (Yang et al. 2025). */
 #include "model/decoder.h"
 
-/* transformers' defaults of max_window_layers and head_dim */
-enum { FIRST_WINDOW = 28, HEAD_WIDTH = 128 };
+/* transformers' defaults of max_window_layers, sliding_window and head_dim */
+enum { FIRST_WINDOW = 28, WINDOW = 4096, HEAD_WIDTH = 128 };
 
 static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
 {
@@ -17,7 +17,7 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
         a->q_bias = a->k_bias = a->v_bias = qkv;
         a->o_bias = o;
     }
-    return decoder_read_windows(k, s, false, FIRST_WINDOW, err);
+    return decoder_read_windows(k, s, false, FIRST_WINDOW, WINDOW, err);
 }
 
 const Arch arch_qwen3 = {

@@ -4,7 +4,8 @@
 
 #include "model/moe.h"
 
-enum { WINDOW_MAX = 1 << 28, FIRST_WITHOUT = 28 }; /* transformers' default of max_window_layers */
+enum { WINDOW_MAX = 1 << 28 };
+enum { FIRST_WITHOUT = 28, WINDOW = 4096 }; /* transformers' defaults of max_window_layers and sliding_window */
 
 static const MoeNames names_2 = {
     .router = "mlp.gate",
@@ -21,9 +22,9 @@ static Err read_windows_2(const Keys *k, ModelShape *s, DecoderShape *m, Error *
     int32_t window, layers;
     bool used;
     if (keys_are_gguf(k) || keys_have(k, "layer_types", NULL))
-        return decoder_read_windows(k, s, false, 0, err);
+        return decoder_read_windows(k, s, false, 0, WINDOW, err);
     TRY(keys_bool_or(k, "use_sliding_window", NULL, false, &used, err));
-    TRY(keys_int_or(k, "sliding_window", NULL, 0, WINDOW_MAX, 4096, &window, err));
+    TRY(keys_int_or(k, "sliding_window", NULL, 0, WINDOW_MAX, WINDOW, &window, err));
     TRY(keys_int_or(k, "max_window_layers", NULL, 0, LAYERS_MAX, FIRST_WITHOUT, &layers, err));
     for (int l = 0; l < s->L && l < layers; l += 2)
         m->layer[l].attention.how.window = used ? window : 0;
@@ -47,7 +48,7 @@ static Err read_3(const Keys *k, Arena *arena, ModelShape *s, DecoderShape *m, M
     TRY(decoder_read_biases(k, s, err));
     for (int l = 0; l < s->L; l++)
         m->layer[l].attention.head_norm = HEAD_NORM_EACH;
-    TRY(decoder_read_windows(k, s, false, 0, err));
+    TRY(decoder_read_windows(k, s, false, 0, WINDOW, err));
     return moe_read(k, arena, s, &(MoeUsual){.gguf_normalises = true}, moe, err);
 }
 

@@ -10,6 +10,8 @@
 
 #include "model/moe.h"
 
+enum { WINDOW = 4096 };   /* dots.llm1's */
+
 #define EXPERTS(where)                                                                                            \
     .gate = where "experts.%e.gate_proj.weight", .up = where "experts.%e.up_proj.weight",                         \
     .down = where "experts.%e.down_proj.weight"
@@ -107,7 +109,7 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
     moe_use(s, moe, sparse);
     for (int l = 0; l < s->L && kin->pre_mlp_gguf; l++)
         m->layer[l].stage[1].branch[0].pre_gguf = kin->pre_mlp_gguf;
-    return kin->first_window ? decoder_read_windows(k, s, true, kin->first_window, err) : OK;
+    return kin->first_window ? decoder_read_windows(k, s, true, kin->first_window, WINDOW, err) : OK;
 }
 
 const Arch arch_sigmoid_experts = {

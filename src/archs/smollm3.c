@@ -19,7 +19,15 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
             TRY(keys_record_nothing(k, "no_rope_layers other than every fourth", err));
         m->layer[l].attention.rope = turns[l] ? 0 : ROPE_NONE;
     }
-    return decoder_read_windows(k, s, false, 28, err);
+    Keys quiet = *k;
+    quiet.record = NULL;
+    TRY(decoder_read_windows(&quiet, s, false, 0, 0, err));
+    bool listed = keys_are_gguf(k) || keys_have(k, "layer_types", NULL);
+    for (int l = 0; l < s->L && !listed; l++)
+        if (turns[l]) /* else the layers that do not turn are local */
+            m->layer[l].attention.how.window = 0;
+    decoder_record_windows(k, s);
+    return OK;
 }
 
 const Arch arch_smollm3 = {

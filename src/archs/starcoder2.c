@@ -19,7 +19,7 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
                      &m, err));
     TRY(decoder_read_bias(k, "use_bias", "blk.0.attn_output.bias", true, &bias, err));
     decoder_biases(s, bias, bias, bias);
-    return decoder_read_windows(k, s, true, 0, err);
+    return decoder_read_windows(k, s, true, 0, 0, err);
 }
 
 const Arch arch_starcoder2 = {

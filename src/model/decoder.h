@@ -99,6 +99,9 @@ typedef struct DecoderUsual {
     int32_t kv_heads;                    /* 0: N */
     int32_t mlp_times;                   /* the width of the mlp is so many times D; 0: it must be given */
     float theta;                         /* 0: 10000 */
+    const char *rope;                    /* rope_parameters, where the config has neither these nor rope_scaling; NULL: none */
+    int32_t rope_original;               /* original_max_position_embeddings; 0: that of the model */
+    const char *activation_key;          /* NULL: the words that most configs have for it */
     float rotary;                        /* the part of a head that turns, where the config may say it; 0: all turns, always */
     bool own_mlps;                       /* the family reads the widths of mlps itself */
     bool own_heads;                      /* the family reads the widths of heads itself */
@@ -131,8 +134,10 @@ Err decoder_read_biases(const Keys *, ModelShape *, Error *);
 /* One that a config switches on. */
 Err decoder_read_bias(const Keys *, const char *hf, const char *gguf_tensor, bool otherwise, bool *out, Error *);
 /* Windows as transformers says them: sliding_window, layer_types, max_window_layers, use_sliding_window.
- * first: the layer from which on there is one, where max_window_layers is not given. */
-Err decoder_read_windows(const Keys *, ModelShape *, bool used_by_default, int32_t first, Error *);
+ * first: the layer from which on there is one, where max_window_layers is not given. usual: the window of a config
+ * that does not speak of it; a null is none. */
+Err decoder_read_windows(const Keys *, ModelShape *, bool used_by_default, int32_t first, int32_t usual, Error *);
+void decoder_record_windows(const Keys *, const ModelShape *);   /* it does; for who changes them behind it */
 /* Which layers are local, [L]: layer_types says it, or else sliding_window_pattern: all but every so many-th.
  * pattern: where that is not given; 0: none is. */
 Err decoder_read_local(const Keys *, const ModelShape *, const char *local_name, int32_t pattern, bool *local, Error *);

@@ -35,6 +35,7 @@ Err activation_read(const Keys *k, const char *hf, Activation otherwise, Activat
         {"relu2", RELU_SQUARED},
         {"sigmoid", SIGMOID},
         {"tanh", TANH},
+        {"linear", IDENTITY},
     };
     char name[32], key[128];
     TRY(keys_text_or(k, hf, "hidden_activation", "", name, sizeof name, err));
@@ -125,8 +126,9 @@ static Err read_heads(const Keys *k, const DecoderUsual *usual, ModelShape *s, E
     if (s->N % s->K)
         return fail(err, BAD_FILE, "%s: %d query heads cannot share %d key/value heads evenly", k->where, s->N, s->K);
     bool given = keys_have(k, "head_dim", "attention.key_length");
-    int32_t usual_width = usual->head_width && !keys_are_gguf(k) ? usual->head_width : s->D / s->N;
-    if (!given && usual_width * s->N != s->D && !usual->head_width)
+    bool own = usual->head_width && !keys_are_gguf(k) && !keys_null(k, "head_dim");
+    int32_t usual_width = own ? usual->head_width : s->D / s->N;
+    if (!given && usual_width * s->N != s->D && !own)
         return fail(err, BAD_FILE,
                     "%s: hidden_size %d is not a multiple of num_attention_heads %d, and no head_dim is given",
                     k->where, s->D, s->N);
@@ -193,8 +195,23 @@ Err decoder_add_rope(const Keys *k, const char *group, int32_t dims, float theta
     return OK;
 }
 
+/* transformers' classes of some families have a scaling of their own, and forget rope_theta where they take it. */
+static Err read_usual_rope(const Keys *k, const DecoderUsual *usual, Arena *arena, ModelShape *s, DecoderShape *m, Error *err)
+{
+    json_t *parameters = json_loads(usual->rope, 0, NULL), *config = json_pack("{s:o}", "rope_parameters", parameters);
+    if (!config)
+        return fail(err, NO_MEMORY, "%s: no memory for its shape", k->where);
+    Keys own = *k;
+    own.config = config;
+    Err result = decoder_add_rope(&own, "rope_parameters", s->H, usual->theta, s, arena, m, err);
+    json_decref(config);
+    return result;
+}
+
 static Err read_rope(const Keys *k, const DecoderUsual *usual, Arena *arena, ModelShape *s, DecoderShape *m, Error *err)
 {
+    if (usual->rope && !keys_are_gguf(k) && !keys_have(k, "rope_parameters|rope_scaling", NULL))
+        return read_usual_rope(k, usual, arena, s, m, err);
     int32_t dims = s->H;
     if (usual->rotary > 0 && !keys_are_gguf(k)) {
         float part;
@@ -204,6 +221,7 @@ static Err read_rope(const Keys *k, const DecoderUsual *usual, Arena *arena, Mod
     }
     TRY(keys_int_or(k, NULL, "rope.dimension_count", 2, s->H, dims, &dims, err));
     m->rope[0].exact = usual->yarn_exact;
+    m->rope[0].original = usual->rope_original;
     return decoder_add_rope(k, "rope_parameters", dims, usual->theta, s, arena, m, err);
 }
 
@@ -302,8 +320,9 @@ Err decoder_read(const Keys *k, Arena *arena, ModelShape *s, const DecoderUsual 
     if (m->names.positions)
         s->positions_max = s->context;
     Activation act = usual->activation;
+    const char *words = "hidden_act|activation_function|hidden_activation|activation|activation_type";
     if (!usual->own_activation)
-        TRY(activation_read(k, "hidden_act|activation_function|hidden_activation|activation|activation_type", act, &act, err));
+        TRY(activation_read(k, usual->activation_key ? usual->activation_key : words, act, &act, err));
     TRY(record_activation(k, usual->activation, act, err));
     if (!usual->no_rope && !usual->no_attention)
         TRY(read_rope(k, usual, arena, s, m, err));
@@ -357,8 +376,14 @@ Err decoder_add_two_ropes(const Keys *k, int32_t dims, float theta, float local_
     TRY(decoder_add_rope(k, nested ? "rope_parameters.full_attention" : "rope_parameters", dims, theta, s, arena, m, err));
     const char *local = "rope_parameters.sliding_attention.rope_theta|rope_local_base_freq";
     TRY(keys_float_or(k, local, "rope.freq_base_swa", 1, 1e12, local_theta, &local_theta, err));
-    if (nested)
+    if (nested) {
+        char type[32];
+        TRY(keys_text_or(&quiet, "rope_parameters.sliding_attention.rope_type|rope_parameters.sliding_attention.type", NULL,
+                         "default", type, sizeof type, err));
+        if (strcmp(type, "default"))
+            TRY(keys_record_nothing(k, "a rotary scaling of local layers", err));
         return decoder_add_rope(&quiet, "rope_parameters.sliding_attention", dims, local_theta, s, arena, m, err);
+    }
     return rope_config_plain(&m->rope[m->ropes++], dims, local_theta, arena, err);
 }
 
@@ -375,7 +400,7 @@ static Err read_pattern(const Keys *k, const ModelShape *s, int32_t pattern, boo
             local[l] = value[l];
         return OK;
     }
-    const char *hf = "sliding_window_pattern|_sliding_window_pattern";
+    const char *hf = "sliding_window_pattern";
     bool given = keys_have(k, hf, gguf);
     Keys quiet = *k;
     quiet.record = NULL;
@@ -431,7 +456,7 @@ Err decoder_share_keys(const Keys *k, ModelShape *s, const bool *local, int32_t 
 }
 
 /* A GGUF of these families has one window for all layers, unless it says which. */
-static void record_windows(const Keys *k, const ModelShape *s)
+void decoder_record_windows(const Keys *k, const ModelShape *s)
 {
     bool local[LAYERS_MAX], all = true;
     int32_t window = 0;
@@ -447,7 +472,7 @@ static void record_windows(const Keys *k, const ModelShape *s)
         decoder_record_local(k, s, local);
 }
 
-Err decoder_read_windows(const Keys *k, ModelShape *s, bool used_by_default, int32_t first, Error *err)
+Err decoder_read_windows(const Keys *k, ModelShape *s, bool used_by_default, int32_t first, int32_t usual, Error *err)
 {
     DecoderShape *m = decoder_shape(s);
     bool used, local[LAYERS_MAX];
@@ -456,7 +481,8 @@ Err decoder_read_windows(const Keys *k, ModelShape *s, bool used_by_default, int
     Keys quiet = *k;
     quiet.record = NULL;
     const char *gguf = keys_are_gguf(k) ? "attention.sliding_window" : NULL;
-    TRY(keys_int_or(k, "sliding_window", gguf, 0, CONTEXT_MAX, 0, &window, err));
+    usual = gguf || keys_null(k, "sliding_window") ? 0 : usual;
+    TRY(keys_int_or(k, "sliding_window", gguf, 0, CONTEXT_MAX, usual, &window, err));
     TRY(keys_bool_or(k, "use_sliding_window", NULL, used_by_default, &used, err));
     TRY(keys_int_or(k, "max_window_layers", NULL, 0, 1 << 20, gguf ? 0 : first, &first, err));
     if (!used && !gguf)
@@ -467,10 +493,10 @@ Err decoder_read_windows(const Keys *k, ModelShape *s, bool used_by_default, int
         bool here = listed ? local[l] : l >= first;
         m->layer[l].attention.how.window = here ? window : 0;
         if (listed && here && !window)
-            return fail(err, BAD_FILE, "%s: layer_types[%d] is sliding_attention, but sliding_window is not given",
+            return fail(err, BAD_FILE, "%s: layer_types[%d] is sliding_attention, but sliding_window is not given or not used",
                         k->where, l);
     }
     if (!gguf)
-        record_windows(k, s);
+        decoder_record_windows(k, s);
     return OK;
 }

@@ -68,6 +68,8 @@ bool keys_are_list(const Keys *k, const char *hf, const char *gguf)
     return gguf_key(k, gguf, key) && gguf_find(k->gguf, key)->type == GGUF_ARRAY;
 }
 
+bool keys_null(const Keys *k, const char *hf) { return k->config && json_is_null(json_object_get(k->config, hf)); }
+
 const char *keys_name(const Keys *k, const char *hf, const char *gguf, char out[128])
 {
     const char *end, *path = hf && k->config ? present_path(k, hf, &end) : NULL;

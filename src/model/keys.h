@@ -34,6 +34,7 @@ typedef struct Keys {
 static inline bool keys_are_gguf(const Keys *k) { return k->gguf != NULL; }
 bool keys_have(const Keys *, const char *hf, const char *gguf);
 bool keys_are_list(const Keys *, const char *hf, const char *gguf);   /* false as well when it is absent */
+bool keys_null(const Keys *, const char *hf);   /* says null in so many words, where a family means "none" by it; no path */
 
 Err keys_int(const Keys *, const char *hf, const char *gguf, int64_t min, int64_t max, int32_t *out, Error *err);
 Err keys_float(const Keys *, const char *hf, const char *gguf, double min, double max, float *out, Error *err);

@@ -143,9 +143,8 @@ static Err read_widths(const Keys *k, const MlaUsual *usual, MlaShape *m, Error 
 {
     if (keys_are_gguf(k))
         return read_widths_gguf(k, usual, m, err);
-    bool no_a = json_is_null(json_object_get(k->config, "q_lora_rank"));
     TRY(keys_int_or(k, "kv_lora_rank", "attention.kv_lora_rank", 1, WIDTH_MAX, usual->C, &m->C, err));
-    TRY(keys_int_or(k, "q_lora_rank", NULL, 1, WIDTH_MAX, no_a ? 0 : usual->A, &m->A, err));
+    TRY(keys_int_or(k, "q_lora_rank", NULL, 1, WIDTH_MAX, keys_null(k, "q_lora_rank") ? 0 : usual->A, &m->A, err));
     TRY(keys_int_or(k, "qk_rope_head_dim", NULL, 1, WIDTH_MAX, usual->R, &m->R, err));
     TRY(keys_int_or(k, "qk_nope_head_dim", NULL, 1, WIDTH_MAX, usual->P, &m->P, err));
     TRY(keys_int_or(k, "v_head_dim", NULL, 1, WIDTH_MAX, usual->V ? usual->V : m->D / m->N, &m->V, err));

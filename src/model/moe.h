@@ -69,6 +69,7 @@ typedef struct MoeUsual {
     float norm_eps;
     float factor;                        /* 0: 1 */
     int32_t group_top;                   /* 0: groups are not known; see Router */
+    int32_t groups, groups_used;         /* where config.json does not say; 0: 1 */
     int32_t shared;                      /* experts that all rows use, where the config gives a width for one */
     bool shared_width_given;             /* the config gives their width itself */
 } MoeUsual;

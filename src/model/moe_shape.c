@@ -60,8 +60,11 @@ static Err read_groups(const Keys *k, const MoeShape *m, const MoeUsual *usual, 
 {
     if (!usual->group_top)
         return OK;
-    TRY(keys_int_or(k, "n_group|num_expert_group", "expert_group_count", 0, EXPERTS_MAX, 1, &r->groups, err));
-    TRY(keys_int_or(k, "topk_group", "expert_group_used_count", 0, EXPERTS_MAX, 1, &r->groups_used, err));
+    bool usually = usual->groups && !keys_are_gguf(k);
+    TRY(keys_int_or(k, "n_group|num_expert_group", "expert_group_count", 0, EXPERTS_MAX, usually ? usual->groups : 1,
+                    &r->groups, err));
+    TRY(keys_int_or(k, "topk_group", "expert_group_used_count", 0, EXPERTS_MAX, usually ? usual->groups_used : 1,
+                    &r->groups_used, err));
     if (r->groups <= 1) {
         r->groups = 0;
         return OK;

@@ -289,9 +289,12 @@ Err rope_config_read(const Keys *k, const char *group, int32_t dims, float theta
     if (kinds[kind].needs_factor)
         TRY(keys_float(k, scaling_path(&s, "factor", path), gguf ? "rope.scaling.factor" : NULL, 1e-6, FACTOR_MAX,
                        &s.factor, err));
-    snprintf(path, sizeof path, "%s.%s|rope_scaling.%s|%s", group, ORIGINAL, ORIGINAL, ORIGINAL);
-    TRY(keys_int_or(k, kinds[kind].names_length ? path : NULL,
-                    gguf ? "rope.scaling.original_context_length" : NULL, 1, LENGTH_MAX, context, &s.original, err));
+    bool all = !strchr(group, '.'); /* layers: then the length beside the group counts more */
+    int32_t usual = out->original && !keys_are_gguf(k) ? out->original : context;
+    snprintf(path, sizeof path, "%s%s.%s|rope_scaling.%s%s", all ? ORIGINAL "|" : "", group, ORIGINAL, ORIGINAL,
+             all ? "" : "|" ORIGINAL);
+    TRY(keys_int_or(k, !kinds[kind].names_length ? NULL : out->original ? ORIGINAL : path,
+                    gguf ? "rope.scaling.original_context_length" : NULL, 1, LENGTH_MAX, usual, &s.original, err));
 
     TRY(rope_config_plain(out, dims, s.theta, arena, err));
     out->angles.original_length = s.original;
