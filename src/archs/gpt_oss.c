@@ -54,7 +54,8 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
     TRY(moe_read(k, arena, s, &(MoeUsual){.names = &names, .score = SCORE_SOFTMAX_TOP}, &moe, err));
     TRY(read_limits(k, &moe->limits, err));
     moe->router_bias = moe->expert_bias = true;
-    moe->transposed = moe->down_transposed = true;
+    /* As [E, in, out], but the blocks of the published checkpoints run along what a unit reads: [E, out, in]. */
+    moe->transposed = moe->down_transposed = !store_find(k->store, "model.layers.0.mlp.experts.down_proj_blocks");
     moe->gate_part = (WeightPart){2, 0, 1};
     moe->up_part = (WeightPart){2, 1, 1};
     moe_use(s, moe, NULL);

@@ -28,6 +28,9 @@ struct Format {
     void (*decode)(float *x, const void *blocks, size_t elems);
     /* importance: a weight per element of the row (mean x^2 from calibration), or NULL. NULL fn: cannot. */
     void (*encode)(void *blocks, const float *x, size_t elems, const float *importance);
+    /* Blocks of what checkpoints keep in two tensors: values, the first in the lowest bits, and a byte of scale for each
+     * block. All bits stay. NULL fn: nobody does. */
+    void (*join)(void *blocks, const uint8_t *values, const uint8_t *scales, size_t elems);
 };
 
 extern const Format format_f32, format_i32;

@@ -66,6 +66,9 @@ static Err work(const ConvertFlags *flags, Error *err)
     if (report.kept_f32)
         printf("%d matrices have rows that blocks of %s do not fill; they became F32\n", report.kept_f32,
                options.format->name);
+    if (report.kept_blocks)
+        printf("%d matrices are smaller than %s in the checkpoint; they stay as they are\n", report.kept_blocks,
+               options.format->name);
     return stdout_flush(err);
 }
 

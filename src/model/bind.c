@@ -10,14 +10,16 @@ const WeightPlace *weight_place(const Checkpoint *c, const WeightDecl *decl)
     return keys_are_gguf(&c->keys) ? &decl->gguf : &decl->hf;
 }
 
-const StoreTensor *weight_tensor(const Checkpoint *c, const WeightDecl *decl, int64_t expert)
+/* The `expert`-th tensor of a weight. */
+static Err find_tensor(const Checkpoint *c, const WeightDecl *decl, int64_t expert, PackedTensor *out, Error *err)
 {
     char name[WEIGHT_NAME_BYTES + 16];
     const WeightPlace *place = weight_place(c, decl);
+    *out = (PackedTensor){.together = 1};
     if (decl->constant || decl->same_as || !place->name[0])
-        return NULL;
+        return OK;
     weight_expert_name(place, expert, name);
-    return store_find(c->store, name);
+    return packing_find(&c->packing, c->store, name, out, err);
 }
 
 void weight_source_deinit(WeightSource *s)
@@ -68,7 +70,7 @@ static Err check_format(const WeightSource *s, const StoreTensor *t, Error *err)
     if (f != s->format)
         return fail(err, UNSUPPORTED, "%s: tensor '%s' is %s, but '%s' is %s; the experts of a layer must be alike",
                     t->file->path, t->name, f->name, s->tensor->name, s->format->name);
-    bool as_it_lies = weight_is_whole(s->place) && !weight_maps(s->place);
+    bool as_it_lies = weight_is_whole(s->place) && !weight_maps(s->place) && s->together == 1;
     if (f->block_elems > 1 && !as_it_lies && !weight_rows_stay(s->decl, s->place))
         return fail(err, UNSUPPORTED,
                     "%s: tensor '%s' is %s, but its single values lie in another order than its use wants, and blocks "
@@ -82,22 +84,36 @@ static Err find_experts(const Checkpoint *c, WeightSource *s, Error *err)
     bool apart = weight_experts_apart(s->place);
     int64_t elems = s->there.rows * s->there.width;
     int64_t width = !s->decl->rows ? 1 : s->place->transposed ? s->there.rows : s->there.width;
+    PackedTensor t;
     for (int64_t e = 0; e < s->slot.experts; e++) {
-        const StoreTensor *t = apart && e ? weight_tensor(c, s->decl, e) : s->tensor;
-        if (!t)
-            return missing(c, s->decl, e, err);
         if (apart || e == 0) {
-            TRY(check_shape(c, t, apart ? elems : elems * s->slot.experts, width, err));
-            TRY(check_format(s, t, err));
+            TRY(find_tensor(c, s->decl, e, &t, err));
+            if (!t.stored)
+                return missing(c, s->decl, e, err);
+            TRY(check_shape(c, &t.view, apart ? elems : elems * s->slot.experts, width, err));
+            TRY(check_format(s, &t.view, err));
         }
-        s->expert[e] = t->bytes.data + (apart ? 0 : format_row_bytes(t->format, e * elems));
+        s->expert[e] = (WeightPiece){t.stored, apart ? 0 : e * elems, t.scales};
     }
+    return OK;
+}
+
+static bool is_scaled(const WeightSource *s) { return s->tensor && s->expert[0].scales.tensor && s->together == 1; }
+
+static Err find_pieces(const Checkpoint *c, WeightSource *s, Error *err)
+{
+    s->expert = malloc((size_t)s->slot.experts * sizeof *s->expert);
+    if (!s->expert)
+        return fail(err, NO_MEMORY, "no memory for '%s'", s->place->name);
+    TRY(find_experts(c, s, err));
+    s->becomes = weight_maps(s->place) ? &format_f32 : is_scaled(s) ? format_find("BF16") : s->format;
     return OK;
 }
 
 Err weight_find(const Checkpoint *c, const WeightDecl *decl, WeightSource *out, Error *err)
 {
     WeightSource s = {.decl = decl, .place = weight_place(c, decl)};
+    PackedTensor first;
     *out = s;
     if (decl->same_as)
         return OK;
@@ -107,17 +123,16 @@ Err weight_find(const Checkpoint *c, const WeightDecl *decl, WeightSource *out, 
                     s.place->name, decl->experts, decl->rows, decl->width, s.place->part.take, s.place->part.stride);
     s.slot = weight_shape(decl);
     s.there = weight_shape_there(decl, s.place);
-    s.tensor = weight_tensor(c, decl, 0);
-    s.format = s.tensor ? s.tensor->format : decl->constant ? &format_f32 : NULL;
+    TRY(find_tensor(c, decl, 0, &first, err));
+    s.tensor = first.stored;
+    s.together = first.together;
+    s.becomes = s.format = s.tensor ? first.view.format : decl->constant ? &format_f32 : NULL;
     if (!s.tensor && !decl->optional && !decl->constant)
         return missing(c, decl, 0, err);
-    if (s.tensor) {
-        s.expert = malloc((size_t)s.slot.experts * sizeof *s.expert);
-        Err result = s.expert ? find_experts(c, &s, err) : fail(err, NO_MEMORY, "no memory for '%s'", s.place->name);
-        if (result != OK) {
-            weight_source_deinit(&s);
-            return result;
-        }
+    Err result = s.tensor ? find_pieces(c, &s, err) : OK;
+    if (result != OK) {
+        weight_source_deinit(&s);
+        return result;
     }
     *out = s;
     return OK;
@@ -141,16 +156,16 @@ static bool is_draft_layer(const Store *store, const char *name, int32_t layers)
     return end > 0 && layer >= layers && store_find(store, mark);
 }
 
-static bool is_ignored(const Store *store, const Model *m, const char *name)
+static bool is_ignored(const Checkpoint *c, const Model *m, const char *name)
 {
-    if (m->shape.tied && !strcmp(name, "lm_head.weight"))
+    if ((m->shape.tied && !strcmp(name, "lm_head.weight")) || packing_ignores(&c->packing, name))
         return true;
     for (size_t g = 0; g < COUNT_OF(m->arch->ignores) && m->arch->ignores[g]; g++) {
         size_t bytes = strlen(name), end = strlen(m->arch->ignores[g]);
         if (bytes >= end && !strcmp(name + bytes - end, m->arch->ignores[g]))
             return true;
     }
-    return m->arch->draft_layers && is_draft_layer(store, name, m->shape.L);
+    return m->arch->draft_layers && is_draft_layer(c->store, name, m->shape.L);
 }
 
 /* A tensor that nobody declared, or of which nobody declared a part, would change the answer if the model needs it,
@@ -160,7 +175,7 @@ static Err check_leftovers(const Checkpoint *c, const Model *m, const int64_t *u
     for (size_t i = 0; i < store_count(c->store); i++) {
         const StoreTensor *t = store_at(c->store, i);
         int64_t elems = store_tensor_elems(t), known = used[store_number(c->store, t)];
-        if (known >= elems || (!known && is_ignored(c->store, m, t->name)))
+        if (known >= elems || (!known && is_ignored(c, m, t->name)))
             continue;
         if (known)
             return fail(err, UNSUPPORTED,
@@ -183,10 +198,13 @@ static void count_weight(const Checkpoint *c, Model *m, const WeightSource *s, i
     m->parameters += needed ? all : 0;
     /* A gathered table is read one row a token: as good as nothing. */
     if (needed && s->decl->use != USE_TABLE)
-        m->weight_bytes += weight_stored_bytes(s) * share;
-    bool apart = weight_experts_apart(s->place);
-    for (int64_t e = 0; e < (apart ? s->slot.experts : 1); e++)
-        used[store_number(c->store, weight_tensor(c, s->decl, e))] += apart ? elems : all;
+        m->weight_bytes += weight_bytes_as(s, s->becomes) * share;
+    for (int64_t e = 0; e < s->slot.experts; e++) {
+        const StoreTensor *scales = s->expert[e].scales.tensor;
+        used[store_number(c->store, s->expert[e].tensor)] += elems / s->together;
+        if (scales)
+            used[store_number(c->store, scales)] = store_tensor_elems(scales);
+    }
 }
 
 /* What follows from the shape is not read again, though a GGUF may hold it: its reader had it before (rope_freqs). */
@@ -234,24 +252,56 @@ static inline void copy_element(uint8_t *to, const uint8_t *from, size_t bytes)
         memcpy(to, from, bytes);
 }
 
-static const uint8_t *element(const WeightSource *s, int64_t expert, int64_t row_there, int64_t column)
+/* Of a value, or a row's first, in the tensor of its expert. */
+static int64_t number_of(const WeightSource *s, int64_t expert, int64_t row, int64_t column)
 {
-    int64_t c = weight_column_there(s->place, column);
-    int64_t at = s->place->transposed ? c * s->there.rows + row_there : row_there * s->there.width + c;
-    return s->expert[expert] + (size_t)at * (size_t)s->format->block_bytes;
+    int64_t r = weight_row_there(s->place, s->slot.rows, row), c = weight_column_there(s->place, column);
+    return s->expert[expert].first + (s->place->transposed ? c * s->there.rows + r : r * s->there.width + c);
+}
+
+static const uint8_t *bytes_at(const WeightSource *s, int64_t expert, int64_t number)
+{
+    size_t offset = s->together > 1 ? (size_t)(number / s->together) : format_row_bytes(s->format, number);
+    return s->expert[expert].tensor->bytes.data + offset;
+}
+
+/* Whole blocks in a line, from the value of this number on. */
+static void read_blocks(const WeightSource *s, int64_t expert, int64_t number, int64_t elems, void *out)
+{
+    const uint8_t *bytes = bytes_at(s, expert, number);
+    const Scales *scales = &s->expert[expert].scales;
+    if (s->together > 1)
+        s->format->join(out, bytes, scales->tensor->bytes.data + scales_number(scales, number), (size_t)elems);
+    else
+        memcpy(out, bytes, format_row_bytes(s->format, elems));
 }
 
 void weight_row(const WeightSource *s, int64_t expert, int64_t row, void *out)
 {
-    int64_t there = weight_row_there(s->place, s->slot.rows, row);
-    size_t bytes = format_row_bytes(s->format, s->slot.width);
     if (weight_rows_stay(s->decl, s->place)) {
-        memcpy(out, s->expert[expert] + (size_t)there * bytes, bytes);
+        read_blocks(s, expert, number_of(s, expert, row, 0), s->slot.width, out);
         return;
     }
     for (int64_t c = 0; c < s->slot.width; c++)
-        copy_element((uint8_t *)out + (size_t)c * (size_t)s->format->block_bytes, element(s, expert, there, c),
-                     (size_t)s->format->block_bytes);
+        copy_element((uint8_t *)out + (size_t)c * (size_t)s->format->block_bytes,
+                     bytes_at(s, expert, number_of(s, expert, row, c)), (size_t)s->format->block_bytes);
+}
+
+/* Values in a line as numbers; elements of a format without blocks, or whole blocks. */
+static void decode_line(const WeightSource *s, int64_t expert, int64_t number, int64_t elems, float *out)
+{
+    uint8_t block[PACKED_BLOCK_BYTES_MAX];
+    int64_t step = s->format->block_elems;
+    if (s->together == 1) {
+        s->format->decode(out, bytes_at(s, expert, number), (size_t)elems);
+        if (is_scaled(s))
+            scales_apply(&s->expert[expert].scales, number, out, elems);
+        return;
+    }
+    for (int64_t i = 0; i < elems; i += step) {
+        read_blocks(s, expert, number + i, step, block);
+        s->format->decode(out + i, block, (size_t)step);
+    }
 }
 
 float weight_value(const WeightSource *s, int64_t expert, int64_t row, int64_t column)
@@ -259,7 +309,7 @@ float weight_value(const WeightSource *s, int64_t expert, int64_t row, int64_t c
     float stored;
     if (s->decl->constant)
         return s->decl->constant[row * s->slot.width + column];
-    s->format->decode(&stored, element(s, expert, weight_row_there(s->place, s->slot.rows, row), column), 1);
+    decode_line(s, expert, number_of(s, expert, row, column), 1, &stored);
     return weight_read(s->place, row, stored);
 }
 
@@ -270,9 +320,7 @@ void weight_values(const WeightSource *s, int64_t expert, int64_t row, float *ou
             out[c] = weight_value(s, expert, row, c);
         return;
     }
-    int64_t there = weight_row_there(s->place, s->slot.rows, row);
-    s->format->decode(out, s->expert[expert] + (size_t)there * format_row_bytes(s->format, s->slot.width),
-                      (size_t)s->slot.width);
+    decode_line(s, expert, number_of(s, expert, row, 0), s->slot.width, out);
     if (weight_maps(s->place))
         for (int64_t c = 0; c < s->slot.width; c++)
             out[c] = weight_read(s->place, row, out[c]);
@@ -297,36 +345,45 @@ static const uint8_t *in_one_piece(const WeightSource *s)
     bool one_run = s->slot.experts == 1 && s->slot.rows == rest.part.take; /* of rows, or of a vector's elements */
     if (one_run)
         rest.part = (WeightPart){0};
-    if (!weight_is_whole(&rest) || weight_maps(&rest))
+    if (!weight_is_whole(&rest) || weight_maps(&rest) || s->expert[0].scales.tensor)
         return NULL;
-    return s->expert[0] + (one_run ? format_row_bytes(s->format, s->place->part.first * s->slot.width) : 0);
+    return s->expert[0].tensor->bytes.data + (one_run ? format_row_bytes(s->format, s->place->part.first * s->slot.width) : 0);
 }
 
-/* All rows, one after another. Without a map they stay as they are stored. */
-static void gather(const WeightSource *s, const Format *as, uint8_t *out)
+bool weight_stays(const WeightSource *s) { return s->tensor && !weight_maps(s->place) && !is_scaled(s); }
+
+/* All rows, one after another, as they are stored or through `wide`, a row of numbers. */
+static void gather(const WeightSource *s, float *wide, uint8_t *out)
 {
-    size_t row_bytes = format_row_bytes(as, s->slot.width);
+    size_t row_bytes = format_row_bytes(s->becomes, s->slot.width);
     for (int64_t e = 0; e < s->slot.experts; e++)
-        for (int64_t r = 0; r < s->slot.rows; r++, out += row_bytes)
-            if (weight_maps(s->place))
-                weight_values(s, e, r, (float *)out);
-            else
+        for (int64_t r = 0; r < s->slot.rows; r++, out += row_bytes) {
+            if (weight_stays(s)) {
                 weight_row(s, e, r, out);
+                continue;
+            }
+            weight_values(s, e, r, wide);
+            s->becomes->encode(out, wide, (size_t)s->slot.width, NULL);
+        }
 }
 
 /* Kernels may read words, and a safetensors file aligns nothing: what is not aligned there is copied as well. */
 static Err upload_copy(const WeightSource *s, Device *d, Tensor host, const uint8_t *piece, Error *err)
 {
     size_t bytes = tensor_bytes(host);
+    float *wide = malloc((size_t)s->slot.width * sizeof *wide);
     host.data = aligned_alloc(64, (bytes + 63) / 64 * 64);
-    if (!host.data)
-        return fail(err, NO_MEMORY, "tensor '%s': no memory for %zu bytes", s->tensor->name, bytes);
-    if (piece)
+    Err result = OK;
+    if (!host.data || !wide)
+        result = fail(err, NO_MEMORY, "tensor '%s': no memory for %zu bytes", s->tensor->name, bytes);
+    else if (piece)
         memcpy(host.data, piece, bytes);
     else
-        gather(s, host.format, host.data);
-    Err result = d->calls->upload(d, s->tensor->name, host, s->decl->use, s->decl->slot, err);
+        gather(s, wide, host.data);
+    if (result == OK)
+        result = d->calls->upload(d, s->tensor->name, host, s->decl->use, s->decl->slot, err);
     free(host.data);
+    free(wide);
     return result;
 }
 
@@ -337,8 +394,7 @@ Err weight_bind(const WeightSource *s, Device *d, Error *err)
         *decl->slot = *decl->same_as;
     if (!decl->slot || !s->format)
         return OK;
-    const Format *as = s->tensor && weight_maps(s->place) ? &format_f32 : s->format;
-    Tensor host = host_tensor(s, decl->constant, as);
+    Tensor host = host_tensor(s, decl->constant, s->becomes);
     if (!d) {
         host.data = NULL;
         *decl->slot = host;

@@ -6,7 +6,10 @@
  *
  * A weight that is a whole tensor, or rows in a line of one, is uploaded from the mapped file without a copy.
  * Rows move in whatever format they have; single elements (transposed matrices, parts of rows, parts of
- * vectors) only where a format has no blocks. A weight that a map changes becomes F32.
+ * vectors) only where a format has no blocks. A weight that a map changes becomes F32. One with scales beside it
+ * (model/packing.h) becomes BF16: 8 bits of a number whose stored value has 4 or fewer, so what is rounded off is a
+ * sixteenth of what the 8-bit float had lost before, and nothing where scales are powers of two; F32 would double the
+ * memory. weight_values() rounds nothing, so what is converted comes from the numbers themselves.
  */
 #ifndef MODEL_BIND_H
 #define MODEL_BIND_H
@@ -19,13 +22,21 @@ Err weights_check(const Checkpoint *, Model *, const WeightList *, Error *err);
 /* Its place in this kind of checkpoint. */
 const WeightPlace *weight_place(const Checkpoint *, const WeightDecl *);
 
+typedef struct WeightPiece {         /* an expert's matrix, or the only one */
+    const StoreTensor *tensor;
+    int64_t first;                   /* number of its first value there */
+    Scales scales;
+} WeightPiece;
+
 /* A weight in a checkpoint. */
 typedef struct WeightSource {
     const WeightDecl *decl;
     const WeightPlace *place;
     const StoreTensor *tensor;       /* of the first expert, if they are apart; NULL: absent, or not from a file */
-    const Format *format;            /* as stored; NULL: absent */
-    const uint8_t **expert;          /* where each expert begins */
+    const Format *format;            /* of its rows as they are stored; NULL: absent */
+    const Format *becomes;           /* of the slot */
+    int together;                    /* see PackedTensor */
+    WeightPiece *expert;
     WeightShape slot, there;
 } WeightSource;
 
@@ -33,16 +44,15 @@ typedef struct WeightSource {
 Err weight_find(const Checkpoint *, const WeightDecl *, WeightSource *, Error *err);
 void weight_source_deinit(WeightSource *);
 
-/* The `expert`-th tensor of a weight; NULL: absent. */
-const StoreTensor *weight_tensor(const Checkpoint *, const WeightDecl *, int64_t expert);
-
-static inline double weight_stored_bytes(const WeightSource *s)
+/* All of it, in one of its formats; 0: absent. */
+static inline double weight_bytes_as(const WeightSource *s, const Format *f)
 {
     double elems = (double)s->slot.experts * (double)s->slot.rows * (double)s->slot.width;
-    return s->tensor ? elems * s->format->block_bytes / s->format->block_elems : 0;
+    return s->tensor ? elems * f->block_bytes / f->block_elems : 0;
 }
 
-/* A row as it is stored, whatever the way there: slot.width elements of `format`. */
+bool weight_stays(const WeightSource *);   /* what is stored is what is meant: no map, no scales to multiply with */
+/* A row as it is stored, whatever the way there: slot.width elements of `format`, without their scales. */
 void weight_row(const WeightSource *, int64_t expert, int64_t row, void *out);
 /* What one element, or a row of them, means. */
 float weight_value(const WeightSource *, int64_t expert, int64_t row, int64_t column);

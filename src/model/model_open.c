@@ -48,6 +48,8 @@ Err checkpoint_open(Checkpoint *c, const char *path, Error *err)
         c->keys.store = c->store;
         result = store_gguf(c->store) ? read_metadata(c, err) : read_config(c, path, err);
     }
+    if (result == OK)
+        result = packing_read(&c->keys, &c->packing, err);
     if (result != OK)
         checkpoint_close(c);
     return result;
@@ -105,7 +107,7 @@ static Err bind(const Checkpoint *c, Device *d, const WeightDecl *decl, double *
     WeightSource s;
     TRY(weight_find(c, decl, &s, err));
     Err result = weight_bind(&s, d, err);
-    *bytes += weight_stored_bytes(&s);
+    *bytes += weight_bytes_as(&s, s.format);
     weight_source_deinit(&s);
     return result;
 }

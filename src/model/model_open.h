@@ -10,12 +10,14 @@
 
 #include "base/file_map.h"
 #include "model/arch.h"
+#include "model/packing.h"
 
 typedef struct Checkpoint {      /* an open file and what it says of itself */
     Store *store;
     json_t *config;              /* NULL: a GGUF */
     char *config_path;
     Keys keys;
+    Packing packing;
 } Checkpoint;
 
 /* Opens the files and reads the config; names no family yet. A GGUF without tensors is fine. */

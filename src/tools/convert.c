@@ -38,8 +38,13 @@ static void encode_lines(void *context, int index, int count)
     Range mine = part_range((CpuPart){index, count, NULL}, c->lines, 1);
     for (int64_t i = mine.from; i < mine.to; i++) {
         float *wide = c->wide + i * width;
+        uint8_t *narrow = c->narrow + (size_t)i * format_row_bytes(c->format, width);
+        if (c->format == tensor_plan_blocks(c->plan)) {
+            tensor_plan_stored_line(c->plan, c->from + i, narrow);
+            continue;
+        }
         tensor_plan_line(c->plan, c->from + i, wide);
-        c->format->encode(c->narrow + (size_t)i * format_row_bytes(c->format, width), wide, (size_t)width, NULL);
+        c->format->encode(narrow, wide, (size_t)width, NULL);
     }
 }
 
@@ -67,14 +72,24 @@ static Err fill(void *context, size_t tensor, FileOut *out, Error *err)
     return result;
 }
 
+static bool is_larger(const Format *f, const Format *than)
+{
+    return (int64_t)f->block_bytes * than->block_elems > (int64_t)than->block_bytes * f->block_elems;
+}
+
 /* What is small, and what decides between experts, stays exact; so does llama.cpp keep it. */
 static const Format *format_for(const ConvertOptions *options, const TensorPlan *plan, ConvertReport *report)
 {
     const WeightDecl *decl = plan->decl;
+    const Format *blocks = tensor_plan_blocks(plan);
     bool table = decl->use == USE_TABLE || decl->use == USE_TABLE_AND_MATRIX || !strcmp(plan->name, "output.weight");
     const Format *f = table && options->table_format ? options->table_format : options->format;
     if (!decl->rows || decl->use == USE_VECTOR || decl->use == USE_EXACT_MATRIX)
         return &format_f32;
+    if (blocks && blocks->gguf_id >= 0 && is_larger(f, blocks)) {
+        report->kept_blocks++;
+        return blocks;
+    }
     if (plan->width % f->block_elems == 0)
         return f;
     report->kept_f32++;

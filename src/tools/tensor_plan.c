@@ -159,6 +159,27 @@ static void put_part(const PlanPart *part, int64_t expert, int64_t line, float *
     }
 }
 
+const Format *tensor_plan_blocks(const TensorPlan *plan)
+{
+    const Format *blocks = plan->parts ? plan->parts->source.format : NULL;
+    for (const PlanPart *part = plan->parts; part; part = part->next) {
+        const WeightPlace *place = &part->source.decl->gguf;
+        if (part->source.format != blocks || blocks->block_elems == 1 || !weight_stays(&part->source) ||
+            weight_maps(place) || !weight_rows_stay(part->source.decl, place))
+            return NULL;
+    }
+    return blocks;
+}
+
+void tensor_plan_stored_line(const TensorPlan *plan, int64_t line, void *out)
+{
+    for (const PlanPart *part = plan->parts; part; part = part->next) {
+        int64_t mine = part->mine[line % plan->expert_lines];
+        if (mine >= 0)
+            weight_row(&part->source, line / plan->expert_lines, mine, out);
+    }
+}
+
 void tensor_plan_line(const TensorPlan *plan, int64_t line, float *out)
 {
     if (plan->copied)

@@ -46,4 +46,9 @@ TensorPlan tensor_plan_of(const WeightDecl *);
 /* `width` values. */
 void tensor_plan_line(const TensorPlan *, int64_t line, float *out);
 
+/* The blocks in which the checkpoint has every line of it, whole and meaning what is stored; NULL: it has none. */
+const Format *tensor_plan_blocks(const TensorPlan *);
+/* A line in these. */
+void tensor_plan_stored_line(const TensorPlan *, int64_t line, void *out);
+
 #endif

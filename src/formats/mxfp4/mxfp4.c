@@ -88,6 +88,17 @@ static void mxfp4_encode(void *blocks, const float *x, size_t elems, const float
         mxfp4_encode_block(b++, x + i, importance ? importance + i : NULL);
 }
 
+/* There byte i holds elements 2 i and 2 i + 1. */
+static void mxfp4_join(void *blocks, const uint8_t *values, const uint8_t *scales, size_t elems)
+{
+    MXFP4Block *b = blocks;
+    for (size_t n = elems / MXFP4_ELEMS; n; n--, b++, values += sizeof b->q) {
+        *b = (MXFP4Block){.e = *scales++};
+        for (unsigned i = 0; i < MXFP4_ELEMS; i++)
+            bits_put(b->q, 4, 16, i, bits_get(values, 4, 1, i));
+    }
+}
+
 const Format format_mxfp4 = {
     .name = "MXFP4",
     .gguf_id = 39,
@@ -96,4 +107,5 @@ const Format format_mxfp4 = {
     .activation = &format_a8,
     .decode = mxfp4_decode,
     .encode = mxfp4_encode,
+    .join = mxfp4_join,
 };
