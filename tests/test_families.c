@@ -4,7 +4,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "devices/cpu/cpu_device.h"
 #include "model/decoder.h"
+#include "model/moe.h"
 #include "read_config.h"
 
 #define WINDOW "\"use_sliding_window\": true, \"sliding_window\": 16"
@@ -108,6 +110,7 @@ static void families_have_rotary_scalings_of_their_own(void **state)
         {"llama", "\"original_max_position_embeddings\": 64, \"rope_scaling\": {\"type\": \"yarn\", \"factor\": 4, "
                   "\"original_max_position_embeddings\": 32}", false, 0, 64}, /* the outer one counts */
         {"llama", SCALED("yarn", "\"original_max_position_embeddings\": 32"), false, 0, 32},
+        {"qwen3", "\"max_position_embeddings\": null, " SCALED("dynamic", "\"x\": 0"), false, 0, 32768},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         Error err;
@@ -182,6 +185,56 @@ static void switches_say_how_the_layers_of_older_families_are_built(void **state
     }
 }
 
+/* nanochat turns by minus the angle, and does so when the base has grown as well. */
+static void a_rotation_that_is_the_other_way_round_stays_so(void **state)
+{
+    (void)state;
+    Error err;
+    Read r;
+    assert_int_equal(read_config(&r, "nanochat", SCALED("dynamic", "\"x\": 0"), false, &err), OK);
+    const RopeConfig *rope = &decoder_shape(&r.shape)->rope[0];
+    Device *d;
+    assert_int_equal(cpu_device_open(&(CpuOptions){.threads = 1}, &d, &err), OK);
+    int32_t position = 1, length = 1000, half = rope->angles.dims / 2;
+    float turned[64];
+    assert_true(rope->angles.dims <= (int32_t)COUNT_OF(turned));
+    Tensor angles = tensor_of(turned, &format_f32, 1, rope->angles.dims);
+    op_rope_angles(d, angles, tensor_vector(&position, &format_i32, 1), tensor_vector(&length, &format_i32, 1),
+                   tensor_of(rope->inv_freq, &format_f32, 1, half), rope->angles);
+    for (int i = 0; i < half; i++)
+        assert_true(turned[half + i] < 0); /* sines */
+    device_close(d);
+    close_config(&r);
+}
+
+/* V2 asks for them by topk_method, V3 has them always; where all of them are used there are none. */
+static void groups_of_experts_are_where_the_family_has_them(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *family, *fields;
+        int32_t groups;
+    } cases[] = {
+        {"deepseek_v2", "\"n_group\": 4, \"topk_group\": 2", 0},
+        {"deepseek_v2", "\"n_group\": 4, \"topk_group\": 2, \"topk_method\": \"group_limited_greedy\"", 4},
+        {"deepseek_v3", "\"first_k_dense_replace\": 0", 8},
+        {"deepseek_v3", "\"first_k_dense_replace\": 0, \"n_group\": 4, \"topk_group\": 4", 0},
+        {"glm4_moe_lite", "", 0},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        Error err;
+        Read r;
+        char fields[256];
+        snprintf(fields, sizeof fields, "\"n_routed_experts\": 16, \"num_experts_per_tok\": 4%s%s",
+                 cases[i].fields[0] ? ", " : "", cases[i].fields);
+        assert_int_equal(read_config(&r, cases[i].family, fields, true, &err), OK);
+        const Branch *mlp = &decoder_shape(&r.shape)->layer[2].stage[1].branch[0];
+        assert_ptr_equal(mlp->part, &part_moe);
+        assert_int_equal(((const MoeShape *)mlp->shape)->router.groups, cases[i].groups);
+        close_config(&r);
+    }
+}
+
 static void dynamic_rope_stretches_from_the_models_own_length(void **state)
 {
     (void)state;
@@ -238,6 +291,8 @@ int main(void)
         cmocka_unit_test(families_have_rotary_scalings_of_their_own),
         cmocka_unit_test(biases_are_where_the_family_says_when_its_config_does_not),
         cmocka_unit_test(switches_say_how_the_layers_of_older_families_are_built),
+        cmocka_unit_test(a_rotation_that_is_the_other_way_round_stays_so),
+        cmocka_unit_test(groups_of_experts_are_where_the_family_has_them),
         cmocka_unit_test(dynamic_rope_stretches_from_the_models_own_length),
         cmocka_unit_test(what_a_gguf_cannot_say_is_not_converted),
     };

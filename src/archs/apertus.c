@@ -60,7 +60,7 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
     TRY(keys_text_or(k, "hidden_act", NULL, "xielu", act, sizeof act, err));
     bool xielu = !strcmp(act, "xielu");
     DecoderUsual usual = {.names = &names, .eps = 1e-5f, .plain_mlp = true, .own_activation = xielu, .theta = 1.2e7f,
-                          .rope = ROPE};
+                          .rope = ROPE, .context = 1 << 16};
     TRY(decoder_read(k, arena, s, &usual, &m, err));
     TRY(decoder_read_biases(k, s, err));
     for (int l = 0; l < s->L; l++)

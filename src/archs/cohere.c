@@ -38,7 +38,7 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
 {
     DecoderShape *m;
     bool second = !strcmp(k->family, "cohere2");
-    DecoderUsual usual = {.norm = NORM_LAYER, .activation = SILU, .theta = second ? 0 : 5e5f};
+    DecoderUsual usual = {.norm = NORM_LAYER, .activation = SILU, .theta = second ? 0 : 5e5f, .context = 1 << 13};
     TRY(decoder_read(k, arena, s, &usual, &m, err));
     TRY(keys_float_or(k, "logit_scale", "logit_scale", 0, 1e6, 0.0625f, &m->logit_factor, err));
     TRY(decoder_read_biases(k, s, err));

@@ -9,23 +9,21 @@
 #include "model/mla.h"
 #include "model/moe.h"
 
-enum { EXPERTS_GREEDY = 0, EXPERTS_BY_GROUP = 1 };
-
 static const MoeNames names = {
     .router = "mlp.gate", .choice_bias = "mlp.gate.e_score_correction_bias",
     .gate = "mlp.experts.%e.gate_proj.weight", .up = "mlp.experts.%e.up_proj.weight",
     .down = "mlp.experts.%e.down_proj.weight", .shared = "mlp.shared_experts.",
 };
 
-static Err read_method(const Keys *k, bool second, MoeShape *m, Error *err)
+/* How many of a group's experts judge it; 0: there are no groups, whatever n_group says. */
+static Err read_method(const Keys *k, bool second, int32_t *group_top, Error *err)
 {
     char method[64];
     TRY(keys_text_or(k, "topk_method", NULL, "", method, sizeof method, err));
     bool by_group = !strcmp(method, second ? "group_limited_greedy" : "noaux_tc");
     if (method[0] && !by_group && (!second || strcmp(method, "greedy")))
         return fail(err, UNSUPPORTED, "%s: topk_method '%s' is not one that family '%s' has", k->where, method, k->family);
-    if (second && !by_group && !keys_are_gguf(k))
-        m->router.groups = 0;
+    *group_top = !second ? 2 : by_group || keys_are_gguf(k);
     return OK;
 }
 
@@ -42,6 +40,8 @@ static Err read_experts(const Keys *k, Arena *arena, ModelShape *s, bool second,
 {
     MoeShape *moe;
     bool sparse[LAYERS_MAX], any = false, bias = false;
+    int32_t group_top;
+    TRY(read_method(k, second, &group_top, err));
     if (second)
         TRY(read_mlp_bias(k, s, &bias, err));
     TRY(moe_read_layers(k, s, glm ? 1 : second ? 0 : 3, sparse, err));
@@ -50,7 +50,7 @@ static Err read_experts(const Keys *k, Arena *arena, ModelShape *s, bool second,
     if (!any)
         return OK;
     MoeUsual usual = {.names = &names, .score = second ? SCORE_SOFTMAX : SCORE_SIGMOID, .normalises = !second,
-                      .gguf_says_norm = true, .norm_eps = 1e-20f, .group_top = second ? 1 : 2, .shared = second ? 2 : 1,
+                      .gguf_says_norm = true, .norm_eps = 1e-20f, .group_top = group_top, .shared = second ? 2 : 1,
                       .factor = glm ? 1.8f : second ? 1 : 2.5f, .groups = second || glm ? 0 : 8,
                       .groups_used = 4};
     TRY(moe_read(k, arena, s, &usual, &moe, err));
@@ -60,7 +60,6 @@ static Err read_experts(const Keys *k, Arena *arena, ModelShape *s, bool second,
         moe->router.norm = ROUTER_NORM_NONE;
         moe->router.norm_eps = 0;
     }
-    TRY(read_method(k, second, moe, err));
     moe_use(s, moe, sparse);
     return OK;
 }
@@ -80,7 +79,8 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
     DecoderShape *m;
     MlaShape *mla;
     bool second = is_second(k), glm = !strcmp(k->family, "glm4_moe_lite"), bias;
-    DecoderUsual usual = {.activation = SILU, .eps = glm ? 1e-5f : 1e-6f, .own_heads = true, .no_rope = true};
+    DecoderUsual usual = {.activation = SILU, .eps = glm ? 1e-5f : 1e-6f, .own_heads = true, .no_rope = true,
+                          .context = glm ? 202752 : second ? 2048 : 4096};
     TRY(decoder_read(k, arena, s, &usual, &m, err));
     TRY(decoder_read_bias(k, "attention_bias", "blk.0.attn_kv_a_mqa.bias", false, &bias, err));
     TRY(mla_read(k, arena, s, &(MlaUsual){.P = glm ? 192 : 128, .R = 64, .V = glm ? 256 : 128, .C = 512, .A = glm ? 768 : 1536},

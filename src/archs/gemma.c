@@ -98,9 +98,9 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
 {
     const Variant *v = variant_of(k);
     DecoderShape *m;
-    TRY(decoder_read(k, arena, s,
-                     &(DecoderUsual){.activation = GELU_TANH, .head_width = HEAD_WIDTH, .no_rope = v->head_norms,
-                                     .activation_key = activation_key(k, v)}, &m, err));
+    DecoderUsual usual = {.activation = GELU_TANH, .activation_key = activation_key(k, v), .head_width = HEAD_WIDTH,
+                          .no_rope = v->head_norms, .context = v->head_norms ? 1 << 17 : 1 << 13};
+    TRY(decoder_read(k, arena, s, &usual, &m, err));
     m->embed_factor = sqrtf((float)s->D);
     m->norm.minus_one = true;
     if (v->head_norms)

@@ -15,9 +15,9 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
 {
     DecoderShape *m;
     bool bias, sandwich = !strcmp(k->family, "glm4");
-    TRY(decoder_read(k, arena, s,
-                     &(DecoderUsual){.names = &names, .activation = SILU, .eps = 1.5625e-7f, .head_width = 128, .rotary = 0.5f},
-                     &m, err));
+    DecoderUsual usual = {.names = &names, .activation = SILU, .eps = 1.5625e-7f, .head_width = 128, .rotary = 0.5f,
+                          .context = 1 << 17};
+    TRY(decoder_read(k, arena, s, &usual, &m, err));
     TRY(decoder_read_bias(k, "attention_bias", "blk.0.attn_q.bias", true, &bias, err));
     for (int l = 0; l < s->L; l++) {
         DecoderLayer *layer = &m->layer[l];

@@ -26,16 +26,16 @@ typedef struct Kin {
 } Kin;
 
 static const Kin kins[] = {
-    {"arcee", {.eps = 1e-5f, .activation = RELU_SQUARED, .plain_mlp = true, .gguf_turned = true}, "attention_bias",
-     "attention_bias", "mlp_bias", .biased = false},
-    {"cwm", {.eps = 1e-5f, .activation = SILU, .head_width = 128, .theta = 1e6f, .rope = ROPE_CWM}, NULL, NULL, "mlp_bias",
-     .windows = true},
-    {"ernie4_5", {.eps = 1e-5f, .activation = SILU, .head_width = 128, .theta = 5e5f}, "use_bias", "use_bias", "use_bias",
-     .interleaved = true},
-    {"helium", {.eps = 1e-8f, .activation = SILU, .head_width = 128, .theta = 1e5f}, "attention_bias", NULL, "mlp_bias",
-     .interleaved = true},
-    {"seed_oss", {.activation = SILU, .head_width = 128}, "attention_bias", "attention_out_bias", "mlp_bias", .biased = true,
-     .pre_mlp_gguf = "blk.%d.post_attention_norm"},
+    {"arcee", {.eps = 1e-5f, .activation = RELU_SQUARED, .plain_mlp = true, .gguf_turned = true, .context = 1 << 12},
+     "attention_bias", "attention_bias", "mlp_bias", .biased = false},
+    {"cwm", {.eps = 1e-5f, .activation = SILU, .head_width = 128, .theta = 1e6f, .rope = ROPE_CWM, .context = 1 << 17},
+     NULL, NULL, "mlp_bias", .windows = true},
+    {"ernie4_5", {.eps = 1e-5f, .activation = SILU, .head_width = 128, .theta = 5e5f, .context = 1 << 17},
+     "use_bias", "use_bias", "use_bias", .interleaved = true},
+    {"helium", {.eps = 1e-8f, .activation = SILU, .head_width = 128, .theta = 1e5f, .context = 1 << 12},
+     "attention_bias", NULL, "mlp_bias", .interleaved = true},
+    {"seed_oss", {.activation = SILU, .head_width = 128, .context = 1 << 19},
+     "attention_bias", "attention_out_bias", "mlp_bias", .biased = true, .pre_mlp_gguf = "blk.%d.post_attention_norm"},
 };
 
 static Err read_bias(const Keys *k, const char *key, const char *tensor, bool otherwise, bool *out, Error *err)

@@ -83,7 +83,7 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
     int32_t layers;
     TRY(keys_int(k, "num_layers", NULL, 1, LAYERS_MAX / 2, &layers, err));
     DecoderUsual usual = {.names = &decoder, .activation = SILU, .eps = 1e-5f, .own_heads = true, .no_rope = true,
-                          .layers = 2 * layers};
+                          .layers = 2 * layers, .context = 1 << 17};
     TRY(decoder_read(k, arena, s, &usual, &m, err));
     TRY(mla_read(k, arena, s, &(MlaUsual){.P = 128, .R = 64, .V = 128, .C = 512, .A = 1536, .theta = 1e7f}, &mla, err));
     TRY(keys_bool_or(k, "attention_bias", NULL, false, &mla->bias, err));

@@ -10,8 +10,8 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
     MlaShape *mla;
     float depth, base;
     bool bias, mlp_bias;
-    TRY(decoder_read(k, arena, s, &(DecoderUsual){.activation = SILU, .eps = 1e-5f, .own_heads = true, .no_rope = true}, &m,
-                     err));
+    DecoderUsual usual = {.activation = SILU, .eps = 1e-5f, .own_heads = true, .no_rope = true, .context = 1 << 15};
+    TRY(decoder_read(k, arena, s, &usual, &m, err));
     TRY(decoder_read_bias(k, "attention_bias", "blk.0.attn_kv_a_mqa.bias", false, &bias, err));
     TRY(mla_read(k, arena, s, &(MlaUsual){.P = 64, .R = 32, .C = 256, .A = 768, .half_split = true, .gguf_whole = true}, &mla,
                  err));

@@ -32,7 +32,7 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
     DecoderShape *m;
     bool third = !strcmp(k->family, "ministral3") || !strcmp(k->family, "mistral3");
     DecoderUsual usual = {.activation = SILU, .gguf_turned = true, .eps = third ? 1e-5f : 0, .head_width = third ? 128 : 0,
-                          .rope = third ? ROPE_3 : NULL};
+                          .rope = third ? ROPE_3 : NULL, .context = third ? 1 << 18 : 1 << 17};
     TRY(decoder_read(k, arena, s, &usual, &m, err));
     if (third)
         TRY(read_growth(k, s, m, err));

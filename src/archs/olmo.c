@@ -16,6 +16,7 @@ static Err read_first(const Keys *k, ModelShape *s, DecoderShape *m, Error *err)
     float clip;
     TRY(keys_float_or(k, "clip_qkv", "attention.clamp_kqv", 0, 1e6, 0, &clip, err));
     s->eps = 1e-5f; /* whatever the config says */
+    keys_record_float(k, "attention.layer_norm_epsilon", s->eps);
     m->norm = (NormShape){.kind = NORM_LAYER, .no_gain = true, .eps = s->eps};
     for (int l = 0; l < s->L; l++)
         m->layer[l].attention.clip = clip;

@@ -1,7 +1,7 @@
 /* phi3.c -- Phi-3 and Phi-4-mini (Abdin et al. 2024): Llama's block with q, k and v in one matrix, gate and up in another. */
 #include "model/decoder.h"
 
-enum { ORIGINAL = 4096 }; /* transformers' default of original_max_position_embeddings */
+enum { ORIGINAL = 4096 }; /* transformers' default of max_position_embeddings, and of the original one */
 
 static const DecoderNames names = {
     .layer = "model.layers.%d.", .embed = "model.embed_tokens", .norm = "model.norm", .head = "lm_head",
@@ -14,7 +14,7 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
     DecoderShape *m;
     TRY(decoder_read(k, arena, s,
                      &(DecoderUsual){.names = &names, .activation = SILU, .eps = 1e-5f, .rotary = 1,
-                                     .rope_original = ORIGINAL}, &m, err));
+                                     .rope_original = ORIGINAL, .context = ORIGINAL}, &m, err));
     for (int l = 0; l < s->L; l++) {
         DecoderLayer *layer = &m->layer[l];
         layer->attention.hf_layout = layer->attention.gguf_layout = QKV_FUSED;

@@ -6,7 +6,7 @@ enum { FIRST_WINDOW = 28, WINDOW = 4096 }; /* transformers' defaults of max_wind
 static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
 {
     DecoderShape *m;
-    TRY(decoder_read(k, arena, s, &(DecoderUsual){.activation = SILU}, &m, err));
+    TRY(decoder_read(k, arena, s, &(DecoderUsual){.activation = SILU, .context = 1 << 15}, &m, err));
     for (int l = 0; l < s->L; l++) {
         AttentionShape *a = &m->layer[l].attention;
         a->q_bias = a->k_bias = a->v_bias = true;

@@ -8,7 +8,7 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
 {
     DecoderShape *m;
     bool qkv, o;
-    TRY(decoder_read(k, arena, s, &(DecoderUsual){.activation = SILU, .head_width = HEAD_WIDTH}, &m, err));
+    TRY(decoder_read(k, arena, s, &(DecoderUsual){.activation = SILU, .head_width = HEAD_WIDTH, .context = 1 << 15}, &m, err));
     TRY(decoder_read_bias(k, "attention_bias", "blk.0.attn_q.bias", false, &qkv, err));
     TRY(decoder_read_bias(k, "attention_bias", "blk.0.attn_output.bias", false, &o, err));
     for (int l = 0; l < s->L; l++) {

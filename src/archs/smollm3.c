@@ -7,7 +7,8 @@ static Err read_shape(const Keys *k, Arena *arena, ModelShape *s, Error *err)
 {
     DecoderShape *m;
     int32_t turns[LAYERS_MAX], interval;
-    TRY(decoder_read(k, arena, s, &(DecoderUsual){.activation = SILU, .theta = 2e6f, .gguf_turned = true}, &m, err));
+    DecoderUsual usual = {.activation = SILU, .theta = 2e6f, .gguf_turned = true, .context = 1 << 15};
+    TRY(decoder_read(k, arena, s, &usual, &m, err));
     TRY(decoder_read_biases(k, s, err));
     TRY(keys_int_or(k, "no_rope_layer_interval", NULL, 1, LAYERS_MAX, INTERVAL, &interval, err));
     for (int l = 0; l < s->L; l++)

@@ -106,6 +106,7 @@ typedef struct DecoderUsual {
     bool own_mlps;                       /* the family reads the widths of mlps itself */
     bool own_heads;                      /* the family reads the widths of heads itself */
     bool no_rope;
+    int32_t context;                     /* positions; 0: 2048 */
     int32_t layers;                      /* 0: the config says how many */
     bool no_attention;                   /* nor an mlp: layers are all something else */
     bool yarn_exact;                     /* a yarn scaling does not round where it begins and ends */

@@ -168,9 +168,10 @@ static Err read_sizes(const Keys *k, const DecoderUsual *usual, ModelShape *s, E
         TRY(read_largest(k, usual, width, "feed_forward_length", WIDTH_MAX, usual->mlp_times * s->D, s, &s->F, err));
     else if (!usual->no_attention && !usual->own_mlps)
         TRY(keys_int(k, width, "feed_forward_length", 1, WIDTH_MAX, &s->F, err));
+    int32_t context = usual->no_attention ? STATE_CONTEXT : usual->context ? usual->context : 2048;
     TRY(keys_int_or(k, "max_position_embeddings|n_positions|max_seq_len|n_ctx|seq_length|max_sequence_length|"
                     "context_length|model_max_length|max_seqlen",
-                    "context_length", 1, CONTEXT_MAX, usual->no_attention ? STATE_CONTEXT : 2048, &s->context, err));
+                    "context_length", 1, CONTEXT_MAX, context, &s->context, err));
     float eps = usual->eps ? usual->eps : usual->norm == NORM_RMS ? 1e-6f : 1e-5f;
     TRY(keys_float_or(k, "rms_norm_eps|layernorm_epsilon|layer_norm_eps|layer_norm_epsilon|norm_epsilon|norm_eps",
                       usual->norm == NORM_RMS ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon", 0, 1,

@@ -33,8 +33,11 @@ static void declare_expansion(const MlaShape *m, WeightList *list, MlaWeights *w
                                    m->gguf_whole ? "blk.%d.attn_kv_b.weight" : "blk.%d.attn_v_b.weight", layer, m->N, m->V,
                                    m->C);
     v->hf.part = (WeightPart){m->P + m->V, m->P, m->V};
-    if (m->gguf_whole)
-        v->gguf.part = v->hf.part;
+    if (!m->gguf_whole)
+        return;
+    v->gguf.part = v->hf.part;
+    k->gguf.dim[0] = v->gguf.dim[0] = m->N * (m->P + m->V); /* no dimension of heads, as in checkpoints */
+    k->gguf.dim[1] = v->gguf.dim[1] = m->C;
 }
 
 static void *declare(const void *shape, WeightList *list, int layer)
@@ -148,8 +151,7 @@ static Err read_widths(const Keys *k, const MlaUsual *usual, MlaShape *m, Error 
     TRY(keys_int_or(k, "qk_rope_head_dim", NULL, 1, WIDTH_MAX, usual->R, &m->R, err));
     TRY(keys_int_or(k, "qk_nope_head_dim", NULL, 1, WIDTH_MAX, usual->P, &m->P, err));
     TRY(keys_int_or(k, "v_head_dim", NULL, 1, WIDTH_MAX, usual->V ? usual->V : m->D / m->N, &m->V, err));
-    if (m->A)
-        keys_record_int(k, "attention.q_lora_rank", m->A);
+    keys_record_int(k, "attention.q_lora_rank", m->A); /* 0: llama.cpp wants to hear it */
     keys_record_int(k, "rope.dimension_count", m->R);
     if (!usual->mixed)
         keys_record_int(k, "attention.head_count_kv", usual->gguf_whole ? m->N : 1);

@@ -61,22 +61,28 @@ static Err read_groups(const Keys *k, const MoeShape *m, const MoeUsual *usual, 
     if (!usual->group_top)
         return OK;
     bool usually = usual->groups && !keys_are_gguf(k);
-    TRY(keys_int_or(k, "n_group|num_expert_group", "expert_group_count", 0, EXPERTS_MAX, usually ? usual->groups : 1,
-                    &r->groups, err));
-    TRY(keys_int_or(k, "topk_group", "expert_group_used_count", 0, EXPERTS_MAX, usually ? usual->groups_used : 1,
-                    &r->groups_used, err));
-    if (r->groups <= 1) {
-        r->groups = 0;
+    int32_t groups, used;
+    Keys quiet = *k; /* llama.cpp stops at a file with groups that are all used */
+    quiet.record = NULL;
+    TRY(keys_int_or(&quiet, "n_group|num_expert_group", "expert_group_count", 0, EXPERTS_MAX, usually ? usual->groups : 1,
+                    &groups, err));
+    TRY(keys_int_or(&quiet, "topk_group", "expert_group_used_count", 0, EXPERTS_MAX, usually ? usual->groups_used : 1, &used,
+                    err));
+    if (groups <= 1)
         return OK;
-    }
-    int32_t each = m->experts / r->groups;
-    if (m->experts % r->groups || r->groups_used < 1 || r->groups_used > r->groups || each < usual->group_top)
-        return fail(err, BAD_FILE, "%s: %d experts cannot be %d groups of which %d are used", k->where, m->experts, r->groups,
-                    r->groups_used);
-    if (m->used > each * r->groups_used)
-        return fail(err, BAD_FILE, "%s: %d experts cannot be chosen from %d groups of %d", k->where, m->used, r->groups_used,
-                    each);
+    int32_t each = m->experts / groups;
+    if (m->experts % groups || used < 1 || used > groups || each < usual->group_top)
+        return fail(err, BAD_FILE, "%s: %d experts cannot be %d groups of which %d are used", k->where, m->experts, groups,
+                    used);
+    if (m->used > each * used)
+        return fail(err, BAD_FILE, "%s: %d experts cannot be chosen from %d groups of %d", k->where, m->used, used, each);
+    if (used == groups)
+        return OK;
+    r->groups = groups;
+    r->groups_used = used;
     r->group_top = usual->group_top;
+    keys_record_int(k, "expert_group_count", groups);
+    keys_record_int(k, "expert_group_used_count", used);
     return OK;
 }
 

@@ -5,7 +5,7 @@
  *
  *     ROPE_FIXED      inv_freq: [1, dims/2], made when the model is read (plain, linear, llama3, YaRN)
  *     ROPE_DYNAMIC    up to original_length as FIXED; beyond it, for a sequence of length n,
- *                     inv_freq[i] = 1 / base'^(2i / dims)
+ *                     inv_freq[i] = 1 / base'^(2i / dims), turning the way that inv_freq turns
  *                     base' = base (factor n / original_length - (factor - 1))^(dims / (dims - 2))
  *     ROPE_LONG       inv_freq: [2, dims/2], short and long; a sequence longer than original_length
  *                     takes the long row and magnitude_long (Ding et al. 2024, "LongRoPE")

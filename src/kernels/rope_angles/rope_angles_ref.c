@@ -24,7 +24,8 @@ static void fill_row(float *cos_out, int32_t position, int32_t length, Tensor in
     float base = grown ? dynamic_base(a, length) : 0;
     float magnitude = longer ? a->magnitude_long : a->magnitude;
     for (int32_t i = 0; i < half; i++) {
-        float angle = (float)position * (grown ? dynamic_inv_freq(base, i, a->dims) : table[i]);
+        float turn = grown ? copysignf(dynamic_inv_freq(base, i, a->dims), table[i]) : table[i];
+        float angle = (float)position * turn;
         double s, c;
         sincos(angle, &s, &c);
         cos_out[i] = (float)c * magnitude;
