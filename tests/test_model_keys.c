@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "model/keys.h"
+#include "model/rope_config.h"
 
 enum { LAYERS = 4 };
 
@@ -189,6 +190,41 @@ static void kinds_of_layers_are_known_by_name_and_others_refused(void **state)
     close_world(&w);
 }
 
+/* llama.cpp's files of DeepSeek and Mistral 3 leave it to the reader what yarn multiplies by. */
+static void yarns_magnitude_follows_from_what_a_gguf_says(void **state)
+{
+    (void)state;
+    const float plain = 0.1f * logf(16) + 1;
+    const struct {
+        float multiplier, factor; /* 0: not said */
+        bool tempered;
+        float want;
+    } cases[] = {
+        {0, 0, false, plain},   {0, 0.5f, false, 0.5f * plain}, {1, 0, false, 1}, {0.5f, 0, false, plain / (0.05f * logf(16) + 1)},
+        {0.0707f, 0, true, 1},  {0.1f, 1.25f, true, 1.25f},     {0, 0, true, plain},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        Error err;
+        World w;
+        Arena *arena = arena_new(1 << 16);
+        GgufWriter *writer = gguf_writer_new();
+        gguf_put_text(writer, "test.rope.scaling.type", "yarn");
+        gguf_put_f32(writer, "test.rope.scaling.factor", 16);
+        if (cases[i].multiplier != 0)
+            gguf_put_f32(writer, "test.rope.scaling.yarn_log_multiplier", cases[i].multiplier);
+        if (cases[i].factor != 0)
+            gguf_put_f32(writer, "test.rope.scaling.attn_factor", cases[i].factor);
+        write_and_open(&w, writer);
+        w.keys.store = w.store;
+        RopeConfig rope = {.tempered = cases[i].tempered};
+        assert_int_equal(rope_config_read(&w.keys, "rope_parameters", 16, 0, 256, arena, &rope, &err), OK);
+        assert_float_equal(rope.angles.magnitude, cases[i].want, 1e-6);
+        close_world(&w);
+        gguf_writer_free(writer);
+        arena_free(arena);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -197,6 +233,7 @@ int main(void)
         cmocka_unit_test(what_is_read_by_layer_is_recorded_and_read_back),
         cmocka_unit_test(lists_of_a_gguf_may_go_on_for_layers_that_guess_ahead),
         cmocka_unit_test(a_list_that_does_not_fit_is_refused_by_name),
+        cmocka_unit_test(yarns_magnitude_follows_from_what_a_gguf_says),
         cmocka_unit_test(kinds_of_layers_are_known_by_name_and_others_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

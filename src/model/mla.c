@@ -208,6 +208,7 @@ Err mla_read(const Keys *k, Arena *arena, ModelShape *s, const MlaUsual *usual, 
             TRY(keys_record_nothing(k, "rope_interleave other than the family's usual", err));
         m->rope_interleaved = interleaved;
         m->rope = decoder->ropes;
+        decoder->rope[m->rope].tempered = true;
         TRY(decoder_add_rope(k, "rope_parameters", m->R, usual->theta, s, arena, decoder, err));
     }
     s->K = 1;

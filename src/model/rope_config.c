@@ -9,7 +9,7 @@ typedef struct Scaling {
     const char *group; /* "rope_parameters", as transformers 5 nests them */
     float theta, factor;
     int32_t dims, original, context;
-    bool exact, proportional; /* see RopeConfig */
+    bool exact, tempered, proportional; /* see RopeConfig */
     Arena *arena;
     RopeConfig *out;
 } Scaling;
@@ -113,6 +113,19 @@ static double yarn_index(const Scaling *s, double rotations)
     return s->dims * log(s->original / (rotations * 2 * M_PI)) / (2 * log(s->theta));
 }
 
+/* A GGUF says mscale_all_dim as yarn_log_multiplier; mscale is 1 then, or, where scores are tempered, the same. */
+static Err usual_of_gguf(const Scaling *s, double *usual, Error *err)
+{
+    float all;
+    if (!keys_are_gguf(s->keys))
+        return OK;
+    TRY(keys_float_or(s->keys, NULL, "rope.scaling.yarn_log_multiplier", 0, 100, 0, &all, err));
+    *usual = yarn_magnitude(s->factor, 1);
+    if (all != 0)
+        *usual = s->tempered ? 1 : *usual / yarn_magnitude(s->factor, all);
+    return OK;
+}
+
 static Err scale_yarn(Scaling *s, Error *err)
 {
     float fast, slow, mscale, mscale_all, magnitude;
@@ -128,6 +141,7 @@ static Err scale_yarn(Scaling *s, Error *err)
     double usual = mscale != 0 && mscale_all != 0
                        ? yarn_magnitude(s->factor, mscale) / yarn_magnitude(s->factor, mscale_all)
                        : yarn_magnitude(s->factor, 1);
+    TRY(usual_of_gguf(s, &usual, err));
     TRY(field_float(s, "attention_factor", NULL, 0, 1000, (float)usual, &magnitude, err));
     if (keys_have(s->keys, NULL, "rope.scaling.attn_factor")) { /* there it multiplies the usual one */
         TRY(keys_float(s->keys, NULL, "rope.scaling.attn_factor", 0, 1000, &magnitude, err));
@@ -145,8 +159,9 @@ static Err scale_yarn(Scaling *s, Error *err)
         s->out->inv_freq[i] = freq / s->factor * ramp + freq * (1 - ramp);
     }
     s->out->angles.magnitude = magnitude;
+    double theirs = s->tempered && mscale_all != 0 ? 1 : yarn_magnitude(s->factor, 1);
     if (!keys_are_gguf(s->keys))
-        keys_record_float(s->keys, "rope.scaling.attn_factor", magnitude / (float)yarn_magnitude(s->factor, 1));
+        keys_record_float(s->keys, "rope.scaling.attn_factor", magnitude / (float)theirs);
     return OK;
 }
 
@@ -261,7 +276,7 @@ static Err stretch_base(Scaling *s, char type[32], Error *err)
 Err rope_config_read(const Keys *k, const char *group, int32_t dims, float theta, int32_t context, Arena *arena,
                      RopeConfig *out, Error *err)
 {
-    Scaling s = {.keys = k, .group = group, .dims = dims, .context = context, .exact = out->exact,
+    Scaling s = {.keys = k, .group = group, .dims = dims, .context = context, .exact = out->exact, .tempered = out->tempered,
                  .proportional = out->proportional,
                  .arena = arena, .out = out};
     char path[192], type[32];

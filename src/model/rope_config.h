@@ -26,6 +26,7 @@ typedef struct RopeConfig {
     float *factors;            /* [2, dims / 2] or NULL: those of longrope, short and long (tensors rope_factors_*) */
     bool proportional;         /* set before reading: the family may have this type */
     int32_t original;          /* set before reading: original_max_position_embeddings where nothing is said; 0: the context */
+    bool tempered;             /* set before reading: scores follow mscale_all_dim as well (MLA) */
     bool exact;                /* set before reading: yarn's borders are no whole numbers, where nothing is said */
     float *divisors;           /* [dims / 2] or NULL: how a GGUF says llama3 and proportional (tensor rope_freqs.weight) */
 } RopeConfig;
