@@ -19,7 +19,11 @@ static Err read_growth(const Keys *k, ModelShape *s, DecoderShape *m, Error *err
     TRY(keys_float_or(k, "rope_parameters.llama_4_scaling_beta|rope_scaling.llama_4_scaling_beta",
                       "attention.temperature_scale", 0, 1e3, usual, &growth, err));
     int32_t floor = m->rope[0].angles.original_length;
-    TRY(keys_int_or(k, NULL, "rope.scaling.original_context_length", 1, 1 << 28, floor, &floor, err));
+    Keys quiet = *k; /* a scaling that has a length has recorded it */
+    quiet.record = NULL;
+    TRY(keys_int_or(&quiet, NULL, "rope.scaling.original_context_length", 1, 1 << 28, floor, &floor, err));
+    if (k->record && !gguf_written(k->record, "mistral3.rope.scaling.original_context_length"))
+        keys_record_int(k, "rope.scaling.original_context_length", floor);
     for (int l = 0; l < s->L; l++) {
         m->layer[l].attention.q_growth = growth;
         m->layer[l].attention.q_floor = floor;
