@@ -84,6 +84,16 @@ void engine_wake(Engine *);    /* from any thread: engine_wait() returns */
 
 enum { TOKENS_ALL = -1, SAMPLES_MAX = 128 };
 
+/* What may come next in the answers of one request: a grammar. Called on the engine's thread, allocates nothing. */
+typedef struct Constraint {
+    const uint32_t *(*allowed)(void *with, int32_t sample);      /* as SamplePlace.allowed; NULL: all may */
+    void (*accept)(void *with, int32_t sample, int32_t id);      /* it came; also called for the token that ends */
+    void (*copy)(void *with, int32_t to, int32_t from);          /* a beam goes on from another's past */
+    void *with;                /* alive until the last event */
+} Constraint;
+
+typedef enum Pooling { POOL_NONE, POOL_LAST, POOL_MEAN } Pooling;
+
 typedef struct RequestOptions {
     const int32_t *prompt;     /* copied */
     int32_t prompt_count;
@@ -91,6 +101,14 @@ typedef struct RequestOptions {
     int32_t samples;           /* answers to the one prompt, whose past they share; 0 means 1 */
     int32_t priority;          /* for policies that look at it; higher goes first */
     uint64_t salt;             /* only requests with the same salt share their past */
+    uint64_t tenant;           /* whose it is: tenants take turns where the policy lets them */
+    double queue_seconds;      /* ends with END_EXPIRED if nothing was computed for it by then; 0: waits for ever */
+    double total_seconds;      /* ... if it has not ended by then, with what it has; 0: never */
+    Constraint constraint;     /* allowed NULL: none */
+    int32_t beams;             /* > 0: beam search: the `samples` best of so many beams; no sampling */
+    float length_penalty;      /* of beams: sum of log-probabilities / length^this */
+    Pooling pooling;           /* of the last hidden states of the prompt, after the last norm ... */
+    float *embedding;          /* ... into [D], alive until the last event; with max_tokens 0 */
     SamplerOptions sampling;
     bool prompt_logprobs;      /* an EVENT_PROMPT for each token of the prompt but the first ... */
     int32_t score_from;        /* ... that follows a position >= this one */
@@ -111,6 +129,7 @@ typedef enum EndReason {
     END_STOP,        /* one of sampling.end or sampling.stop came; it is event.token.id */
     END_LENGTH,      /* max_tokens, the context or the cache is used up */
     END_CANCELLED,
+    END_EXPIRED,     /* queue_seconds or total_seconds are over */
     END_ERROR,       /* request_error() says what */
 } EndReason;
 
@@ -138,8 +157,10 @@ bool request_next(Request *, Event *);                   /* false: no event now 
 bool request_wait(Request *, double seconds);            /* false: still none */
 bool request_ended(Request *);                           /* all events were read */
 void request_cancel(Request *);                          /* acts before the next step */
+void request_stop(Request *, int32_t sample);            /* one sample ends with END_STOP before the next step */
 const char *request_error(const Request *);              /* after END_ERROR */
-void request_close(Request *);                           /* cancels what still runs; NULL is allowed */
+void request_close(Request *);                           /* cancels what still runs; notify is not called once it
+                                                            returns. NULL is allowed */
 
 typedef struct EngineStats {
     int32_t queued;                                      /* requests */

@@ -1,0 +1,68 @@
+/* service.h -- a model as a service: exchanges in, answers out, over any number of threads.
+ *
+ *     HTTP threads      bytes <-> exchanges (http.h); no JSON, no text
+ *     workers           routes, JSON, templates, tokenizers, grammars; detokenising and writing of answers
+ *     engine's thread   steps, and nothing else; pokes exchanges
+ *
+ * What handlers need of the model lies here in plain sight; all of it is immutable once service_new() has
+ * returned, but for what says that it has a lock of its own.
+ */
+#ifndef SERVER_SERVICE_H
+#define SERVER_SERVICE_H
+
+#include "engine/engine.h"
+#include "engine/sampler_defaults.h"
+#include "model/package.h"
+#include "server/exchange.h"
+#include "text/chat_template.h"
+#include "text/dialect.h"
+#include "text/grammar.h"
+
+typedef struct Metrics Metrics;          /* metrics.h; has its own lock */
+typedef struct ServerLog ServerLog;      /* server_log.h; likewise */
+typedef struct GrammarCache GrammarCache;   /* grammar_cache.h; likewise */
+
+typedef struct ServiceOptions {
+    const char *model_name;          /* as /v1/models calls it; NULL: from the path */
+    const Package *package;          /* outlives the service, as do: */
+    const Model *model;
+    Engine *engine;
+    int32_t workers;                 /* 0: 2 */
+    size_t body_bytes_max;
+    double queue_seconds, total_seconds;   /* limits of a request that names none; 0: none */
+    double drain_seconds;            /* how long a stop waits for what runs */
+    const char *state_dir;           /* files and batches; NULL: those APIs refuse */
+    ServerLog *log;                  /* NULL: silent */
+    double (*bytes_read)(void *with);      /* that the device has read so far; NULL: unknown */
+    void *bytes_with;
+    double bandwidth;                /* bytes per second that the machine can read; 0: unknown */
+} ServiceOptions;
+
+struct Service {
+    ServiceOptions o;
+    const Package *package;
+    const Tokenizer *tokenizer;
+    Engine *engine;
+    char model_name[128];
+    int64_t created;                 /* Unix time of its start */
+    ChatTemplate *chat, *chat_tools; /* NULL: the model has none; chat_tools: for conversations with tools */
+    const Dialect *dialect;          /* of chat_tools, or of chat; never NULL */
+    SamplerDefaults defaults;
+    GrammarVocab *vocab;             /* NULL: no tokenizer */
+    GrammarCache *grammars;
+    Metrics *metrics;
+    struct ServiceThreads *threads;  /* service.c's own */
+};
+
+Err service_new(Service **, const ServiceOptions *, Error *);     /* starts workers and the engine's thread */
+void service_take(Service *, Exchange *);                         /* to a worker; any thread */
+/* No new generation is begun (503); what runs may end within drain_seconds; then it is cancelled. */
+void service_stop(Service *);
+bool service_is_stopping(const Service *);
+void service_free(Service *);
+
+/* Between two steps, on the engine's thread: call(with). Waits for it. For snapshots of what only that thread
+ * may look at. False: the service has ended. */
+bool service_between_steps(Service *, void (*call)(void *with, const Engine *), void *with);
+
+#endif
