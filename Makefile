@@ -28,6 +28,11 @@ FLAGS     := -std=gnu17 -D_GNU_SOURCE $(OPT) $(WARN) -fPIC -pthread -ffp-contrac
              -fvisibility=hidden -Isrc -Iinclude -I$(BUILD)/gen -DRIDGE_VERSION='"$(VERSION)"' $(PKG_FLAGS) $(EXTRA)
 LIBS      := $(PKG_LIBS) -lm -pthread $(EXTRA_LIBS)
 
+# Optional: libcurl, through which `ridge bench serve` asks servers.
+CURL_FLAGS := $(shell pkg-config --exists libcurl 2>/dev/null && echo -DRIDGE_CURL $$(pkg-config --cflags libcurl))
+LIBS       += $(if $(CURL_FLAGS),$(shell pkg-config --libs libcurl))
+$(BUILD)/src/main/load_client.o: FLAGS += $(CURL_FLAGS)
+
 # A tier is an instruction set. *_cpu.c is built once for each.
 TIER_OPT     ?= -O3
 ARCHITECTURE := $(shell $(CC) -dumpmachine | cut -d- -f1)

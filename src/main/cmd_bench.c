@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "devices/cpu/cpu_device.h"
+#include "main/bench_serve.h"
 #include "main/session.h"
 #include "store/store.h"
 #include "tools/bench.h"
@@ -192,16 +193,21 @@ const Command command_bench = {
         "Measures how fast prompts are read (pp) and tokens are generated (tg), by llama-bench's conventions, so rows can "
         "be held side by side. GB/s is what had to be read (weights and cache) over the time, GFLOP/s the operations over "
         "the time: a token cannot come sooner than its bytes, nor a prompt sooner than its operations. --profile tells "
-        "which operation the time goes to. Machines are noisy: compare medians of runs that alternate (bench/versus-llama).",
+        "which operation the time goes to. Machines are noisy: compare medians of runs that alternate (bench/versus-llama).\n\n"
+        "`ridge bench serve --url URL` measures a server under load instead, any that speaks OpenAI's API: "
+        "`ridge bench serve --help`.",
     .examples = "  ridge bench -m model.gguf\n"
                 "  ridge bench -m a.gguf -m b.gguf -p 128,512 -n 32 -d 0,4096 -t 2\n"
-                "  ridge bench -m model.gguf -p 0 -n 64 -b 1,2,4,8,16 -o json\n",
+                "  ridge bench -m model.gguf -p 0 -n 64 -b 1,2,4,8,16 -o json\n"
+                "  ridge bench serve --url http://127.0.0.1:8080 -c 16 -n 200\n",
     .groups = groups,
     .run = run,
 };
 
 static int run(int argc, char **argv)
 {
+    if (argc > 1 && !strcmp(argv[1], "serve"))
+        return bench_serve(argc - 1, argv + 1);
     Error err;
     int status, word_count;
     Options o = {.prompt = {1, {512}}, .generate = {1, {128}}, .depth = {1, {0}}, .batch = {1, {1}}, .rows = 512,
