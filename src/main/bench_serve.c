@@ -1,5 +1,6 @@
 #include "main/bench_serve.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,7 +14,7 @@ enum { PROMPTS_ARE_IDS, PROMPTS_ARE_WORDS, PROMPTS_FIT };   /* PROMPTS_FIT: not 
 enum { REQUESTS_USUAL = 100, LANES_BY_CLOCK = 1024, MODEL_BYTES = 512 };
 
 typedef struct Options {
-    const char *url, *model, *api_key, *extra_body, *prompts, *prompt_tokens, *output_tokens;
+    const char *url, *model, *api_key, *extra_body, *prompts, *prompt_tokens, *output_tokens, *times;
     FlagList slo;
     float rate, duration, timeout, temperature;
     int32_t burst, concurrency, endpoint, form, shared_prefix, turns, requests, warmup, id_low, id_high;
@@ -79,6 +80,9 @@ static const Flag report_flags[] = {
      .help = "counts what was answered within bounds: ttft:500 in milliseconds; also itl (a request's longest gap), tpot, e2e; "
              "may be given several times"},
     {"--json", NULL, NULL, FLAG_SWITCH, offsetof(Options, json), .help = "the figures as JSON on standard output"},
+    {"--times", NULL, "FILE", FLAG_TEXT, offsetof(Options, times),
+     .help = "writes each event as a line: first, next or end, conversation, turn, seconds (of the machine's clock that only "
+             "goes forward), and milliseconds since the asking or the text before"},
 };
 
 static const FlagGroup groups[] = {FLAG_GROUP("server", server_flags, NULL), FLAG_GROUP("arrivals", arrival_flags, NULL),
@@ -186,6 +190,25 @@ static void show(void *with, int64_t answered, double seconds, double tokens_per
         bar_show(&w->bar, done < total ? done : total, total > 0 ? total : 1, so_far);
 }
 
+static Err times_open(const char *path, FILE **out, Error *err)
+{
+    *out = path ? fopen(path, "w") : NULL;
+    if (path && !*out)
+        return fail(err, IO_FAILED, "%s: %s", path, strerror(errno));
+    if (*out)
+        fputs("what,conversation,turn,seconds,milliseconds\n", *out);
+    return OK;
+}
+
+static Err times_close(FILE *file, const char *path, Error *err)
+{
+    if (!file)
+        return OK;
+    bool failed = ferror(file);
+    failed |= fclose(file) != 0;
+    return failed ? fail(err, IO_FAILED, "%s: could not be written: is the disk full?", path) : OK;
+}
+
 static Err measure(LoadOptions load, const char *what, LoadTally *tally, Error *err)
 {
     Watch watch = {.bar = bar_start(what), .load = &load};
@@ -206,6 +229,7 @@ static Err warm_up(LoadOptions load, int32_t requests, Error *err)
     load.plan.seed = ~load.plan.seed;
     load.plan.rate = 0;
     load.lanes = load.lanes < requests ? load.lanes : requests;
+    load.times = NULL;
     Err result = measure(load, "warming up", &tally, err);
     load_tally_deinit(&tally);
     return result;
@@ -240,7 +264,10 @@ static Err run(const Options *o, LoadOptions *load, const LoadBounds *bounds, bo
     interrupt_catch();
     if (o->warmup)
         TRY(warm_up(*load, o->warmup, err));
+    TRY(times_open(o->times, &load->times, err));
     Err result = measure(*load, "asking", &tally, err);
+    Err closed = times_close(load->times, o->times, result == OK ? err : NULL);
+    result = result == OK ? closed : result;
     if (result == OK)
         result = report(&tally, bounds, o->json, err);
     *failed = tally.errors > 0;

@@ -77,12 +77,23 @@ static struct curl_slist *headers_of(const LoadOptions *o)
 
 /* ---- what comes back ---- */
 
+/* On the clock that all programs of a machine share, so that the times of several can be laid side by side. */
+static void write_time(const Lane *l, const char *what, double at, double since)
+{
+    FILE *out = l->client->o->times;
+    if (out)
+        fprintf(out, "%s,%lld,%d,%.6f,%.3f\n", what, (long long)l->talk.number, l->talk.turn, l->client->began + at,
+                1e3 * (at - since));
+}
+
 static void take_text(Lane *l, double at)
 {
     if (l->record.chunks++ == 0) {
         l->record.first = at;
+        write_time(l, "first", at, l->record.asked);
     } else {
         double gap = at - l->last_text;
+        write_time(l, "next", at, l->last_text);
         l->record.longest_gap = gap > l->record.longest_gap ? gap : l->record.longest_gap;
         if (load_tally_gap(l->client->tally, gap, l->client->err) != OK)
             l->client->result = NO_MEMORY;
@@ -251,6 +262,7 @@ static void record_answer(Lane *l, double at)
 {
     Client *c = l->client;
     l->record.ended = at;
+    write_time(l, "end", at, l->record.asked);
     if (!l->record.chunks)
         l->record.first = at;   /* all of it was no text: special tokens, say */
     if (!l->has_usage) {
@@ -331,7 +343,7 @@ static double sleep_seconds(const Client *c)
     double at = now(c) + PROGRESS_EVERY_SECONDS;
     if (c->wake_curl >= 0 && c->wake_curl < at)
         at = c->wake_curl;
-    if (c->o->plan.rate > 0 && c->free && c->next_arrival < at)
+    if (c->o->plan.rate > 0 && c->free && may_ask(c) && c->next_arrival < at)
         at = c->next_arrival;
     double seconds = at - now(c);
     return seconds > 0 ? seconds : 0;

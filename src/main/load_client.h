@@ -9,6 +9,8 @@
 #ifndef MAIN_LOAD_CLIENT_H
 #define MAIN_LOAD_CLIENT_H
 
+#include <stdio.h>
+
 #include "tools/load_talk.h"
 #include "tools/load_tally.h"
 
@@ -23,6 +25,7 @@ typedef struct LoadOptions {
     double duration;           /* seconds after which no more are asked; 0: no limit */
     int32_t lanes;             /* conversations at one time; with a rate: at most, the others wait */
     double timeout_seconds;    /* of one request */
+    FILE *times;               /* gets a line for each text; NULL: nobody wants them */
     bool (*interrupted)(void);
     void (*progress)(void *with, int64_t answered, double seconds, double tokens_per_second);   /* NULL: none */
     void *with;

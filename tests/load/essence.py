@@ -1,8 +1,9 @@
-"""What of an answer must be the same bits whoever asks beside it: all but ids, times, and what the cache saved."""
+"""What of an answer must be the same bits whoever asks beside it: all but ids, times, and what the cache saved
+(Anthropic's input_tokens are those that were not cached)."""
 import json
 
 PASSING = {"id", "created", "created_at", "completed_at", "system_fingerprint", "timings", "prompt_tokens_details",
-           "input_tokens_details", "cache_read_input_tokens", "cache_creation_input_tokens", "tokens_cached",
+           "input_tokens_details", "cache_read_input_tokens", "cache_creation_input_tokens", "input_tokens", "tokens_cached",
            "tokens_evaluated", "id_slot", "call_id", "tool_call_id", "item_id", "sequence_number", "obfuscation"}
 
 
