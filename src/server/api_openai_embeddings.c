@@ -33,7 +33,7 @@ typedef struct EmbeddingJob {
     int32_t width;                 /* D */
     int64_t tokens;
     Pooling pooling;
-    bool base64, normalize,;
+    bool base64, normalize;
     int32_t priority;
     const char *cache_salt;        /* its own */
     ApiError error;                /* status 0: none */
