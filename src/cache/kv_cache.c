@@ -156,8 +156,8 @@ typedef struct Match {
 } Match;
 
 /* How many leading blocks of `tokens` can stand for computed ones: each group must have all blocks
- * that the first row after them looks at, and the state there. c->path receives their nodes. */
-static Match longest_match(KvCache *c, const int32_t *tokens, int32_t blocks, uint64_t salt)
+ * that the first row after them looks at, and the state there. `path` receives their nodes; NULL is allowed. */
+static Match longest_match(const KvCache *c, const int32_t *tokens, int32_t blocks, uint64_t salt, NodeId *path)
 {
     const KvLedger *l = &c->ledger;
     int32_t block_tokens = l->options.block_tokens;
@@ -168,7 +168,8 @@ static Match longest_match(KvCache *c, const int32_t *tokens, int32_t blocks, ui
         node = prefix_index_find(c->index, node, salt, tokens + i * block_tokens);
         if (node == NODE_NONE)
             break;
-        c->path[i] = node;
+        if (path)
+            path[i] = node;
         bool usable = true;
         for (int32_t g = 0; g < l->paged; g++) {
             run[g] = prefix_index_block(c->index, node, g) == BLOCK_NONE ? 0 : run[g] + 1;
@@ -188,7 +189,7 @@ int32_t kv_cache_match(KvCache *c, int32_t s, const int32_t *tokens, int32_t lim
     Slot *slot = slot_at(c, s);
     ASSERT(slot->blocks == 0);
     int32_t block_tokens = c->ledger.options.block_tokens, most = limit / block_tokens;
-    Match match = longest_match(c, tokens, most, salt);
+    Match match = longest_match(c, tokens, most, salt, c->path);
     int32_t blocks = match.blocks;
     slot->salt = salt;
     for (int32_t g = 0; g < c->ledger.paged; g++) {
@@ -204,6 +205,12 @@ int32_t kv_cache_match(KvCache *c, int32_t s, const int32_t *tokens, int32_t lim
     BlockId snapshot = blocks > 0 && c->states ? prefix_index_block(c->index, slot->node, c->ledger.paged) : BLOCK_NONE;
     kv_states_start(c->states, s, snapshot, match.but_for_state * block_tokens, most * block_tokens);
     return blocks * block_tokens;
+}
+
+int32_t kv_cache_known(const KvCache *c, const int32_t *tokens, int32_t limit, uint64_t salt)
+{
+    int32_t block_tokens = c->ledger.options.block_tokens;
+    return longest_match(c, tokens, limit / block_tokens, salt, NULL).blocks * block_tokens;
 }
 
 int32_t kv_cache_stop(const KvCache *c, int32_t s, int32_t from, int32_t to)

@@ -40,6 +40,8 @@ Err kv_cache_new(KvCache **, const KvLedger *, const KvLayout *, Device *, Arena
  * many tokens need not be computed. Every group must have what the next row looks at: the blocks, and the
  * state at the very end. */
 int32_t kv_cache_match(KvCache *, int32_t s, const int32_t *tokens, int32_t limit, uint64_t salt);
+/* How many tokens kv_cache_match() would share, asked without taking anything. */
+int32_t kv_cache_known(const KvCache *, const int32_t *tokens, int32_t limit, uint64_t salt);
 /* Where a step that computes [from, to) should end instead: at `to`, or earlier where the state is worth keeping. */
 int32_t kv_cache_stop(const KvCache *, int32_t s, int32_t from, int32_t to);
 /* Makes the positions [from, to) writable. All or nothing; false: not enough blocks. tentative: commit may
