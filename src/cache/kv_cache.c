@@ -9,6 +9,8 @@ typedef struct Slot {
     int32_t first[KV_GROUPS_MAX];
     int32_t blocks;
     int32_t from, to;                   /* positions of the step that is planned */
+    int32_t computed;                   /* tokens */
+    KvAsked asked;                      /* of the index, and not counted yet */
     int32_t named;                      /* leading blocks that are in the index */
     NodeId node;                        /* of the last of them; held */
     uint64_t salt;
@@ -21,6 +23,7 @@ struct KvCache {
     Slot *slots;
     int32_t blocks_max;                 /* of a table */
     NodeId *path;                       /* [blocks_max] scratch of match */
+    KvAsked asked;
     KvStates *states;                   /* NULL: the model has none */
     Tensor k[LAYERS_MAX], v[LAYERS_MAX], state[LAYERS_MAX];
 };
@@ -81,7 +84,8 @@ static void slot_clear(KvCache *c, Slot *slot)
             slot->table[g][i] = BLOCK_NONE;
         slot->first[g] = 0;
     }
-    slot->blocks = slot->named = slot->from = slot->to = 0;
+    slot->blocks = slot->named = slot->from = slot->to = slot->computed = 0;
+    slot->asked = (KvAsked){0};
     slot->node = NODE_ROOT;
     slot->salt = 0;
 }
@@ -200,6 +204,8 @@ int32_t kv_cache_match(KvCache *c, int32_t s, const int32_t *tokens, int32_t lim
         }
     }
     slot->blocks = slot->named = blocks;
+    slot->computed = blocks * block_tokens;
+    slot->asked = (KvAsked){limit, slot->computed};
     slot->node = blocks > 0 ? c->path[blocks - 1] : NODE_ROOT;
     prefix_index_hold(c->index, slot->node);
     BlockId snapshot = blocks > 0 && c->states ? prefix_index_block(c->index, slot->node, c->ledger.paged) : BLOCK_NONE;
@@ -302,6 +308,14 @@ static void give_blocks(KvCache *c, Slot *slot, int32_t computed)
     slot->blocks = needed;
 }
 
+/* Once the sequence has really started: whoever finds no room asks again and again. */
+static void count_asked(KvCache *c, Slot *slot)
+{
+    c->asked.asked += slot->asked.asked;
+    c->asked.found += slot->asked.found;
+    slot->asked = (KvAsked){0};
+}
+
 int32_t kv_cache_commit(KvCache *c, int32_t s, const int32_t *tokens, int32_t good)
 {
     Slot *slot = slot_at(c, s);
@@ -310,6 +324,8 @@ int32_t kv_cache_commit(KvCache *c, int32_t s, const int32_t *tokens, int32_t go
     int32_t computed = back ? slot->from : good;
     name_full_blocks(c, slot, tokens, computed);
     give_blocks(c, slot, computed);
+    slot->computed = computed;
+    count_asked(c, slot);
     if (back)
         kv_states_rewind(c->states, s);
     else
@@ -331,6 +347,7 @@ void kv_cache_fork(KvCache *c, int32_t from, int32_t to)
         }
     }
     b->blocks = a->blocks;
+    b->computed = a->computed;
     b->named = a->named;
     b->node = a->node;
     b->salt = a->salt;
@@ -403,4 +420,6 @@ const KvLedger *kv_cache_ledger(const KvCache *c) { return &c->ledger; }
 BlockCounts kv_cache_counts(const KvCache *c, int32_t g) { return block_pool_counts(c->pool[g]); }
 const BlockPool *kv_cache_pool(const KvCache *c, int32_t g) { return c->pool[g]; }
 const PrefixIndex *kv_cache_index(const KvCache *c) { return c->index; }
+int32_t kv_cache_computed(const KvCache *c, int32_t s) { return slot_at(c, s)->computed; }
+KvAsked kv_cache_asked(const KvCache *c) { return c->asked; }
 uint64_t kv_cache_salt(const KvCache *c, int32_t s) { return slot_at(c, s)->salt; }

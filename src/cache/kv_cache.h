@@ -71,5 +71,13 @@ const BlockPool *kv_cache_pool(const KvCache *, int32_t group);
 const PrefixIndex *kv_cache_index(const KvCache *);
 int32_t kv_cache_named(const KvCache *, int32_t s);         /* how many leading blocks have a name */
 uint64_t kv_cache_salt(const KvCache *, int32_t s);
+int32_t kv_cache_computed(const KvCache *, int32_t s);      /* tokens that are in the cache */
+
+/* Tokens of all sequences that started: that the index was asked about, and that it knew. One that starts again
+ * after it had to give its blocks away asks again. */
+typedef struct KvAsked {
+    int64_t asked, found;
+} KvAsked;
+KvAsked kv_cache_asked(const KvCache *);
 
 #endif

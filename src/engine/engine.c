@@ -401,6 +401,7 @@ void engine_wait(Engine *e, double seconds)
 /* --- what it says of itself --- */
 
 const KvLedger *engine_ledger(const Engine *e) { return &e->ledger; }
+const KvCache *engine_cache(const Engine *e) { return e->cache; }
 
 int32_t engine_longest(const Engine *e) { return (int32_t)min_i64(e->o.context, kv_ledger_longest(&e->ledger)); }
 
