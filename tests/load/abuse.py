@@ -113,14 +113,15 @@ class Abuse:
         self.o, self.server, self.report = options, server, report
         self.random = random.Random(options.seed)
         self.good, self.alone = [], []
-        self.left = options.requests
+        self.left, self.asked = options.requests, 0
         self.probes = []
 
     # ---- good requests ----
 
     async def answer(self, path, body):
         """Asks until it is neither too busy nor stopped by a full queue; None: it never was."""
-        data = wire.post(path, body, self.server.key)
+        self.asked += 1
+        data = wire.post(path, body, self.server.key, extra=[f"X-Request-Id: abuse-{self.asked}"])
         for _ in range(RETRIES):
             answer = await asyncio.wait_for(wire.ask(self.server.place, data), self.o.patience)
             if answer.status not in (429, 503):
@@ -149,7 +150,13 @@ class Abuse:
     async def ask_good(self):
         i = self.random.randrange(len(self.good))
         kind, path, body = self.good[i]
-        answer = await self.answer(path, body)
+        answering = self.answer(path, body)
+        number = self.asked + 1
+        try:
+            answer = await answering
+        except (wire.Closed, asyncio.TimeoutError) as why:
+            return self.report.fail(f"{kind}: {type(why).__name__} {why} after {self.o.patience:g} s at most, to {body}, whose "
+                                    f"X-Request-Id was abuse-{number}")
         if answer is None:
             self.report.fail(f"{kind}: was told to come again {RETRIES} times")
         elif answer.status != 200:
@@ -193,8 +200,6 @@ class Abuse:
                 if writer.can_write_eof():
                     writer.write_eof()
                 return await wire.read_answer(reader)
-        except OSError as why:
-            raise wire.Closed(str(why)) from None
         finally:
             writer.close()
 
@@ -269,11 +274,13 @@ class Abuse:
             answer = asyncio.ensure_future(wire.read_answer(reader))
             await wire.send(writer, head)
             for _ in range(BODY_MEGABYTES << 4):
-                if answer.done() or writer.transport.is_closing():
+                sending = asyncio.ensure_future(wire.send(writer, b"10000\r\n%s\r\n" % part if chunked else part))
+                await asyncio.wait([answer, sending], timeout=self.o.patience, return_when=asyncio.FIRST_COMPLETED)
+                if answer.done() or writer.transport.is_closing() or not sending.done():
+                    sending.cancel()
                     break
-                await wire.send(writer, b"10000\r\n%s\r\n" % part if chunked else part)
             status = (await asyncio.wait_for(answer, self.o.patience)).status
-            writer.close()
+            wire.slam(writer)
             self.report.done(f"100 MB answered by {status}")
             if not 400 <= status < 500:
                 self.report.fail(f"a body of {BODY_MEGABYTES} MB: {status}")
@@ -304,7 +311,7 @@ class Abuse:
             chance = self.random.random()
             ask = self.ask_malformed if chance < 0.1 else self.ask_cancelled if chance < 0.3 else self.ask_good
             try:
-                await ask()
+                await asyncio.wait_for(ask(), 4 * self.o.patience)
             except (wire.Closed, asyncio.TimeoutError) as why:
                 self.report.fail(f"{ask.__name__}: {type(why).__name__} {why}")
 
