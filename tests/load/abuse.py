@@ -312,7 +312,7 @@ class Abuse:
             ask = self.ask_malformed if chance < 0.1 else self.ask_cancelled if chance < 0.3 else self.ask_good
             try:
                 await asyncio.wait_for(ask(), 4 * self.o.patience)
-            except (wire.Closed, asyncio.TimeoutError) as why:
+            except (wire.Closed, asyncio.TimeoutError, OSError) as why:
                 self.report.fail(f"{ask.__name__}: {type(why).__name__} {why}")
 
     async def load(self, requests):
