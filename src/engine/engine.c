@@ -50,8 +50,9 @@ EngineModel engine_model(const Model *m)
 
 EngineOptions engine_options_default(void)
 {
-    return (EngineOptions){.sequences = 32, .rows = 512, .logit_rows = 64, .block_tokens = 16, .cache_format = &format_f32,
-                           .policy = "fcfs", .queue = 1024, .events = 256, .state_snapshots = 16, .state_interval = 512, .patience = 1000};
+    return (EngineOptions){.sequences = 32, .rows = 512, .logit_rows = 64, .block_tokens = 16, .state_snapshots = 16,
+                           .state_interval = 512, .cache_format = &format_f32, .policy = "fcfs", .patience = 1000,
+                           .queue = 1024, .events = 256};
 }
 
 /* --- birth and end --- */

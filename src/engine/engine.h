@@ -6,10 +6,12 @@
  *     request_stop                                                     one ring per request
  *
  * Each step computes some rows of some sequences: a token of each that is being generated, a chunk of
- * a prompt, all flat in one batch. No step has more than `rows` rows and those that generate come first, so
- * the time from one token of an answer to its next is at most that of a step with so many rows, however long
- * the prompts are that arrive meanwhile; `prefill_rows` makes it shorter, and their first token later. What a request receives depends on nothing but the request: not on
+ * a prompt, all flat in one batch. What a request receives depends on nothing but the request: not on
  * the company in the batch, the chunks, what was shared, or whether it was interrupted.
+ *
+ * No step has more than `rows` rows, and those that generate come first. So the time from one token of an
+ * answer to its next is at most that of a step of so many rows, however long the prompts are that arrive
+ * meanwhile. `prefill_rows` makes it shorter, and the first tokens of new answers later.
  *
  * The engine never waits for a slow reader (a sequence whose ring of events is full rests, and others
  * go on), never lets one request's error end another, and its thread allocates nothing once
