@@ -18,6 +18,7 @@ struct Engine {
     Arena *arena;
     KvLedger ledger;
     KvCache *cache;
+    KvPersist *persist;            /* NULL: the cache has no second home */
     Scheduler *scheduler;
     Runner *runner;
     Deliver deliver;               /* holds the sequences */
@@ -116,6 +117,8 @@ static void init_lock(Engine *e)
     pthread_mutex_init(&e->lock, NULL);
 }
 
+static void wake_from_files(void *with) { engine_wake(with); }
+
 static Err build(Engine *e, Device *device, Error *err)
 {
     RunnerOptions o = {e->o.sequences, e->o.rows, e->o.logit_rows, e->o.rows};
@@ -124,6 +127,8 @@ static Err build(Engine *e, Device *device, Error *err)
     TRY(runner_new(&e->runner, o, &e->model, e->cache, device, e->arena, err));
     init_lock(e);
     arena_seal(e->arena);
+    if (e->o.files.directory)
+        TRY(kv_persist_open(&e->persist, &e->o.files, e->cache, device, (KvFilesWake){wake_from_files, e}, err));
     return OK;
 }
 
@@ -178,6 +183,7 @@ void engine_free(Engine *e)
     for (int32_t i = 0; i < e->deliver.count; i++)
         if (e->deliver.sequences[i].request)
             deliver_end_request(&e->deliver, e->deliver.sequences[i].request, END_CANCELLED);
+    kv_persist_close(e->persist);
     pthread_cond_destroy(&e->wake);
     pthread_mutex_destroy(&e->lock);
     arena_free(e->arena);
@@ -301,7 +307,7 @@ static void begin(Engine *e, Request *r)
             .pooled = pooling_first(o),
         };
         memcpy(q->tokens, o->prompt, (size_t)o->prompt_count * sizeof *q->tokens);
-        if (i == 0)
+        if (i == 0 && !kv_persist_fetch(e->persist, q->slot, q->tokens, sequence_reusable(q), q->salt))
             scheduler_add(e->scheduler, q);
     }
 }
@@ -349,6 +355,37 @@ static void end_cancelled(Engine *e)
     }
 }
 
+/* Whether it waits for its past to be read from files; to the scheduler it is not there yet. */
+static bool waits_for_files(const Sequence *q)
+{
+    return q->request && q->state == SEQUENCE_FOLLOWS && q->sample == 0;
+}
+
+static void settle_fetches(Engine *e)
+{
+    for (int32_t i = 0; i < e->deliver.count; i++)
+        if (!waits_for_files(&e->deliver.sequences[i]))
+            kv_persist_cancel(e->persist, i);
+    kv_persist_step(e->persist);
+    for (int32_t i = 0; i < e->deliver.count; i++) {
+        Sequence *q = &e->deliver.sequences[i];
+        if (waits_for_files(q) && !kv_persist_waits(e->persist, i))
+            scheduler_add(e->scheduler, q);
+    }
+}
+
+/* Nothing else can be done: sleeps until files have been read, or somebody wants something. */
+static bool wait_for_files(Engine *e)
+{
+    static const double SECONDS = 0.05;
+    for (int32_t i = 0; i < e->deliver.count; i++)
+        if (waits_for_files(&e->deliver.sequences[i])) {
+            engine_wait(e, SECONDS);
+            return true;
+        }
+    return false;
+}
+
 /* --- the loop --- */
 
 static void draft(Engine *e)
@@ -366,10 +403,11 @@ bool engine_step(Engine *e)
 {
     end_cancelled(e);
     admit(e);
+    settle_fetches(e);
     draft(e);
     const Plan *plan = scheduler_plan(e->scheduler);
     if (plan->entries == 0)
-        return false;
+        return wait_for_files(e);
     runner_run(e->runner, plan);
     scheduler_commit(e->scheduler, plan);
     deliver_step(&e->deliver, e->runner, plan);
@@ -401,6 +439,7 @@ void engine_wait(Engine *e, double seconds)
 /* --- what it says of itself --- */
 
 const KvLedger *engine_ledger(const Engine *e) { return &e->ledger; }
+KvFilesStats engine_files(const Engine *e) { return kv_persist_stats(e->persist); }
 const KvCache *engine_cache(const Engine *e) { return e->cache; }
 
 int32_t engine_longest(const Engine *e) { return (int32_t)min_i64(e->o.context, kv_ledger_longest(&e->ledger)); }

@@ -26,7 +26,7 @@
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
 
-#include "cache/kv_cache.h"
+#include "cache/kv_persist.h"
 #include "engine/sampler.h"
 #include "model/model.h"
 
@@ -66,6 +66,7 @@ typedef struct EngineOptions {
     const char *policy;        /* who goes first: "fcfs" */
     int32_t queue;             /* requests that may wait */
     int32_t events;            /* of one request that may wait to be read; sampled tokens of a whole step always fit */
+    KvFilesOptions files;      /* a second home for the cache; directory NULL: none */
     uint64_t key;              /* of the prefix index: random where strangers choose prompts */
     EngineDrafter drafter;     /* propose NULL: nothing is drafted */
 } EngineOptions;
@@ -176,6 +177,7 @@ EngineStats engine_stats(const Engine *);                /* on the engine's thre
 /* Recounts all that is held, between steps; an Error says what does not agree. For tests and for doubt. */
 Err engine_audit(const Engine *, Error *);
 const KvLedger *engine_ledger(const Engine *);
+KvFilesStats engine_files(const Engine *);               /* from any thread */
 const KvCache *engine_cache(const Engine *);             /* for cache/kv_usage.h; on the engine's thread, between steps */
 int32_t engine_longest(const Engine *);                  /* tokens of the longest sequence that fits: prompt and answer */
 
