@@ -6,6 +6,8 @@
 
 #include "base/checked.h"
 
+enum { FETCHES_MAX = 1024 };      /* that wait; whoever comes then does not */
+
 typedef struct Held {
     int32_t group;
     BlockId block;
@@ -18,8 +20,7 @@ typedef struct Offer {
 } Offer;
 
 typedef struct Fetch {
-    uint64_t turn;               /* 0: does not wait; the lowest is served first */
-    const int32_t *tokens;
+    const int32_t *tokens;       /* NULL: nobody waits for it any more */
     int32_t blocks, missing;     /* missing: at the last look ... */
     bool asked;                  /* ... before the last read; false: there was none */
     uint64_t salt;
@@ -30,13 +31,14 @@ struct KvPersist {
     KvCache *cache;
     Device *device;
     Offer *offer;                /* [sequences] */
-    Fetch *fetch;
+    Fetch *fetch;                /* ring [FETCHES_MAX]: turns [first, next) */
+    uint64_t first, next;
     NodeId *path;                /* [blocks of a sequence] */
     KvName *names;
     uint32_t *missing;           /* groups */
     Held *held;                  /* [blocks of a sequence * groups] */
-    uint64_t turns, reading;     /* whose turn the read under way is for; 0: none is */
-    int32_t wanted;              /* units of it */
+    bool reading;                /* for the first */
+    int32_t wanted;              /* units of the read */
 };
 
 /* --- to the files --- */
@@ -141,39 +143,25 @@ static Reach reach_of(KvPersist *p, const Fetch *f)
     return r;
 }
 
-bool kv_persist_fetch(KvPersist *p, int32_t s, const int32_t *tokens, int32_t limit, uint64_t salt)
+static Fetch *fetch_of(const KvPersist *p, uint64_t turn) { return &p->fetch[turn % FETCHES_MAX]; }
+
+uint64_t kv_persist_fetch(KvPersist *p, const int32_t *tokens, int32_t limit, uint64_t salt)
 {
-    if (!p || kv_files_empty(p->files))
-        return false;
-    Fetch *f = &p->fetch[s];
-    *f = (Fetch){.tokens = tokens, .blocks = limit / kv_cache_ledger(p->cache)->options.block_tokens, .salt = salt};
-    f->missing = reach_of(p, f).missing;
-    if (f->missing > 0)
-        f->turn = ++p->turns;
-    return f->missing > 0;
+    if (!p || p->next - p->first == FETCHES_MAX || kv_files_empty(p->files))
+        return 0;
+    Fetch f = {.tokens = tokens, .blocks = limit / kv_cache_ledger(p->cache)->options.block_tokens, .salt = salt};
+    if (reach_of(p, &f).missing == 0)
+        return 0;
+    *fetch_of(p, p->next) = f;
+    return p->next++;
 }
 
-bool kv_persist_waits(const KvPersist *p, int32_t s) { return p && p->fetch[s].turn > 0; }
+bool kv_persist_waits(const KvPersist *p, uint64_t turn) { return p && turn >= p->first; }
 
-void kv_persist_cancel(KvPersist *p, int32_t s)
+void kv_persist_cancel(KvPersist *p, uint64_t turn)
 {
-    if (p)
-        p->fetch[s].turn = 0;
-}
-
-static Fetch *next_fetch(KvPersist *p)
-{
-    Fetch *next = NULL;
-    for (int32_t s = 0; s < kv_cache_ledger(p->cache)->options.sequences; s++)
-        if (p->fetch[s].turn > 0 && (!next || p->fetch[s].turn < next->turn))
-            next = &p->fetch[s];
-    return next;
-}
-
-static Fetch *fetch_of_turn(KvPersist *p, uint64_t turn)
-{
-    Fetch *f = next_fetch(p);   /* turns are served in order, so it is the first or was cancelled */
-    return f && f->turn == turn ? f : NULL;
+    if (kv_persist_waits(p, turn))
+        fetch_of(p, turn)->tokens = NULL;
 }
 
 static void ask(KvPersist *p, const Fetch *f, int32_t blocks)
@@ -189,7 +177,7 @@ static void ask(KvPersist *p, const Fetch *f, int32_t blocks)
             u->parent = i > 0 ? p->names[i - 1] : kv_files_root(p->files, f->salt);
             memcpy(u->tokens, f->tokens + i * bt, (size_t)bt * sizeof *u->tokens);
         }
-    p->reading = f->turn;
+    p->reading = true;
     kv_files_read(p->files, p->wanted);
 }
 
@@ -233,13 +221,27 @@ static void take_in_all(KvPersist *p, const Fetch *f, const KvUnit *units)
 
 static void finish_read(KvPersist *p)
 {
-    if (p->reading == 0 || !kv_files_read_done(p->files))
+    if (!p->reading || !kv_files_read_done(p->files))
         return;
-    Fetch *f = fetch_of_turn(p, p->reading);
-    if (f)
+    const Fetch *f = fetch_of(p, p->first);
+    if (f->tokens)
         take_in_all(p, f, kv_files_read_units(p->files));
     kv_files_read_end(p->files);
-    p->reading = 0;
+    p->reading = false;
+}
+
+/* Asks for what is missing, once more only if the last read brought something that stays. */
+static bool goes_on(KvPersist *p, Fetch *f)
+{
+    if (!f->tokens)
+        return false;
+    Reach r = reach_of(p, f);
+    bool worth_it = r.missing > 0 && (!f->asked || r.missing < f->missing);
+    f->missing = r.missing;
+    f->asked = true;
+    if (worth_it)
+        ask(p, f, r.blocks);
+    return worth_it;
 }
 
 void kv_persist_step(KvPersist *p)
@@ -247,16 +249,8 @@ void kv_persist_step(KvPersist *p)
     if (!p)
         return;
     finish_read(p);
-    for (Fetch *f; p->reading == 0 && (f = next_fetch(p));) {
-        Reach r = reach_of(p, f);
-        bool again = r.missing > 0 && (!f->asked || r.missing < f->missing);
-        f->missing = r.missing;
-        f->asked = true;
-        if (again)
-            ask(p, f, r.blocks);
-        else
-            f->turn = 0;   /* all is there, or what was read does not stay */
-    }
+    while (!p->reading && p->first < p->next && !goes_on(p, fetch_of(p, p->first)))
+        p->first++;
 }
 
 /* --- birth and end --- */
@@ -280,7 +274,8 @@ static Err build(KvPersist *p, const KvFilesOptions *o, KvFilesWake wake, Error 
     for (int32_t g = 0; g < l->groups; g++)
         shape.group_bytes[g] = l->group[g].block_bytes;
     p->offer = calloc(sequences, sizeof *p->offer);
-    p->fetch = calloc(sequences, sizeof *p->fetch);
+    p->fetch = calloc(FETCHES_MAX, sizeof *p->fetch);
+    p->first = p->next = 1;
     p->path = calloc(blocks, sizeof *p->path);
     p->names = calloc(blocks, sizeof *p->names);
     p->missing = calloc(blocks, sizeof *p->missing);

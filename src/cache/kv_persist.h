@@ -23,10 +23,11 @@ void kv_persist_close(KvPersist *);            /* before the cache goes; NULL is
 
 /* All do nothing, and say no, where there are no files (NULL). */
 
-/* Whether slot s, which is empty, had better wait until files have been read. tokens stay where they are meanwhile. */
-bool kv_persist_fetch(KvPersist *, int32_t s, const int32_t *tokens, int32_t limit, uint64_t salt);
-bool kv_persist_waits(const KvPersist *, int32_t s);
-void kv_persist_cancel(KvPersist *, int32_t s);
+/* Of the first `limit` tokens, whether files know more than memory: then reading them is this one's turn some time,
+ * and the sequence had better wait. Tokens stay where they are meanwhile. 0: there is nothing to wait for. */
+uint64_t kv_persist_fetch(KvPersist *, const int32_t *tokens, int32_t limit, uint64_t salt);
+bool kv_persist_waits(const KvPersist *, uint64_t turn);
+void kv_persist_cancel(KvPersist *, uint64_t turn);
 /* Between steps: takes in what was read, and asks for the next. */
 void kv_persist_step(KvPersist *);
 
