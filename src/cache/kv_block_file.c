@@ -141,7 +141,6 @@ static Err read_open(int fd, const char *path, const KvBlockShape *shape, KvUnit
     if (checksum(0, u->bytes, h.bytes) != h.content_sum)
         return fail(err, BAD_FILE, "%s: the content is damaged", path);
     u->groups = h.groups;
-    futimens(fd, NULL);   /* used just now; where that is not allowed, the order of use is lost, no more */
     return OK;
 }
 

@@ -195,6 +195,16 @@ static Err scan(KvFiles *f, Error *err)
 
 static void note_problem(KvFiles *f, const Error *err) { memcpy(f->stats.problem, err->text, sizeof f->stats.problem); }
 
+/* Used just now, to the nanosecond, which the system itself would round; a restart sorts by it. Where that is not
+ * allowed the order is lost, and no more. */
+static void touch(const char *path)
+{
+    struct timespec now[2];
+    clock_gettime(CLOCK_REALTIME, &now[0]);
+    now[1] = now[0];
+    utimensat(AT_FDCWD, path, now, 0);
+}
+
 /* Removes the oldest files until `more` bytes fit. Locked; the disk is asked without the lock. */
 static void make_room(KvFiles *f, int64_t more)
 {
@@ -241,6 +251,8 @@ static void write_one(KvFiles *f, KvUnit *u)
     pthread_mutex_unlock(&f->lock);
     path_of(f, &u->name, u->groups, path);
     Err result = kv_block_file_write(path, &f->shape, u, &err);
+    if (result == OK)
+        touch(path);
     if (result == OK && before != 0) {
         path_of(f, &u->name, before, old);
         unlink(old);
@@ -281,7 +293,9 @@ static void read_one(KvFiles *f, KvUnit *u)
     pthread_mutex_unlock(&f->lock);
     path_of(f, &u->name, groups, path);
     Err result = kv_block_file_read(path, &f->shape, u, &err);
-    if (result == BAD_FILE)
+    if (result == OK)
+        touch(path);
+    else if (result == BAD_FILE)
         unlink(path);
     pthread_mutex_lock(&f->lock);
     i = kv_file_table_find(&f->table, &u->name);
