@@ -18,6 +18,8 @@ struct Engine {
     Arena *arena;
     KvLedger ledger;
     KvCache *cache;
+    KvPersist *persist;            /* NULL: the cache has no second home */
+    int32_t fetching;              /* requests that wait for files to be read, and are not with the scheduler yet */
     Scheduler *scheduler;
     Runner *runner;
     Deliver deliver;
@@ -119,6 +121,8 @@ static void init_lock(Engine *e)
     atomic_init(&e->heeds, false);
 }
 
+static void wake_from_files(void *with) { engine_wake(with); }
+
 static Err build(Engine *e, Device *device, Error *err)
 {
     RunnerOptions o = {e->o.sequences, e->o.rows, e->o.logit_rows, e->o.rows};
@@ -127,6 +131,8 @@ static Err build(Engine *e, Device *device, Error *err)
     TRY(runner_new(&e->runner, o, &e->model, e->cache, device, e->arena, err));
     init_lock(e);
     arena_seal(e->arena);
+    if (e->o.files.directory)
+        TRY(kv_persist_open(&e->persist, &e->o.files, e->cache, device, (KvFilesWake){wake_from_files, e}, err));
     return OK;
 }
 
@@ -277,17 +283,49 @@ static void let_in(Engine *e)
         r->place = e->requests;
         e->request[e->requests++] = r;
         e->deadline = fmin(e->deadline, request_deadline(r));
-        scheduler_add(e->scheduler, r);
+        const Sequence *q = request_leader(r);
+        r->fetch = kv_persist_fetch(e->persist, q->tokens, sequence_reusable(q), q->salt);
+        if (r->fetch)
+            e->fetching++;
+        else
+            scheduler_add(e->scheduler, r);
     }
+}
+
+/* Its past was read from files, or it cannot wait for that: now it is the scheduler's. */
+static void end_fetch(Engine *e, Request *r)
+{
+    if (!r->fetch)
+        return;
+    kv_persist_cancel(e->persist, r->fetch);
+    r->fetch = 0;
+    e->fetching--;
+    scheduler_add(e->scheduler, r);
+}
+
+static void settle_fetches(Engine *e)
+{
+    kv_persist_step(e->persist);
+    for (int32_t i = 0; e->fetching > 0 && i < e->requests; i++)
+        if (!kv_persist_waits(e->persist, e->request[i]->fetch))
+            end_fetch(e, e->request[i]);
+}
+
+static void end_request(Engine *e, Request *r, EndReason reason)
+{
+    end_fetch(e, r);
+    deliver_end_request(&e->deliver, r, reason);
 }
 
 static void heed(Engine *e, Request *r)
 {
     if (atomic_load(&r->cancelled))
-        deliver_end_request(&e->deliver, r, END_CANCELLED);
+        end_request(e, r, END_CANCELLED);
     for (int32_t i = 0; i < r->options.samples; i++)
-        if (request_take_stop(r, i) && r->sequences[i].state != SEQUENCE_ENDED)
+        if (request_take_stop(r, i) && r->sequences[i].state != SEQUENCE_ENDED) {
+            end_fetch(e, r);
             deliver_end(&e->deliver, &r->sequences[i], END_STOP, NULL);
+        }
 }
 
 static void expire(Engine *e, double now)
@@ -301,7 +339,7 @@ static void expire(Engine *e, double now)
         if (r->left == 0)
             continue;
         if (deadline <= now)
-            deliver_end_request(&e->deliver, r, END_EXPIRED);
+            end_request(e, r, END_EXPIRED);
         else
             e->deadline = fmin(e->deadline, deadline);
     }
@@ -331,6 +369,7 @@ static void look_around(Engine *e, double now)
     for (int32_t i = 0; heeds && i < e->requests; i++)
         heed(e, e->request[i]);
     expire(e, now);
+    settle_fetches(e);
     let_go(e);
 }
 
@@ -340,8 +379,9 @@ void engine_free(Engine *e)
         return;
     let_in(e);
     for (int32_t i = 0; i < e->requests; i++)
-        deliver_end_request(&e->deliver, e->request[i], END_CANCELLED);
+        end_request(e, e->request[i], END_CANCELLED);
     let_go(e);
+    kv_persist_close(e->persist);
     pthread_cond_destroy(&e->wake);
     pthread_mutex_destroy(&e->lock);
     arena_free(e->arena);
@@ -394,6 +434,15 @@ static void observe(Engine *e, StepReport report, const double at[4])
     e->o.observe(e->o.observe_with, &report);
 }
 
+/* Nothing can be computed: sleeps until files have been read, or somebody wants something. */
+static bool wait_for_files(Engine *e)
+{
+    static const double SECONDS = 0.05;
+    if (e->fetching > 0)
+        engine_wait(e, SECONDS);
+    return e->fetching > 0;
+}
+
 bool engine_step(Engine *e)
 {
     double at[4] = {clock_seconds()};
@@ -401,7 +450,7 @@ bool engine_step(Engine *e)
     draft(e);
     const Plan *plan = scheduler_plan(e->scheduler);
     if (plan->entries == 0)
-        return false;
+        return wait_for_files(e);
     StepReport report = report_of(plan);
     at[1] = clock_seconds();
     runner_run(e->runner, plan);
@@ -449,6 +498,8 @@ void engine_wait(Engine *e, double seconds)
 /* --- what it says of itself --- */
 
 const KvLedger *engine_ledger(const Engine *e) { return &e->ledger; }
+KvFilesStats engine_files(const Engine *e) { return kv_persist_stats(e->persist); }
+const KvCache *engine_cache(const Engine *e) { return e->cache; }
 
 int32_t engine_longest(const Engine *e) { return (int32_t)min_i64(e->o.context, kv_ledger_longest(&e->ledger)); }
 

@@ -31,7 +31,7 @@
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
 
-#include "cache/kv_ledger.h"
+#include "cache/kv_persist.h"
 #include "engine/sampler.h"
 #include "engine/step_report.h"
 #include "model/model.h"
@@ -75,6 +75,7 @@ typedef struct EngineOptions {
     int32_t patience;          /* steps; once in so many, who has waited longest, and that long, goes next */
     int32_t queue;             /* requests that may wait: not started, or interrupted */
     int32_t events;            /* of one request that may wait to be read; sampled tokens of a whole step always fit */
+    KvFilesOptions files;      /* a second home for the cache; directory NULL: none */
     uint64_t key;              /* of the prefix index: random where strangers choose prompts */
     EngineDrafter drafter;     /* propose NULL: nothing is drafted */
     void (*observe)(void *with, const StepReport *);   /* NULL, or called after each step on the engine's thread */
@@ -194,6 +195,8 @@ int32_t engine_sequences(const Engine *, SequenceView *out, int32_t most);
 /* Recounts all that is held, between steps; an Error says what does not agree. For tests and for doubt. */
 Err engine_audit(const Engine *, Error *);
 const KvLedger *engine_ledger(const Engine *);
+KvFilesStats engine_files(const Engine *);               /* from any thread */
+const KvCache *engine_cache(const Engine *);             /* for cache/kv_usage.h; on the engine's thread, between steps */
 int32_t engine_longest(const Engine *);                  /* tokens of the longest sequence that fits: prompt and answer */
 
 #endif

@@ -34,7 +34,8 @@ Err pooling_add(Request *r, int32_t position, const float *hidden, int32_t width
     bool last = position + 1 == o->prompt_count, mean = o->pooling == POOL_MEAN;
     for (int32_t i = 0; i < width; i++) {
         if (!isfinite(hidden[i]))
-            return fail(err, BAD_FILE, "the hidden state of position %d is not made of numbers: the weights are damaged", position);
+            return fail(err, BAD_FILE, "the hidden state of position %d is not made of numbers: the weights are damaged",
+                        position);
         if (mean)
             r->sums[i] += (double)hidden[i];
         if (last)
