@@ -8,6 +8,7 @@
 #include "cache/kv_audit.h"
 #include "engine/deliver.h"
 #include "engine/pooling.h"
+#include "engine/queue_share.h"
 
 enum { QUEUE_MAX = 1 << 16, EVENTS_MAX = 1 << 16, ROWS_MAX = 1 << 16 };
 static const size_t ARENA_BYTES_MAX = (size_t)1 << 38;   /* addresses; only what is used is touched */
@@ -30,6 +31,7 @@ struct Engine {
     int64_t steps, rows, copies, ended;
     SchedulerCounts told;          /* what the observer knows, and: */
     int64_t told_ended;
+    int64_t left_queue;            /* requests that have started, when last looked at */
 
     atomic_bool heeds;             /* something is wished of a request */
     pthread_mutex_t lock;          /* for what follows */
@@ -38,6 +40,7 @@ struct Engine {
     Request **inbox;               /* ring [queue] */
     int32_t first, arrived;
     int32_t queued;                /* requests beside the inbox of which nothing runs, when last told */
+    QueueShare *share;             /* NULL: tenants do not take turns */
 };
 
 static void forward_model(const void *model, Device *d, const Step *step, Tensor logits)
@@ -100,7 +103,8 @@ static Err take_host(Engine *e, Error *err)
     e->inbox = ARENA_ARRAY(e->arena, Request *, (size_t)e->o.queue);
     e->request = ARENA_ARRAY(e->arena, Request *, (size_t)requests);
     e->scheduler = scheduler_new(e->arena, o, e->cache);
-    if (!e->inbox || !e->request || !e->scheduler)
+    e->share = e->o.fair ? queue_share_new(e->arena, e->o.queue) : NULL;
+    if (!e->inbox || !e->request || !e->scheduler || (e->o.fair && !e->share))
         return fail(err, NO_MEMORY, "no memory for %d sequences", e->o.sequences);
     e->deadline = INFINITY;
     e->deliver = (Deliver){.vocabulary = e->model.shape->V, .width = e->model.shape->D, .scheduler = e->scheduler,
@@ -212,17 +216,26 @@ static Err check_request(const Engine *e, const RequestOptions *o, Error *err)
     return sampler_options_check(&o->sampling, e->model.shape->V, err);
 }
 
+static Err refuse(const Engine *e, bool full, Error *err)
+{
+    if (full)
+        return fail(err, LIMIT_REACHED, "%d requests are waiting already; try again later", e->o.queue);
+    return fail(err, LIMIT_REACHED, "your requests hold their share of the %d places in the queue; try again later", e->o.queue);
+}
+
 static Err enqueue(Engine *e, Request *r, Error *err)
 {
     pthread_mutex_lock(&e->lock);
-    bool fits = e->arrived + e->queued < e->o.queue;
+    int32_t places = e->o.queue - e->arrived - e->queued;
+    bool full = places <= 0, fits = !full && (!e->share || queue_share_take(e->share, r->options.tenant, places));
     if (fits) {
+        r->holds_place = true;
         e->inbox[(e->first + e->arrived++) % e->o.queue] = r;
         e->woken = true;
         pthread_cond_signal(&e->wake);
     }
     pthread_mutex_unlock(&e->lock);
-    return fits ? OK : fail(err, LIMIT_REACHED, "%d requests are waiting already; try again later", e->o.queue);
+    return fits ? OK : refuse(e, full, err);
 }
 
 /* Where angles depend on the length of the prompt, so do keys: only prompts of one length share. */
@@ -345,20 +358,36 @@ static void expire(Engine *e, double now)
     }
 }
 
+static void leave_queue(Engine *e, Request *r)
+{
+    if (e->share && r->holds_place)
+        queue_share_give(e->share, r->options.tenant);
+    r->holds_place = false;
+}
+
 /* Requests all of whose samples have ended are let go once nobody here looks at them any more. */
 static void let_go(Engine *e)
 {
-    for (Request *r; (r = e->deliver.ended);) {
-        e->deliver.ended = r->next_ended;
-        scheduler_forget(e->scheduler, r);
-        e->request[r->place] = e->request[--e->requests];
+    SchedulerCounts counts = scheduler_counts(e->scheduler);
+    Request *ended = e->deliver.ended;
+    pthread_mutex_lock(&e->lock);
+    for (int32_t i = 0; i < e->requests && counts.started > e->left_queue; i++)
+        if (e->request[i]->started)
+            leave_queue(e, e->request[i]);
+    for (Request *r = ended; r; r = r->next_ended, e->requests--) {
+        leave_queue(e, r);
+        e->request[r->place] = e->request[e->requests - 1];
         e->request[r->place]->place = r->place;
-        e->ended++;
+    }
+    e->queued = e->requests - counts.serving;
+    pthread_mutex_unlock(&e->lock);
+    e->left_queue = counts.started;
+    e->deliver.ended = NULL;
+    for (Request *r = ended, *next; r; r = next, e->ended++) {
+        next = r->next_ended;
+        scheduler_forget(e->scheduler, r);
         request_let_go(r);
     }
-    pthread_mutex_lock(&e->lock);
-    e->queued = e->requests - scheduler_counts(e->scheduler).serving;
-    pthread_mutex_unlock(&e->lock);
 }
 
 /* What is wished is read before who came is: so whoever wishes something has come by then. */

@@ -71,7 +71,8 @@ typedef struct EngineOptions {
     int32_t state_interval;    /* tokens from one to the next; 0: only where pasts part and prompts end */
     const Format *cache_format;
     const char *policy;        /* who goes first: "fcfs", "priority", "spf", "lpf" */
-    bool fair;                 /* tenants of one class take turns, by what they were served (tenants.h) */
+    bool fair;                 /* tenants of one class take turns, by what they were served (tenants.h), and
+                                  share the places of the queue (queue_share.h) */
     int32_t patience;          /* steps; once in so many, who has waited longest, and that long, goes next */
     int32_t queue;             /* requests that may wait: not started, or interrupted */
     int32_t events;            /* of one request that may wait to be read; sampled tokens of a whole step always fit */
@@ -167,7 +168,8 @@ typedef struct Event {
     Sampled token;             /* id; logprob and best as sampling.logprobs asks */
 } Event;
 
-/* BAD_ARGUMENT: a field is wrong. NO_MEMORY: it can never fit. LIMIT_REACHED: the queue is full now. */
+/* BAD_ARGUMENT: a field is wrong. NO_MEMORY: it can never fit. LIMIT_REACHED: the queue, or the
+ * tenant's share of it, is full now. */
 Err engine_submit(Engine *, const RequestOptions *, Request **, Error *);
 bool request_next(Request *, Event *);                   /* false: no event now */
 bool request_wait(Request *, double seconds);            /* false: still none */
