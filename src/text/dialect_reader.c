@@ -177,7 +177,8 @@ static bool begin_at(DialectReader *r, uint8_t c)
         char code = *r->places[i];
         bool name = code == CODE_NAME && tool_name_char(c);
         bool object = (code == CODE_ARGS || code == CODE_OBJECT) && c == '{';
-        if (name || object || code == CODE_LOOSE) {
+        bool loose = code == CODE_BRACES || code == CODE_PARENS;
+        if (name || object || loose) {
             r->at = r->places[i];
             r->mode = name ? READ_NAME : code == CODE_ARGS ? READ_ARGS : code == CODE_OBJECT ? READ_OBJECT : READ_LOOSE;
             r->args_done = r->keyed = false;
