@@ -332,7 +332,8 @@ Err dialect_call_grammar(const Dialect *d, json_t *tools, const char *only, bool
     Writer w = {.dialect = d, .out = gbnf};
     if (!dialect_has_calls(d))
         return fail(err, UNSUPPORTED,
-                    "tool_choice: this model's chat template has no calls of tools that are known here (dialect '%s')", d->name);
+                    "tool_choice: this model's chat template has no calls of tools that are known here (dialect '%s')",
+                    d->name);
     if (only && !tool_find(tools, span_text(only)))
         return fail(err, BAD_ARGUMENT, "tool_choice.function.name: '%s' is not among the tools", only);
     if (!json_array_size(tools))

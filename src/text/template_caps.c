@@ -37,6 +37,7 @@ static bool renders(Prober *p, const char *messages)   /* some templates cannot 
 #define USER "{\"role\": \"user\", \"content\": \"needle-user\"}"
 #define ARGS_OBJECT "{\"needle_key\": \"needle_value\"}"
 #define ARGS_TEXT "\"{\\\"needle_key\\\": \\\"needle_value\\\"}\""
+#define USER_PARTS "{\"role\": \"user\", \"content\": [{\"type\": \"text\", \"text\": \"needle-user\"}]}"
 #define CALL(content, arguments, id, more) \
     "[" USER ", {\"role\": \"assistant\", \"content\": " content more ", \"tool_calls\": [{\"id\": \"" id "\", \"type\":" \
     " \"function\", \"function\": {\"name\": \"needle_called\", \"arguments\": " arguments "}}]}," \
@@ -98,7 +99,8 @@ TemplateCaps template_caps_find(const ChatTemplate *template, Span source)
     caps.system =
         renders(&p, "[{\"role\": \"system\", \"content\": \"needle-rule\"}, " USER "]") && shows(&p, "needle-rule");
     caps.developer = knows_developer(&p, source);
-    caps.parts = alike(&p, "[{\"role\": \"user\", \"content\": [{\"type\": \"text\", \"text\": \"needle-user\"}]}]", "[" USER "]");
+    caps.parts = !(renders(&p, "[" USER "]") && shows(&p, "needle-user")) &&
+                 renders(&p, "[" USER_PARTS "]") && shows(&p, "needle-user");
     caps.tools = render(&p, "[" USER "]", TOOLS) && shows(&p, "needle_tool");
     probe_calls(&p, &caps);
     buf_deinit(&p.out);
@@ -126,8 +128,11 @@ static Err fix_content(const TemplateCaps *caps, json_t *message, size_t index, 
 {
     json_t *content = json_object_get(message, "content");
     bool calls = json_array_size(json_object_get(message, "tool_calls"));
-    if (json_is_string(content))
+    if (json_is_string(content)) {
+        if (caps->parts)
+            json_object_set_new(message, "content", json_pack("[{s:s, s:O}]", "type", "text", "text", content));
         return OK;
+    }
     if (!content || json_is_null(content)) {
         json_object_set_new(message, "content", calls && caps->null_content ? json_null() : json_string(""));
         return OK;
@@ -157,12 +162,14 @@ static Err fix_arguments(const TemplateCaps *caps, json_t *function, size_t inde
         object = bytes ? json_loadb(json_string_value(arguments), bytes, 0, NULL) : json_object();
         if (!json_is_object(object)) {
             json_decref(object);
-            return fail(err, BAD_ARGUMENT, "messages[%zu].tool_calls[%zu].function.arguments: must be the text of a JSON object",
-                        index, call);
+            return fail(err, BAD_ARGUMENT,
+                        "messages[%zu].tool_calls[%zu].function.arguments: must be the text of a JSON object", index,
+                        call);
         }
         json_object_set_new(function, "arguments", object);
     } else if (!json_is_string(arguments) && !json_is_object(arguments)) {
-        return fail(err, BAD_ARGUMENT, "messages[%zu].tool_calls[%zu].function.arguments: must be a string", index, call);
+        return fail(err, BAD_ARGUMENT, "messages[%zu].tool_calls[%zu].function.arguments: must be a string", index,
+                    call);
     }
     return OK;
 }

@@ -17,7 +17,7 @@
 typedef struct TemplateCaps {
     bool system;               /* writes system messages; otherwise they go before the next user's */
     bool developer;            /* knows the role `developer`; otherwise it is system's */
-    bool parts;                /* takes a content of [{"type": "text", "text": ...}]; otherwise they are joined */
+    bool parts;                /* takes only a content of [{"type": "text", ...}]; otherwise parts are joined */
     bool null_content;         /* takes calls with a content of null; otherwise it is "" */
     bool tools;                /* writes the tools of the request */
     bool calls;                /* writes the calls that an assistant made */
