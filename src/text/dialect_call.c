@@ -192,7 +192,6 @@ void reader_end_keyed(DialectReader *r)
     begin_keyed(r);
     emit_text(r, "}");
     reader_end_call(r);
-    r->keyed = false;
 }
 
 static bool read_key(DialectReader *r, uint8_t c)

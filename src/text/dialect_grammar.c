@@ -263,8 +263,7 @@ static void put_tool(Writer *w)
     else if (braces || strchr(form->call, CODE_PARENS))
         put_loose_rules(w, braces);
     else {
-        buf_printf(w->out, "args-%d ::= ", w->tool);
-        put_schema_rule(w, json_object_get(w->function, "parameters"));
+        buf_printf(w->out, "args-%d ::= json-object\n", w->tool);
     }
     buf_printf(w->out, "call-%d ::=", w->tool);
     put_pattern(w, form->call);
