@@ -70,6 +70,10 @@ void dialect_reader_free(DialectReader *);
 bool dialect_reader_put(DialectReader *, Span text, DialectSink *, void *with);
 bool dialect_reader_finish(DialectReader *, DialectSink *, void *with);
 
+/* Appends calls (OpenAI's tool_calls, their arguments as objects) as the model would have written them, for chat
+ * templates that leave them out. False: the dialect cannot, or out is full; then what was appended is of no use. */
+bool dialect_write_calls(const Dialect *, json_t *calls, Buf *out);
+
 /* For tool_choice "required" or one tool by name (only; NULL: any): a GBNF grammar of exactly such calls in this
  * dialect, with arguments by the tools' schemas. parallel: several calls may follow each other. in_reasoning: the
  * prompt ended inside a section of it, which ends before the calls; otherwise one may come first. For

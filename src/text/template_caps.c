@@ -1,6 +1,6 @@
 #include "text/template_caps.h"
 
-enum { PROBE_BYTES_MAX = 1 << 18, SHORT_ID_CHARS = 9 };
+enum { PROBE_BYTES_MAX = 1 << 18, MESSAGE_BYTES_MAX = 1 << 27, SHORT_ID_CHARS = 9 };
 
 /* ---- finding out ---- */
 
@@ -64,7 +64,7 @@ static void probe_calls(Prober *p, TemplateCaps *caps)
     bool text = renders(p, CALL("\"\"", ARGS_TEXT, "abc123def", "")) && shows(p, "needle_called");
     bool same = alike(p, CALL("\"\"", ARGS_OBJECT, "abc123def", ""), CALL("\"\"", ARGS_TEXT, "abc123def", ""));
     caps->calls = object || text;
-    caps->arguments_object = object && !same;
+    caps->arguments_object = !caps->calls || (object && !same);   /* dialect_write_calls() wants them too */
     caps->null_content = true;
     if (!caps->calls)
         return;
@@ -94,7 +94,7 @@ static bool knows_developer(Prober *p, Span source)
 TemplateCaps template_caps_find(const ChatTemplate *template, Span source)
 {
     Prober p = {.template = template};
-    TemplateCaps caps = {0};
+    TemplateCaps caps = {.dialect = dialect_of_template(source)};
     buf_init(&p.out, PROBE_BYTES_MAX);
     caps.system =
         renders(&p, "[{\"role\": \"system\", \"content\": \"needle-rule\"}, " USER "]") && shows(&p, "needle-rule");
@@ -134,13 +134,13 @@ static Err fix_content(const TemplateCaps *caps, json_t *message, size_t index, 
         return OK;
     }
     if (!content || json_is_null(content)) {
-        json_object_set_new(message, "content", calls && caps->null_content ? json_null() : json_string(""));
+        json_object_set_new(message, "content", calls && caps->calls && caps->null_content ? json_null() : json_string(""));
         return OK;
     }
     if (!json_is_array(content))
         return fail(err, BAD_ARGUMENT, "messages[%zu].content: must be a string or an array of parts", index);
     Buf text;
-    buf_init(&text, 1u << 27);
+    buf_init(&text, MESSAGE_BYTES_MAX);
     Err result = join_parts(content, index, &text, err);
     if (result == OK && !caps->parts)
         json_object_set_new(message, "content", json_stringn(text.data, text.bytes));
@@ -215,6 +215,25 @@ static Err fix_calls(const TemplateCaps *caps, json_t *message, size_t index, Er
     return OK;
 }
 
+/* Into the text, where the template would lose them. */
+static Err write_calls(const TemplateCaps *caps, json_t *message, size_t index, Error *err)
+{
+    Buf text;
+    json_t *content = json_object_get(message, "content"), *calls = json_object_get(message, "tool_calls");
+    if (caps->calls || !calls || !caps->dialect || !json_is_string(content))
+        return OK;
+    buf_init(&text, MESSAGE_BYTES_MAX);
+    bool good = buf_put(&text, json_string_value(content), json_string_length(content)) &&
+                dialect_write_calls(caps->dialect, calls, &text);
+    bool full = text.full;
+    if (good) {
+        json_object_set_new(message, "content", json_stringn(text.data, text.bytes));
+        json_object_del(message, "tool_calls");
+    }
+    buf_deinit(&text);
+    return full ? fail(err, LIMIT_REACHED, "messages[%zu]: is longer than %d bytes", index, MESSAGE_BYTES_MAX) : OK;
+}
+
 static void fix_reasoning(const TemplateCaps *caps, json_t *message)
 {
     static const char *const fields[] = {"reasoning_content", "reasoning"};
@@ -241,7 +260,8 @@ static Err fix_message(const TemplateCaps *caps, json_t *message, size_t index, 
     fix_reasoning(caps, message);
     if (caps->short_ids)
         shorten(message, "tool_call_id");
-    return fix_content(caps, message, index, err);
+    TRY(fix_content(caps, message, index, err));
+    return write_calls(caps, message, index, err);
 }
 
 static bool has_role(json_t *message, const char *role)

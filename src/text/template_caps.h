@@ -13,14 +13,16 @@
 #include "base/json.h"
 #include "base/span.h"
 #include "text/chat_template.h"
+#include "text/dialect.h"
 
 typedef struct TemplateCaps {
+    const Dialect *dialect;
     bool system;               /* writes system messages; otherwise they go before the next user's */
     bool developer;            /* knows the role `developer`; otherwise it is system's */
     bool parts;                /* takes only a content of [{"type": "text", ...}]; otherwise parts are joined */
     bool null_content;         /* takes calls with a content of null; otherwise it is "" */
     bool tools;                /* writes the tools of the request */
-    bool calls;                /* writes the calls that an assistant made */
+    bool calls;                /* writes the calls that an assistant made; otherwise they become text in its dialect */
     bool arguments_object;     /* wants arguments as an object, not as the text that came */
     bool short_ids;            /* takes only ids of nine letters and digits */
     const char *reasoning;     /* which field of a message is written as its reasoning; NULL: none */
