@@ -234,12 +234,13 @@ const Command command_serve = {
         "/v1/responses, /v1/models), of Anthropic (/v1/messages) or of llama.cpp (/completion, /props, ...), and to people: "
         "a page at /. Requests come when they like; each step of the engine computes a token of every running answer and a "
         "piece of the prompts that wait. Prompts that begin alike share what was computed.\n\n"
-        "Memory is taken at start: a request that can never fit is refused with the numbers, one that does not fit now waits, "
-        "and when --queue requests wait the next is told to try later. A closed connection frees what it held within one step.\n\n"
-        "Without keys anybody who reaches the port may call: so it listens on this machine only, unless --host says otherwise. "
-        "SIGTERM: no new requests, what runs may end within --drain-seconds; a second one ends at once. SIGHUP reads the file "
-        "of keys again. /health says whether it is well, /metrics counts for Prometheus. It takes a socket from systemd "
-        "(LISTEN_FDS) and tells it when it is ready; share/ridge.service is a unit.",
+        "Memory is taken at start: a request that can never fit is refused with the numbers, one that does not fit now "
+        "waits, and when --queue requests wait the next is told to try later. A closed connection frees what it held within "
+        "one step.\n\n"
+        "Without keys anybody who reaches the port may call: so it listens on this machine only, unless --host says "
+        "otherwise. SIGTERM: no new requests, what runs may end within --drain-seconds; a second one ends at once. SIGHUP "
+        "reads the file of keys again. /health says whether it is well, /metrics counts for Prometheus. It takes a socket "
+        "from systemd (LISTEN_FDS) and tells it when it is ready; share/ridge.service is a unit.",
     .examples = "  ridge serve\n"
                 "  curl http://127.0.0.1:8080/v1/completions -d '{\"prompt\": \"Once upon a time\", \"max_tokens\": 20}'\n"
                 "  ridge serve -m model.gguf --host 0.0.0.0 --api-key-file keys --max-num-seqs 64 --cache-bytes 4000000000\n",

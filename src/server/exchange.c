@@ -125,7 +125,7 @@ Err exchange_new(Exchange **out, Service *s, const ExchangeCall *c, Error *err)
 void exchange_refuse_path(Exchange *x)
 {
     ApiError e;
-    if (!x->match.list)
+    if (!x->match.allowed[0] || x->match.route)
         api_refuse(&e, 404, NULL, "there is nothing at %s; see docs/SERVING.md, or GET / for a page", x->path);
     else {
         api_refuse(&e, 405, NULL, "%s does not take %s; it takes %s", x->path, x->method, x->match.allowed);

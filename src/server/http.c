@@ -445,8 +445,8 @@ static Err start(Http *h, const Listener *l, Error *err)
         flags, 0, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_log, h, MHD_OPTION_LISTEN_SOCKET, dup(l->fd),
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)h->o.connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
         (unsigned)h->o.per_address, MHD_OPTION_CONNECTION_MEMORY_LIMIT, h->o.header_bytes, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)fmax(1, ceil(h->o.idle_seconds)), MHD_OPTION_URI_LOG_CALLBACK, on_uri, h, MHD_OPTION_NOTIFY_COMPLETED,
-        on_completed, h, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_UNESCAPE_CALLBACK, leave_as_is, h,
+        (unsigned)ceil(fmax(h->o.idle_seconds, h->o.request_seconds)) + 2, MHD_OPTION_URI_LOG_CALLBACK, on_uri, h,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, h, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_UNESCAPE_CALLBACK, leave_as_is, h,
         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, tls ? of_tls : none, MHD_OPTION_END);
     free(cert);
     if (key)
