@@ -216,8 +216,10 @@ void exchange_let_go(Exchange *x)
 
 void exchange_hang_up(Exchange *x)
 {
-    atomic_store(&x->gone, true);
-    exchange_poke(x);
+    if (!exchange_is_done(x)) {   /* else there is nothing left to end */
+        atomic_store(&x->gone, true);
+        exchange_poke(x);
+    }
     exchange_tell_ready(x);
 }
 
