@@ -9,6 +9,8 @@ typedef struct Slot {
     int32_t first[KV_GROUPS_MAX];
     int32_t blocks;
     int32_t from, to;                   /* positions of the step that is planned */
+    int32_t computed;                   /* tokens */
+    KvAsked asked;                      /* of the index, and not counted yet */
     int32_t named;                      /* leading blocks that are in the index */
     NodeId node;                        /* of the last of them; held */
     uint64_t salt;
@@ -21,6 +23,8 @@ struct KvCache {
     Slot *slots;
     int32_t blocks_max;                 /* of a table */
     NodeId *path;                       /* [blocks_max] scratch of match */
+    KvAsked asked;
+    KvKeeper keeper;
     KvStates *states;                   /* NULL: the model has none */
     Tensor k[LAYERS_MAX], v[LAYERS_MAX], state[LAYERS_MAX];
 };
@@ -81,7 +85,8 @@ static void slot_clear(KvCache *c, Slot *slot)
             slot->table[g][i] = BLOCK_NONE;
         slot->first[g] = 0;
     }
-    slot->blocks = slot->named = slot->from = slot->to = 0;
+    slot->blocks = slot->named = slot->from = slot->to = slot->computed = 0;
+    slot->asked = (KvAsked){0};
     slot->node = NODE_ROOT;
     slot->salt = 0;
 }
@@ -156,8 +161,8 @@ typedef struct Match {
 } Match;
 
 /* How many leading blocks of `tokens` can stand for computed ones: each group must have all blocks
- * that the first row after them looks at, and the state there. c->path receives their nodes. */
-static Match longest_match(KvCache *c, const int32_t *tokens, int32_t blocks, uint64_t salt)
+ * that the first row after them looks at, and the state there. `path` receives their nodes; NULL is allowed. */
+static Match longest_match(const KvCache *c, const int32_t *tokens, int32_t blocks, uint64_t salt, NodeId *path)
 {
     const KvLedger *l = &c->ledger;
     int32_t block_tokens = l->options.block_tokens;
@@ -168,7 +173,8 @@ static Match longest_match(KvCache *c, const int32_t *tokens, int32_t blocks, ui
         node = prefix_index_find(c->index, node, salt, tokens + i * block_tokens);
         if (node == NODE_NONE)
             break;
-        c->path[i] = node;
+        if (path)
+            path[i] = node;
         bool usable = true;
         for (int32_t g = 0; g < l->paged; g++) {
             run[g] = prefix_index_block(c->index, node, g) == BLOCK_NONE ? 0 : run[g] + 1;
@@ -188,7 +194,7 @@ int32_t kv_cache_match(KvCache *c, int32_t s, const int32_t *tokens, int32_t lim
     Slot *slot = slot_at(c, s);
     ASSERT(slot->blocks == 0);
     int32_t block_tokens = c->ledger.options.block_tokens, most = limit / block_tokens;
-    Match match = longest_match(c, tokens, most, salt);
+    Match match = longest_match(c, tokens, most, salt, c->path);
     int32_t blocks = match.blocks;
     slot->salt = salt;
     for (int32_t g = 0; g < c->ledger.paged; g++) {
@@ -199,11 +205,19 @@ int32_t kv_cache_match(KvCache *c, int32_t s, const int32_t *tokens, int32_t lim
         }
     }
     slot->blocks = slot->named = blocks;
+    slot->computed = blocks * block_tokens;
+    slot->asked = (KvAsked){limit, slot->computed};
     slot->node = blocks > 0 ? c->path[blocks - 1] : NODE_ROOT;
     prefix_index_hold(c->index, slot->node);
     BlockId snapshot = blocks > 0 && c->states ? prefix_index_block(c->index, slot->node, c->ledger.paged) : BLOCK_NONE;
     kv_states_start(c->states, s, snapshot, match.but_for_state * block_tokens, most * block_tokens);
     return blocks * block_tokens;
+}
+
+int32_t kv_cache_known(const KvCache *c, const int32_t *tokens, int32_t limit, uint64_t salt)
+{
+    int32_t block_tokens = c->ledger.options.block_tokens;
+    return longest_match(c, tokens, limit / block_tokens, salt, NULL).blocks * block_tokens;
 }
 
 int32_t kv_cache_stop(const KvCache *c, int32_t s, int32_t from, int32_t to)
@@ -295,19 +309,37 @@ static void give_blocks(KvCache *c, Slot *slot, int32_t computed)
     slot->blocks = needed;
 }
 
+/* Once the sequence has really started: whoever finds no room asks again and again. */
+static void count_asked(KvCache *c, Slot *slot)
+{
+    c->asked.asked += slot->asked.asked;
+    c->asked.found += slot->asked.found;
+    slot->asked = (KvAsked){0};
+}
+
+static void tell_keeper(KvCache *c, int32_t s, bool gone)
+{
+    if (c->keeper.call)
+        c->keeper.call(c->keeper.with, s, gone);
+}
+
 int32_t kv_cache_commit(KvCache *c, int32_t s, const int32_t *tokens, int32_t good)
 {
     Slot *slot = slot_at(c, s);
     ASSERT(good > slot->from && good <= slot->to);
     bool back = c->states && good < slot->to;
-    int32_t computed = back ? slot->from : good;
+    int32_t computed = back ? slot->from : good, named = slot->named;
     name_full_blocks(c, slot, tokens, computed);
-    give_blocks(c, slot, computed);
     if (back)
         kv_states_rewind(c->states, s);
     else
         kv_states_commit(c->states, s, computed,
                          slot->named * c->ledger.options.block_tokens == computed ? slot->node : NODE_NONE);
+    if (slot->named > named)
+        tell_keeper(c, s, false);
+    give_blocks(c, slot, computed);
+    slot->computed = computed;
+    count_asked(c, slot);
     return computed;
 }
 
@@ -324,6 +356,7 @@ void kv_cache_fork(KvCache *c, int32_t from, int32_t to)
         }
     }
     b->blocks = a->blocks;
+    b->computed = a->computed;
     b->named = a->named;
     b->node = a->node;
     b->salt = a->salt;
@@ -335,6 +368,7 @@ void kv_cache_fork(KvCache *c, int32_t from, int32_t to)
 void kv_cache_drop(KvCache *c, int32_t s)
 {
     Slot *slot = slot_at(c, s);
+    tell_keeper(c, s, true);
     for (int32_t g = 0; g < c->ledger.paged; g++)
         for (int32_t i = slot->blocks - 1; i >= slot->first[g]; i--)
             block_pool_give(c->pool[g], slot->table[g][i]);
@@ -380,6 +414,71 @@ void kv_cache_copy(const KvCache *c, Device *d, BlockCopy copy)
         }
 }
 
+/* --- pasts that were computed another time --- */
+
+void kv_cache_set_keeper(KvCache *c, KvKeeper keeper) { c->keeper = keeper; }
+NodeId kv_cache_node(const KvCache *c, int32_t s) { return slot_at(c, s)->node; }
+
+NodeId kv_cache_walk(KvCache *c, NodeId from, uint64_t salt, const int32_t *tokens)
+{
+    NodeId node = prefix_index_make(c->index, from, salt, tokens);
+    prefix_index_release(c->index, from);
+    return node;
+}
+
+void kv_cache_leave(KvCache *c, NodeId node) { prefix_index_release(c->index, node); }
+
+BlockId kv_cache_adopt(KvCache *c, NodeId node, int32_t g, bool take, bool *fresh)
+{
+    BlockId block = prefix_index_block(c->index, node, g);
+    *fresh = block == BLOCK_NONE && take && block_pool_take(c->pool[g], 1, &block);
+    if (*fresh) {
+        block_pool_set_name(c->pool[g], block, node);
+        prefix_index_put(c->index, node, g, block);
+    } else if (block != BLOCK_NONE) {
+        block_pool_share(c->pool[g], block);
+    }
+    return block;
+}
+
+void kv_cache_let_go(KvCache *c, int32_t g, BlockId block) { block_pool_give(c->pool[g], block); }
+
+/* The parts of a block, one after another: of each layer of the group its keys and its values, or its state. */
+static bool next_part(const KvCache *c, int32_t g, BlockId block, int32_t *at, void **data, size_t *bytes)
+{
+    for (; *at < 2 * LAYERS_MAX; ++*at) {
+        int32_t layer = *at / 2;
+        bool values = *at % 2, states = g == c->ledger.paged;
+        bool here = states ? !values : c->ledger.owner_of[layer] == layer && c->ledger.group_of[layer] == g;
+        Tensor t = states ? c->state[layer] : values ? c->v[layer] : c->k[layer];
+        if (!here || tensor_is_none(t))
+            continue;
+        *data = tensor_row(t, block);
+        *bytes = tensor_row_bytes(t);
+        ++*at;
+        return true;
+    }
+    return false;
+}
+
+void kv_cache_save(const KvCache *c, Device *d, int32_t g, BlockId block, void *host)
+{
+    uint8_t *to = host;
+    void *data;
+    size_t bytes;
+    for (int32_t at = 0; next_part(c, g, block, &at, &data, &bytes); to += bytes)
+        d->calls->read(d, to, data, bytes);
+}
+
+void kv_cache_load(const KvCache *c, Device *d, int32_t g, BlockId block, const void *host)
+{
+    const uint8_t *from = host;
+    void *data;
+    size_t bytes;
+    for (int32_t at = 0; next_part(c, g, block, &at, &data, &bytes); from += bytes)
+        d->calls->write(d, data, from, bytes);
+}
+
 KvView kv_cache_view(const KvCache *c, int32_t layer)
 {
     return (KvView){.k = c->k[layer], .v = c->v[layer], .state = c->state[layer]};
@@ -396,4 +495,6 @@ const KvLedger *kv_cache_ledger(const KvCache *c) { return &c->ledger; }
 BlockCounts kv_cache_counts(const KvCache *c, int32_t g) { return block_pool_counts(c->pool[g]); }
 const BlockPool *kv_cache_pool(const KvCache *c, int32_t g) { return c->pool[g]; }
 const PrefixIndex *kv_cache_index(const KvCache *c) { return c->index; }
+int32_t kv_cache_computed(const KvCache *c, int32_t s) { return slot_at(c, s)->computed; }
+KvAsked kv_cache_asked(const KvCache *c) { return c->asked; }
 uint64_t kv_cache_salt(const KvCache *c, int32_t s) { return slot_at(c, s)->salt; }

@@ -40,6 +40,8 @@ Err kv_cache_new(KvCache **, const KvLedger *, const KvLayout *, Device *, Arena
  * many tokens need not be computed. Every group must have what the next row looks at: the blocks, and the
  * state at the very end. */
 int32_t kv_cache_match(KvCache *, int32_t s, const int32_t *tokens, int32_t limit, uint64_t salt);
+/* How many tokens kv_cache_match() would share, asked without taking anything. */
+int32_t kv_cache_known(const KvCache *, const int32_t *tokens, int32_t limit, uint64_t salt);
 /* Where a step that computes [from, to) should end instead: at `to`, or earlier where the state is worth keeping. */
 int32_t kv_cache_stop(const KvCache *, int32_t s, int32_t from, int32_t to);
 /* Makes the positions [from, to) writable. All or nothing; false: not enough blocks. tentative: commit may
@@ -57,6 +59,29 @@ bool kv_cache_has_room(const KvCache *, int32_t s, int32_t tokens, const int32_t
 /* Adds to promised[group] what slot s lacks to reach `tokens` tokens. */
 void kv_cache_promise(const KvCache *, int32_t s, int32_t tokens, int32_t *promised);
 
+/* --- pasts that were computed another time (kv_persist.h) --- */
+
+/* Whoever is told, before blocks behind windows go back: sequence s has new blocks with names, or `gone` is about to
+ * give all of its blocks back. NULL: nobody. */
+typedef struct KvKeeper {
+    void (*call)(void *with, int32_t s, bool gone);
+    void *with;
+} KvKeeper;
+void kv_cache_set_keeper(KvCache *, KvKeeper);
+NodeId kv_cache_node(const KvCache *, int32_t s);           /* of the last block with a name */
+
+/* One block of tokens further along a past that comes back; holds the new node and lets the old one go.
+ * NODE_NONE: the index is full. kv_cache_leave() ends the walk. */
+NodeId kv_cache_walk(KvCache *, NodeId from, uint64_t salt, const int32_t *tokens);
+void kv_cache_leave(KvCache *, NodeId);
+/* The block of a node, held for the caller: the one that is known, or, where `take`, a new one with its name, and
+ * *fresh: its content is the caller's to bring. BLOCK_NONE: there is none, or no room. */
+BlockId kv_cache_adopt(KvCache *, NodeId, int32_t group, bool take, bool *fresh);
+void kv_cache_let_go(KvCache *, int32_t group, BlockId);
+/* The content of a block, between the device and host memory: group block_bytes. */
+void kv_cache_save(const KvCache *, Device *, int32_t group, BlockId, void *host);
+void kv_cache_load(const KvCache *, Device *, int32_t group, BlockId, const void *host);
+
 void kv_cache_copy(const KvCache *, Device *, BlockCopy);
 KvView kv_cache_view(const KvCache *, int32_t layer);       /* k, v and state only */
 StateSlots kv_cache_state(const KvCache *, int32_t s);
@@ -69,5 +94,13 @@ const BlockPool *kv_cache_pool(const KvCache *, int32_t group);
 const PrefixIndex *kv_cache_index(const KvCache *);
 int32_t kv_cache_named(const KvCache *, int32_t s);         /* how many leading blocks have a name */
 uint64_t kv_cache_salt(const KvCache *, int32_t s);
+int32_t kv_cache_computed(const KvCache *, int32_t s);      /* tokens that are in the cache */
+
+/* Tokens of all sequences that started: that the index was asked about, and that it knew. One that starts again
+ * after it had to give its blocks away asks again. */
+typedef struct KvAsked {
+    int64_t asked, found;
+} KvAsked;
+KvAsked kv_cache_asked(const KvCache *);
 
 #endif

@@ -8,9 +8,9 @@
  * A step lets sequences catch up: it computes rows from `computed` on. A prompt, a chunk of it, the
  * token that was sampled last, drafted tokens: all are rows that are known but not computed. When
  * `computed` reaches `known`, the last row's logits give the next token. Preempting a sequence sets
- * `computed` to 0, nothing else. Drafted tokens are computed once, behind the last known one; those that
- * the logits confirm become known, and `computed` goes back behind the others (with a state of fixed
- * size, to where the step began).
+ * `computed` to 0; its tokens are its request's memory, so it can wait without a slot. Drafted tokens are
+ * computed once, behind the last known one; those that the logits confirm become known, and `computed`
+ * goes back behind the others (with a state of fixed size, to where the step began).
  */
 #ifndef ENGINE_SEQUENCE_H
 #define ENGINE_SEQUENCE_H
@@ -18,36 +18,52 @@
 #include "engine/request.h"
 
 typedef enum SequenceState {
-    SEQUENCE_UNUSED,
-    SEQUENCE_FOLLOWS,     /* a further sample: waits until the first has computed the prompt, then forks */
-    SEQUENCE_WAITING,     /* holds nothing of the cache */
-    SEQUENCE_RUNNING,     /* holds the blocks of `computed` tokens */
+    SEQUENCE_WAITING,     /* holds nothing of the cache, not even a slot */
+    SEQUENCE_FOLLOWS,     /* a further sample: waits until the leader has computed the prompt, then forks */
+    SEQUENCE_RUNNING,     /* holds a slot, and the blocks of `computed` tokens */
+    SEQUENCE_ENDED,
 } SequenceState;
 
-typedef struct Sequence {
-    int32_t slot;              /* its number, also in the cache; never changes */
+struct Sequence {
+    int32_t slot;              /* in the cache; -1: none. One that follows has one while its leader runs */
     SequenceState state;
     Request *request;
     int32_t sample;
-    uint64_t arrival;          /* of the request */
     uint64_t salt;
-    int32_t *tokens;           /* [context] */
+    int32_t *tokens;           /* [limit] */
     int32_t prompt, known, drafted, computed;
     bool caught_up;            /* it had computed all that it knew since it last started */
     int32_t limit;             /* known never passes it */
     int32_t scored;            /* logits of the prompt's positions before this one are not wanted any more */
+    int32_t pooled;            /* hidden states of the prompt's positions before this one are not wanted any more */
     bool resting;              /* nobody reads its events ... */
     bool planned;              /* it is in the plan; both are set while planning */
     RequestTimes times;
-} Sequence;
 
+    /* The scheduler's own. */
+    Sequence *before, *after;  /* in its list */
+    uint64_t turn;             /* of those that run: who started first */
+    int32_t lost;              /* positions that were computed when it was preempted */
+    int64_t waits_from_step;
+    double waits_from;
+};
+
+static inline Sequence *request_leader(const Request *r) { return &r->sequences[r->leader]; }
+
+/* An embedding is being made of its prompt: hidden states are wanted, and no logits. */
+static inline bool sequence_pools(const Sequence *s) { return s->pooled < s->prompt; }
 /* The first position whose logits are wanted. */
 static inline int32_t sequence_wants_from(const Sequence *s)
 {
+    if (sequence_pools(s))
+        return s->known;
     return s->scored < s->prompt ? s->scored : s->known - 1;
 }
-/* What the cache may contribute: never a row whose logits are wanted. */
-static inline int32_t sequence_reusable(const Sequence *s) { return sequence_wants_from(s); }
+/* What the cache may contribute: never a row of which something is wanted. */
+static inline int32_t sequence_reusable(const Sequence *s)
+{
+    return sequence_pools(s) ? s->pooled : sequence_wants_from(s);
+}
 static inline int32_t sequence_rows_left(const Sequence *s) { return s->known + s->drafted - s->computed; }
 /* How many tokens may be drafted behind the known ones: all but the last it may have are worth a row. Only
  * the last known row is left then, so that rejected drafts never add up. */
