@@ -15,6 +15,7 @@
 #include "devices/watch/watch.h"
 #include "main/serve_flags.h"
 #include "main/session.h"
+#include "server/otlp.h"
 #include "server/systemd.h"
 #include "store/store.h"
 
@@ -26,6 +27,7 @@ typedef struct Server {
     Listener listener;
     Keys *keys;
     ServerLog *log;
+    Otlp *otlp;
     Http *http;
     Session session;
     Service *service;
@@ -127,6 +129,8 @@ static Err open_doors(Server *s, Error *err)
     TRY(server_log_new(&s->log, stderr, (LogFormat)f->log_format, (LogLevel)f->log_level, err));
     TRY(keys_new(&s->keys, err));
     TRY(read_keys(s, err));
+    if (f->otlp_endpoint)
+        TRY(otlp_new(&s->otlp, f->otlp_endpoint, s->log, err));
     TRY(open_listener(s, err));
     HttpOptions http = serve_http_options(f);
     http.keys = s->keys;
@@ -145,6 +149,7 @@ static Err open_model(Server *s, Error *err)
                         .engine = s->session.engine, .workers = f->workers, .body_bytes_max = (size_t)f->body_bytes,
                         .queue_seconds = f->queue_seconds, .total_seconds = f->total_seconds,
                         .drain_seconds = f->drain_seconds, .state_dir = f->state_dir, .log = s->log,
+                        .otlp = s->otlp,
                         .bytes_read = bytes_read, .bytes_with = s->session.tally};
     TRY(service_new(&s->service, &o, err));
     http_serve(s->http, s->service);
@@ -215,6 +220,7 @@ static Err close_server(Server *s, Error *err)
 {
     http_free(s->http);
     service_free(s->service);
+    otlp_free(s->otlp);
     listener_close(&s->listener);
     keys_free(s->keys);
     server_log_free(s->log);
@@ -234,12 +240,13 @@ const Command command_serve = {
         "/v1/responses, /v1/models), of Anthropic (/v1/messages) or of llama.cpp (/completion, /props, ...), and to people: "
         "a page at /. Requests come when they like; each step of the engine computes a token of every running answer and a "
         "piece of the prompts that wait. Prompts that begin alike share what was computed.\n\n"
-        "Memory is taken at start: a request that can never fit is refused with the numbers, one that does not fit now waits, "
-        "and when --queue requests wait the next is told to try later. A closed connection frees what it held within one step.\n\n"
-        "Without keys anybody who reaches the port may call: so it listens on this machine only, unless --host says otherwise. "
-        "SIGTERM: no new requests, what runs may end within --drain-seconds; a second one ends at once. SIGHUP reads the file "
-        "of keys again. /health says whether it is well, /metrics counts for Prometheus. It takes a socket from systemd "
-        "(LISTEN_FDS) and tells it when it is ready; share/ridge.service is a unit.",
+        "Memory is taken at start: a request that can never fit is refused with the numbers, one that does not fit now "
+        "waits, and when --queue requests wait the next is told to try later. A closed connection frees what it held within "
+        "one step.\n\n"
+        "Without keys anybody who reaches the port may call: so it listens on this machine only, unless --host says "
+        "otherwise. SIGTERM: no new requests, what runs may end within --drain-seconds; a second one ends at once. SIGHUP "
+        "reads the file of keys again. /health says whether it is well, /metrics counts for Prometheus. It takes a socket "
+        "from systemd (LISTEN_FDS) and tells it when it is ready; share/ridge.service is a unit.",
     .examples = "  ridge serve\n"
                 "  curl http://127.0.0.1:8080/v1/completions -d '{\"prompt\": \"Once upon a time\", \"max_tokens\": 20}'\n"
                 "  ridge serve -m model.gguf --host 0.0.0.0 --api-key-file keys --max-num-seqs 64 --cache-bytes 4000000000\n",

@@ -19,7 +19,7 @@ static const char *type_of(const char *name)
     static const struct { const char *end, *type; } types[] = {
         {".html", "text/html; charset=utf-8"}, {".css", "text/css; charset=utf-8"},
         {".js", "text/javascript; charset=utf-8"}, {".svg", "image/svg+xml"}, {".png", "image/png"},
-        {".ico", "image/x-icon"}, {".json", "application/json"}, {".woff2", "font/woff2"}, {".txt", "text/plain; charset=utf-8"},
+        {".ico", "image/x-icon"}, {".json", "application/json"}, {".woff2", "font/woff2"},
     };
     const char *dot = strrchr(name, '.');
     for (size_t i = 0; dot && i < COUNT_OF(types); i++)

@@ -38,6 +38,7 @@ typedef struct ServiceOptions {
     double drain_seconds;            /* how long a stop waits for what runs */
     const char *state_dir;           /* files and batches; NULL: those APIs refuse */
     ServerLog *log;                  /* NULL: silent */
+    struct Otlp *otlp;               /* otlp.h: traces of requests; NULL: none */
     double (*bytes_read)(void *with);      /* that the device has read so far; NULL: unknown */
     void *bytes_with;
     double bandwidth;                /* bytes per second that the machine can read; 0: unknown */
