@@ -18,7 +18,8 @@ typedef struct ApiError {
     double retry_after_seconds;   /* 429 and 503; 0: not told */
 } ApiError;
 
-/* Fills *e and returns false, so that `return api_refuse(e, ...)` reads as one. `param` NULL: none. */
+/* Fills *e and returns false, so that `return api_refuse(e, ...)` reads as one. `param` NULL: none. What the caller
+ * sent may be quoted: bytes that are no UTF-8 become '?'. */
 bool api_refuse(ApiError *e, int status, const char *param, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 /* The same from an Error of the library: BAD_ARGUMENT 400, NO_MEMORY 400 (it can never fit), LIMIT_REACHED 429,
@@ -26,5 +27,6 @@ bool api_refuse(ApiError *e, int status, const char *param, const char *format, 
 bool api_refuse_error(ApiError *e, const Error *from, const char *param);
 
 const char *api_error_type(int status);   /* OpenAI's names; also those of Anthropic, but for a few */
+json_t *api_error_json(const ApiError *);  /* OpenAI's shape: of RouteLists that name no other, and of unknown paths */
 
 #endif

@@ -6,7 +6,7 @@
  *                                        or later: sets work(), submits requests <--- exchange_poke (notify)
  *     exchange_ready() is called <-----  exchange_put ... exchange_done
  *     exchange_read: bytes of the answer
- *     exchange_hang_up: nobody wants it any more
+ *     exchange_hang_up: nobody wants it any more; work() sees exchange_gone(), and ends what it began
  *     exchange_release
  *
  * The handler and work() run on a worker, never two at once for one exchange: a poke during work() leads to
@@ -20,12 +20,13 @@
 #define SERVER_EXCHANGE_H
 
 #include "base/span.h"
+#include "engine/engine.h"
 #include "server/api_error.h"
 
 typedef struct Exchange Exchange;
 typedef struct Service Service;
-typedef struct ApiKey ApiKey;       /* keys.h: whose call it is */
-typedef struct Route Route;         /* route.h */
+typedef struct ApiKey ApiKey;       /* api_keys.h: whose call it is */
+typedef struct Route Route;         /* routes.h */
 
 enum { EXCHANGE_HEADERS_MAX = 64, EXCHANGE_OUT_BYTES_MAX = 1 << 26, EXCHANGE_OUT_FULL = 1 << 18 };
 
@@ -46,7 +47,7 @@ typedef struct ExchangeCall {        /* what came in; copied by exchange_new */
 
 Err exchange_new(Exchange **, Service *, const ExchangeCall *, Error *);
 void exchange_hang_up(Exchange *);            /* cancels what runs for it; any thread */
-void exchange_release(Exchange *);            /* ready() is not called any more once it returns */
+void exchange_release(Exchange *);            /* ready() is not called any more once it returns. Hangs up if it has not ended */
 
 bool exchange_began(Exchange *);              /* status and headers are settled, the body may follow */
 int exchange_status(const Exchange *);
@@ -68,7 +69,7 @@ const char *exchange_path_part(const Exchange *, int i);    /* what stood for th
 const char *exchange_header(const Exchange *, const char *name);   /* NULL: not sent */
 const char *exchange_query(const Exchange *, const char *name);    /* percent-decoded; NULL: not there */
 
-/* Answers with all at once. The json is taken over. */
+/* Answers with all at once, and is done. The json is taken over; NULL: no memory, 500. */
 void exchange_json(Exchange *, int status, json_t *);
 void exchange_text(Exchange *, int status, const char *content_type, Span);
 void exchange_refuse(Exchange *, const ApiError *);         /* in the shape of the route; also in a stream */
@@ -76,7 +77,8 @@ void exchange_refuse(Exchange *, const ApiError *);         /* in the shape of t
 void exchange_add_header(Exchange *, const char *name, const char *value);    /* before it begins */
 void exchange_stream(Exchange *, const char *content_type); /* begins: status 200 */
 void exchange_put(Exchange *, Span);
-void exchange_event(Exchange *, const char *event, json_t *);    /* "event: ...\ndata: {...}\n\n"; event NULL: data only. Takes the json */
+/* "event: ...\ndata: {...}\n\n"; event NULL: data only. Takes the json. */
+void exchange_event(Exchange *, const char *event, json_t *);
 void exchange_done(Exchange *);
 size_t exchange_room(Exchange *);             /* bytes that may be put until it is full; 0: wait for a poke */
 bool exchange_gone(Exchange *);               /* hung up: nobody reads the answer */
@@ -86,6 +88,11 @@ bool exchange_is_done(Exchange *);
 void exchange_continue(Exchange *, void *state, void (*work)(Exchange *), void (*free_state)(void *));
 void *exchange_state(const Exchange *);
 void exchange_poke(Exchange *);               /* from any thread; takes no lock that a caller may hold but the queue's */
-void exchange_hold(Exchange *);               /* one more release is needed: for who pokes later */
+void exchange_hold(Exchange *);               /* it stays until one more exchange_let_go(): for who pokes later */
+void exchange_let_go(Exchange *);
+
+/* A sample of a request of the engine has ended (its EVENT_END): for the log's line, the metrics and the trace of
+ * this call. `finish`: as the API calls it ("stop"), static. A prompt counts once, with sample 0. */
+void exchange_account(Exchange *, const Event *end, const char *finish);
 
 #endif

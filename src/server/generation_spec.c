@@ -3,7 +3,7 @@
 #include <sys/random.h>
 
 #include "server/generation_inside.h"
-#include "server/keys.h"
+#include "server/api_keys.h"
 
 /* A request that names no seed gets one that nobody else has. */
 static uint64_t random_seed(void)

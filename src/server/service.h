@@ -10,10 +10,13 @@
 #ifndef SERVER_SERVICE_H
 #define SERVER_SERVICE_H
 
+#include <stdatomic.h>
+
 #include "engine/engine.h"
 #include "engine/sampler_defaults.h"
 #include "model/package.h"
 #include "server/exchange.h"
+#include "server/routes.h"
 #include "text/chat_template.h"
 #include "text/dialect.h"
 #include "text/grammar.h"
@@ -26,7 +29,8 @@ typedef struct ServiceOptions {
     const char *model_name;          /* as /v1/models calls it; NULL: from the path */
     const Package *package;          /* outlives the service, as do: */
     const Model *model;
-    Engine *engine;
+    Engine *engine;                  /* these three NULL: no model, for tests of the wire */
+    const RouteList *routes;         /* besides the APIs' own; NULL: none */
     int32_t workers;                 /* 0: 2 */
     size_t body_bytes_max;
     double queue_seconds, total_seconds;   /* limits of a request that names none; 0: none */
@@ -51,15 +55,21 @@ struct Service {
     GrammarVocab *vocab;             /* NULL: no tokenizer */
     GrammarCache *grammars;
     Metrics *metrics;
-    struct ServiceThreads *threads;  /* service.c's own */
+    struct Workers *workers;         /* workers.h */
+    struct EngineThread *thread;     /* engine_thread.h; NULL: no engine */
+    atomic_bool stopping, time_is_up;
 };
 
 Err service_new(Service **, const ServiceOptions *, Error *);     /* starts workers and the engine's thread */
 void service_take(Service *, Exchange *);                         /* to a worker; any thread */
 /* No new generation is begun (503); what runs may end within drain_seconds; then it is cancelled. */
 void service_stop(Service *);
-bool service_is_stopping(const Service *);
+bool service_is_stopping(const Service *);       /* generations are refused with 503 */
+bool service_time_is_up(const Service *);        /* what runs is to be cancelled, and told with what it has; pokes come */
 void service_free(Service *);
+
+typedef enum ServiceHealth { SERVICE_WELL, SERVICE_STOPPING, SERVICE_STUCK } ServiceHealth;   /* stuck: a step never ends */
+ServiceHealth service_health(const Service *);
 
 /* Between two steps, on the engine's thread: call(with). Waits for it. For snapshots of what only that thread
  * may look at. False: the service has ended. */

@@ -1,10 +1,11 @@
-/* route.h -- which handler answers which path: one list per wire API, and the build makes the list of lists.
+/* routes.h -- which handler answers which path: one list per wire API, and the build makes the list of lists.
  *
  * A file server/api_NAME.c defines `const RouteList routes_NAME`; tools/rooms finds it. The path may have parts
- * in braces: "/v1/files/{}/content"; exchange_path_part() gives them.
+ * in braces, each between two slashes: "/v1/files/{}/content"; exchange_path_part() gives them. A last part {*}
+ * takes the whole rest, slashes too. HEAD is answered as GET is, without the body.
  */
-#ifndef SERVER_ROUTE_H
-#define SERVER_ROUTE_H
+#ifndef SERVER_ROUTES_H
+#define SERVER_ROUTES_H
 
 #include "server/exchange.h"
 
@@ -30,9 +31,17 @@ typedef struct RouteList {
 
 #define ROUTES(list, shape) {.routes = list, .count = COUNT_OF(list), .error_json = shape}
 
-/* NULL: none. *allowed: 404 or 405 is right, and with what in Allow. *parts: up to 4 parts in braces. */
 enum { ROUTE_PARTS_MAX = 4 };
-const Route *route_find(const char *method, const char *path, Span parts[ROUTE_PARTS_MAX], const RouteList **list,
-                        const char **allow);
+
+typedef struct RouteMatch {
+    const Route *route;                /* NULL: none */
+    const RouteList *list;             /* whose shape errors have; NULL: the path is nobody's */
+    Span parts[ROUTE_PARTS_MAX];       /* of the path, as it came: not percent-decoded */
+    int part_count;
+    char allowed[64];                  /* "GET, POST, OPTIONS": what the path knows; "": the path is unknown */
+} RouteMatch;
+
+/* `more`: a list that is looked at first; NULL: the APIs' own only. */
+RouteMatch route_find(const RouteList *more, const char *method, const char *path);
 
 #endif

@@ -1,0 +1,238 @@
+/* exchange_out.c -- the answer of an exchange: written by a worker, read by who brought the call. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "server/exchange_parts.h"
+#include "server/api_keys.h"
+
+void exchange_tell_ready(Exchange *x)
+{
+    pthread_mutex_lock(&x->ready_lock);
+    if (x->ready)
+        x->ready(x->ready_with);
+    pthread_mutex_unlock(&x->ready_lock);
+}
+
+/* ---- headers ---- */
+
+void exchange_add_header(Exchange *x, const char *name, const char *value)
+{
+    if (x->out_header_count + 2 > 2 * EXCHANGE_OUT_HEADERS_MAX || strpbrk(value, "\r\n"))
+        return;
+    char *name_copy = strdup(name), *value_copy = strdup(value);
+    if (!name_copy || !value_copy) {
+        free(name_copy);
+        free(value_copy);
+        return;
+    }
+    pthread_mutex_lock(&x->lock);
+    ASSERT(!x->began);
+    x->out_headers[x->out_header_count++] = name_copy;
+    x->out_headers[x->out_header_count++] = value_copy;
+    pthread_mutex_unlock(&x->lock);
+}
+
+int exchange_out_headers(const Exchange *x, ExchangeHeader *out, int most)
+{
+    int count = 0;
+    if (count < most)
+        out[count++] = (ExchangeHeader){"X-Request-Id", x->id};
+    for (int i = 0; i < x->out_header_count && count < most; i += 2)
+        out[count++] = (ExchangeHeader){x->out_headers[i], x->out_headers[i + 1]};
+    return count;
+}
+
+/* ---- writing ---- */
+
+static void begin(Exchange *x, int status, const char *content_type, bool stream)
+{
+    ASSERT(!x->began);
+    x->began = true;
+    x->stream = stream;
+    x->status = status;
+    snprintf(x->content_type, sizeof x->content_type, "%s", content_type);
+}
+
+/* What nobody can hold is lost as a whole: an answer with a gap would be worse than none. */
+static void put(Exchange *x, Span s)
+{
+    if (x->read > 0 && x->read >= x->out.bytes / 2) {
+        x->out.bytes -= x->read;
+        memmove(x->out.data, x->out.data + x->read, x->out.bytes);
+        x->read = 0;
+    }
+    if (!buf_put_span(&x->out, s) && s.bytes > 0) {
+        x->full = true;
+        atomic_store(&x->gone, true);
+    }
+}
+
+void exchange_text(Exchange *x, int status, const char *content_type, Span text)
+{
+    pthread_mutex_lock(&x->lock);
+    begin(x, status, content_type, false);
+    put(x, text);
+    x->done = true;
+    pthread_mutex_unlock(&x->lock);
+    exchange_tell_ready(x);
+}
+
+static int put_chunk(const char *text, size_t bytes, void *out)
+{
+    return buf_put(out, text, bytes) ? 0 : -1;
+}
+
+/* Appends; false: it is NULL, holds what JSON cannot say, or is too long. Takes the json. */
+static bool put_json(Buf *out, json_t *json)
+{
+    bool put_all = json && json_dump_callback(json, put_chunk, out, JSON_COMPACT | JSON_ENCODE_ANY) == 0;
+    json_decref(json);
+    return put_all && !out->full;
+}
+
+void exchange_json(Exchange *x, int status, json_t *json)
+{
+    static const char none[] = "{\"error\":{\"message\":\"no memory for the answer\",\"type\":\"server_error\"}}";
+    Buf text;
+    buf_init(&text, EXCHANGE_OUT_BYTES_MAX);
+    bool ok = put_json(&text, json);
+    exchange_text(x, ok ? status : 500, "application/json", ok ? buf_span(&text) : span_text(none));
+    buf_deinit(&text);
+}
+
+void exchange_stream(Exchange *x, const char *content_type)
+{
+    pthread_mutex_lock(&x->lock);
+    begin(x, 200, content_type, true);
+    pthread_mutex_unlock(&x->lock);
+    exchange_tell_ready(x);
+}
+
+void exchange_put(Exchange *x, Span s)
+{
+    pthread_mutex_lock(&x->lock);
+    ASSERT(x->began && !x->done);
+    put(x, s);
+    pthread_mutex_unlock(&x->lock);
+    exchange_tell_ready(x);
+}
+
+void exchange_event(Exchange *x, const char *event, json_t *json)
+{
+    Buf text;
+    buf_init(&text, EXCHANGE_OUT_BYTES_MAX);
+    if (event)
+        buf_printf(&text, "event: %s\n", event);
+    buf_put_text(&text, "data: ");
+    if (!put_json(&text, json)) {
+        buf_clear(&text);
+        buf_put_text(&text, "data: {\"error\":{\"message\":\"no memory for this part\",\"type\":\"server_error\"}}");
+    }
+    buf_put_text(&text, "\n\n");
+    exchange_put(x, buf_span(&text));
+    buf_deinit(&text);
+}
+
+static void refuse_stream(Exchange *x, const ApiError *e)
+{
+    const RouteList *list = x->match.list;
+    if (list && list->error_event)
+        list->error_event(x, e);
+    else
+        exchange_event(x, NULL, list && list->error_json ? list->error_json(e) : api_error_json(e));
+    exchange_done(x);
+}
+
+void exchange_refuse(Exchange *x, const ApiError *e)
+{
+    ASSERT(!exchange_is_done(x));
+    if (exchange_began(x)) {
+        refuse_stream(x, e);
+        return;
+    }
+    if (e->retry_after_seconds > 0) {
+        char seconds[32];
+        snprintf(seconds, sizeof seconds, "%.0f", e->retry_after_seconds < 1 ? 1 : e->retry_after_seconds + 0.49);
+        exchange_add_header(x, "Retry-After", seconds);
+    }
+    if (e->status == 401)
+        exchange_add_header(x, "WWW-Authenticate", "Bearer");
+    const RouteList *list = x->match.list;
+    exchange_json(x, e->status, list && list->error_json ? list->error_json(e) : api_error_json(e));
+}
+
+void exchange_done(Exchange *x)
+{
+    pthread_mutex_lock(&x->lock);
+    x->done = true;
+    pthread_mutex_unlock(&x->lock);
+    exchange_tell_ready(x);
+}
+
+size_t exchange_room(Exchange *x)
+{
+    pthread_mutex_lock(&x->lock);
+    size_t held = x->out.bytes - x->read;
+    x->wants_room = held >= EXCHANGE_OUT_FULL / 2;
+    pthread_mutex_unlock(&x->lock);
+    return held < EXCHANGE_OUT_FULL ? EXCHANGE_OUT_FULL - held : 0;
+}
+
+bool exchange_gone(Exchange *x) { return atomic_load(&x->gone); }
+
+bool exchange_is_done(Exchange *x)
+{
+    pthread_mutex_lock(&x->lock);
+    bool done = x->done;
+    pthread_mutex_unlock(&x->lock);
+    return done;
+}
+
+/* ---- reading ---- */
+
+bool exchange_began(Exchange *x)
+{
+    pthread_mutex_lock(&x->lock);
+    bool began = x->began;
+    pthread_mutex_unlock(&x->lock);
+    return began;
+}
+
+int exchange_status(const Exchange *x) { return x->status; }
+const char *exchange_content_type(const Exchange *x) { return x->content_type; }
+bool exchange_is_stream(const Exchange *x) { return x->stream; }
+
+size_t exchange_read(Exchange *x, void *to, size_t most)
+{
+    pthread_mutex_lock(&x->lock);
+    size_t left = x->full ? 0 : x->out.bytes - x->read, bytes = left < most ? left : most;
+    if (bytes > 0)
+        memcpy(to, x->out.data + x->read, bytes);
+    x->read += bytes;
+    x->bytes_out += (int64_t)bytes;
+    bool poke = x->wants_room && left - bytes < EXCHANGE_OUT_FULL / 2;
+    if (poke)
+        x->wants_room = false;
+    pthread_mutex_unlock(&x->lock);
+    if (poke)
+        exchange_poke(x);
+    return bytes;
+}
+
+bool exchange_ended(Exchange *x)
+{
+    pthread_mutex_lock(&x->lock);
+    bool ended = x->done && (x->read == x->out.bytes || x->full);
+    pthread_mutex_unlock(&x->lock);
+    return ended;
+}
+
+size_t exchange_length(Exchange *x)
+{
+    pthread_mutex_lock(&x->lock);
+    ASSERT(x->done && !x->stream);
+    size_t bytes = x->out.bytes;
+    pthread_mutex_unlock(&x->lock);
+    return bytes;
+}

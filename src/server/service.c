@@ -1,0 +1,128 @@
+#include "server/service.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "server/engine_thread.h"
+#include "server/api_keys.h"
+#include "server/metrics.h"
+#include "server/server_log.h"
+#include "server/workers.h"
+
+enum { WORKERS_DEFAULT = 2 };
+static const double LAST_WORDS_SECONDS = 5;   /* for writing what a cancelled request has */
+static const double STEP_SECONDS_MAX = 120;   /* a longer step is a broken device */
+
+/* ---- birth and end ---- */
+
+/* The last part of the path: "models/story.gguf" -> "story". */
+static void choose_name(Service *s)
+{
+    const char *path = s->package ? s->package->path : "none", *end = path + strlen(path);
+    while (end > path + 1 && end[-1] == '/')
+        end--;
+    const char *begin = end;
+    while (begin > path && begin[-1] != '/')
+        begin--;
+    if (end - begin > 5 && !strncmp(end - 5, ".gguf", 5))
+        end -= 5;
+    if (s->o.model_name)
+        snprintf(s->model_name, sizeof s->model_name, "%s", s->o.model_name);
+    else
+        snprintf(s->model_name, sizeof s->model_name, "%.*s", (int)(end - begin), begin);
+}
+
+static Err open_templates(Service *s, Error *err)
+{
+    const ChatSource *plain = package_chat(s->package, NULL, false), *tools = package_chat(s->package, NULL, true);
+    if (plain)
+        TRY(chat_template_new(&s->chat, span_text(plain->text), "chat_template", err));
+    if (tools)
+        TRY(chat_template_new(&s->chat_tools, span_text(tools->text), "chat_template", err));
+    return OK;
+}
+
+static Err open_model(Service *s, Error *err)
+{
+    int32_t vocabulary = s->o.model->shape.V;
+    s->tokenizer = s->package->tokenizer;
+    TRY(open_templates(s, err));
+    return sampler_defaults_read(s->package->generation, s->package->path, vocabulary, &s->defaults, err);
+}
+
+static Err open_service(Service *s, Error *err)
+{
+    choose_name(s);
+    if (s->o.model)
+        TRY(open_model(s, err));
+    TRY(metrics_new(&s->metrics, s->model_name, s->engine ? engine_longest(s->engine) : 1, err));
+    TRY(workers_new(&s->workers, s->o.workers ? s->o.workers : WORKERS_DEFAULT, err));
+    if (!s->engine)
+        return OK;
+    EngineThreadOptions thread = {.engine = s->engine, .metrics = s->metrics, .bytes_read = s->o.bytes_read,
+                                  .bytes_with = s->o.bytes_with, .bandwidth = s->o.bandwidth};
+    return engine_thread_new(&s->thread, &thread, err);
+}
+
+Err service_new(Service **out, const ServiceOptions *o, Error *err)
+{
+    Service *s = calloc(1, sizeof *s);
+    if (!s)
+        return fail(err, NO_MEMORY, "no memory for a service");
+    *s = (Service){.o = *o, .package = o->package, .engine = o->engine, .created = time(NULL)};
+    Err result = open_service(s, err);
+    if (result != OK)
+        service_free(s);
+    else
+        *out = s;
+    return result;
+}
+
+void service_free(Service *s)
+{
+    if (!s)
+        return;
+    workers_free(s->workers);
+    engine_thread_free(s->thread);
+    metrics_free(s->metrics);
+    chat_template_free(s->chat);
+    chat_template_free(s->chat_tools);
+    free(s);
+}
+
+/* ---- at work ---- */
+
+void service_take(Service *s, Exchange *x) { workers_take(s->workers, x); }
+
+bool service_between_steps(Service *s, void (*call)(void *with, const Engine *), void *with)
+{
+    return s->thread && engine_thread_between(s->thread, call, with);
+}
+
+ServiceHealth service_health(const Service *s)
+{
+    if (service_is_stopping(s))
+        return SERVICE_STOPPING;
+    return s->thread && engine_thread_stuck(s->thread) > STEP_SECONDS_MAX ? SERVICE_STUCK : SERVICE_WELL;
+}
+
+/* ---- stopping ---- */
+
+bool service_is_stopping(const Service *s) { return atomic_load(&s->stopping); }
+bool service_time_is_up(const Service *s) { return atomic_load(&s->time_is_up); }
+
+void service_stop(Service *s)
+{
+    atomic_store(&s->stopping, true);
+    if (workers_drain(s->workers, s->o.drain_seconds))
+        return;
+    server_log_event(s->o.log, LOG_WARNING, "%d requests still run after %.0f seconds: they end with what they have",
+                     workers_running(s->workers), s->o.drain_seconds);
+    atomic_store(&s->time_is_up, true);
+    workers_poke_all(s->workers);
+    if (workers_drain(s->workers, LAST_WORDS_SECONDS))
+        return;
+    workers_hang_up_all(s->workers);
+    workers_drain(s->workers, LAST_WORDS_SECONDS);
+}
