@@ -149,7 +149,7 @@ static void add_block(Fields *f, Turn *t)
 static void read_content(Fields *f, const char *name, Turn *t)
 {
     json_t *content = fields_any(f, name), *block;
-    char path[64];
+    char path[96];
     size_t i;
     if (json_is_string(content)) {
         add_text(f, name, &t->text, &t->texts);

@@ -1,7 +1,7 @@
 /* api_anthropic.c -- Anthropic's API: /v1/messages, streamed or not, and how many tokens one would be. */
 #include "server/anthropic_answer.h"
 #include "server/anthropic_request.h"
-#include "server/route.h"
+#include "server/routes.h"
 
 enum { MODEL_BYTES_MAX = 512 };
 

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "server/batch_line.h"
-#include "server/keys.h"
+#include "server/api_keys.h"
 
 enum { JOB_PATH_BYTES = 4096, JOB_STATE_BYTES_MAX = 1 << 20 };
 

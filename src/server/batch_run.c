@@ -136,7 +136,7 @@ static json_t *answer_of(const Flight *f)
 }
 
 /* Reads what has come. True: the flight has ended, and *answer is what to write (NULL: ask again, or it is void). */
-static bool flight_ended(BatchRun *r, Flight *f, json_t **answer)
+static bool flight_ended(Flight *f, json_t **answer)
 {
     char bytes[1 << 14];
     *answer = NULL;
@@ -174,7 +174,7 @@ static Err step_flight(BatchRun *r, int32_t *i, Error *err)
     }
     if (!f->exchange && clock_seconds() >= f->at)
         TRY(send_call(r, f, err));
-    if (!f->exchange || !flight_ended(r, f, &answer)) {
+    if (!f->exchange || !flight_ended(f, &answer)) {
         ++*i;
         return OK;
     }

@@ -11,7 +11,7 @@
 #define SERVER_BATCHES_H
 
 #include "server/batch_job.h"
-#include "server/keys.h"
+#include "server/api_keys.h"
 
 enum { BATCH_RUNS_MAX = 4, BATCHES_MAX = 10000, OWNED_BATCHES_MAX = 1000 };
 

@@ -36,6 +36,7 @@ typedef struct ServiceOptions {
     double queue_seconds, total_seconds;   /* limits of a request that names none; 0: none */
     double drain_seconds;            /* how long a stop waits for what runs */
     const char *state_dir;           /* files and batches; NULL: those APIs refuse */
+    struct Keys *keys;               /* api_keys.h: whose the batches of an earlier life are; NULL: no keys are asked for */
     ServerLog *log;                  /* NULL: silent */
     double (*bytes_read)(void *with);      /* that the device has read so far; NULL: unknown */
     void *bytes_with;
@@ -55,6 +56,7 @@ struct Service {
     GrammarVocab *vocab;             /* NULL: no tokenizer */
     GrammarCache *grammars;
     Metrics *metrics;
+    struct Batches *batches;         /* batches.h; NULL: no state_dir */
     struct Workers *workers;         /* workers.h */
     struct EngineThread *thread;     /* engine_thread.h; NULL: no engine */
     atomic_bool stopping, time_is_up;
