@@ -4,147 +4,14 @@
  *     suffix   what shall come after the answer, for models that were trained to fill a gap
  */
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "server/openai_parts.h"
+#include "server/prompt_fields.h"
 #include "server/sampling_fields.h"
 
 enum { MAX_TOKENS_DEFAULT = 16 };
 
 static const char object[] = "text_completion";
-
-/* ---- prompts ---- */
-
-typedef struct PromptReader {
-    Fields *fields;
-    const Service *service;
-    GenerationSpec *spec;
-    const char *suffix;            /* NULL: none */
-    unsigned flags;                /* EncodeFlags */
-} PromptReader;
-
-static void take_ids(PromptReader *r, const int32_t *ids, size_t count)
-{
-    int32_t *copy = malloc((count ? count : 1) * sizeof *copy);
-    if (!copy || count > INT32_MAX || r->spec->prompt_count == PROMPTS_MAX) {
-        free(copy);
-        fields_refuse(r->fields, "prompt", "there is no memory for %zu tokens", count);
-        return;
-    }
-    memcpy(copy, ids, count * sizeof *copy);
-    r->spec->prompts[r->spec->prompt_count++] = (PromptIds){copy, (int32_t)count};
-}
-
-static bool encode(PromptReader *r, Span text, unsigned flags, Encoding *out)
-{
-    Error err = {0};
-    if (tokenizer_encode(r->service->tokenizer, text, flags, out, &err) == OK)
-        return true;
-    fields_refuse(r->fields, "prompt", "%s", err.text);
-    return false;
-}
-
-/* <prefix> before <suffix> after <middle>: the answer is what stood between (Bavarian et al. 2022, "Efficient Training
- * of Language Models to Fill in the Middle"). */
-static void add_gap(PromptReader *r, Span before)
-{
-    const SpecialTokens *s = tokenizer_specials(r->service->tokenizer);
-    Encoding parts[2] = {0};
-    if (s->fim_prefix < 0 || s->fim_suffix < 0 || s->fim_middle < 0) {
-        fields_refuse(r->fields, "suffix", "the model has no tokens for a text with a gap (fill-in-the-middle)");
-        return;
-    }
-    bool good = encode(r, before, 0, &parts[0]) && encode(r, span_text(r->suffix), 0, &parts[1]);
-    size_t count = 0, most = parts[0].count + parts[1].count + 4;
-    int32_t *ids = good ? malloc(most * sizeof *ids) : NULL;
-    if (ids) {
-        if (s->add_bos && s->bos >= 0 && r->flags & ENCODE_ADD_SPECIAL)
-            ids[count++] = s->bos;
-        ids[count++] = s->fim_prefix;
-        for (size_t i = 0; i < parts[0].count; i++)
-            ids[count++] = parts[0].ids[i];
-        ids[count++] = s->fim_suffix;
-        for (size_t i = 0; i < parts[1].count; i++)
-            ids[count++] = parts[1].ids[i];
-        ids[count++] = s->fim_middle;
-        take_ids(r, ids, count);
-    }
-    free(ids);
-    encoding_deinit(&parts[0]);
-    encoding_deinit(&parts[1]);
-}
-
-static void add_text(PromptReader *r, json_t *text)
-{
-    Encoding encoding = {0};
-    Span span = span_of(json_string_value(text), json_string_length(text));
-    if (r->suffix) {
-        add_gap(r, span);
-        return;
-    }
-    if (encode(r, span, r->flags, &encoding))
-        take_ids(r, encoding.ids, encoding.count);
-    encoding_deinit(&encoding);
-}
-
-static void add_ids(PromptReader *r, json_t *list, const char *path)
-{
-    size_t i, count = json_array_size(list);
-    json_t *id;
-    int32_t vocabulary = r->service->o.model ? r->service->o.model->shape.V : tokenizer_size(r->service->tokenizer);
-    int32_t *ids = malloc((count ? count : 1) * sizeof *ids);
-    if (r->suffix)
-        fields_refuse(r->fields, "suffix", "needs a prompt of text, not of token ids");
-    if (!ids)
-        fields_refuse(r->fields, "prompt", "there is no memory for %zu tokens", count);
-    json_array_foreach(list, i, id)
-    {
-        json_int_t value = json_is_integer(id) ? json_integer_value(id) : -1;
-        if (value < 0 || value >= vocabulary)
-            fields_refuse(r->fields, path, "entry %zu must be a token id from 0 to %d", i, vocabulary - 1);
-        if (!fields_ok(r->fields))
-            break;
-        ids[i] = (int32_t)value;
-    }
-    if (fields_ok(r->fields))
-        take_ids(r, ids, count);
-    free(ids);
-}
-
-static void read_prompts(PromptReader *r)
-{
-    json_t *prompt = fields_any(r->fields, "prompt"), *entry;
-    size_t i;
-    char path[40];
-    if (!fields_ok(r->fields))
-        return;
-    if (json_is_string(prompt)) {
-        add_text(r, prompt);
-        return;
-    }
-    if (!json_is_array(prompt) || json_array_size(prompt) == 0) {
-        fields_refuse(r->fields, "prompt", "must be a text, a list of texts, a list of token ids, or a list of such lists");
-        return;
-    }
-    if (json_is_number(json_array_get(prompt, 0))) {
-        add_ids(r, prompt, "prompt");
-        return;
-    }
-    if (json_array_size(prompt) > PROMPTS_MAX)
-        fields_refuse(r->fields, "prompt", "has %zu prompts; at most %d are allowed", json_array_size(prompt), PROMPTS_MAX);
-    json_array_foreach(prompt, i, entry)
-    {
-        snprintf(path, sizeof path, "prompt[%zu]", i);
-        if (!fields_ok(r->fields))
-            break;
-        if (json_is_string(entry))
-            add_text(r, entry);
-        else if (json_is_array(entry))
-            add_ids(r, entry, path);
-        else
-            fields_refuse(r->fields, path, "must be a text or a list of token ids");
-    }
-}
 
 /* ---- the legacy form of log-probabilities ---- */
 
@@ -272,7 +139,7 @@ static void read_body(Fields *f, GenerationSpec *s, OpenaiReply *r, const Servic
 {
     bool adds_special = true;
     int32_t logprobs = LOGPROBS_NONE;
-    PromptReader reader = {.fields = f, .service = service, .spec = s};
+    const char *suffix = NULL;
     model_field_check(f, service);
     sampling_fields_read(f, s, service);
     if (s->max_tokens < 0)
@@ -283,20 +150,21 @@ static void read_body(Fields *f, GenerationSpec *s, OpenaiReply *r, const Servic
     fields_int(f, "prompt_logprobs", 0, TOP_LOGPROBS_MAX, &s->prompt_logprobs);
     fields_bool(f, "return_token_ids", &r->returns_ids);
     fields_bool(f, "add_special_tokens", &adds_special);
-    fields_text(f, "suffix", SIZE_MAX, &reader.suffix);
+    fields_text(f, "suffix", SIZE_MAX, &suffix);
     openai_read_stream_options(f, r, s->stream);
     r->returns_prompt = s->prompt_logprobs != LOGPROBS_NONE;
     if (s->stream && r->returns_prompt)
         fields_refuse(f, "prompt_logprobs", "is not given in streams");
     if (s->max_tokens == 0 && !s->echo && !r->returns_prompt)
         fields_refuse(f, "max_tokens", "must be at least 1 where neither echo nor prompt_logprobs is asked for");
-    if (reader.suffix && !*reader.suffix)
-        reader.suffix = NULL;
     r->logprobs = s->sampling.logprobs = logprobs;
     if (s->echo && logprobs != LOGPROBS_NONE && s->prompt_logprobs < logprobs)
         s->prompt_logprobs = logprobs;
-    reader.flags = ENCODE_PARSE_SPECIAL | (adds_special ? ENCODE_ADD_SPECIAL : 0);
-    read_prompts(&reader);
+    PromptFields prompts = {.name = "prompt", .service = service, .suffix = suffix && *suffix ? suffix : NULL,
+                            .flags = ENCODE_PARSE_SPECIAL | (adds_special ? ENCODE_ADD_SPECIAL : 0), .out = s->prompts,
+                            .most = PROMPTS_MAX};
+    prompt_fields_read(f, &prompts);
+    s->prompt_count = prompts.count;
     output_form_read(f, s, service);
 }
 

@@ -36,6 +36,8 @@ void conversation_add_messages(Conversation *, Fields *, const char *path, json_
 void conversation_add(Conversation *, const char *role, const char *content);
 /* [{"type": "function", "function": {"name", "description", "parameters"}}, ...] */
 void conversation_set_tools(Conversation *, Fields *, const char *path, json_t *list);
+/* TOOLS_NAMED: {"name": ...} of one of them; `path`: what stands before "name" in errors. */
+void conversation_choose_tool(Conversation *, Fields *, json_t *named, const char *path);
 
 /* Renders; fills of the spec: prompts[0], dialect, reads_calls, reads_reasoning, reasoning_open, one_call, tools and,
  * where a call must come, grammar. `param`: what errors of the template name ("messages"). */

@@ -1,5 +1,6 @@
 /* Tools of a conversation: their checks, and how a model is told of them whose template knows none. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "server/conversation_parts.h"
 
@@ -67,6 +68,28 @@ void conversation_set_tools(Conversation *c, Fields *f, const char *path, json_t
         if (fields_ok(&t))
             add_tool(c, &t, tool);
     }
+}
+
+void conversation_choose_tool(Conversation *c, Fields *f, json_t *named, const char *path)
+{
+    const char *name = NULL;
+    size_t i;
+    json_t *tool;
+    if (fields_ok(f) && !json_is_object(named))
+        fields_refuse(f, "tool_choice", "must be 'auto', 'none', 'required', or name a function");
+    Fields inner = fields_of(named, path, f->error);
+    fields_text(&inner, "name", TOOL_NAME_BYTES_MAX, &name);
+    if (fields_ok(f) && !name)
+        fields_refuse(&inner, "name", "is missing");
+    if (!fields_ok(f))
+        return;
+    json_array_foreach(c->tools, i, tool)
+        if (!strcmp(json_string_value(json_object_get(json_object_get(tool, "function"), "name")), name)) {
+            c->choice = TOOLS_NAMED;
+            snprintf(c->tool, sizeof c->tool, "%s", name);
+            return;
+        }
+    fields_refuse(&inner, "name", "'%s' is none of the tools", name);
 }
 
 /* ---- for a template that knows no tools ---- */

@@ -61,7 +61,7 @@ bool generation_spec_check(const GenerationSpec *s, const Service *service, ApiE
 bool generation_refuse(ApiError *error, const Error *from)
 {
     static const struct { const char *begins, *param; } words[] = {
-        {"samples", "n"}, {"the prompt", "max_tokens"}, {"stop string", "stop"}, {"there are", "stop"}, {"the stop", "stop"},
+        {"samples", "n"}, {"the prompt is empty", "prompt"}, {"the prompt", "max_tokens"}, {"stop string", "stop"}, {"there are", "stop"}, {"the stop", "stop"},
         {"stop:", "stop_token_ids"}, {"logit_bias", "logit_bias"}, {"beams", "best_of"},
     };
     const char *param = NULL;
