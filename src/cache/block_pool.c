@@ -10,6 +10,7 @@ struct BlockPool {
     int32_t count, free, cached;
     BlockId first_free, oldest, newest;
     BlockForget forget;
+    int64_t evictions;
 };
 
 BlockPool *block_pool_new(Arena *arena, int32_t blocks, BlockForget forget)
@@ -78,8 +79,10 @@ void block_pool_uncache(BlockPool *p, BlockId b)
 
 static BlockId take_one(BlockPool *p)
 {
-    if (p->first_free == BLOCK_NONE)
+    if (p->first_free == BLOCK_NONE) {
         block_pool_uncache(p, p->oldest);
+        p->evictions++;
+    }
     BlockId b = p->first_free;
     p->first_free = p->blocks[b].older;
     p->free--;
@@ -142,6 +145,7 @@ void block_pool_set_name(BlockPool *p, BlockId b, int32_t name)
 int32_t block_pool_name(const BlockPool *p, BlockId b) { return block_at(p, b)->name; }
 int32_t block_pool_references(const BlockPool *p, BlockId b) { return block_at(p, b)->references; }
 int32_t block_pool_available(const BlockPool *p) { return p->free + p->cached; }
+int64_t block_pool_evictions(const BlockPool *p) { return p->evictions; }
 
 BlockCounts block_pool_counts(const BlockPool *p)
 {

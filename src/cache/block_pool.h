@@ -68,6 +68,7 @@ void block_pool_set_name(BlockPool *, BlockId, int32_t name);   /* of a held blo
 int32_t block_pool_name(const BlockPool *, BlockId);
 int32_t block_pool_references(const BlockPool *, BlockId);
 int32_t block_pool_available(const BlockPool *);                /* free and cached */
+int64_t block_pool_evictions(const BlockPool *);                /* cached blocks that were taken for something else, ever */
 BlockCounts block_pool_counts(const BlockPool *);
 
 #endif

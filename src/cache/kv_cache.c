@@ -9,6 +9,8 @@ typedef struct Slot {
     int32_t first[KV_GROUPS_MAX];
     int32_t blocks;
     int32_t from, to;                   /* positions of the step that is planned */
+    int32_t computed;                   /* tokens */
+    KvAsked asked;                      /* of the index, and not counted yet */
     int32_t named;                      /* leading blocks that are in the index */
     NodeId node;                        /* of the last of them; held */
     uint64_t salt;
@@ -21,6 +23,7 @@ struct KvCache {
     Slot *slots;
     int32_t blocks_max;                 /* of a table */
     NodeId *path;                       /* [blocks_max] scratch of match */
+    KvAsked asked;
     KvStates *states;                   /* NULL: the model has none */
     Tensor k[LAYERS_MAX], v[LAYERS_MAX], state[LAYERS_MAX];
 };
@@ -81,7 +84,8 @@ static void slot_clear(KvCache *c, Slot *slot)
             slot->table[g][i] = BLOCK_NONE;
         slot->first[g] = 0;
     }
-    slot->blocks = slot->named = slot->from = slot->to = 0;
+    slot->blocks = slot->named = slot->from = slot->to = slot->computed = 0;
+    slot->asked = (KvAsked){0};
     slot->node = NODE_ROOT;
     slot->salt = 0;
 }
@@ -156,8 +160,8 @@ typedef struct Match {
 } Match;
 
 /* How many leading blocks of `tokens` can stand for computed ones: each group must have all blocks
- * that the first row after them looks at, and the state there. c->path receives their nodes. */
-static Match longest_match(KvCache *c, const int32_t *tokens, int32_t blocks, uint64_t salt)
+ * that the first row after them looks at, and the state there. `path` receives their nodes; NULL is allowed. */
+static Match longest_match(const KvCache *c, const int32_t *tokens, int32_t blocks, uint64_t salt, NodeId *path)
 {
     const KvLedger *l = &c->ledger;
     int32_t block_tokens = l->options.block_tokens;
@@ -168,7 +172,8 @@ static Match longest_match(KvCache *c, const int32_t *tokens, int32_t blocks, ui
         node = prefix_index_find(c->index, node, salt, tokens + i * block_tokens);
         if (node == NODE_NONE)
             break;
-        c->path[i] = node;
+        if (path)
+            path[i] = node;
         bool usable = true;
         for (int32_t g = 0; g < l->paged; g++) {
             run[g] = prefix_index_block(c->index, node, g) == BLOCK_NONE ? 0 : run[g] + 1;
@@ -188,7 +193,7 @@ int32_t kv_cache_match(KvCache *c, int32_t s, const int32_t *tokens, int32_t lim
     Slot *slot = slot_at(c, s);
     ASSERT(slot->blocks == 0);
     int32_t block_tokens = c->ledger.options.block_tokens, most = limit / block_tokens;
-    Match match = longest_match(c, tokens, most, salt);
+    Match match = longest_match(c, tokens, most, salt, c->path);
     int32_t blocks = match.blocks;
     slot->salt = salt;
     for (int32_t g = 0; g < c->ledger.paged; g++) {
@@ -199,11 +204,19 @@ int32_t kv_cache_match(KvCache *c, int32_t s, const int32_t *tokens, int32_t lim
         }
     }
     slot->blocks = slot->named = blocks;
+    slot->computed = blocks * block_tokens;
+    slot->asked = (KvAsked){limit, slot->computed};
     slot->node = blocks > 0 ? c->path[blocks - 1] : NODE_ROOT;
     prefix_index_hold(c->index, slot->node);
     BlockId snapshot = blocks > 0 && c->states ? prefix_index_block(c->index, slot->node, c->ledger.paged) : BLOCK_NONE;
     kv_states_start(c->states, s, snapshot, match.but_for_state * block_tokens, most * block_tokens);
     return blocks * block_tokens;
+}
+
+int32_t kv_cache_known(const KvCache *c, const int32_t *tokens, int32_t limit, uint64_t salt)
+{
+    int32_t block_tokens = c->ledger.options.block_tokens;
+    return longest_match(c, tokens, limit / block_tokens, salt, NULL).blocks * block_tokens;
 }
 
 int32_t kv_cache_stop(const KvCache *c, int32_t s, int32_t from, int32_t to)
@@ -295,6 +308,14 @@ static void give_blocks(KvCache *c, Slot *slot, int32_t computed)
     slot->blocks = needed;
 }
 
+/* Once the sequence has really started: whoever finds no room asks again and again. */
+static void count_asked(KvCache *c, Slot *slot)
+{
+    c->asked.asked += slot->asked.asked;
+    c->asked.found += slot->asked.found;
+    slot->asked = (KvAsked){0};
+}
+
 int32_t kv_cache_commit(KvCache *c, int32_t s, const int32_t *tokens, int32_t good)
 {
     Slot *slot = slot_at(c, s);
@@ -303,6 +324,8 @@ int32_t kv_cache_commit(KvCache *c, int32_t s, const int32_t *tokens, int32_t go
     int32_t computed = back ? slot->from : good;
     name_full_blocks(c, slot, tokens, computed);
     give_blocks(c, slot, computed);
+    slot->computed = computed;
+    count_asked(c, slot);
     if (back)
         kv_states_rewind(c->states, s);
     else
@@ -324,6 +347,7 @@ void kv_cache_fork(KvCache *c, int32_t from, int32_t to)
         }
     }
     b->blocks = a->blocks;
+    b->computed = a->computed;
     b->named = a->named;
     b->node = a->node;
     b->salt = a->salt;
@@ -396,4 +420,6 @@ const KvLedger *kv_cache_ledger(const KvCache *c) { return &c->ledger; }
 BlockCounts kv_cache_counts(const KvCache *c, int32_t g) { return block_pool_counts(c->pool[g]); }
 const BlockPool *kv_cache_pool(const KvCache *c, int32_t g) { return c->pool[g]; }
 const PrefixIndex *kv_cache_index(const KvCache *c) { return c->index; }
+int32_t kv_cache_computed(const KvCache *c, int32_t s) { return slot_at(c, s)->computed; }
+KvAsked kv_cache_asked(const KvCache *c) { return c->asked; }
 uint64_t kv_cache_salt(const KvCache *c, int32_t s) { return slot_at(c, s)->salt; }

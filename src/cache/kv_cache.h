@@ -40,6 +40,8 @@ Err kv_cache_new(KvCache **, const KvLedger *, const KvLayout *, Device *, Arena
  * many tokens need not be computed. Every group must have what the next row looks at: the blocks, and the
  * state at the very end. */
 int32_t kv_cache_match(KvCache *, int32_t s, const int32_t *tokens, int32_t limit, uint64_t salt);
+/* How many tokens kv_cache_match() would share, asked without taking anything. */
+int32_t kv_cache_known(const KvCache *, const int32_t *tokens, int32_t limit, uint64_t salt);
 /* Where a step that computes [from, to) should end instead: at `to`, or earlier where the state is worth keeping. */
 int32_t kv_cache_stop(const KvCache *, int32_t s, int32_t from, int32_t to);
 /* Makes the positions [from, to) writable. All or nothing; false: not enough blocks. tentative: commit may
@@ -69,5 +71,13 @@ const BlockPool *kv_cache_pool(const KvCache *, int32_t group);
 const PrefixIndex *kv_cache_index(const KvCache *);
 int32_t kv_cache_named(const KvCache *, int32_t s);         /* how many leading blocks have a name */
 uint64_t kv_cache_salt(const KvCache *, int32_t s);
+int32_t kv_cache_computed(const KvCache *, int32_t s);      /* tokens that are in the cache */
+
+/* Tokens of all sequences that started: that the index was asked about, and that it knew. One that starts again
+ * after it had to give its blocks away asks again. */
+typedef struct KvAsked {
+    int64_t asked, found;
+} KvAsked;
+KvAsked kv_cache_asked(const KvCache *);
 
 #endif

@@ -19,6 +19,9 @@ typedef struct Step {
     Tensor row_seq;        /* [rows] I32, ascending */
     Tensor lengths;        /* [rows] I32: max(prompt length, position + 1), for rope that depends on it */
     Tensor out_rows;       /* [outs] I32: the rows whose logits are asked for */
+    int32_t hiddens;       /* rows whose hidden state is asked for, with or without logits: 0 most of the time */
+    Tensor hidden_rows;    /* [hiddens] I32 */
+    Tensor hidden;         /* [hiddens, D] F32: receives them after the last norm, before the head */
     const KvView *layers;  /* one per layer of the model */
 } Step;
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "engine/pooling.h"
 
 void deliver_end(Deliver *d, Sequence *q, EndReason reason, const Sampled *token)
 {
@@ -128,14 +129,31 @@ static Err deliver_entry(Deliver *d, Runner *runner, const PlanEntry *e, int32_t
     return OK;
 }
 
+/* The hidden states of an entry; the last of a prompt ends it. */
+static Err deliver_hidden(Deliver *d, Runner *runner, const PlanEntry *e, int32_t hidden, Error *err)
+{
+    Sequence *q = e->sequence;
+    for (; q->pooled < e->first + e->rows; hidden++)
+        TRY(pooling_add(q->request, q->pooled++, runner_hidden(runner, hidden), d->width, err));
+    if (!sequence_pools(q))
+        deliver_end(d, q, END_LENGTH, NULL);
+    return OK;
+}
+
+static Err deliver_one(Deliver *d, Runner *runner, const PlanEntry *e, int32_t out, int32_t hidden, Error *err)
+{
+    return e->hiddens > 0 ? deliver_hidden(d, runner, e, hidden, err) : deliver_entry(d, runner, e, out, err);
+}
+
 void deliver_step(Deliver *d, Runner *runner, const Plan *plan)
 {
-    int32_t out = 0;
+    int32_t out = 0, hidden = 0;
     for (int32_t i = 0; i < plan->entries; i++) {
         const PlanEntry *e = &plan->entry[i];
         Request *r = e->sequence->request;   /* NULL: it has ended in this step, with another sample's error */
-        if (r && deliver_entry(d, runner, e, out, &r->error) != OK)
+        if (r && deliver_one(d, runner, e, out, hidden, &r->error) != OK)
             deliver_end_request(d, r, END_ERROR);
         out += e->outs;
+        hidden += e->hiddens;
     }
 }

@@ -3,6 +3,7 @@
  *     row of the prompt, scored    -> EVENT_PROMPT about the next token, logits copied out
  *     last known row               -> the next token -> EVENT_TOKEN, or EVENT_END
  *     last row of a prompt         -> the same for every sample: the others fork here
+ *     row whose hidden state is wanted  -> the embedding (pooling.h); the last of the prompt ends it
  *     a drafted row                -> the same, if its token is the one that came; else it is taken back,
  *                                     and those after it
  *
@@ -22,6 +23,7 @@ typedef struct DeliverCounts {
 typedef struct Deliver {
     Sequence *sequences;           /* all slots */
     int32_t count, vocabulary;
+    int32_t width;                 /* D, of hidden states */
     Scheduler *scheduler;
     Sampler *sampler;
     DeliverCounts counts;

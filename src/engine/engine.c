@@ -1,11 +1,13 @@
 #include "engine/engine.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/checked.h"
 #include "base/clock.h"
 #include "cache/kv_audit.h"
 #include "engine/deliver.h"
+#include "engine/pooling.h"
 
 enum { QUEUE_MAX = 1 << 16, EVENTS_MAX = 1 << 16, ROWS_MAX = 1 << 16 };
 static const size_t ARENA_BYTES_MAX = (size_t)1 << 38;   /* addresses; only what is used is touched */
@@ -85,7 +87,8 @@ static bool take_sequences(Engine *e)
         if (!all[i].tokens)
             return false;
     }
-    e->deliver = (Deliver){.sequences = all, .count = e->o.sequences, .vocabulary = e->model.shape->V};
+    e->deliver = (Deliver){.sequences = all, .count = e->o.sequences, .vocabulary = e->model.shape->V,
+                           .width = e->model.shape->D};
     return all;
 }
 
@@ -115,7 +118,7 @@ static void init_lock(Engine *e)
 
 static Err build(Engine *e, Device *device, Error *err)
 {
-    RunnerOptions o = {e->o.sequences, e->o.rows, e->o.logit_rows};
+    RunnerOptions o = {e->o.sequences, e->o.rows, e->o.logit_rows, e->o.rows};
     TRY(open_cache(e, device, err));
     TRY(take_host(e, err));
     TRY(runner_new(&e->runner, o, &e->model, e->cache, device, e->arena, err));
@@ -214,6 +217,7 @@ static Err check_request(const Engine *e, const RequestOptions *o, Error *err)
     if (o->score_from < 0 || o->score_from >= o->prompt_count)
         return fail(err, BAD_ARGUMENT, "score_from: %d; the prompt has %d tokens", o->score_from, o->prompt_count);
     TRY(check_room(e, o, err));
+    TRY(pooling_check(o, e->model.shape->D, err));
     return sampler_options_check(&o->sampling, e->model.shape->V, err);
 }
 
@@ -230,6 +234,13 @@ static Err enqueue(Engine *e, Request *r, Error *err)
     return fits ? OK : fail(err, LIMIT_REACHED, "%d requests are waiting already; try again later", e->o.queue);
 }
 
+static Err take_sums(const Engine *e, Request *r, Error *err)
+{
+    if (r->options.pooling == POOL_MEAN && !(r->sums = calloc((size_t)e->model.shape->D, sizeof *r->sums)))
+        return fail(err, NO_MEMORY, "no memory for the sums of an embedding");
+    return OK;
+}
+
 Err engine_submit(Engine *e, const RequestOptions *options, Request **out, Error *err)
 {
     RequestOptions o = *options;
@@ -238,7 +249,9 @@ Err engine_submit(Engine *e, const RequestOptions *options, Request **out, Error
     TRY(check_request(e, &o, err));
     Request *r;
     TRY(request_new(&r, e, &o, e->o.events, err));
-    Err result = enqueue(e, r, err);
+    Err result = take_sums(e, r, err);
+    if (result == OK)
+        result = enqueue(e, r, err);
     if (result != OK) {
         request_let_go(r);
         request_close(r);
@@ -285,6 +298,7 @@ static void begin(Engine *e, Request *r)
             .salt = salt_of(e, o), .prompt = o->prompt_count, .known = o->prompt_count,
             .limit = (int32_t)(o->max_tokens == TOKENS_ALL ? longest : o->prompt_count + o->max_tokens),
             .scored = scores && i == 0 ? o->score_from : o->prompt_count, .state = SEQUENCE_FOLLOWS,
+            .pooled = pooling_first(o),
         };
         memcpy(q->tokens, o->prompt, (size_t)o->prompt_count * sizeof *q->tokens);
         if (i == 0)
@@ -387,6 +401,7 @@ void engine_wait(Engine *e, double seconds)
 /* --- what it says of itself --- */
 
 const KvLedger *engine_ledger(const Engine *e) { return &e->ledger; }
+const KvCache *engine_cache(const Engine *e) { return e->cache; }
 
 int32_t engine_longest(const Engine *e) { return (int32_t)min_i64(e->o.context, kv_ledger_longest(&e->ledger)); }
 

@@ -26,7 +26,7 @@
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
 
-#include "cache/kv_ledger.h"
+#include "cache/kv_cache.h"
 #include "engine/sampler.h"
 #include "model/model.h"
 
@@ -176,6 +176,7 @@ EngineStats engine_stats(const Engine *);                /* on the engine's thre
 /* Recounts all that is held, between steps; an Error says what does not agree. For tests and for doubt. */
 Err engine_audit(const Engine *, Error *);
 const KvLedger *engine_ledger(const Engine *);
+const KvCache *engine_cache(const Engine *);             /* for cache/kv_usage.h; on the engine's thread, between steps */
 int32_t engine_longest(const Engine *);                  /* tokens of the longest sequence that fits: prompt and answer */
 
 #endif

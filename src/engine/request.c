@@ -61,6 +61,7 @@ static void release(Request *r)
     pthread_mutex_destroy(&r->lock);
     free((void *)r->options.prompt);
     free(r->events);
+    free(r->sums);
     free(r);
 }
 

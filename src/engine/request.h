@@ -25,6 +25,7 @@ struct Request {
     int32_t left;                  /* samples that have not ended */
     int32_t promised;              /* events that the step being planned will make */
     Error error;                   /* written before the first END_ERROR */
+    double *sums;                  /* [D] of a mean over hidden states (pooling.h); NULL: none is asked for */
 
     pthread_mutex_t lock;          /* for what follows */
     pthread_cond_t arrived;

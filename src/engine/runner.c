@@ -4,7 +4,7 @@
 
 #include "base/checked.h"
 
-enum { LOGIT_ROWS_READ = 8 };     /* that are brought to the host at a time */
+enum { ROWS_READ = 8 };     /* that are brought to the host at a time */
 
 /* Numbers of a step: filled on the host, then written to the device. */
 typedef struct Staged {
@@ -12,21 +12,28 @@ typedef struct Staged {
     void *device;
 } Staged;
 
+/* What a step leaves on the device, a row for each that was asked for, and the few of them that were read. */
+typedef struct Outcome {
+    Tensor rows;
+    float *read;                  /* [ROWS_READ, width] */
+    int32_t first, count, of;     /* read[0] is row `first` of `of` */
+} Outcome;
+
 struct Runner {
     RunnerOptions o;
     EngineModel model;
     const KvCache *cache;
     Device *device;
     int32_t layers, groups, blocks_max;   /* groups: that have tables */
-    Staged tokens, positions, row_seq, lengths, out_rows, state_from, state_to, tables[KV_GROUPS_MAX];
+    Staged tokens, positions, row_seq, lengths, out_rows, hidden_rows, state_from, state_to, tables[KV_GROUPS_MAX];
     KvView views[LAYERS_MAX];
-    Tensor logits;                /* [logit_rows, V] */
-    float *logits_read;           /* [LOGIT_ROWS_READ, V] */
-    int32_t read_first, read_count, outs;
+    Outcome logits, hidden;       /* [logit_rows, V], [rows, D] */
 };
 
 static Err stage(Staged *out, size_t count, Device *d, Arena *arena, Error *err)
 {
+    if (count == 0)
+        return OK;
     out->host = ARENA_ARRAY(arena, int32_t, count);
     if (!out->host)
         return fail(err, NO_MEMORY, "no memory for the tables of a step");
@@ -42,6 +49,7 @@ static Err take_step(Runner *r, Arena *arena, Error *err)
     TRY(stage(&r->row_seq, rows, d, arena, err));
     TRY(stage(&r->lengths, rows, d, arena, err));
     TRY(stage(&r->out_rows, (size_t)r->o.logit_rows, d, arena, err));
+    TRY(stage(&r->hidden_rows, (size_t)r->o.hidden_rows, d, arena, err));
     TRY(stage(&r->state_from, (size_t)r->o.sequences, d, arena, err));
     TRY(stage(&r->state_to, (size_t)r->o.sequences, d, arena, err));
     for (int32_t g = 0; g < r->groups; g++)
@@ -49,28 +57,31 @@ static Err take_step(Runner *r, Arena *arena, Error *err)
     return OK;
 }
 
-static Err take_logits(Runner *r, Arena *arena, Error *err)
+static Err take_outcome(Outcome *out, Device *d, Arena *arena, int32_t rows, int32_t width, Error *err)
 {
     void *data;
-    r->logits = tensor_of(NULL, &format_f32, r->o.logit_rows, r->model.shape->V);
-    r->logits_read = ARENA_ARRAY(arena, float, (size_t)LOGIT_ROWS_READ * (size_t)r->model.shape->V);
-    if (!r->logits_read)
-        return fail(err, NO_MEMORY, "no memory for logits of %d tokens", r->model.shape->V);
-    TRY(r->device->calls->take(r->device, tensor_bytes(r->logits), &data, err));
-    r->logits.data = data;
+    out->rows = tensor_of(NULL, &format_f32, rows, width);
+    if (tensor_elems(out->rows) == 0)
+        return OK;
+    out->read = ARENA_ARRAY(arena, float, (size_t)ROWS_READ * (size_t)width);
+    if (!out->read)
+        return fail(err, NO_MEMORY, "no memory for rows of %d numbers", width);
+    TRY(d->calls->take(d, tensor_bytes(out->rows), &data, err));
+    out->rows.data = data;
     return OK;
 }
 
 static Tensor vector(const Staged *staged, int32_t n) { return tensor_vector(staged->device, &format_i32, n); }
 
 /* Tables of this step: one row per entry, as wide as the longest sequence needs. */
-static Step step_of(Runner *r, int32_t rows, int32_t seqs, int32_t outs, int32_t blocks)
+static Step step_of(Runner *r, int32_t rows, int32_t seqs, int32_t outs, int32_t hiddens, int32_t blocks)
 {
     Step step = {
         .rows = rows, .seqs = seqs, .outs = outs, .layers = r->views,
         .tokens = vector(&r->tokens, rows), .positions = vector(&r->positions, rows),
         .row_seq = vector(&r->row_seq, rows), .lengths = vector(&r->lengths, rows),
-        .out_rows = vector(&r->out_rows, outs),
+        .out_rows = vector(&r->out_rows, outs), .hiddens = hiddens,
+        .hidden_rows = vector(&r->hidden_rows, hiddens), .hidden = tensor_rows(r->hidden.rows, 0, hiddens),
     };
     const KvLedger *ledger = kv_cache_ledger(r->cache);
     for (int32_t i = 0; i < r->layers; i++) {
@@ -89,7 +100,7 @@ static Step step_of(Runner *r, int32_t rows, int32_t seqs, int32_t outs, int32_t
 static void forward(Runner *r, const Step *step)
 {
     size_t mark = device_mark(r->device);
-    r->model.forward(r->model.model, r->device, step, tensor_rows(r->logits, 0, step->outs));
+    r->model.forward(r->model.model, r->device, step, tensor_rows(r->logits.rows, 0, step->outs));
     device_release(r->device, mark);
 }
 
@@ -100,7 +111,8 @@ static Err plan_memory(Runner *r, Error *err)
     r->device->calls->plan_begin(r->device);
     for (size_t i = 0; i < COUNT_OF(shapes); i++) {
         int32_t seqs = (int32_t)min_i64(shapes[i], r->o.sequences), outs = (int32_t)min_i64(shapes[i], r->o.logit_rows);
-        Step step = step_of(r, shapes[i], seqs, outs, r->blocks_max);
+        int32_t hiddens = r->model.shape->D > 0 ? (int32_t)min_i64(shapes[i], r->o.hidden_rows) : 0;
+        Step step = step_of(r, shapes[i], seqs, outs, hiddens, r->blocks_max);
         forward(r, &step);
     }
     return r->device->calls->plan_end(r->device, err);
@@ -123,14 +135,15 @@ Err runner_new(Runner **out, RunnerOptions o, const EngineModel *model, const Kv
     for (int32_t i = 0; i < r->layers; i++)
         r->views[i] = kv_cache_view(cache, i);
     TRY(take_step(r, arena, err));
-    TRY(take_logits(r, arena, err));
+    TRY(take_outcome(&r->logits, device, arena, o.logit_rows, model->shape->V, err));
+    TRY(take_outcome(&r->hidden, device, arena, o.hidden_rows, model->shape->D, err));
     *out = r;
     return plan_memory(r, err);
 }
 
 static void fill_rows(Runner *r, const Plan *plan)
 {
-    int32_t row = 0, out = 0;
+    int32_t row = 0, out = 0, hidden = 0;
     for (int32_t i = 0; i < plan->entries; i++) {
         const PlanEntry *e = &plan->entry[i];
         const Sequence *q = e->sequence;
@@ -143,6 +156,8 @@ static void fill_rows(Runner *r, const Plan *plan)
             int32_t left = e->rows - e->after - j; /* rows until those that nobody asks, this one included */
             if (left > 0 && left <= e->outs)
                 r->out_rows.host[out++] = row;
+            if (e->rows - j <= e->hiddens)
+                r->hidden_rows.host[hidden++] = row;
         }
     }
 }
@@ -184,24 +199,29 @@ void runner_run(Runner *r, const Plan *plan)
     for (size_t i = 0; i < COUNT_OF(per_row); i++)
         send(r, per_row[i], (size_t)plan->rows);
     send(r, &r->out_rows, (size_t)plan->outs);
+    send(r, &r->hidden_rows, (size_t)plan->hiddens);
     send(r, &r->state_from, (size_t)plan->entries);
     send(r, &r->state_to, (size_t)plan->entries);
     for (int32_t g = 0; g < r->groups; g++)
         send(r, &r->tables[g], (size_t)plan->entries * (size_t)blocks);
-    Step step = step_of(r, plan->rows, plan->entries, plan->outs, blocks);
+    Step step = step_of(r, plan->rows, plan->entries, plan->outs, plan->hiddens, blocks);
     forward(r, &step);
-    r->outs = plan->outs;
-    r->read_first = r->read_count = 0;
+    r->logits.of = plan->outs;
+    r->hidden.of = plan->hiddens;
+    r->logits.first = r->logits.count = r->hidden.first = r->hidden.count = 0;
 }
 
-const float *runner_logits(Runner *r, int32_t i)
+static const float *outcome_row(Outcome *o, Device *d, int32_t i)
 {
-    ASSERT(i >= r->read_first && i < r->outs);
-    if (i >= r->read_first + r->read_count) {
-        r->read_first = i;
-        r->read_count = (int32_t)min_i64(LOGIT_ROWS_READ, r->outs - i);
-        Tensor rows = tensor_rows(r->logits, i, r->read_count);
-        r->device->calls->read(r->device, r->logits_read, rows.data, tensor_bytes(rows));
+    ASSERT(i >= o->first && i < o->of);
+    if (i >= o->first + o->count) {
+        o->first = i;
+        o->count = (int32_t)min_i64(ROWS_READ, o->of - i);
+        Tensor rows = tensor_rows(o->rows, i, o->count);
+        d->calls->read(d, o->read, rows.data, tensor_bytes(rows));
     }
-    return r->logits_read + (size_t)(i - r->read_first) * (size_t)r->model.shape->V;
+    return o->read + (i - o->first) * tensor_width(o->rows);
 }
+
+const float *runner_logits(Runner *r, int32_t i) { return outcome_row(&r->logits, r->device, i); }
+const float *runner_hidden(Runner *r, int32_t i) { return outcome_row(&r->hidden, r->device, i); }

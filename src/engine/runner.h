@@ -1,6 +1,7 @@
 /* runner.h -- a plan becomes a step on the device, and logits come back.
  *
- *     plan -> copies of blocks -> tokens, positions, tables -> forward -> logits, a few rows at a time
+ *     plan -> copies of blocks -> tokens, positions, tables -> forward -> logits and hidden states,
+ *                                                                         a few rows at a time
  *
  * All tensors of a step are taken at start, as large as the largest step; the largest step is shown to
  * the device as well, so that it can take its activations. A step writes only as much as it has rows.
@@ -12,6 +13,7 @@
 
 typedef struct RunnerOptions {
     int32_t sequences, rows, logit_rows;
+    int32_t hidden_rows;       /* of which a step may want the hidden states; 0: never any */
 } RunnerOptions;
 
 typedef struct Runner Runner;
@@ -20,5 +22,7 @@ Err runner_new(Runner **, RunnerOptions, const EngineModel *, const KvCache *, D
 void runner_run(Runner *, const Plan *);
 /* The logits of the plan's i-th wanted row, [V]; ask in ascending order. Valid until the next call. */
 const float *runner_logits(Runner *, int32_t i);
+/* The same of the i-th row whose hidden state is wanted, [D]. */
+const float *runner_hidden(Runner *, int32_t i);
 
 #endif

@@ -102,6 +102,7 @@ static void plan_remove(Plan *plan, const Sequence *q)
         if (plan->entry[i].sequence == q) {
             plan->rows -= plan->entry[i].rows;
             plan->outs -= plan->entry[i].outs;
+            plan->hiddens -= plan->entry[i].hiddens;
             q->request->promised -= plan->entry[i].events;
             plan->entries--;
             memmove(plan->entry + i, plan->entry + i + 1, (size_t)(plan->entries - i) * sizeof *plan->entry);
@@ -179,6 +180,7 @@ static void cut(PlanEntry *e, int32_t rows)
 {
     e->outs = (int32_t)max_i64(0, e->outs - (e->rows - rows));
     e->drafted = (int32_t)max_i64(0, e->drafted - (e->rows - rows));
+    e->hiddens = (int32_t)max_i64(0, e->hiddens - (e->rows - rows));
     e->rows = rows;
 }
 
@@ -190,6 +192,7 @@ static PlanEntry entry_for(const Scheduler *s, Sequence *q)
     if (e.rows > 0)
         cut(&e, kv_cache_stop(s->cache, q->slot, e.first, e.first + e.rows) - e.first);
     e.outs = (int32_t)max_i64(0, e.first + e.rows - max_i64(sequence_wants_from(q), e.first));
+    e.hiddens = sequence_pools(q) ? (int32_t)max_i64(0, e.first + e.rows - max_i64(q->pooled, e.first)) : 0;
     int32_t room = request_room(q->request) - q->request->promised - (events_of_last(q) - 1);
     int32_t outs_max = (int32_t)max_i64(0, min_i64(room, s->o.logit_rows - s->plan.outs));
     if (e.outs > outs_max)
@@ -220,13 +223,14 @@ static void plan_rows(Scheduler *s, Sequence *q)
     s->plan.entry[s->plan.entries++] = e;
     s->plan.rows += e.rows;
     s->plan.outs += e.outs;
+    s->plan.hiddens += e.hiddens;
     q->request->promised += e.events;
     q->planned = true;
 }
 
 static void plan_begin(Scheduler *s)
 {
-    s->plan.entries = s->plan.rows = s->plan.outs = s->plan.copies.count = 0;
+    s->plan.entries = s->plan.rows = s->plan.outs = s->plan.hiddens = s->plan.copies.count = 0;
     for (int32_t i = 0; i < s->count; i++) {
         s->order[i]->planned = false;
         s->order[i]->request->promised = 0;

@@ -36,11 +36,12 @@ typedef struct PlanEntry {
     int32_t first, rows, outs;       /* positions [first, first + rows); logits of the last `outs` ... */
     int32_t after;                   /* ... before the last `after`, which a refinement computes but does not ask */
     int32_t drafted;                 /* the last rows, whose tokens are not known to be right */
+    int32_t hiddens;                 /* the last rows, whose hidden states are wanted */
     int32_t events;                  /* that it may make */
 } PlanEntry;
 
 typedef struct Plan {
-    int32_t entries, rows, outs;
+    int32_t entries, rows, outs, hiddens;
     PlanEntry *entry;
     BlockCopies copies;
 } Plan;

@@ -36,18 +36,26 @@ typedef struct Sequence {
     bool caught_up;            /* it had computed all that it knew since it last started */
     int32_t limit;             /* known never passes it */
     int32_t scored;            /* logits of the prompt's positions before this one are not wanted any more */
+    int32_t pooled;            /* hidden states of the prompt's positions before this one are not wanted any more */
     bool resting;              /* nobody reads its events ... */
     bool planned;              /* it is in the plan; both are set while planning */
     RequestTimes times;
 } Sequence;
 
+/* An embedding is being made of its prompt: hidden states are wanted, and no logits. */
+static inline bool sequence_pools(const Sequence *s) { return s->pooled < s->prompt; }
 /* The first position whose logits are wanted. */
 static inline int32_t sequence_wants_from(const Sequence *s)
 {
+    if (sequence_pools(s))
+        return s->known;
     return s->scored < s->prompt ? s->scored : s->known - 1;
 }
-/* What the cache may contribute: never a row whose logits are wanted. */
-static inline int32_t sequence_reusable(const Sequence *s) { return sequence_wants_from(s); }
+/* What the cache may contribute: never a row of which something is wanted. */
+static inline int32_t sequence_reusable(const Sequence *s)
+{
+    return sequence_pools(s) ? s->pooled : sequence_wants_from(s);
+}
 static inline int32_t sequence_rows_left(const Sequence *s) { return s->known + s->drafted - s->computed; }
 /* How many tokens may be drafted behind the known ones: all but the last it may have are worth a row. Only
  * the last known row is left then, so that rejected drafts never add up. */

@@ -77,16 +77,25 @@ void decoder_stage_run(const ModelShape *s, const DecoderWeights *w, Device *d, 
     device_release(d, mark);
 }
 
+/* The rows that a step asks for, as the head sees them. */
+static void last_rows(const ModelShape *s, const DecoderWeights *w, Device *d, Tensor x, Tensor rows, Tensor out)
+{
+    const DecoderShape *m = decoder_shape(s);
+    NormShape norm = m->norm;
+    norm.eps = m->last_eps ? m->last_eps : norm.eps;
+    op_take_rows(d, out, x, rows);
+    if (m->names.norm)
+        norm_run(&norm, d, out, out, &w->norm);
+}
+
 void decoder_end(const ModelShape *s, const DecoderWeights *w, Device *d, const Step *step, Tensor x, Tensor logits)
 {
     const DecoderShape *m = decoder_shape(s);
     device_label(d, "head", -1);
+    if (step->hiddens > 0)
+        last_rows(s, w, d, x, step->hidden_rows, step->hidden);
     Tensor last = device_f32(d, step->outs, s->D);
-    op_take_rows(d, last, x, step->out_rows);
-    NormShape norm = m->norm;
-    norm.eps = m->last_eps ? m->last_eps : norm.eps;
-    if (m->names.norm)
-        norm_run(&norm, d, last, last, &w->norm);
+    last_rows(s, w, d, x, step->out_rows, last);
     if (m->embed_width != s->D) {
         Tensor narrow = device_f32(d, step->outs, m->embed_width);
         op_linear(d, narrow, last, w->project_out, NONE);

@@ -54,6 +54,8 @@ void hash_model_forward(const void *model, Device *d, const Step *step, Tensor l
             state(m, d, step, l, x);
         device_release(d, mark);
     }
+    if (step->hiddens > 0)
+        op_take_rows(d, step->hidden, x, step->hidden_rows);
     Tensor last = device_f32(d, step->outs, 1);
     op_take_rows(d, last, x, step->out_rows);
     op_linear(d, logits, last, m->weight[m->layers], NONE);
