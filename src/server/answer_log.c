@@ -139,4 +139,8 @@ Err answer_log_put(AnswerLog *log, const json_t *answer, Error *err)
     return result;
 }
 
-Err answer_log_sync(AnswerLog *log, Error *err) { return fdatasync(log->fd) == 0 || errno == EINVAL ? OK : file_says_no(log, err); }
+/* Not every file system can: then there is nothing more to do. */
+Err answer_log_sync(AnswerLog *log, Error *err)
+{
+    return fdatasync(log->fd) == 0 || errno == EINVAL ? OK : file_says_no(log, err);
+}

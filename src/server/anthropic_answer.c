@@ -35,7 +35,8 @@ static Span without_leading_space(Span text)
 
 static void set_reason(json_t *object, const Choice *c)
 {
-    static const char *const reasons[] = {[FINISH_STOP] = "end_turn", [FINISH_LENGTH] = "max_tokens", [FINISH_CALLS] = "tool_use"};
+    static const char *const reasons[] = {[FINISH_STOP] = "end_turn", [FINISH_LENGTH] = "max_tokens",
+                                          [FINISH_CALLS] = "tool_use"};
     const char *reason = c->finish > FINISH_NONE && c->finish < FINISH_CANCELLED ? reasons[c->finish] : "max_tokens";
     bool stopped = c->finish == FINISH_STOP && c->stop_text;
     json_object_set_new(object, "stop_reason", json_string(stopped ? "stop_sequence" : reason));

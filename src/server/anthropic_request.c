@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 
+#include "server/sampling_fields.h"
+
 static const size_t TURN_BYTES_MAX = (size_t)1 << 28;
 enum { BLOCKS_MAX = 4096, BUDGET_TOKENS_LEAST = 1024 };
 
@@ -89,8 +91,8 @@ static void add_use(Fields *f, Turn *t)
     if (json_object_get(t->known, id))
         fields_refuse(f, "id", "'%.100s' is the id of two calls", id);
     json_object_set_new(t->known, id, json_string(name));
-    json_array_append_new(t->calls, json_pack("{s:s, s:s, s:{s:s, s:O}}", "id", id, "type", "function", "function", "name", name,
-                                              "arguments", input));
+    json_array_append_new(t->calls, json_pack("{s:s, s:s, s:{s:s, s:O}}", "id", id, "type", "function", "function", "name",
+                                              name, "arguments", input));
 }
 
 /* Text of a block's content, which may be missing: a string, or blocks of text. */
@@ -241,7 +243,8 @@ static json_t *read_tool(Fields *f)
     const char *type = "custom", *name = NULL, *description = NULL;
     fields_text(f, "type", 256, &type);
     if (fields_ok(f) && strcmp(type, "custom") != 0)
-        fields_refuse(f, "type", "'%.60s' is a tool of Anthropic's own servers; here a tool has a name and an input_schema", type);
+        fields_refuse(f, "type", "'%.60s' is a tool of Anthropic's own servers; here a tool has a name and an input_schema",
+                      type);
     fields_text(f, "name", TOOL_NAME_BYTES_MAX, &name);
     fields_text(f, "description", TURN_BYTES_MAX, &description);
     json_t *schema = fields_object(f, "input_schema");
@@ -345,19 +348,6 @@ void anthropic_read_conversation(Fields *f, Conversation *c)
 
 /* ---- options ---- */
 
-static void read_stops(Fields *f, GenerationSpec *spec)
-{
-    json_t *list = fields_array(f, "stop_sequences", STOP_STRINGS_MAX), *text;
-    size_t i;
-    json_array_foreach(list, i, text)
-    {
-        if (!json_is_string(text) || json_string_length(text) == 0 || strlen(json_string_value(text)) != json_string_length(text))
-            fields_refuse(f, "stop_sequences", "entry %zu must be a string with at least one character, and no zero bytes", i);
-        else
-            spec->stop[spec->stop_count++] = json_string_value(text);
-    }
-}
-
 void anthropic_read_options(Fields *f, GenerationSpec *spec)
 {
     SamplerOptions *o = &spec->sampling;
@@ -368,5 +358,5 @@ void anthropic_read_options(Fields *f, GenerationSpec *spec)
     fields_float(f, "top_p", 0, 1, &o->top_p);
     fields_int(f, "top_k", 0, INT32_MAX, &o->top_k);
     fields_bool(f, "stream", &spec->stream);
-    read_stops(f, spec);
+    sampling_fields_stop(f, "stop_sequences", spec);
 }

@@ -2,17 +2,15 @@
 #include "server/anthropic_answer.h"
 #include "server/anthropic_request.h"
 #include "server/routes.h"
-
-enum { MODEL_BYTES_MAX = 512 };
+#include "server/sampling_fields.h"
 
 /* Reads what counts as input, as far as the prompt's ids. */
 static bool read_input(Exchange *x, Fields *f, GenerationSpec *spec, ApiError *error)
 {
-    const char *model = NULL;
     Conversation c;
-    fields_text(f, "model", MODEL_BYTES_MAX, &model);
-    if (fields_ok(f) && !model)
+    if (fields_ok(f) && !fields_has(f, "model"))
         fields_refuse(f, "model", "is missing");
+    model_field_check(f, exchange_service(x));
     conversation_init(&c);
     anthropic_read_conversation(f, &c);
     bool good = fields_ok(f) && conversation_prompt(&c, exchange_service(x), spec, "messages", error);

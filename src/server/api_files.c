@@ -149,7 +149,8 @@ static void list(Exchange *x)
     int limit;
     bool more;
     const char *order = exchange_query(x, "order");
-    FileQuery query = {owner_of(x), exchange_query(x, "purpose"), exchange_query(x, "after"), !order || strcmp(order, "asc") != 0};
+    FileQuery query = {.owner = owner_of(x), .purpose = exchange_query(x, "purpose"), .after = exchange_query(x, "after"),
+                       .newest = !order || strcmp(order, "asc") != 0};
     if (!b || !limit_of(x, FILES_PAGE_MAX, FILES_PAGE_MAX, &limit))
         return;
     int most = limit < OWNED_FILES_MAX ? limit : OWNED_FILES_MAX;

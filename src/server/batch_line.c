@@ -48,7 +48,7 @@ static void check_url(BatchLine *line, const char *endpoint)
     if (!batch_may_call(line->url))
         batch_line_refuse(line, "invalid_url", "url", "\"%.100s\" is not something that a batch may call", line->url);
     else if (endpoint && strcmp(line->url, endpoint) != 0)
-        batch_line_refuse(line, "mismatched_url", "url", "the line calls %s, but its batch is for %s", line->url, endpoint);
+        batch_line_refuse(line, "mismatched_url", "url", "the line calls %s, but the batch %s", line->url, endpoint);
 }
 
 static void read_object(BatchLine *line, const char *endpoint)
@@ -57,7 +57,7 @@ static void read_object(BatchLine *line, const char *endpoint)
     if (!custom_id)
         return;
     if (strlen(custom_id) > CUSTOM_ID_BYTES_MAX) {
-        batch_line_refuse(line, "invalid_value", "custom_id", "the custom_id has more than %d bytes", CUSTOM_ID_BYTES_MAX);
+        batch_line_refuse(line, "invalid_value", "custom_id", "it has more than %d bytes", CUSTOM_ID_BYTES_MAX);
         return;
     }
     line->custom_id = custom_id;
@@ -69,7 +69,7 @@ static void read_object(BatchLine *line, const char *endpoint)
     else if (!json_is_object(line->body))
         batch_line_refuse(line, "invalid_type", "body", "the line has no \"body\" that is an object");
     else if (json_is_true(json_object_get(line->body, "stream")))
-        batch_line_refuse(line, "invalid_value", "body.stream", "the answer of a line cannot be streamed: leave \"stream\" out");
+        batch_line_refuse(line, "invalid_value", "body.stream", "the answer of a line cannot be streamed: leave it out");
     else
         check_url(line, endpoint);
 }
@@ -122,8 +122,8 @@ json_t *batch_response(const char *custom_id, int status, const char *request_id
 
 json_t *batch_refusal(const char *custom_id, int64_t number, const char *code, const char *param, const char *message)
 {
-    return json_pack("{s:s, s:s?, s:n, s:{s:s, s:s, s:I, s:s?}}", "id", random_id("batch_req_").text, "custom_id", custom_id,
-                     "response", "error", "code", code, "message", message, "line", (json_int_t)number, "param", param);
+    return json_pack("{s:s, s:s?, s:n, s:{s:s, s:s, s:I, s:s?}}", "id", random_id("batch_req_").text, "custom_id",
+                     custom_id, "response", "error", "code", code, "message", message, "line", (json_int_t)number, "param", param);
 }
 
 bool batch_is_answer(const json_t *answer)

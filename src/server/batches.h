@@ -24,10 +24,12 @@ void batches_close(Batches *);               /* NULL is allowed */
 FileStore *batches_files(Batches *);
 
 /* Objects as the API shows them, for the caller to give away. */
-bool batches_add(Batches *, const BatchOrder *, json_t **object, Error *);   /* LIMIT_REACHED: too many that have not ended */
+/* LIMIT_REACHED: too many that have not ended. */
+bool batches_add(Batches *, const BatchOrder *, json_t **object, Error *);
 json_t *batches_show(Batches *, const char *owner, const char *id);          /* NULL: none of this owner */
 /* NULL: none of this owner. *cancelled false: it had ended, or was about to. */
 json_t *batches_cancel(Batches *, const char *owner, const char *id, bool *cancelled);
-json_t *batches_list(Batches *, const char *owner, const char *after, int most, bool *more);   /* newest first; NULL: no memory */
+/* Newest first; NULL: no memory. */
+json_t *batches_list(Batches *, const char *owner, const char *after, int most, bool *more);
 
 #endif

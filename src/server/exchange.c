@@ -99,8 +99,8 @@ Err exchange_new(Exchange **out, Service *s, const ExchangeCall *c, Error *err)
     Exchange *x = calloc(1, sizeof *x);
     if (!x)
         return fail(err, NO_MEMORY, "no memory for a request");
-    *x = (Exchange){.service = s, .key = key_share(c->key), .background = c->background, .received = clock_seconds(), .ready = c->ready,
-                    .ready_with = c->ready_with, .words = malloc(words_bytes(c))};
+    *x = (Exchange){.service = s, .key = key_share(c->key), .background = c->background, .received = clock_seconds(),
+                    .ready = c->ready, .ready_with = c->ready_with, .words = malloc(words_bytes(c))};
     pthread_mutex_init(&x->lock, NULL);
     pthread_mutex_init(&x->ready_lock, NULL);
     atomic_init(&x->holders, 1);

@@ -14,7 +14,8 @@
 #include "base/file_out.h"
 #include "server/random_id.h"
 
-enum { FILE_OWNER_BYTES = 64, FILE_TITLE_BYTES = 256, FILE_PURPOSE_BYTES = 32, STORED_FILES_MAX = 20000, OWNED_FILES_MAX = 2000 };
+enum { FILE_OWNER_BYTES = 64, FILE_TITLE_BYTES = 256, FILE_PURPOSE_BYTES = 32 };
+enum { STORED_FILES_MAX = 20000, OWNED_FILES_MAX = 2000 };
 #define OWNED_BYTES_MAX ((int64_t)16 << 30)
 
 typedef struct StoredFile {

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 
 #include "server/engine_thread.h"
+#include "server/generation.h"
+#include "server/grammar_cache.h"
 #include "server/api_keys.h"
 #include "server/batches.h"
 #include "server/metrics.h"
@@ -44,12 +46,27 @@ static Err open_templates(Service *s, Error *err)
     return OK;
 }
 
+/* How the model writes what is not plain text, and what grammars are held against. */
+static Err open_text(Service *s, Error *err)
+{
+    const ChatSource *chat = package_chat(s->package, NULL, true);
+    GenerationSpec spec;
+    s->dialect = chat ? dialect_of_template(span_text(chat->text)) : dialect_find("plain");
+    TRY(grammar_cache_new(&s->grammars, err));
+    if (!s->tokenizer)
+        return OK;
+    generation_spec_init(&spec, s);
+    const TokenIds *ends = &spec.sampling.end;
+    return grammar_vocab_new(&s->vocab, s->tokenizer, s->o.model->shape.V, ends->id, (size_t)ends->count, err);
+}
+
 static Err open_model(Service *s, Error *err)
 {
     int32_t vocabulary = s->o.model->shape.V;
     s->tokenizer = s->package->tokenizer;
     TRY(open_templates(s, err));
-    return sampler_defaults_read(s->package->generation, s->package->path, vocabulary, &s->defaults, err);
+    TRY(sampler_defaults_read(s->package->generation, s->package->path, vocabulary, &s->defaults, err));
+    return open_text(s, err);
 }
 
 static Err open_service(Service *s, Error *err)
@@ -91,6 +108,8 @@ void service_free(Service *s)
     metrics_free(s->metrics);
     chat_template_free(s->chat);
     chat_template_free(s->chat_tools);
+    grammar_cache_free(s->grammars);
+    grammar_vocab_free(s->vocab);
     free(s);
 }
 

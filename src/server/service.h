@@ -27,6 +27,7 @@ typedef struct GrammarCache GrammarCache;   /* grammar_cache.h; likewise */
 
 typedef struct ServiceOptions {
     const char *model_name;          /* as /v1/models calls it; NULL: from the path */
+    bool any_model;                  /* calls that name another one are answered by this one */
     const Package *package;          /* outlives the service, as do: */
     const Model *model;
     Engine *engine;                  /* these three NULL: no model, for tests of the wire */
