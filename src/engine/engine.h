@@ -177,6 +177,7 @@ EngineStats engine_stats(const Engine *);                /* on the engine's thre
 Err engine_audit(const Engine *, Error *);
 const KvLedger *engine_ledger(const Engine *);
 const KvCache *engine_cache(const Engine *);             /* for cache/kv_usage.h; on the engine's thread, between steps */
+const EngineOptions *engine_options(const Engine *);    /* as it was made with */
 int32_t engine_longest(const Engine *);                  /* tokens of the longest sequence that fits: prompt and answer */
 
 #endif

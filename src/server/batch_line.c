@@ -46,9 +46,9 @@ static const char *text_of(BatchLine *line, const char *name)
 static void check_url(BatchLine *line, const char *endpoint)
 {
     if (!batch_may_call(line->url))
-        batch_line_refuse(line, "invalid_url", "url", "\"%.100s\" is not something that a batch may call", line->url);
+        batch_line_refuse(line, "invalid_url", "url", "\"%.100s\" is nothing that a batch may call", line->url);
     else if (endpoint && strcmp(line->url, endpoint) != 0)
-        batch_line_refuse(line, "mismatched_url", "url", "the line calls %s, but the batch %s", line->url, endpoint);
+        batch_line_refuse(line, "mismatched_url", "url", "the line calls %s, its batch %s", line->url, endpoint);
 }
 
 static void read_object(BatchLine *line, const char *endpoint)
@@ -77,7 +77,8 @@ static void read_object(BatchLine *line, const char *endpoint)
 void batch_line_read(BatchLine *line, Span text, const char *endpoint)
 {
     json_error_t at;
-    *line = (BatchLine){.object = json_loadb((const char *)text.data, text.bytes, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &at)};
+    size_t flags = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL;
+    *line = (BatchLine){.object = json_loadb((const char *)text.data, text.bytes, flags, &at)};
     if (!json_is_object(line->object))
         batch_line_refuse(line, "invalid_json_line", NULL, "the line is not a JSON object%s%s", line->object ? "" : ": ",
                           line->object ? "" : at.text);
@@ -123,7 +124,8 @@ json_t *batch_response(const char *custom_id, int status, const char *request_id
 json_t *batch_refusal(const char *custom_id, int64_t number, const char *code, const char *param, const char *message)
 {
     return json_pack("{s:s, s:s?, s:n, s:{s:s, s:s, s:I, s:s?}}", "id", random_id("batch_req_").text, "custom_id",
-                     custom_id, "response", "error", "code", code, "message", message, "line", (json_int_t)number, "param", param);
+                     custom_id, "response", "error", "code", code, "message", message, "line", (json_int_t)number, "param",
+                     param);
 }
 
 bool batch_is_answer(const json_t *answer)
