@@ -3,7 +3,8 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
+
+#include "server/random_id.h"
 
 static const size_t TEXT_BYTES_MAX = (size_t)1 << 28;
 
@@ -59,17 +60,6 @@ static void emit(ChoiceRun *r, DeltaKind kind, Span text, int32_t call)
     r->emit(r->with, &delta);
 }
 
-/* "call_" and 96 random bits: clients send it back, and tell calls of several answers apart by it. */
-static void name_call(ToolCall *call)
-{
-    uint8_t bits[12];
-    if (getrandom(bits, sizeof bits, 0) != sizeof bits)
-        memset(bits, 0, sizeof bits);
-    int at = snprintf(call->id, sizeof call->id, "call_");
-    for (size_t i = 0; i < sizeof bits; i++)
-        at += snprintf(call->id + at, sizeof call->id - (size_t)at, "%02x", bits[i]);
-}
-
 static ToolCall *add_call(Choice *c)
 {
     if (c->call_count == CALLS_MAX)
@@ -84,7 +74,7 @@ static ToolCall *add_call(Choice *c)
     *call = (ToolCall){0};
     buf_init(&call->name, TEXT_BYTES_MAX);
     buf_init(&call->arguments, TEXT_BYTES_MAX);
-    name_call(call);
+    snprintf(call->id, sizeof call->id, "%.31s", random_id("call_").text);    /* clients tell calls apart by it */
     return call;
 }
 

@@ -1,7 +1,5 @@
 #include "server/conversation.h"
 
-#include <stdio.h>
-
 #include "api/chat_prompt.h"
 #include "server/conversation_parts.h"
 #include "server/grammar_cache.h"
@@ -35,14 +33,12 @@ static bool is_text_part(const char *type)
 
 static void add_part(Fields *f, const char *name, size_t i, json_t *part, Buf *text)
 {
-    char path[96];
     const char *type = "text", *part_text = NULL;
-    snprintf(path, sizeof path, "%s%s[%zu].", f->path, name, i);
     if (!json_is_object(part)) {
         fields_refuse(f, name, "part %zu must be an object", i);
         return;
     }
-    Fields p = fields_of(part, path, f->error);
+    Fields p = fields_within(f, part, "%s[%zu].", name, i);
     fields_text(&p, "type", 64, &type);
     bool refusal = fields_ok(&p) && !strcmp(type, "refusal");
     if (fields_ok(&p) && !refusal && !is_text_part(type))
@@ -82,18 +78,16 @@ json_t *content_text(Fields *f, const char *name, json_t *content)
 /* ---- messages ---- */
 
 /* The arguments of a call are a text of JSON on the wire; templates want the object. */
-static void add_call(Fields *f, json_t *call, json_t *out)
+static void add_call(Fields *f, json_t *out)
 {
     const char *name = NULL, *arguments = NULL, *id = NULL;
-    char path[80];
     json_t *function = fields_object(f, "function");
     fields_text(f, "id", 256, &id);
     if (fields_ok(f) && !function)
         fields_refuse(f, "function", "is missing");
     if (!fields_ok(f))
         return;
-    snprintf(path, sizeof path, "%sfunction.", f->path);
-    Fields inner = fields_of(function, path, f->error);
+    Fields inner = fields_within(f, function, "function.");
     fields_text(&inner, "name", TOOL_NAME_BYTES_MAX, &name);
     if (fields_ok(f) && !name)
         fields_refuse(&inner, "name", "is missing");
@@ -111,22 +105,19 @@ static void add_call(Fields *f, json_t *call, json_t *out)
         json_array_append_new(out, json_pack("{s:s?, s:s, s:{s:s, s:O}}", "id", id, "type", "function", "function", "name", name,
                                              "arguments", parsed));
     json_decref(parsed);
-    (void)call;
 }
 
 static json_t *read_calls(Fields *f)
 {
     json_t *list = fields_array(f, "tool_calls", CALLS_MAX), *out = json_array(), *call;
     size_t i;
-    char path[80];
     json_array_foreach(list, i, call)
     {
-        snprintf(path, sizeof path, "%stool_calls[%zu].", f->path, i);
         if (!json_is_object(call))
             fields_refuse(f, "tool_calls", "entry %zu must be an object", i);
-        Fields c = fields_of(call, path, f->error);
+        Fields c = fields_within(f, call, "tool_calls[%zu].", i);
         if (fields_ok(f))
-            add_call(&c, call, out);
+            add_call(&c, out);
     }
     if (json_array_size(out) > 0)
         return out;
@@ -149,7 +140,7 @@ static void copy_texts(Fields *f, json_t *out)
     }
 }
 
-static void add_message(Conversation *c, Fields *f)
+void conversation_add_message(Conversation *c, Fields *f)
 {
     int role = fields_choice(f, "role", roles, (int)COUNT_OF(roles), -1);
     if (fields_ok(f) && role < 0)
@@ -180,15 +171,13 @@ void conversation_add_messages(Conversation *c, Fields *f, const char *path, jso
 {
     size_t i;
     json_t *message;
-    char inner[48];
     json_array_foreach(list, i, message)
     {
-        snprintf(inner, sizeof inner, "%.24s[%zu].", path, i);
-        Fields m = fields_of(message, inner, f->error);
+        Fields m = fields_within(f, message, "%s[%zu].", path, i);
         if (!json_is_object(message))
             fields_refuse(&m, "", "must be an object");
         if (fields_ok(&m))
-            add_message(c, &m);
+            conversation_add_message(c, &m);
     }
 }
 

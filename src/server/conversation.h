@@ -32,6 +32,8 @@ void conversation_deinit(Conversation *);
 
 /* Checks and adds: errors name the field, below `path` ("messages"). `list`: of OpenAI's messages. */
 void conversation_add_messages(Conversation *, Fields *, const char *path, json_t *list);
+/* One of them; the paths of errors begin with the message's. */
+void conversation_add_message(Conversation *, Fields *message);
 /* One message whose content is plain text already. */
 void conversation_add(Conversation *, const char *role, const char *content);
 /* [{"type": "function", "function": {"name", "description", "parameters"}}, ...] */

@@ -37,15 +37,13 @@ static void check_function(Fields *f, json_t *tools)
 static void add_tool(Conversation *c, Fields *f, json_t *tool)
 {
     static const char *const types[] = {"function"};
-    char path[64];
     fields_choice(f, "type", types, 1, 0);
     json_t *function = fields_object(f, "function");
     if (fields_ok(f) && !function)
         fields_refuse(f, "function", "is missing");
     if (!fields_ok(f))
         return;
-    snprintf(path, sizeof path, "%sfunction.", f->path);
-    Fields inner = fields_of(function, path, f->error);
+    Fields inner = fields_within(f, function, "function.");
     check_function(&inner, c->tools);
     if (fields_ok(f))
         json_array_append(c->tools, tool);
@@ -55,14 +53,12 @@ void conversation_set_tools(Conversation *c, Fields *f, const char *path, json_t
 {
     size_t i;
     json_t *tool;
-    char inner[40];
     if (!list || json_array_size(list) == 0)
         return;
     c->tools = json_array();
     json_array_foreach(list, i, tool)
     {
-        snprintf(inner, sizeof inner, "%.20s[%zu].", path, i);
-        Fields t = fields_of(tool, inner, f->error);
+        Fields t = fields_within(f, tool, "%s[%zu].", path, i);
         if (!json_is_object(tool))
             fields_refuse(&t, "", "must be an object");
         if (fields_ok(&t))

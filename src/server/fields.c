@@ -68,6 +68,17 @@ Fields fields_of(json_t *object, const char *path, ApiError *error)
     return f;
 }
 
+Fields fields_within(const Fields *outer, json_t *object, const char *path, ...)
+{
+    Fields f = fields_of(object, outer->path, outer->error);
+    size_t at = strlen(f.path);
+    va_list list;
+    va_start(list, path);
+    vsnprintf(f.path + at, sizeof f.path - at, path, list);
+    va_end(list);
+    return f;
+}
+
 bool fields_ok(const Fields *f) { return f->error->status == 0; }
 
 /* ---- what is wrong with a field ---- */

@@ -40,6 +40,11 @@ void output_form_schema(Fields *f, const char *name, json_t *schema, GenerationS
     compile_json(f, name, GRAMMAR_SCHEMA, schema, s, service);
 }
 
+void output_form_object(Fields *f, const char *name, GenerationSpec *s, const Service *service)
+{
+    compile(f, name, GRAMMAR_JSON_OBJECT, (Span){0}, s, service);
+}
+
 /* ---- the single forms ---- */
 
 static void read_text_form(Fields *f, const char *name, GrammarKind kind, GenerationSpec *s, const Service *service)

@@ -33,6 +33,7 @@ void sampling_fields_stop(Fields *, const char *name, GenerationSpec *);
 void output_form_read(Fields *, GenerationSpec *, const Service *);
 /* A schema of an API's own field. */
 void output_form_schema(Fields *, const char *name, json_t *schema, GenerationSpec *, const Service *);
+void output_form_object(Fields *, const char *name, GenerationSpec *, const Service *);    /* any JSON object */
 
 /* The model that a request names must be the one that is served. */
 void model_field_check(Fields *, const Service *);

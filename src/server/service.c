@@ -5,11 +5,11 @@
 #include <stdlib.h>
 
 #include "server/engine_thread.h"
-#include "server/generation.h"
 #include "server/grammar_cache.h"
 #include "server/api_keys.h"
 #include "server/batches.h"
 #include "server/metrics.h"
+#include "server/response_store.h"
 #include "server/server_log.h"
 #include "server/workers.h"
 
@@ -46,18 +46,24 @@ static Err open_templates(Service *s, Error *err)
     return OK;
 }
 
-/* How the model writes what is not plain text, and what grammars are held against. */
-static Err open_text(Service *s, Error *err)
+/* What a conversation's tools are written in is said by the template for tools, where there is one. */
+static void choose_dialect(Service *s)
 {
-    const ChatSource *chat = package_chat(s->package, NULL, true);
-    GenerationSpec spec;
-    s->dialect = chat ? dialect_of_template(span_text(chat->text)) : dialect_find("plain");
-    TRY(grammar_cache_new(&s->grammars, err));
+    const ChatSource *source = package_chat(s->package, NULL, true);
+    s->dialect = dialect_of_template(span_text(source ? source->text : ""));
+}
+
+/* An answer ends where the tokenizer or the checkpoint's defaults say; a grammar must know all of these. */
+static Err open_grammars(Service *s, Error *err)
+{
     if (!s->tokenizer)
         return OK;
-    generation_spec_init(&spec, s);
-    const TokenIds *ends = &spec.sampling.end;
-    return grammar_vocab_new(&s->vocab, s->tokenizer, s->o.model->shape.V, ends->id, (size_t)ends->count, err);
+    TokenIds ends = s->defaults.options.end;
+    const SpecialTokens *specials = tokenizer_specials(s->tokenizer);
+    for (int i = 0; i < specials->ends_count; i++)
+        token_ids_add(&ends, specials->ends[i]);
+    TRY(grammar_vocab_new(&s->vocab, s->tokenizer, s->o.model->shape.V, ends.id, (size_t)ends.count, err));
+    return grammar_cache_new(&s->grammars, err);
 }
 
 static Err open_model(Service *s, Error *err)
@@ -65,8 +71,10 @@ static Err open_model(Service *s, Error *err)
     int32_t vocabulary = s->o.model->shape.V;
     s->tokenizer = s->package->tokenizer;
     TRY(open_templates(s, err));
+    choose_dialect(s);
     TRY(sampler_defaults_read(s->package->generation, s->package->path, vocabulary, &s->defaults, err));
-    return open_text(s, err);
+    TRY(open_grammars(s, err));
+    return response_store_new(&s->responses, err);
 }
 
 static Err open_service(Service *s, Error *err)
@@ -106,10 +114,11 @@ void service_free(Service *s)
     workers_free(s->workers);
     engine_thread_free(s->thread);
     metrics_free(s->metrics);
-    chat_template_free(s->chat);
-    chat_template_free(s->chat_tools);
+    response_store_free(s->responses);
     grammar_cache_free(s->grammars);
     grammar_vocab_free(s->vocab);
+    chat_template_free(s->chat);
+    chat_template_free(s->chat_tools);
     free(s);
 }
 

@@ -24,6 +24,7 @@
 typedef struct Metrics Metrics;          /* metrics.h; has its own lock */
 typedef struct ServerLog ServerLog;      /* server_log.h; likewise */
 typedef struct GrammarCache GrammarCache;   /* grammar_cache.h; likewise */
+typedef struct ResponseStore ResponseStore; /* response_store.h; likewise */
 
 typedef struct ServiceOptions {
     const char *model_name;          /* as /v1/models calls it; NULL: from the path */
@@ -56,6 +57,7 @@ struct Service {
     SamplerDefaults defaults;
     GrammarVocab *vocab;             /* NULL: no tokenizer */
     GrammarCache *grammars;
+    ResponseStore *responses;
     Metrics *metrics;
     struct Batches *batches;         /* batches.h; NULL: no state_dir */
     struct Workers *workers;         /* workers.h */
