@@ -17,7 +17,7 @@ VERSION := 0.1.0
 SAY := @echo ' '
 Q   := $(if $(V),,@)
 
-PACKAGES  := libpcre2-8 libutf8proc jansson libedit
+PACKAGES  := libpcre2-8 libutf8proc jansson libmicrohttpd libedit
 WARN      := -Wall -Wextra -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wshadow -Werror=vla \
              -Werror=implicit-function-declaration -Werror=incompatible-pointer-types
 PKG_FLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
@@ -57,6 +57,14 @@ all: $(BUILD)/ridge $(BUILD)/libridge.a $(BUILD)/libridge.so
 $(GEN): tools/rooms $(ALL_C)
 	@mkdir -p $(@D)
 	@tools/rooms > $@.new && (cmp -s $@.new $@ 2>/dev/null || mv $@.new $@); touch $@
+
+# The page for people, as arrays in the program.
+WEB     := $(sort $(wildcard web/*))
+WEB_INC := $(BUILD)/gen/web.inc
+$(WEB_INC): tools/embed $(WEB)
+	@mkdir -p $(@D)
+	@tools/embed $(WEB) > $@.new && mv $@.new $@
+$(BUILD)/src/server/api_page.o: $(WEB_INC)
 
 $(BUILD)/%.o: %.c | $(GEN)
 	@mkdir -p $(@D)
@@ -139,6 +147,7 @@ help:
 	  'make sanitize      all tests under address and undefined sanitizers' \
 	  'make sanitize-thread   all tests under the thread sanitizer' \
 	  'make fuzz T=gguf   one fuzzer for SECONDS=20; fuzz-all: each of them' \
+	  'make check-server  the server, as its clients meet it' \
 	  'make tidy          the rules of the house' \
 	  'make bench         the programs that measure, in build/bench' \
 	  'make install       PREFIX=/usr/local DESTDIR=' \
@@ -173,6 +182,12 @@ check-model: $(BUILD)/ridge $(BUILD)/tests/models
 	@if [ -d "$(or $(RIDGE_SHARED),../shared)/models" ]; then \
 	    $(BUILD)/tests/models $(BUILD)/ridge $(or $(RIDGE_SHARED),../shared) $(MODELS); \
 	else echo "NOT TESTED: ../shared/models is absent"; fi
+
+# The server as its clients meet it: curl, raw sockets, and the clients that are installed.
+.PHONY: check-server
+SERVER_TESTS := $(BUILD)/tests/test_server_core $(sort $(wildcard tests/test_serve*.sh tests/server/test_*.sh))
+check-server: $(BUILD)/ridge $(BUILD)/tests/test_server_core
+	@BUILD=$(BUILD) TEST_SECONDS=600 tests/run $(SERVER_TESTS)
 
 .PHONY: matrix
 matrix: $(BUILD)/tests/matrix
@@ -249,9 +264,12 @@ install: all man $(BUILD)/ridge.pc
 	install -m 644 include/ridge.h $(DESTDIR)$(PREFIX)/include/
 	install -m 644 $(BUILD)/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	install -m 644 models/* $(DESTDIR)$(PREFIX)/share/ridge/models/
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's,@PREFIX@,$(PREFIX),' share/ridge.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/ridge.service
 	install -m 644 share/shapes/*.json $(DESTDIR)$(PREFIX)/share/ridge/shapes/
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/ridge $(DESTDIR)$(PREFIX)/lib/libridge.* $(DESTDIR)$(PREFIX)/lib/pkgconfig/ridge.pc \
+	  $(DESTDIR)$(PREFIX)/lib/systemd/system/ridge.service \
 	  $(DESTDIR)$(PREFIX)/include/ridge.h $(DESTDIR)$(PREFIX)/share/man/man1/ridge.1 \
 	  $(DESTDIR)$(PREFIX)/share/man/man1/ridge-*.1
 	rm -rf $(DESTDIR)$(PREFIX)/share/ridge

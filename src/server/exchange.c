@@ -122,10 +122,10 @@ Err exchange_new(Exchange **out, Service *s, const ExchangeCall *c, Error *err)
 
 /* ---- turns ---- */
 
-static void refuse_path(Exchange *x)
+void exchange_refuse_path(Exchange *x)
 {
     ApiError e;
-    if (!x->match.list)
+    if (!x->match.allowed[0] || x->match.route)
         api_refuse(&e, 404, NULL, "there is nothing at %s; see docs/SERVING.md, or GET / for a page", x->path);
     else {
         api_refuse(&e, 405, NULL, "%s does not take %s; it takes %s", x->path, x->method, x->match.allowed);
@@ -155,7 +155,7 @@ static void first_turn(Exchange *x)
     if (exchange_gone(x))
         exchange_done(x);
     else if (!x->match.route)
-        refuse_path(x);
+        exchange_refuse_path(x);
     else if (may_run(x))
         x->match.route->handle(x);
     ASSERT(exchange_is_done(x) || x->work);
@@ -226,7 +226,7 @@ void exchange_release(Exchange *x)
     pthread_mutex_lock(&x->ready_lock);
     x->ready = NULL;
     pthread_mutex_unlock(&x->ready_lock);
-    if (!exchange_ended(x))
+    if (!exchange_is_done(x))
         exchange_hang_up(x);
     exchange_let_go(x);
 }

@@ -47,8 +47,9 @@ typedef struct ExchangeCall {        /* what came in; copied by exchange_new */
 /* ---- for who brings it ---- */
 
 Err exchange_new(Exchange **, Service *, const ExchangeCall *, Error *);
+void exchange_refuse_path(Exchange *);        /* instead of service_take(): no route has it; 404 or 405 */
 void exchange_hang_up(Exchange *);            /* cancels what runs for it; any thread */
-void exchange_release(Exchange *);            /* ready() is not called any more once it returns. Hangs up if it has not ended */
+void exchange_release(Exchange *);            /* ready() is not called any more once it returns. Hangs up if it is not done */
 
 bool exchange_began(Exchange *);              /* status and headers are settled, the body may follow */
 int exchange_status(const Exchange *);

@@ -56,7 +56,7 @@ static json_t *new_line(LogLevel level)
 
 static void put_line(ServerLog *l, json_t *line)
 {
-    json_dumpf(line, l->to, JSON_COMPACT);
+    json_dumpf(line, l->to, JSON_COMPACT | JSON_REAL_PRECISION(13));   /* the milliseconds of a date */
     fputc('\n', l->to);
     json_decref(line);
 }

@@ -12,6 +12,7 @@
 #include "server/response_store.h"
 #include "server/server_log.h"
 #include "server/workers.h"
+#include "store/store.h"
 
 enum { WORKERS_DEFAULT = 2 };
 static const double LAST_WORDS_SECONDS = 5;   /* for writing what a cancelled request has */
@@ -22,7 +23,9 @@ static const double STEP_SECONDS_MAX = 120;   /* a longer step is a broken devic
 /* The last part of the path: "models/story.gguf" -> "story". */
 static void choose_name(Service *s)
 {
-    const char *path = s->package ? s->package->path : "none", *end = path + strlen(path);
+    const Store *store = s->package ? s->package->checkpoint.store : NULL;
+    const char *path = store && store_gguf(store) ? store_file(store, 0)->path : s->package ? s->package->path : "none";
+    const char *end = path + strlen(path);
     while (end > path + 1 && end[-1] == '/')
         end--;
     const char *begin = end;
