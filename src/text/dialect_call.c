@@ -111,6 +111,7 @@ static bool object_ended(DialectReader *r)
         return reader_leave(r, true, 0);
     if (!r->args_done)
         give_args(r, span_text("{}"));
+    buf_clear(&r->held);
     return reader_follow(r, r->at + 1);
 }
 
