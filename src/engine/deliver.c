@@ -6,34 +6,41 @@
 #include "base/clock.h"
 #include "engine/pooling.h"
 
-void deliver_end(Deliver *d, Sequence *q, EndReason reason, const Sampled *token)
+static void count(Deliver *d, const Sequence *q)
 {
-    Request *r = q->request;
-    if (q->state != SEQUENCE_FOLLOWS)
-        scheduler_remove(d->scheduler, q);
-    q->state = SEQUENCE_UNUSED;
-    q->request = NULL;
-    q->times.ended = clock_seconds() - r->submitted;
-    q->times.prompt_tokens = q->prompt;
-    q->times.generated_tokens = q->known - q->prompt;
+    if (!q->request->started)
+        return;
     d->counts.prompt_tokens += q->sample == 0 ? q->prompt : 0;
     d->counts.reused_tokens += q->times.reused_tokens;
     d->counts.generated_tokens += q->times.generated_tokens;
+}
+
+void deliver_end(Deliver *d, Sequence *q, EndReason reason, const Sampled *token)
+{
+    Request *r = q->request;
+    scheduler_remove(d->scheduler, q);
+    q->times.ended = clock_seconds() - r->submitted;
+    q->times.prompt_tokens = q->prompt;
+    q->times.generated_tokens = q->known - q->prompt;
+    count(d, q);
     r->left--;
     Event end = {.kind = EVENT_END, .reason = reason, .sample = q->sample, .position = q->known, .left = r->left,
                  .times = q->times, .token = {.id = -1, .logprob = NAN}};
     if (token)
         end.token = *token;
     request_push(r, &end);
-    if (r->left == 0)
-        request_let_go(r);
+    if (r->left == 0) {
+        r->next_ended = d->ended;
+        d->ended = r;
+    }
 }
 
+/* Those that follow end before the one whose place they would have to take. */
 void deliver_end_request(Deliver *d, Request *r, EndReason reason)
 {
-    for (int32_t i = 0; i < d->count; i++)
-        if (d->sequences[i].request == r)
-            deliver_end(d, &d->sequences[i], reason, NULL);
+    for (int32_t i = r->options.samples - 1; i >= 0; i--)
+        if (r->sequences[i].state != SEQUENCE_ENDED)
+            deliver_end(d, &r->sequences[i], reason, NULL);
 }
 
 /* A row of the prompt: what the model thinks of the token that comes after it. */
@@ -56,10 +63,15 @@ static Err deliver_prompt(Deliver *d, Sequence *q, int32_t position, const float
 static Err deliver_token(Deliver *d, Sequence *q, const float *logits, Error *err)
 {
     const RequestOptions *o = &q->request->options;
+    const Constraint *constraint = &o->constraint;
     SamplePlace place = {.tokens = q->tokens, .prompt_count = q->prompt, .token_count = q->known,
                          .sample = (uint32_t)q->sample};
     Event event = {.kind = EVENT_TOKEN, .sample = q->sample, .position = q->known};
+    if (constraint->allowed)
+        place.allowed = constraint->allowed(constraint->with, q->sample);
     TRY(sampler_sample(d->sampler, &o->sampling, &place, logits, &event.token, err));
+    if (constraint->accept)
+        constraint->accept(constraint->with, q->sample, event.token.id);
     if (q->times.first_token == 0)
         q->times.first_token = clock_seconds() - q->request->submitted;
     if (sampler_ends_at(&o->sampling, event.token.id)) {
@@ -82,14 +94,13 @@ static Err deliver_last(Deliver *d, Sequence *q, const float *logits, Error *err
 }
 
 /* The prompt is computed: the other samples go on from here, each with its own first token. */
-static Err deliver_followers(Deliver *d, const Sequence *first, const float *logits, Error *err)
+static Err deliver_followers(Deliver *d, const Sequence *leader, const float *logits, Error *err)
 {
-    Request *r = first->request;
-    for (int32_t i = 0; i < d->count; i++) {
-        Sequence *q = &d->sequences[i];
-        if (q->request == r && q->state == SEQUENCE_FOLLOWS) {
-            scheduler_fork(d->scheduler, first, q);
-            q->times.started = first->times.started;
+    Request *r = leader->request;
+    for (int32_t i = leader->sample + 1; r->followers > 0 && i < r->options.samples; i++) {
+        Sequence *q = &r->sequences[i];
+        if (q->state == SEQUENCE_FOLLOWS) {
+            scheduler_fork(d->scheduler, leader, q);
             TRY(deliver_last(d, q, logits, err));
         }
     }
@@ -102,7 +113,7 @@ static Err deliver_row(Deliver *d, Sequence *q, int32_t position, const float *l
         TRY(deliver_prompt(d, q, position, logits, err));
     if (position != q->known - 1)
         return OK;
-    if (q->known == q->prompt && q->sample == 0 && q->request->left > 1)
+    if (q->request->followers > 0)
         TRY(deliver_followers(d, q, logits, err));
     return deliver_last(d, q, logits, err);
 }
@@ -117,8 +128,8 @@ static Err deliver_entry(Deliver *d, Runner *runner, const PlanEntry *e, int32_t
         bool guessed = at + 1 >= known && at + 1 < e->first + e->rows;
         int32_t guess = guessed ? q->tokens[at + 1] : 0;
         TRY(deliver_row(d, q, at, runner_logits(runner, out), err));
-        if (!q->request)
-            return OK;   /* it has ended */
+        if (q->state == SEQUENCE_ENDED)
+            return OK;
         if (guessed && q->tokens[at + 1] != guess)
             break;
         right += guessed;
@@ -150,8 +161,9 @@ void deliver_step(Deliver *d, Runner *runner, const Plan *plan)
     int32_t out = 0, hidden = 0;
     for (int32_t i = 0; i < plan->entries; i++) {
         const PlanEntry *e = &plan->entry[i];
-        Request *r = e->sequence->request;   /* NULL: it has ended in this step, with another sample's error */
-        if (r && deliver_one(d, runner, e, out, hidden, &r->error) != OK)
+        Request *r = e->sequence->request;
+        bool ended = e->sequence->state == SEQUENCE_ENDED;   /* in this step, with another sample's error */
+        if (!ended && deliver_one(d, runner, e, out, hidden, &r->error) != OK)
             deliver_end_request(d, r, END_ERROR);
         out += e->outs;
         hidden += e->hiddens;

@@ -7,7 +7,9 @@
  *     a drafted row                -> the same, if its token is the one that came; else it is taken back,
  *                                     and those after it
  *
- * The only place that samples. An error of the sampler (logits that are no numbers, a mask that leaves
+ * The only place that samples. A constraint is asked before each token and told of each that came, once and
+ * in order: a draft that is wrong was never chosen, and what a preemption loses is computed again, not sampled
+ * again. An error of the sampler (logits that are no numbers, a mask that leaves
  * nothing) ends the one request with END_ERROR.
  */
 #ifndef ENGINE_DELIVER_H
@@ -21,18 +23,18 @@ typedef struct DeliverCounts {
 } DeliverCounts;
 
 typedef struct Deliver {
-    Sequence *sequences;           /* all slots */
-    int32_t count, vocabulary;
+    int32_t vocabulary;
     int32_t width;                 /* D, of hidden states */
     Scheduler *scheduler;
     Sampler *sampler;
+    Request *ended;                /* those all of whose samples have: whoever lets them go empties the list */
     DeliverCounts counts;
 } Deliver;
 
 void deliver_step(Deliver *, Runner *, const Plan *);
 
-/* The sequence ends: its event goes out, its blocks go back, its slot is unused. The token that ended it, if
- * one did, goes with the event. */
+/* The sequence ends: its event goes out, its blocks and its slot go back. The token that ended it, if one did,
+ * goes with the event. */
 void deliver_end(Deliver *, Sequence *, EndReason, const Sampled *token);
 void deliver_end_request(Deliver *, Request *, EndReason);      /* all its sequences */
 

@@ -1,7 +1,7 @@
 #include "engine/engine.h"
 
+#include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/checked.h"
 #include "base/clock.h"
@@ -20,15 +20,22 @@ struct Engine {
     KvCache *cache;
     Scheduler *scheduler;
     Runner *runner;
-    Deliver deliver;               /* holds the sequences */
+    Deliver deliver;
+    Request **request;             /* [queue + sequences] all there are but for those in the inbox, in no order */
+    int32_t requests;
     uint64_t arrivals;
-    int64_t steps, rows, copies;
+    double deadline;               /* no request expires before it */
+    int64_t steps, rows, copies, ended;
+    SchedulerCounts told;          /* what the observer knows, and: */
+    int64_t told_ended;
 
+    atomic_bool heeds;             /* something is wished of a request */
     pthread_mutex_t lock;          /* for what follows */
     pthread_cond_t wake;
     bool woken;
-    Request **queue;               /* ring [o.queue] */
-    int32_t first, queued;
+    Request **inbox;               /* ring [queue] */
+    int32_t first, arrived;
+    int32_t queued;                /* requests beside the inbox of which nothing runs, when last told */
 };
 
 static void forward_model(const void *model, Device *d, const Step *step, Tensor logits)
@@ -44,7 +51,7 @@ EngineModel engine_model(const Model *m)
 EngineOptions engine_options_default(void)
 {
     return (EngineOptions){.sequences = 32, .rows = 512, .logit_rows = 64, .block_tokens = 16, .cache_format = &format_f32,
-                           .policy = "fcfs", .queue = 1024, .events = 256, .state_snapshots = 16, .state_interval = 512};
+                           .policy = "fcfs", .queue = 1024, .events = 256, .state_snapshots = 16, .state_interval = 512, .patience = 1000};
 }
 
 /* --- birth and end --- */
@@ -54,6 +61,8 @@ static Err check_options(const EngineOptions *o, Error *err)
     const struct { const char *name; int64_t value, min, max; } bounds[] = {
         {"rows of a step", o->rows, 1, ROWS_MAX},
         {"logit rows of a step", o->logit_rows, 1, ROWS_MAX},
+        {"rows of prompts in a step", o->prefill_rows, 0, ROWS_MAX},
+        {"patience", o->patience, 1, INT32_MAX},
         {"queue", o->queue, 1, QUEUE_MAX},
         {"events", o->events, 1, EVENTS_MAX},
         {"context", o->context, 0, INT32_MAX},
@@ -63,7 +72,7 @@ static Err check_options(const EngineOptions *o, Error *err)
             return fail(err, BAD_ARGUMENT, "%s: %lld; it must be from %lld to %lld", bounds[i].name,
                         (long long)bounds[i].value, (long long)bounds[i].min, (long long)bounds[i].max);
     if (!policy_find(o->policy))
-        return fail(err, BAD_ARGUMENT, "policy '%s' is unknown; there are fcfs and priority", o->policy);
+        return fail(err, BAD_ARGUMENT, "policy '%s' is unknown; there are %s", o->policy ? o->policy : "", policy_names());
     return OK;
 }
 
@@ -78,29 +87,21 @@ static Err open_cache(Engine *e, Device *device, Error *err)
     return kv_cache_new(&e->cache, &e->ledger, e->model.kv, device, e->arena, err);
 }
 
-static bool take_sequences(Engine *e)
-{
-    Sequence *all = ARENA_ARRAY(e->arena, Sequence, (size_t)e->o.sequences);
-    for (int32_t i = 0; all && i < e->o.sequences; i++) {
-        all[i].slot = i;
-        all[i].tokens = ARENA_ARRAY(e->arena, int32_t, (size_t)e->o.context);
-        if (!all[i].tokens)
-            return false;
-    }
-    e->deliver = (Deliver){.sequences = all, .count = e->o.sequences, .vocabulary = e->model.shape->V,
-                           .width = e->model.shape->D};
-    return all;
-}
-
 static Err take_host(Engine *e, Error *err)
 {
-    SchedulerOptions o = {policy_find(e->o.policy), e->o.sequences, e->o.rows, e->o.logit_rows};
-    e->queue = ARENA_ARRAY(e->arena, Request *, (size_t)e->o.queue);
+    int32_t requests = e->o.queue + e->o.sequences;
+    SchedulerOptions o = {
+        .policy = policy_find(e->o.policy), .fair = e->o.fair, .patience = e->o.patience, .requests = requests,
+        .sequences = e->o.sequences, .rows = e->o.rows, .logit_rows = e->o.logit_rows, .prefill_rows = e->o.prefill_rows,
+    };
+    e->inbox = ARENA_ARRAY(e->arena, Request *, (size_t)e->o.queue);
+    e->request = ARENA_ARRAY(e->arena, Request *, (size_t)requests);
     e->scheduler = scheduler_new(e->arena, o, e->cache);
-    if (!e->queue || !e->scheduler || !take_sequences(e))
+    if (!e->inbox || !e->request || !e->scheduler)
         return fail(err, NO_MEMORY, "no memory for %d sequences", e->o.sequences);
-    e->deliver.scheduler = e->scheduler;
-    e->deliver.sampler = sampler_new(e->arena, e->model.shape->V);
+    e->deadline = INFINITY;
+    e->deliver = (Deliver){.vocabulary = e->model.shape->V, .width = e->model.shape->D, .scheduler = e->scheduler,
+                           .sampler = sampler_new(e->arena, e->model.shape->V)};
     if (!e->deliver.sampler)
         return fail(err, NO_MEMORY, "no memory to sample from %d tokens", e->model.shape->V);
     return OK;
@@ -114,6 +115,7 @@ static void init_lock(Engine *e)
     pthread_cond_init(&e->wake, &monotonic);
     pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&e->lock, NULL);
+    atomic_init(&e->heeds, false);
 }
 
 static Err build(Engine *e, Device *device, Error *err)
@@ -158,31 +160,6 @@ Err engine_new(Engine **out, const EngineOptions *options, const EngineModel *mo
     return OK;
 }
 
-static void end_unstarted(Request *r, EndReason reason)
-{
-    for (int32_t i = 0; i < r->options.samples; i++) {
-        r->left--;
-        Event end = {.kind = EVENT_END, .reason = reason, .sample = i, .position = r->options.prompt_count,
-                     .left = r->left, .times = {.ended = clock_seconds() - r->submitted}, .token = {.id = -1}};
-        request_push(r, &end);
-    }
-    request_let_go(r);
-}
-
-void engine_free(Engine *e)
-{
-    if (!e)
-        return;
-    for (; e->queued > 0; e->queued--, e->first = (e->first + 1) % e->o.queue)
-        end_unstarted(e->queue[e->first], END_CANCELLED);
-    for (int32_t i = 0; i < e->deliver.count; i++)
-        if (e->deliver.sequences[i].request)
-            deliver_end_request(&e->deliver, e->deliver.sequences[i].request, END_CANCELLED);
-    pthread_cond_destroy(&e->wake);
-    pthread_mutex_destroy(&e->lock);
-    arena_free(e->arena);
-}
-
 /* --- submission --- */
 
 static Err check_prompt(const Engine *e, const RequestOptions *o, Error *err)
@@ -206,6 +183,11 @@ static Err check_room(const Engine *e, const RequestOptions *o, Error *err)
                 o->prompt_count, (long long)needs, (long long)longest, e->o.context, (long long)kv_ledger_longest(&e->ledger));
 }
 
+static Err check_deadline(const char *name, double seconds, Error *err)
+{
+    return seconds >= 0 ? OK : fail(err, BAD_ARGUMENT, "%s: %g; it must not be negative", name, seconds);   /* nor NaN */
+}
+
 static Err check_request(const Engine *e, const RequestOptions *o, Error *err)
 {
     int32_t samples_max = e->o.sequences < SAMPLES_MAX ? e->o.sequences : SAMPLES_MAX;
@@ -218,20 +200,28 @@ static Err check_request(const Engine *e, const RequestOptions *o, Error *err)
         return fail(err, BAD_ARGUMENT, "score_from: %d; the prompt has %d tokens", o->score_from, o->prompt_count);
     TRY(check_room(e, o, err));
     TRY(pooling_check(o, e->model.shape->D, err));
+    TRY(check_deadline("queue_seconds", o->queue_seconds, err));
+    TRY(check_deadline("total_seconds", o->total_seconds, err));
     return sampler_options_check(&o->sampling, e->model.shape->V, err);
 }
 
 static Err enqueue(Engine *e, Request *r, Error *err)
 {
     pthread_mutex_lock(&e->lock);
-    bool fits = e->queued < e->o.queue;
+    bool fits = e->arrived + e->queued < e->o.queue;
     if (fits) {
-        e->queue[(e->first + e->queued++) % e->o.queue] = r;
+        e->inbox[(e->first + e->arrived++) % e->o.queue] = r;
         e->woken = true;
         pthread_cond_signal(&e->wake);
     }
     pthread_mutex_unlock(&e->lock);
     return fits ? OK : fail(err, LIMIT_REACHED, "%d requests are waiting already; try again later", e->o.queue);
+}
+
+/* Where angles depend on the length of the prompt, so do keys: only prompts of one length share. */
+static uint64_t salt_of(const Engine *e, const RequestOptions *o)
+{
+    return e->model.shape->length_matters ? o->salt * 0x9e3779b97f4a7c15u + (uint64_t)o->prompt_count : o->salt;
 }
 
 static Err take_sums(const Engine *e, Request *r, Error *err)
@@ -248,7 +238,7 @@ Err engine_submit(Engine *e, const RequestOptions *options, Request **out, Error
         o.samples = 1;
     TRY(check_request(e, &o, err));
     Request *r;
-    TRY(request_new(&r, e, &o, e->o.events, err));
+    TRY(request_new(&r, e, &o, (RequestBirth){e->o.events, engine_longest(e), salt_of(e, &o)}, err));
     Err result = take_sums(e, r, err);
     if (result == OK)
         result = enqueue(e, r, err);
@@ -261,92 +251,99 @@ Err engine_submit(Engine *e, const RequestOptions *options, Request **out, Error
     return OK;
 }
 
-/* --- admission --- */
+/* --- between steps --- */
 
-static Sequence *unused(const Engine *e)
-{
-    for (int32_t i = 0; i < e->deliver.count; i++)
-        if (e->deliver.sequences[i].state == SEQUENCE_UNUSED)
-            return &e->deliver.sequences[i];
-    return NULL;
-}
-
-static int32_t unused_count(const Engine *e)
-{
-    int32_t count = 0;
-    for (int32_t i = 0; i < e->deliver.count; i++)
-        count += e->deliver.sequences[i].state == SEQUENCE_UNUSED;
-    return count;
-}
-
-/* Where angles depend on the length of the prompt, so do keys: only prompts of one length share. */
-static uint64_t salt_of(const Engine *e, const RequestOptions *o)
-{
-    return e->model.shape->length_matters ? o->salt * 0x9e3779b97f4a7c15u + (uint64_t)o->prompt_count : o->salt;
-}
-
-static void begin(Engine *e, Request *r)
-{
-    const RequestOptions *o = &r->options;
-    bool scores = o->prompt_logprobs || o->logits != NULL;
-    int64_t longest = engine_longest(e);
-    e->arrivals++;
-    for (int32_t i = 0; i < o->samples; i++) {
-        Sequence *q = unused(e);
-        *q = (Sequence){
-            .slot = q->slot, .tokens = q->tokens, .request = r, .sample = i, .arrival = e->arrivals,
-            .salt = salt_of(e, o), .prompt = o->prompt_count, .known = o->prompt_count,
-            .limit = (int32_t)(o->max_tokens == TOKENS_ALL ? longest : o->prompt_count + o->max_tokens),
-            .scored = scores && i == 0 ? o->score_from : o->prompt_count, .state = SEQUENCE_FOLLOWS,
-            .pooled = pooling_first(o),
-        };
-        memcpy(q->tokens, o->prompt, (size_t)o->prompt_count * sizeof *q->tokens);
-        if (i == 0)
-            scheduler_add(e->scheduler, q);
-    }
-}
-
-/* The first that was cancelled, else the first of all if there are sequences for its samples. */
-static int32_t queue_next(const Engine *e)
-{
-    for (int32_t i = 0; i < e->queued; i++)
-        if (atomic_load(&e->queue[(e->first + i) % e->o.queue]->cancelled))
-            return i;
-    return e->queued > 0 && e->queue[e->first]->options.samples <= unused_count(e) ? 0 : -1;
-}
-
-static Request *queue_take(Engine *e)
+/* Who came: at most as many as the queue allows to wait, so that there is an end. */
+static Request *next_arrival(Engine *e)
 {
     Request *r = NULL;
     pthread_mutex_lock(&e->lock);
-    int32_t at = queue_next(e);
-    if (at >= 0) {
-        r = e->queue[(e->first + at) % e->o.queue];
-        for (; at > 0; at--)   /* those before it move up by one */
-            e->queue[(e->first + at) % e->o.queue] = e->queue[(e->first + at - 1) % e->o.queue];
+    if (e->arrived > 0) {
+        r = e->inbox[e->first];
         e->first = (e->first + 1) % e->o.queue;
-        e->queued--;
+        e->arrived--;
+        e->queued++;
     }
     pthread_mutex_unlock(&e->lock);
     return r;
 }
 
-static void admit(Engine *e)
+static void let_in(Engine *e)
 {
-    for (Request *r; (r = queue_take(e));)
-        if (atomic_load(&r->cancelled))
-            end_unstarted(r, END_CANCELLED);
-        else
-            begin(e, r);
+    for (Request *r; (r = next_arrival(e));) {
+        ASSERT(e->requests < e->o.queue + e->o.sequences);
+        r->arrival = ++e->arrivals;
+        r->place = e->requests;
+        e->request[e->requests++] = r;
+        e->deadline = fmin(e->deadline, request_deadline(r));
+        scheduler_add(e->scheduler, r);
+    }
 }
 
-static void end_cancelled(Engine *e)
+static void heed(Engine *e, Request *r)
 {
-    for (int32_t i = 0; i < e->deliver.count; i++) {
-        Request *r = e->deliver.sequences[i].request;
-        if (r && atomic_load(&r->cancelled))
-            deliver_end_request(&e->deliver, r, END_CANCELLED);
+    if (atomic_load(&r->cancelled))
+        deliver_end_request(&e->deliver, r, END_CANCELLED);
+    for (int32_t i = 0; i < r->options.samples; i++)
+        if (request_take_stop(r, i) && r->sequences[i].state != SEQUENCE_ENDED)
+            deliver_end(&e->deliver, &r->sequences[i], END_STOP, NULL);
+}
+
+static void expire(Engine *e, double now)
+{
+    if (now < e->deadline)
+        return;
+    e->deadline = INFINITY;
+    for (int32_t i = 0; i < e->requests; i++) {
+        Request *r = e->request[i];
+        double deadline = request_deadline(r);
+        if (r->left == 0)
+            continue;
+        if (deadline <= now)
+            deliver_end_request(&e->deliver, r, END_EXPIRED);
+        else
+            e->deadline = fmin(e->deadline, deadline);
     }
+}
+
+/* Requests all of whose samples have ended are let go once nobody here looks at them any more. */
+static void let_go(Engine *e)
+{
+    for (Request *r; (r = e->deliver.ended);) {
+        e->deliver.ended = r->next_ended;
+        scheduler_forget(e->scheduler, r);
+        e->request[r->place] = e->request[--e->requests];
+        e->request[r->place]->place = r->place;
+        e->ended++;
+        request_let_go(r);
+    }
+    pthread_mutex_lock(&e->lock);
+    e->queued = e->requests - scheduler_counts(e->scheduler).serving;
+    pthread_mutex_unlock(&e->lock);
+}
+
+/* What is wished is read before who came is: so whoever wishes something has come by then. */
+static void look_around(Engine *e, double now)
+{
+    bool heeds = atomic_exchange(&e->heeds, false);
+    let_in(e);
+    for (int32_t i = 0; heeds && i < e->requests; i++)
+        heed(e, e->request[i]);
+    expire(e, now);
+    let_go(e);
+}
+
+void engine_free(Engine *e)
+{
+    if (!e)
+        return;
+    let_in(e);
+    for (int32_t i = 0; i < e->requests; i++)
+        deliver_end_request(&e->deliver, e->request[i], END_CANCELLED);
+    let_go(e);
+    pthread_cond_destroy(&e->wake);
+    pthread_mutex_destroy(&e->lock);
+    arena_free(e->arena);
 }
 
 /* --- the loop --- */
@@ -354,32 +351,73 @@ static void end_cancelled(Engine *e)
 static void draft(Engine *e)
 {
     const EngineDrafter *by = &e->o.drafter;
-    for (int32_t i = 0; by->propose && i < e->deliver.count; i++) {
-        Sequence *q = &e->deliver.sequences[i];
+    for (Sequence *q = by->propose ? scheduler_running(e->scheduler) : NULL; q; q = q->after) {
         int32_t most = (int32_t)min_i64(by->most, sequence_draft_room(q));
         q->drafted = most > 0 ? by->propose(by->with, q->tokens, q->known, q->tokens + q->known, most) : 0;
         ASSERT(q->drafted >= 0 && q->drafted <= max_i64(most, 0));
     }
 }
 
+/* What is seen of a plan before it is committed. */
+static StepReport report_of(const Plan *plan)
+{
+    StepReport report = {.entries = plan->entries, .rows = plan->rows, .outs = plan->outs};
+    for (int32_t i = 0; i < plan->entries; i++) {
+        const PlanEntry *entry = &plan->entry[i];
+        *(entry->sequence->caught_up ? &report.decode_rows : &report.prefill_rows) += entry->rows;
+        report.longest = (int32_t)max_i64(report.longest, entry->first + entry->rows);
+    }
+    return report;
+}
+
+/* at: when the step began, was planned, was computed, was delivered. */
+static void observe(Engine *e, StepReport report, const double at[4])
+{
+    EngineStats stats = engine_stats(e);
+    SchedulerCounts counts = scheduler_counts(e->scheduler);
+    report.step = e->steps;
+    report.begun = at[0];
+    report.plan_seconds = at[1] - at[0];
+    report.forward_seconds = at[2] - at[1];
+    report.deliver_seconds = at[3] - at[2];
+    report.queued = stats.queued;
+    report.serving = stats.serving;
+    report.waiting = stats.waiting;
+    report.running = stats.running;
+    report.resting = stats.resting;
+    report.started = (int32_t)(counts.started - e->told.started);
+    report.preemptions = (int32_t)(counts.preemptions - e->told.preemptions);
+    report.ended = (int32_t)(e->ended - e->told_ended);
+    e->told = counts;
+    e->told_ended = e->ended;
+    e->o.observe(e->o.observe_with, &report);
+}
+
 bool engine_step(Engine *e)
 {
-    end_cancelled(e);
-    admit(e);
+    double at[4] = {clock_seconds()};
+    look_around(e, at[0]);
     draft(e);
     const Plan *plan = scheduler_plan(e->scheduler);
     if (plan->entries == 0)
         return false;
+    StepReport report = report_of(plan);
+    at[1] = clock_seconds();
     runner_run(e->runner, plan);
+    at[2] = clock_seconds();
     scheduler_commit(e->scheduler, plan);
     deliver_step(&e->deliver, e->runner, plan);
     e->steps++;
     e->rows += plan->rows;
     e->copies += plan->copies.count;
+    let_go(e);
+    at[3] = clock_seconds();
+    if (e->o.observe)
+        observe(e, report, at);
     return true;
 }
 
-void engine_wake(Engine *e)
+static void wake(Engine *e)
 {
     pthread_mutex_lock(&e->lock);
     e->woken = true;
@@ -387,12 +425,21 @@ void engine_wake(Engine *e)
     pthread_mutex_unlock(&e->lock);
 }
 
+void engine_wake(Engine *e) { wake(e); }
+
+void engine_heed(Engine *e)
+{
+    atomic_store(&e->heeds, true);
+    wake(e);
+}
+
+/* Not longer than until somebody expires. */
 void engine_wait(Engine *e, double seconds)
 {
-    struct timespec deadline = clock_deadline(seconds);
+    struct timespec until = clock_deadline(fmin(seconds, e->deadline - clock_seconds()));
     pthread_mutex_lock(&e->lock);
     while (!e->woken)
-        if (pthread_cond_timedwait(&e->wake, &e->lock, &deadline) != 0)
+        if (pthread_cond_timedwait(&e->wake, &e->lock, &until) != 0)
             break;
     e->woken = false;
     pthread_mutex_unlock(&e->lock);
@@ -408,30 +455,72 @@ int32_t engine_longest(const Engine *e) { return (int32_t)min_i64(e->o.context, 
 
 Err engine_audit(const Engine *e, Error *err)
 {
-    for (int32_t i = 0; i < e->deliver.count; i++) {
-        const Sequence *q = &e->deliver.sequences[i];
-        int32_t computed = q->state == SEQUENCE_RUNNING ? q->computed : 0;
-        TRY(kv_audit_slot(e->cache, i, computed, err));
+    for (int32_t i = 0; i < e->o.sequences; i++) {
+        const Sequence *q = scheduler_in_slot(e->scheduler, i);
+        TRY(kv_audit_slot(e->cache, i, q ? q->computed : 0, err));
     }
+    TRY(scheduler_audit(e->scheduler, err));
     return kv_audit_pools(e->cache, err);
+}
+
+static int32_t count_arrived(const Engine *e)
+{
+    pthread_mutex_t *lock = (pthread_mutex_t *)&e->lock;   /* an Engine is never a constant */
+    pthread_mutex_lock(lock);
+    int32_t arrived = e->arrived;
+    pthread_mutex_unlock(lock);
+    return arrived;
 }
 
 EngineStats engine_stats(const Engine *e)
 {
+    SchedulerCounts counts = scheduler_counts(e->scheduler);
+    const DeliverCounts *delivered = &e->deliver.counts;
     EngineStats stats = {
-        .steps = e->steps, .rows = e->rows, .copies = e->copies, .preemptions = scheduler_preemptions(e->scheduler),
-        .prompt_tokens = e->deliver.counts.prompt_tokens, .reused_tokens = e->deliver.counts.reused_tokens,
-        .generated_tokens = e->deliver.counts.generated_tokens,
-        .drafted_tokens = e->deliver.counts.drafted_tokens, .accepted_tokens = e->deliver.counts.accepted_tokens,
-        .queued = e->queued, .groups = e->ledger.groups,
+        .queued = count_arrived(e) + e->requests - counts.serving, .serving = counts.serving,
+        .waiting = counts.waiting, .running = counts.running, .resting = counts.resting,
+        .steps = e->steps, .rows = e->rows, .copies = e->copies,
+        .started = counts.started, .preemptions = counts.preemptions,
+        .prompt_tokens = delivered->prompt_tokens, .reused_tokens = delivered->reused_tokens,
+        .generated_tokens = delivered->generated_tokens,
+        .drafted_tokens = delivered->drafted_tokens, .accepted_tokens = delivered->accepted_tokens,
+        .groups = e->ledger.groups,
     };
-    for (int32_t i = 0; i < e->deliver.count; i++) {
-        const Sequence *q = &e->deliver.sequences[i];
-        stats.waiting += q->state == SEQUENCE_WAITING || q->state == SEQUENCE_FOLLOWS;
-        stats.running += q->state == SEQUENCE_RUNNING;
-        stats.resting += q->state == SEQUENCE_RUNNING && q->resting;
-    }
     for (int32_t g = 0; g < stats.groups; g++)
         stats.blocks[g] = kv_cache_counts(e->cache, g);
     return stats;
+}
+
+static SequencePhase phase_of(const Sequence *q)
+{
+    switch (q->state) {
+    case SEQUENCE_FOLLOWS: return PHASE_FOLLOWS;
+    case SEQUENCE_RUNNING: return q->resting ? PHASE_RESTS : q->caught_up ? PHASE_GENERATES : PHASE_PREFILL;
+    default: return q->request->started ? PHASE_PREEMPTED : PHASE_QUEUED;
+    }
+}
+
+static SequenceView view_of(const Sequence *q, double now)
+{
+    const Request *r = q->request;
+    return (SequenceView){
+        .request = r, .tag = r->options.tag, .tenant = r->options.tenant, .sample = q->sample, .slot = q->slot,
+        .phase = phase_of(q), .prompt = q->prompt, .known = q->known, .computed = q->computed,
+        .reused = q->times.reused_tokens, .limit = q->limit, .priority = r->options.priority,
+        .preemptions = q->times.preemptions, .promoted = r->promoted > 0, .age = now - r->submitted,
+        .waiting = q->state == SEQUENCE_WAITING ? now - q->waits_from : 0,
+    };
+}
+
+int32_t engine_sequences(const Engine *e, SequenceView *out, int32_t most)
+{
+    double now = clock_seconds();
+    int32_t count = 0;
+    for (int32_t i = 0; i < e->requests; i++) {
+        const Request *r = e->request[i];
+        for (int32_t j = 0; j < r->options.samples && count < most; j++)
+            if (r->sequences[j].state != SEQUENCE_ENDED)
+                out[count++] = view_of(&r->sequences[j], now);
+    }
+    return count;
 }

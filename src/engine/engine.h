@@ -2,17 +2,20 @@
  *
  *     any thread                     the engine's thread                        any thread
  *     engine_submit --> [ queue ] --> engine_step, again and again --> [ events ] --> request_next
- *     request_cancel     bounded      plan, run, sample, commit         bounded,
- *                                                                      one ring per request
+ *     request_cancel     bounded      plan, run, commit, sample         bounded,
+ *     request_stop                                                     one ring per request
  *
  * Each step computes some rows of some sequences: a token of each that is being generated, a chunk of
- * a prompt, all flat in one batch. What a request receives depends on nothing but the request: not on
+ * a prompt, all flat in one batch. No step has more than `rows` rows and those that generate come first, so
+ * the time from one token of an answer to its next is at most that of a step with so many rows, however long
+ * the prompts are that arrive meanwhile; `prefill_rows` makes it shorter, and their first token later. What a request receives depends on nothing but the request: not on
  * the company in the batch, the chunks, what was shared, or whether it was interrupted.
  *
  * The engine never waits for a slow reader (a sequence whose ring of events is full rests, and others
  * go on), never lets one request's error end another, and its thread allocates nothing once
  * engine_new() has returned: a request that can never fit is refused by engine_submit(), with the
- * numbers; one that does not fit now waits in the queue.
+ * numbers; one that does not fit now waits in the queue. Who goes first is the policy's (waiting.h), and
+ * nobody waits for ever (scheduler.h). Wishes and deadlines are heeded between two steps.
  *
  *     Engine *engine;
  *     TRY(engine_new(&engine, &options, &model, device, err));
@@ -28,6 +31,7 @@
 
 #include "cache/kv_cache.h"
 #include "engine/sampler.h"
+#include "engine/step_report.h"
 #include "model/model.h"
 
 typedef struct Engine Engine;
@@ -54,7 +58,8 @@ typedef struct EngineDrafter {
 
 typedef struct EngineOptions {
     int32_t sequences;         /* that run at the same time: each sample of a request is one */
-    int32_t rows;              /* of one step */
+    int32_t rows;              /* of one step: the budget that all share */
+    int32_t prefill_rows;      /* of them, that prompts may take while others generate; 0: all that is left */
     int32_t logit_rows;        /* of one step; at least `sequences` */
     int32_t context;           /* positions of the longest sequence; 0: the model's own */
     int32_t block_tokens;      /* positions of a cache block */
@@ -63,11 +68,15 @@ typedef struct EngineOptions {
     int32_t state_snapshots;   /* states of fixed size that are kept for prompts that begin alike; 0: none */
     int32_t state_interval;    /* tokens from one to the next; 0: only where pasts part and prompts end */
     const Format *cache_format;
-    const char *policy;        /* who goes first: "fcfs" */
-    int32_t queue;             /* requests that may wait */
+    const char *policy;        /* who goes first: "fcfs", "priority", "spf", "lpf" */
+    bool fair;                 /* tenants of one class take turns, by what they were served (tenants.h) */
+    int32_t patience;          /* steps; once in so many, who has waited longest, and that long, goes next */
+    int32_t queue;             /* requests that may wait: not started, or interrupted */
     int32_t events;            /* of one request that may wait to be read; sampled tokens of a whole step always fit */
     uint64_t key;              /* of the prefix index: random where strangers choose prompts */
     EngineDrafter drafter;     /* propose NULL: nothing is drafted */
+    void (*observe)(void *with, const StepReport *);   /* NULL, or called after each step on the engine's thread */
+    void *observe_with;
 } EngineOptions;
 
 EngineOptions engine_options_default(void);
@@ -101,7 +110,8 @@ typedef struct RequestOptions {
     int32_t samples;           /* answers to the one prompt, whose past they share; 0 means 1 */
     int32_t priority;          /* for policies that look at it; higher goes first */
     uint64_t salt;             /* only requests with the same salt share their past */
-    uint64_t tenant;           /* whose it is: tenants take turns where the policy lets them */
+    uint64_t tenant;           /* whose it is: see EngineOptions.fair */
+    uint64_t tag;              /* the user's own number of it, for SequenceView; the engine makes nothing of it */
     double queue_seconds;      /* ends with END_EXPIRED if nothing was computed for it by then; 0: waits for ever */
     double total_seconds;      /* ... if it has not ended by then, with what it has; 0: never */
     Constraint constraint;     /* allowed NULL: none */
@@ -139,6 +149,9 @@ typedef struct RequestTimes {      /* seconds from submission; 0: has not happen
     double ended;
     int32_t prompt_tokens, reused_tokens, generated_tokens;   /* reused: taken from the cache, not computed */
     int32_t preemptions;
+    int32_t prompt_steps;          /* steps in which rows of the prompt were computed: its chunks */
+    int32_t recomputed_tokens;     /* that were computed, lost by a preemption, and not found in the cache any more */
+    double waited;                 /* for a place: before the start, and after each preemption */
 } RequestTimes;
 
 typedef struct Event {
@@ -163,9 +176,10 @@ void request_close(Request *);                           /* cancels what still r
                                                             returns. NULL is allowed */
 
 typedef struct EngineStats {
-    int32_t queued;                                      /* requests */
-    int32_t waiting, running, resting;                   /* sequences; resting: nobody reads their events */
-    int64_t steps, rows, preemptions, copies;
+    int32_t queued, serving;                             /* requests: of which nothing runs, of which something does */
+    int32_t waiting, running, resting;                   /* sequences of those that have started; resting: of the
+                                                            running ones, those whose events nobody reads */
+    int64_t steps, rows, started, preemptions, copies;   /* started: requests */
     int64_t prompt_tokens, reused_tokens, generated_tokens;   /* of what has ended */
     int64_t drafted_tokens, accepted_tokens;
     int32_t groups;
@@ -173,6 +187,8 @@ typedef struct EngineStats {
 } EngineStats;
 
 EngineStats engine_stats(const Engine *);                /* on the engine's thread, between steps */
+/* Who is there, in no order, at most `most`; returns how many. On the engine's thread, between steps. */
+int32_t engine_sequences(const Engine *, SequenceView *out, int32_t most);
 /* Recounts all that is held, between steps; an Error says what does not agree. For tests and for doubt. */
 Err engine_audit(const Engine *, Error *);
 const KvLedger *engine_ledger(const Engine *);

@@ -1,10 +1,12 @@
-#include "engine/request.h"
+#include "engine/sequence.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/checked.h"
 #include "base/clock.h"
+#include "engine/pooling.h"
 
 static size_t event_bytes(const RequestOptions *o)
 {
@@ -13,7 +15,23 @@ static size_t event_bytes(const RequestOptions *o)
     return (bytes + 7) & ~(size_t)7;
 }
 
-static void request_init(Request *r, Engine *engine)
+static void init_sequences(Request *r, RequestBirth birth, int32_t limit)
+{
+    const RequestOptions *o = &r->options;
+    bool scores = o->prompt_logprobs || o->logits != NULL;
+    for (int32_t i = 0; i < o->samples; i++)
+        r->sequences[i] = (Sequence){
+            .slot = -1, .state = i == 0 ? SEQUENCE_WAITING : SEQUENCE_FOLLOWS, .request = r, .sample = i,
+            .salt = birth.salt, .tokens = r->tokens + (size_t)i * (size_t)limit, .prompt = o->prompt_count,
+            .known = o->prompt_count, .limit = limit, .scored = scores && i == 0 ? o->score_from : o->prompt_count,
+            .pooled = pooling_first(o),
+        };
+    memcpy(r->tokens, o->prompt, (size_t)o->prompt_count * sizeof *r->tokens);
+    r->options.prompt = r->tokens;
+    r->followers = o->samples - 1;
+}
+
+static void init_lock(Request *r)
 {
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
@@ -21,36 +39,45 @@ static void request_init(Request *r, Engine *engine)
     pthread_cond_init(&r->arrived, &monotonic);
     pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&r->lock, NULL);
+}
+
+static void free_memory(Request *r)
+{
+    free(r->sequences);
+    free(r->tokens);
+    free(r->events);
+    free(r->sums);
+    free(r);
+}
+
+Err request_new(Request **out, Engine *engine, const RequestOptions *o, RequestBirth birth, Error *err)
+{
+    int32_t limit = o->max_tokens == TOKENS_ALL ? birth.longest : o->prompt_count + o->max_tokens;
+    size_t samples = (size_t)o->samples;
+    Request *r = calloc(1, sizeof *r);
+    if (!r)
+        return fail(err, NO_MEMORY, "no memory for a request");
+    r->options = *o;
+    /* At least one step's tokens of all samples, beside the reserved ends. */
+    r->capacity = (birth.events > o->samples ? birth.events : o->samples) + o->samples;
+    r->event_bytes = event_bytes(o);
+    r->events = calloc((size_t)r->capacity, r->event_bytes);
+    r->sequences = calloc(samples, sizeof *r->sequences);
+    r->tokens = malloc(samples * (size_t)limit * sizeof *r->tokens);
+    if (!r->events || !r->sequences || !r->tokens) {
+        free_memory(r);
+        return fail(err, NO_MEMORY, "no memory for %d answers of %d tokens", o->samples, limit);
+    }
+    init_sequences(r, birth, limit);
+    init_lock(r);
     atomic_init(&r->holders, 2);
     atomic_init(&r->cancelled, false);
     r->engine = engine;
-    r->left = r->ends_left = r->options.samples;
+    r->left = r->ends_left = o->samples;
+    r->waiter = -1;
     r->submitted = clock_seconds();
-}
-
-Err request_new(Request **out, Engine *engine, const RequestOptions *o, int32_t events, Error *err)
-{
-    size_t prompt_bytes = (size_t)o->prompt_count * sizeof *o->prompt;
-    Request *r = calloc(1, sizeof *r);
-    int32_t *prompt = malloc(prompt_bytes);
-    if (!r || !prompt)
-        goto failed;
-    /* At least one step's tokens of all samples, beside the reserved ends. */
-    r->capacity = (events > o->samples ? events : o->samples) + o->samples;
-    r->event_bytes = event_bytes(o);
-    r->events = calloc((size_t)r->capacity, r->event_bytes);
-    if (!r->events)
-        goto failed;
-    memcpy(prompt, o->prompt, prompt_bytes);
-    r->options = *o;
-    r->options.prompt = prompt;
-    request_init(r, engine);
     *out = r;
     return OK;
-failed:
-    free(prompt);
-    free(r);
-    return fail(err, NO_MEMORY, "no memory for a request of %d tokens", o->prompt_count);
 }
 
 static void release(Request *r)
@@ -59,10 +86,7 @@ static void release(Request *r)
         return;
     pthread_cond_destroy(&r->arrived);
     pthread_mutex_destroy(&r->lock);
-    free((void *)r->options.prompt);
-    free(r->events);
-    free(r->sums);
-    free(r);
+    free_memory(r);
 }
 
 int32_t request_room(Request *r)
@@ -94,11 +118,17 @@ void request_let_go(Request *r)
     release(r);
 }
 
-/* Whoever made room, or a wish, tells the engine, which may be asleep. The lock keeps it alive. */
-static void wake_engine(Request *r)
+double request_deadline(const Request *r)
 {
-    if (r->engine)
-        engine_wake(r->engine);
+    const RequestOptions *o = &r->options;
+    double total = o->total_seconds > 0 ? r->submitted + o->total_seconds : INFINITY;
+    return !r->started && o->queue_seconds > 0 ? fmin(total, r->submitted + o->queue_seconds) : total;
+}
+
+bool request_take_stop(Request *r, int32_t sample)
+{
+    uint64_t bit = (uint64_t)1 << sample % 64;
+    return (atomic_fetch_and(&r->stopped[sample / 64], ~bit) & bit) != 0;
 }
 
 bool request_next(Request *r, Event *out)
@@ -110,8 +140,8 @@ bool request_next(Request *r, Event *out)
         r->first = (r->first + 1) % r->capacity;
         r->count--;
         r->ends_left -= out->kind == EVENT_END;
-        if (r->full)
-            wake_engine(r);
+        if (r->full && r->engine)      /* it may be asleep; the lock keeps it alive */
+            engine_wake(r->engine);
         r->full = false;
     }
     pthread_mutex_unlock(&r->lock);
@@ -142,7 +172,18 @@ void request_cancel(Request *r)
 {
     pthread_mutex_lock(&r->lock);
     atomic_store(&r->cancelled, true);
-    wake_engine(r);
+    if (r->engine)
+        engine_heed(r->engine);
+    pthread_mutex_unlock(&r->lock);
+}
+
+void request_stop(Request *r, int32_t sample)
+{
+    ASSERT(sample >= 0 && sample < r->options.samples);
+    pthread_mutex_lock(&r->lock);
+    atomic_fetch_or(&r->stopped[sample / 64], (uint64_t)1 << sample % 64);
+    if (r->engine)
+        engine_heed(r->engine);
     pthread_mutex_unlock(&r->lock);
 }
 
@@ -152,6 +193,9 @@ void request_close(Request *r)
 {
     if (!r)
         return;
+    pthread_mutex_lock(&r->lock);
+    r->options.notify = NULL;
+    pthread_mutex_unlock(&r->lock);
     request_cancel(r);
     release(r);
 }

@@ -5,39 +5,63 @@
 #include "base/checked.h"
 #include "base/clock.h"
 
+static const uint64_t TURN_NONE = UINT64_MAX;   /* waits */
+
+typedef struct List { Sequence *first, *last; } List;
+
 struct Scheduler {
     SchedulerOptions o;
     KvCache *cache;
-    Sequence **order;          /* [sequences] waiting and running, in the order of the policy */
-    int32_t count;
+    Waiting *waiting;          /* requests that have not started */
+    List running, parked;      /* both in order */
+    Sequence **in_slot;        /* [sequences] */
+    int32_t *slot, slots;      /* free ones */
+    int32_t promised[KV_GROUPS_MAX];   /* blocks that the running ones lack for what is known of them */
+    int32_t rows_most;         /* of the plan, as far as it is made */
+    uint64_t turns, promotions;
+    int64_t steps, promoted_at;
+    SchedulerCounts counts;
     Plan plan;
-    int64_t preemptions;
 };
 
-/* --- policies --- */
+/* --- order --- */
 
-static bool arrived_before(const Sequence *a, const Sequence *b)
+/* Negative: a goes before b wherever they meet; 0: of one class. */
+static int rank(const Request *a, const Request *b)
 {
-    return a->arrival != b->arrival ? a->arrival < b->arrival : a->sample < b->sample;
+    if (a->promoted != b->promoted)
+        return promoted_before(a->promoted, b->promoted) ? -1 : 1;
+    return a->priority > b->priority ? -1 : a->priority < b->priority;
 }
 
-static bool matters_more(const Sequence *a, const Sequence *b)
+static bool before(const Sequence *a, const Sequence *b)
 {
-    int32_t pa = a->request->options.priority, pb = b->request->options.priority;
-    return pa != pb ? pa > pb : arrived_before(a, b);
+    int ranks = rank(a->request, b->request);
+    if (ranks != 0)
+        return ranks < 0;
+    if (a->turn != b->turn)
+        return a->turn < b->turn;
+    if (a->request != b->request)
+        return a->request->arrival < b->request->arrival;
+    return a->sample < b->sample;
 }
 
-static const Policy policies[] = {
-    {"fcfs", arrived_before},
-    {"priority", matters_more},
-};
-
-const Policy *policy_find(const char *name)
+static void list_insert(List *list, Sequence *q)
 {
-    for (size_t i = 0; i < COUNT_OF(policies); i++)
-        if (!strcmp(policies[i].name, name))
-            return &policies[i];
-    return NULL;
+    Sequence *at = list->last;
+    while (at && before(q, at))
+        at = at->before;
+    q->before = at;
+    q->after = at ? at->after : list->first;
+    *(q->after ? &q->after->before : &list->last) = q;
+    *(at ? &at->after : &list->first) = q;
+}
+
+static void list_remove(List *list, Sequence *q)
+{
+    *(q->after ? &q->after->before : &list->last) = q->before;
+    *(q->before ? &q->before->after : &list->first) = q->after;
+    q->before = q->after = NULL;
 }
 
 /* --- who is there --- */
@@ -49,52 +73,250 @@ Scheduler *scheduler_new(Arena *arena, SchedulerOptions o, KvCache *cache)
         return NULL;
     s->o = o;
     s->cache = cache;
-    s->order = ARENA_ARRAY(arena, Sequence *, (size_t)o.sequences);
+    s->waiting = waiting_new(arena, o.policy, o.fair, o.requests, cache);
+    s->in_slot = ARENA_ARRAY(arena, Sequence *, (size_t)o.sequences);
+    s->slot = ARENA_ARRAY(arena, int32_t, (size_t)o.sequences);
     s->plan.entry = ARENA_ARRAY(arena, PlanEntry, (size_t)o.sequences);
     s->plan.copies.max = o.sequences * KV_GROUPS_MAX;   /* a sequence has one block that is partly filled */
     s->plan.copies.copy = ARENA_ARRAY(arena, BlockCopy, (size_t)s->plan.copies.max);
-    return s->order && s->plan.entry && s->plan.copies.copy ? s : NULL;
+    if (!s->waiting || !s->in_slot || !s->slot || !s->plan.entry || !s->plan.copies.copy)
+        return NULL;
+    while (s->slots < o.sequences) {
+        s->slot[s->slots] = o.sequences - 1 - s->slots;
+        s->slots++;
+    }
+    return s;
 }
 
-static void insert(Scheduler *s, Sequence *q)
+/* Itself, and those that will fork from it. */
+static int32_t slots_of(const Sequence *q)
 {
-    ASSERT(s->count < s->o.sequences);
-    int32_t at = s->count++;
-    for (; at > 0 && s->o.policy->before(q, s->order[at - 1]); at--)
-        s->order[at] = s->order[at - 1];
-    s->order[at] = q;
+    return 1 + (q == request_leader(q->request) ? q->request->followers : 0);
 }
 
-void scheduler_add(Scheduler *s, Sequence *q)
+static void take_slot(Scheduler *s, Sequence *q)
+{
+    ASSERT(s->slots > 0 && q->slot < 0);
+    q->slot = s->slot[--s->slots];
+}
+
+static void give_slot(Scheduler *s, Sequence *q)
+{
+    s->slot[s->slots++] = q->slot;
+    q->slot = -1;
+}
+
+/* The next of those that follow q; NULL: none. */
+static Sequence *follower(const Sequence *q)
+{
+    Sequence *end = q->request->sequences + q->request->options.samples;
+    for (Sequence *next = q->request->sequences + q->sample + 1; next < end; next++)
+        if (next->state == SEQUENCE_FOLLOWS)
+            return next;
+    return NULL;
+}
+
+static void take_slots(Scheduler *s, Sequence *q)
+{
+    take_slot(s, q);
+    for (int32_t more = slots_of(q) - 1; more > 0; more--)
+        take_slot(s, q = follower(q));
+}
+
+static void give_slots(Scheduler *s, Sequence *q)
+{
+    give_slot(s, q);
+    for (int32_t more = slots_of(q) - 1; more > 0; more--)
+        give_slot(s, q = follower(q));
+}
+
+static void enter(Scheduler *s, Sequence *q)
+{
+    q->state = SEQUENCE_RUNNING;
+    s->in_slot[q->slot] = q;
+    list_insert(&s->running, q);
+    s->counts.running++;
+    s->counts.serving += q->request->running++ == 0;
+}
+
+/* Nothing is left of it in the cache. */
+static void leave(Scheduler *s, Sequence *q)
+{
+    s->in_slot[q->slot] = NULL;
+    kv_cache_drop(s->cache, q->slot);
+    give_slots(s, q);
+    list_remove(&s->running, q);
+    s->counts.running--;
+    s->counts.resting -= q->resting;
+    s->counts.serving -= --q->request->running == 0;
+    q->computed = 0;
+}
+
+static void begin_to_wait(Scheduler *s, Sequence *q)
 {
     q->state = SEQUENCE_WAITING;
-    q->computed = 0;
-    insert(s, q);
+    q->turn = TURN_NONE;
+    q->waits_from_step = s->steps;
 }
 
-void scheduler_fork(Scheduler *s, const Sequence *from, Sequence *to)
+void scheduler_add(Scheduler *s, Request *r)
 {
-    kv_cache_fork(s->cache, from->slot, to->slot);
-    to->state = SEQUENCE_RUNNING;
-    to->computed = from->computed;
-    to->caught_up = from->caught_up;
-    to->scored = to->prompt;
-    insert(s, to);
+    Sequence *q = request_leader(r);
+    begin_to_wait(s, q);
+    q->waits_from = r->submitted;
+    waiting_add(s->waiting, r);
+}
+
+void scheduler_fork(Scheduler *s, const Sequence *leader, Sequence *to)
+{
+    memcpy(to->tokens, leader->tokens, (size_t)leader->prompt * sizeof *to->tokens);
+    kv_cache_fork(s->cache, leader->slot, to->slot);
+    to->computed = to->charged = leader->computed;
+    to->caught_up = leader->caught_up;
+    to->turn = leader->turn;
+    to->times = leader->times;
+    to->times.reused_tokens = 0;   /* once, for all samples */
+    to->request->followers--;
+    enter(s, to);
+}
+
+static void stop_waiting(Scheduler *s, Sequence *q)
+{
+    if (q->request->started) {
+        list_remove(&s->parked, q);
+        s->counts.waiting--;
+    } else {
+        waiting_remove(s->waiting, q->request);
+    }
+}
+
+/* The leader ends before those that follow could fork: the first of them takes its place. */
+static void hand_over(Scheduler *s, Sequence *leader)
+{
+    Request *r = leader->request;
+    Sequence *heir = follower(leader);
+    memcpy(heir->tokens, leader->tokens, (size_t)leader->prompt * sizeof *heir->tokens);
+    if (heir->slot >= 0)
+        give_slot(s, heir);
+    List *list = leader->state == SEQUENCE_RUNNING ? &s->running : r->started ? &s->parked : NULL;
+    if (list)
+        list_remove(list, leader);
+    Sequence was = *heir;
+    *heir = *leader;
+    heir->sample = was.sample;
+    heir->tokens = was.tokens;
+    r->leader = heir->sample;
+    r->followers--;
+    if (list)
+        list_insert(list, heir);
+    if (heir->slot >= 0)
+        s->in_slot[heir->slot] = heir;
+    leader->slot = -1;
+    leader->times.reused_tokens = 0;   /* the heir tells of it */
 }
 
 void scheduler_remove(Scheduler *s, Sequence *q)
 {
-    int32_t at = 0;
-    while (s->order[at] != q)
-        at++;
-    memmove(s->order + at, s->order + at + 1, (size_t)(--s->count - at) * sizeof *s->order);
-    kv_cache_drop(s->cache, q->slot);
-    q->state = SEQUENCE_WAITING;
+    Request *r = q->request;
+    if (q->state == SEQUENCE_FOLLOWS) {
+        r->followers--;
+        if (q->slot >= 0)
+            give_slot(s, q);
+    } else if (slots_of(q) > 1) {
+        hand_over(s, q);
+    } else if (q->state == SEQUENCE_RUNNING) {
+        leave(s, q);
+    } else {
+        stop_waiting(s, q);
+    }
+    q->state = SEQUENCE_ENDED;
 }
 
-int64_t scheduler_preemptions(const Scheduler *s) { return s->preemptions; }
+void scheduler_forget(Scheduler *s, Request *r) { waiting_forget(s->waiting, r); }
 
-/* --- memory --- */
+Sequence *scheduler_running(const Scheduler *s) { return s->running.first; }
+
+const Sequence *scheduler_in_slot(const Scheduler *s, int32_t slot) { return s->in_slot[slot]; }
+
+SchedulerCounts scheduler_counts(const Scheduler *s) { return s->counts; }
+
+int64_t scheduler_served(const Scheduler *s, const Request *r) { return waiting_served(s->waiting, r); }
+
+static bool runs_first(const Sequence *q)
+{
+    for (const Sequence *other = q->request->sequences; other < q; other++)
+        if (other->state == SEQUENCE_RUNNING)
+            return false;
+    return true;
+}
+
+Err scheduler_audit(const Scheduler *s, Error *err)
+{
+    SchedulerCounts seen = {0};
+    int32_t slots = s->slots;
+    for (const Sequence *q = s->running.first; q; q = q->after) {
+        if (q->state != SEQUENCE_RUNNING || s->in_slot[q->slot] != q || (q->after && !before(q, q->after)))
+            return fail(err, LIMIT_REACHED, "what runs in slot %d is not in its place", q->slot);
+        slots += slots_of(q);
+        seen.running++;
+        seen.serving += runs_first(q);
+    }
+    for (const Sequence *q = s->parked.first; q; q = q->after, seen.waiting++)
+        if (q->state != SEQUENCE_WAITING || q->slot >= 0 || (q->after && !before(q, q->after)))
+            return fail(err, LIMIT_REACHED, "sample %d of request %llu waits, but not in its place", q->sample,
+                        (unsigned long long)q->request->arrival);
+    if (slots != s->o.sequences || seen.running != s->counts.running || seen.waiting != s->counts.waiting
+        || seen.serving != s->counts.serving)
+        return fail(err, LIMIT_REACHED, "%d of %d slots, %d of %d run, %d of %d wait, %d of %d requests are served", slots,
+                    s->o.sequences, seen.running, s->counts.running, seen.waiting, s->counts.waiting, seen.serving,
+                    s->counts.serving);
+    return OK;
+}
+
+/* --- nobody waits for ever --- */
+
+bool scheduler_patience_ends(int64_t now, int64_t since_step, int64_t since_promotion, int32_t patience)
+{
+    return now - since_step >= patience && now - since_promotion >= patience;
+}
+
+/* Who came first of those that wait, and were not promoted. Those that rest wait for their readers. */
+static Sequence *oldest(const Scheduler *s)
+{
+    Request *fresh = waiting_oldest(s->waiting);
+    Sequence *oldest = fresh ? request_leader(fresh) : NULL;
+    for (Sequence *q = s->parked.first; q; q = q->after)
+        if (!q->resting && q->request->promoted == 0 && (!oldest || q->request->arrival < oldest->request->arrival))
+            oldest = q;
+    return oldest;
+}
+
+static void promote(Scheduler *s, Request *r)
+{
+    r->promoted = ++s->promotions;
+    s->promoted_at = s->steps;
+    waiting_promote(s->waiting, r);
+    for (int32_t i = 0; i < r->options.samples; i++) {
+        Sequence *q = &r->sequences[i];
+        List *list = q->state == SEQUENCE_RUNNING ? &s->running
+                   : q->state == SEQUENCE_WAITING && r->started ? &s->parked : NULL;
+        if (list) {
+            list_remove(list, q);
+            list_insert(list, q);
+        }
+    }
+}
+
+static void promote_oldest(Scheduler *s)
+{
+    if (s->steps - s->promoted_at < s->o.patience)
+        return;
+    Sequence *q = oldest(s);
+    if (q && scheduler_patience_ends(s->steps, q->waits_from_step, s->promoted_at, s->o.patience))
+        promote(s, q->request);
+}
+
+/* --- memory and slots --- */
 
 static void plan_remove(Plan *plan, const Sequence *q)
 {
@@ -110,62 +332,131 @@ static void plan_remove(Plan *plan, const Sequence *q)
         }
 }
 
+/* What q lacks for all that is known of it is promised to it, or not any more. */
+static void promise(Scheduler *s, const Sequence *q, int32_t sign)
+{
+    int32_t lacks[KV_GROUPS_MAX] = {0};
+    kv_cache_promise(s->cache, q->slot, q->known, lacks);
+    for (int32_t g = 0; g < KV_GROUPS_MAX; g++)
+        s->promised[g] += sign * lacks[g];
+}
+
 static void preempt(Scheduler *s, Sequence *q)
 {
-    plan_remove(&s->plan, q);
-    kv_cache_drop(s->cache, q->slot);
-    q->state = SEQUENCE_WAITING;
-    q->computed = 0;
+    if (q->planned)
+        plan_remove(&s->plan, q);
+    promise(s, q, -1);
+    q->lost = q->computed;
+    leave(s, q);
+    begin_to_wait(s, q);
+    list_insert(&s->parked, q);
+    q->waits_from = clock_seconds();
+    q->drafted = 0;
     q->planned = q->caught_up = false;
     q->times.preemptions++;
-    s->preemptions++;
+    s->counts.waiting++;
+    s->counts.preemptions++;
 }
 
-/* Takes the blocks of the last running sequence that rests or stands behind q. False: there is none. */
+/* Whether `other`, which runs, must let q have what it holds. */
+static bool gives_way(const Sequence *other, const Sequence *q)
+{
+    if (other->resting)
+        return true;
+    if (q->state == SEQUENCE_RUNNING)
+        return before(q, other);
+    return other->request->promoted == 0 && q->request->priority > other->request->priority;
+}
+
+/* Preempts the last running sequence that rests, or else gives way to q. False: there is none. */
 static bool preempt_one(Scheduler *s, const Sequence *q)
 {
-    Sequence *behind = NULL;
-    for (int32_t i = s->count - 1; i >= 0; i--) {
-        Sequence *other = s->order[i];
-        if (other == q || other->state != SEQUENCE_RUNNING)
+    Sequence *last = NULL;
+    for (Sequence *other = s->running.last; other && !(last && s->counts.resting == 0); other = other->before) {
+        if (other == q)
             continue;
         if (other->resting) {
-            preempt(s, other);
-            return true;
+            last = other;
+            break;
         }
-        if (!behind && s->o.policy->before(q, other))
-            behind = other;
+        if (!last && gives_way(other, q))
+            last = other;
     }
-    if (behind)
-        preempt(s, behind);
-    return behind;
+    if (last)
+        preempt(s, last);
+    return last;
 }
 
-/* Whether q can have blocks for all that is known of it, beside what others were promised. */
-static bool has_room(const Scheduler *s, const Sequence *q)
+/* A slot for q, and for each of those that follow it. */
+static bool find_slots(Scheduler *s, const Sequence *q)
 {
-    int32_t promised[KV_GROUPS_MAX] = {0};
-    for (int32_t i = 0; i < s->count; i++)
-        if (s->order[i]->state == SEQUENCE_RUNNING && s->order[i] != q)
-            kv_cache_promise(s->cache, s->order[i]->slot, s->order[i]->known, promised);
-    return kv_cache_has_room(s->cache, q->slot, q->known, promised);
+    int32_t needs = slots_of(q), had = s->slots;
+    for (const Sequence *other = s->running.last; other && had < needs; other = other->before)
+        had += gives_way(other, q) ? slots_of(other) : 0;
+    if (had < needs)
+        return false;
+    while (s->slots < needs)
+        preempt_one(s, q);
+    return true;
+}
+
+static void account_start(Scheduler *s, Sequence *q)
+{
+    Request *r = q->request;
+    double now = clock_seconds();
+    if (!r->started) {
+        r->started = true;
+        q->times.started = now - r->submitted;
+        q->times.reused_tokens = q->computed;
+        s->counts.started++;
+        waiting_serve(s->waiting, r, (int64_t)(q->prompt - q->computed) * PROMPT_TOKEN_COUNTS);
+        q->charged = q->prompt;
+    }
+    q->times.waited += now - q->waits_from;
+    q->times.recomputed_tokens += (int32_t)max_i64(0, q->lost - q->computed);
+    q->lost = 0;
 }
 
 static bool start(Scheduler *s, Sequence *q)
 {
+    if (!find_slots(s, q))
+        return false;
+    take_slots(s, q);
     q->computed = kv_cache_match(s->cache, q->slot, q->tokens, sequence_reusable(q), q->salt);
-    while (!has_room(s, q))
+    while (!kv_cache_has_room(s->cache, q->slot, q->known, s->promised))
         if (!preempt_one(s, q)) {
             kv_cache_drop(s->cache, q->slot);
+            give_slots(s, q);
             q->computed = 0;
             return false;
         }
-    q->state = SEQUENCE_RUNNING;
-    if (q->times.started == 0) {
-        q->times.started = clock_seconds() - q->request->submitted;
-        q->times.reused_tokens = q->computed;
-    }
+    stop_waiting(s, q);
+    q->turn = ++s->turns;
+    account_start(s, q);
+    enter(s, q);
+    promise(s, q, 1);
     return true;
+}
+
+/* Whether it is worth asking who is next. */
+static bool somebody_may_start(const Scheduler *s)
+{
+    return s->slots > 0 || s->counts.resting > 0 || s->o.policy->classes;
+}
+
+/* Of those that wait: in a class, who was interrupted goes before who has not started. */
+static Sequence *next_waiting(Scheduler *s)
+{
+    if (!somebody_may_start(s))
+        return NULL;
+    Sequence *parked = s->parked.first;
+    while (parked && parked->resting)
+        parked = parked->after;
+    Request *first = waiting_first(s->waiting);
+    Sequence *fresh = first ? request_leader(first) : NULL;
+    if (!parked || !fresh)
+        return parked ? parked : fresh;
+    return rank(first, parked->request) < 0 ? fresh : parked;
 }
 
 /* --- the plan --- */
@@ -173,7 +464,7 @@ static bool start(Scheduler *s, Sequence *q)
 /* How many events the last row of what is known makes: a token of each sample. */
 static int32_t events_of_last(const Sequence *q)
 {
-    return q->known == q->prompt && q->sample == 0 ? q->request->options.samples : 1;
+    return q->known == q->prompt ? slots_of(q) : 1;
 }
 
 static void cut(PlanEntry *e, int32_t rows)
@@ -188,7 +479,7 @@ static void cut(PlanEntry *e, int32_t rows)
 static PlanEntry entry_for(const Scheduler *s, Sequence *q)
 {
     PlanEntry e = {.sequence = q, .first = q->computed, .drafted = q->drafted, .rows = sequence_rows_left(q)};
-    cut(&e, (int32_t)min_i64(e.rows, s->o.rows - s->plan.rows));
+    cut(&e, (int32_t)min_i64(e.rows, s->rows_most - s->plan.rows));
     if (e.rows > 0)
         cut(&e, kv_cache_stop(s->cache, q->slot, e.first, e.first + e.rows) - e.first);
     e.outs = (int32_t)max_i64(0, e.first + e.rows - max_i64(sequence_wants_from(q), e.first));
@@ -217,7 +508,12 @@ static bool find_blocks(Scheduler *s, PlanEntry *e)
 static void plan_rows(Scheduler *s, Sequence *q)
 {
     PlanEntry e = entry_for(s, q);
-    if (e.rows <= 0 || !find_blocks(s, &e))
+    if (e.rows <= 0)
+        return;
+    promise(s, q, -1);
+    bool found = find_blocks(s, &e);
+    promise(s, q, 1);
+    if (!found)
         return;
     e.events = e.outs > 0 ? e.outs + events_of_last(q) - 1 : 0;
     s->plan.entry[s->plan.entries++] = e;
@@ -228,33 +524,80 @@ static void plan_rows(Scheduler *s, Sequence *q)
     q->planned = true;
 }
 
-static void plan_begin(Scheduler *s)
+static void look_at_readers(Scheduler *s, const List *list, bool runs)
 {
-    s->plan.entries = s->plan.rows = s->plan.outs = s->plan.hiddens = s->plan.copies.count = 0;
-    for (int32_t i = 0; i < s->count; i++) {
-        s->order[i]->planned = false;
-        s->order[i]->request->promised = 0;
-        s->order[i]->resting = request_room(s->order[i]->request) <= 0;
+    for (Sequence *q = list->first; q; q = q->after) {
+        q->planned = false;
+        q->request->promised = 0;
+        q->resting = request_room(q->request) <= 0;
+        if (runs) {
+            s->counts.resting += q->resting;
+            promise(s, q, 1);
+        } else if (q->resting) {
+            q->waits_from_step = s->steps;   /* for its reader, not for a place */
+        }
     }
 }
 
-static bool generating(const Sequence *q) { return q->state == SEQUENCE_RUNNING && q->caught_up; }
+static void plan_begin(Scheduler *s)
+{
+    s->plan.entries = s->plan.rows = s->plan.outs = s->plan.hiddens = s->plan.copies.count = 0;
+    s->counts.resting = 0;
+    memset(s->promised, 0, sizeof s->promised);
+    look_at_readers(s, &s->running, true);
+    look_at_readers(s, &s->parked, false);
+    waiting_ask(s->waiting);
+    promote_oldest(s);
+}
+
+/* Those that generate: a row each, and what was drafted for them. */
+static void plan_generating(Scheduler *s)
+{
+    s->rows_most = s->o.rows;
+    for (Sequence *q = s->running.first; q; q = q->after)
+        if (q->caught_up)
+            plan_rows(s, q);
+}
+
+/* Prompts, and those that start, in one order. Where somebody cannot start, nobody behind it does. */
+static void plan_prompts(Scheduler *s)
+{
+    if (s->plan.rows > 0 && s->o.prefill_rows > 0)
+        s->rows_most = (int32_t)min_i64(s->o.rows, (int64_t)s->plan.rows + s->o.prefill_rows);
+    Sequence *next = next_waiting(s), *q = s->running.first;
+    bool starting = true;
+    int64_t preemptions = s->counts.preemptions;
+    while (s->plan.rows < s->rows_most && (next || q)) {
+        if (starting && preemptions != s->counts.preemptions)   /* who was interrupted may be before `next` */
+            next = next_waiting(s);
+        preemptions = s->counts.preemptions;
+        if (next && (!q || rank(next->request, q->request) < 0)) {
+            starting = start(s, next);
+            q = starting ? next : s->running.first;   /* who stood here may have been preempted */
+            next = starting ? next_waiting(s) : NULL;
+            continue;
+        }
+        if (!q->planned)
+            plan_rows(s, q);
+        q = q->after;
+    }
+}
 
 const Plan *scheduler_plan(Scheduler *s)
 {
     plan_begin(s);
-    for (int32_t i = 0; i < s->count; i++)
-        if (generating(s->order[i]))
-            plan_rows(s, s->order[i]);
-    bool starting = true;
-    for (int32_t i = 0; i < s->count && s->plan.rows < s->o.rows; i++) {
-        Sequence *q = s->order[i];
-        if (q->state == SEQUENCE_WAITING && !q->resting && starting)
-            starting = start(s, q);
-        if (q->state == SEQUENCE_RUNNING && !q->planned)
-            plan_rows(s, q);
-    }
+    plan_generating(s);
+    plan_prompts(s);
     return &s->plan;
+}
+
+/* Its tenant is charged for each position once, however often it is computed. */
+static void charge(Scheduler *s, Sequence *q)
+{
+    if (q->computed > q->charged) {
+        waiting_serve(s->waiting, q->request, (int64_t)(q->computed - q->charged) * GENERATED_TOKEN_COUNTS);
+        q->charged = q->computed;
+    }
 }
 
 static void commit(Scheduler *s, Sequence *q, int32_t good)
@@ -262,12 +605,15 @@ static void commit(Scheduler *s, Sequence *q, int32_t good)
     q->computed = kv_cache_commit(s->cache, q->slot, q->tokens, good);
     q->caught_up |= q->computed == q->known;
     q->drafted = 0;
+    charge(s, q);
 }
 
 void scheduler_commit(Scheduler *s, const Plan *plan)
 {
+    s->steps++;
     for (int32_t i = 0; i < plan->entries; i++) {
         const PlanEntry *e = &plan->entry[i];
+        e->sequence->times.prompt_steps += e->first < e->sequence->prompt;
         if (e->drafted == 0)
             commit(s, e->sequence, e->first + e->rows);
     }

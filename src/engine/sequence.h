@@ -8,7 +8,7 @@
  * A step lets sequences catch up: it computes rows from `computed` on. A prompt, a chunk of it, the
  * token that was sampled last, drafted tokens: all are rows that are known but not computed. When
  * `computed` reaches `known`, the last row's logits give the next token. Preempting a sequence sets
- * `computed` to 0, nothing else. Drafted tokens are computed once, behind the last known one; those that
+ * `computed` to 0, nothing else. Its tokens are its request's memory, so it can wait without a slot. Drafted tokens are computed once, behind the last known one; those that
  * the logits confirm become known, and `computed` goes back behind the others (with a state of fixed
  * size, to where the step began).
  */
@@ -18,20 +18,19 @@
 #include "engine/request.h"
 
 typedef enum SequenceState {
-    SEQUENCE_UNUSED,
-    SEQUENCE_FOLLOWS,     /* a further sample: waits until the first has computed the prompt, then forks */
-    SEQUENCE_WAITING,     /* holds nothing of the cache */
-    SEQUENCE_RUNNING,     /* holds the blocks of `computed` tokens */
+    SEQUENCE_WAITING,     /* holds nothing of the cache, not even a slot */
+    SEQUENCE_FOLLOWS,     /* a further sample: waits until the leader has computed the prompt, then forks */
+    SEQUENCE_RUNNING,     /* holds a slot, and the blocks of `computed` tokens */
+    SEQUENCE_ENDED,
 } SequenceState;
 
-typedef struct Sequence {
-    int32_t slot;              /* its number, also in the cache; never changes */
+struct Sequence {
+    int32_t slot;              /* in the cache; -1: none. One that follows has one while its leader runs */
     SequenceState state;
     Request *request;
     int32_t sample;
-    uint64_t arrival;          /* of the request */
     uint64_t salt;
-    int32_t *tokens;           /* [context] */
+    int32_t *tokens;           /* [limit] */
     int32_t prompt, known, drafted, computed;
     bool caught_up;            /* it had computed all that it knew since it last started */
     int32_t limit;             /* known never passes it */
@@ -40,7 +39,17 @@ typedef struct Sequence {
     bool resting;              /* nobody reads its events ... */
     bool planned;              /* it is in the plan; both are set while planning */
     RequestTimes times;
-} Sequence;
+
+    /* The scheduler's own. */
+    Sequence *before, *after;  /* in its list */
+    uint64_t turn;             /* of those that run: who started first */
+    int32_t charged;           /* positions that its tenant was charged for */
+    int32_t lost;              /* positions that were computed when it was preempted */
+    int64_t waits_from_step;
+    double waits_from;
+};
+
+static inline Sequence *request_leader(const Request *r) { return &r->sequences[r->leader]; }
 
 /* An embedding is being made of its prompt: hidden states are wanted, and no logits. */
 static inline bool sequence_pools(const Sequence *s) { return s->pooled < s->prompt; }
