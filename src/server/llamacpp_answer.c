@@ -1,17 +1,17 @@
-#include "server/llama_answer.h"
+#include "server/llamacpp_answer.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-#include "server/llama_prompt.h"
+#include "server/llamacpp_prompt.h"
 #include "server/openai_parts.h"
 
-LlamaOptions *llama_answer_new(void) { return calloc(1, sizeof(LlamaOptions)); }
+LlamacppOptions *llamacpp_answer_new(void) { return calloc(1, sizeof(LlamacppOptions)); }
 
-void llama_answer_free(void *with)
+void llamacpp_answer_free(void *with)
 {
     if (with)
-        llama_options_deinit(with);
+        llamacpp_options_deinit(with);
     free(with);
 }
 
@@ -19,19 +19,19 @@ void llama_answer_free(void *with)
 
 static json_t *token_json(const Tokenizer *t, int32_t id, const char *name, json_t *chance)
 {
-    return json_pack("{s:i, s:o, s:o, s:o}", "id", (int)id, "token", openai_token_text(t, id), "bytes", openai_token_bytes(t, id),
-                     name, chance);
+    return json_pack("{s:i, s:o, s:o, s:o}", "id", (int)id, "token", openai_token_text(t, id), "bytes",
+                     openai_token_bytes(t, id), name, chance);
 }
 
 /* At temperature 0 the chosen token is all that is left; with all samplers off, what the model says. */
-static json_t *chance_json(const LlamaOptions *l, const GenerationSpec *spec, float logprob)
+static json_t *chance_json(const LlamacppOptions *l, const GenerationSpec *spec, float logprob)
 {
     if (!l->tells_chosen)
         return openai_number(logprob);
     return json_real(sampler_is_greedy(&spec->sampling) ? 1 : exp((double)logprob));
 }
 
-static json_t *probs_json(const LlamaOptions *l, const GenerationSpec *spec, const Tokenizer *t, const Sampled *tokens,
+static json_t *probs_json(const LlamacppOptions *l, const GenerationSpec *spec, const Tokenizer *t, const Sampled *tokens,
                           int32_t count)
 {
     const char *name = l->tells_chosen ? "prob" : "logprob", *tops = l->tells_chosen ? "top_probs" : "top_logprobs";
@@ -82,7 +82,7 @@ static json_t *text_json(Span text) { return json_stringn(text.bytes ? (const ch
 
 static json_t *final_json(Generation *g, const Choice *c, const Service *s, bool told)
 {
-    const LlamaOptions *l = generation_with(g);
+    const LlamacppOptions *l = generation_with(g);
     const GenerationSpec *spec = generation_spec(g);
     const PromptIds *prompt = &spec->prompts[c->prompt];
     Span text = told ? (Span){0} : buf_span(&c->text);
@@ -90,7 +90,7 @@ static json_t *final_json(Generation *g, const Choice *c, const Service *s, bool
         "{s:i, s:o, s:o, s:i, s:b, s:s, s:i, s:i, s:O, s:o, s:b, s:b, s:s, s:s, s:i, s:o}", "index", (int)c->index, "content",
         text_json(text), "tokens", ids_or_none(l->returns_tokens && !told, c->tokens, c->token_count), "id_slot", 0, "stop", 1,
         "model", s->model_name, "tokens_predicted", (int)predicted(c), "tokens_evaluated", (int)prompt->count,
-        "generation_settings", l->settings, "prompt", llama_text(s->tokenizer, prompt->ids, prompt->count), "has_new_line",
+        "generation_settings", l->settings, "prompt", llamacpp_text(s->tokenizer, prompt->ids, prompt->count), "has_new_line",
         memchr(c->text.data, '\n', c->text.bytes) != NULL, "truncated", is_truncated(c, spec), "stop_type", stop_type(c),
         "stopping_word", c->stop_text ? c->stop_text : "", "tokens_cached", (int)c->times.reused_tokens, "timings",
         timings_json(g));
@@ -100,7 +100,7 @@ static json_t *final_json(Generation *g, const Choice *c, const Service *s, bool
 }
 
 /* Only what response_fields names: "a/b" is b of a, on top. Takes the object over. */
-static json_t *chosen_fields(const LlamaOptions *l, json_t *whole)
+static json_t *chosen_fields(const LlamacppOptions *l, json_t *whole)
 {
     json_t *name, *out;
     size_t i;
@@ -130,7 +130,7 @@ static void begin_stream(Exchange *x)
 
 static void write_part(Exchange *x, Generation *g, const Delta *d)
 {
-    const LlamaOptions *l = generation_with(g);
+    const LlamacppOptions *l = generation_with(g);
     const Choice *c = d->choice;
     const Service *s = exchange_service(x);
     json_t *part = json_pack("{s:i, s:o, s:o, s:b, s:i, s:i, s:i}", "index", (int)c->index, "content", text_json(d->text),
@@ -180,14 +180,14 @@ static void write_all(Exchange *x, Generation *g)
     json_decref(list);
 }
 
-const Wire llama_wire = {.delta = write_delta, .done = write_all, .free_with = llama_answer_free};
+const Wire llamacpp_wire = {.delta = write_delta, .done = write_all, .free_with = llamacpp_answer_free};
 
 /* ---- errors ---- */
 
-json_t *llama_error_json(const ApiError *e)
+json_t *llamacpp_error_json(const ApiError *e)
 {
     const char *type = e->status == 500 ? "server_error" : e->type;
     return json_pack("{s:{s:i, s:s, s:s}}", "error", "code", e->status, "message", e->message, "type", type);
 }
 
-void llama_error_event(Exchange *x, const ApiError *e) { exchange_event(x, "error", llama_error_json(e)); }
+void llamacpp_error_event(Exchange *x, const ApiError *e) { exchange_event(x, "error", llamacpp_error_json(e)); }

@@ -1,9 +1,9 @@
-#include "server/llama_options.h"
+#include "server/llamacpp_options.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-#include "server/llama_prompt.h"
+#include "server/llamacpp_prompt.h"
 #include "server/sampling_fields.h"
 #include "text/json_fields.h"
 
@@ -120,12 +120,12 @@ static void add_bias(Fields *f, SamplerOptions *o, int32_t id, json_t *value)
 /* A token, or each of the tokens of a text. */
 static void read_bias(Fields *f, SamplerOptions *o, json_t *token, json_t *value, const Service *s)
 {
-    IdList l = {0};
+    TokenList l = {0};
     json_t *list = json_is_string(token) ? json_incref(token) : json_pack("[O]", token);
-    llama_ids_read(f, "logit_bias", list, s, ENCODE_PARSE_SPECIAL, &l);
+    llamacpp_ids_read(f, "logit_bias", list, s, ENCODE_PARSE_SPECIAL, &l);
     for (int32_t i = 0; fields_ok(f) && i < l.count; i++)
         add_bias(f, o, l.ids[i], value);
-    id_list_deinit(&l);
+    token_list_deinit(&l);
     json_decref(list);
 }
 
@@ -176,7 +176,7 @@ static bool leaves_all(const GenerationSpec *spec)
            !o->ignore_eos && !spec->grammar;
 }
 
-static void read_probs(Fields *f, LlamaOptions *l, GenerationSpec *spec)
+static void read_probs(Fields *f, LlamacppOptions *l, GenerationSpec *spec)
 {
     fields_int(f, "n_probs", 0, LOGPROBS_MAX, &l->probs);
     fields_bool(f, "post_sampling_probs", &l->tells_chosen);
@@ -197,10 +197,10 @@ static void read_form(Fields *f, GenerationSpec *spec, const Service *s)
     output_form_read(f, spec, s);
 }
 
-void llama_options_read(Fields *f, LlamaOptions *l, GenerationSpec *spec, const Service *s)
+void llamacpp_options_read(Fields *f, LlamacppOptions *l, GenerationSpec *spec, const Service *s)
 {
     bool reuses = true;
-    *l = (LlamaOptions){0};
+    *l = (LlamacppOptions){0};
     refuse_absent(f);
     spec->max_tokens = TOKENS_ALL;
     fields_int(f, fields_has(f, "n_predict") ? "n_predict" : "max_tokens", TOKENS_ALL, INT32_MAX, &spec->max_tokens);
@@ -219,14 +219,14 @@ void llama_options_read(Fields *f, LlamaOptions *l, GenerationSpec *spec, const 
         spec->cache_salt = l->salt.text;
     }
     l->fields = json_incref(fields_array(f, "response_fields", RESPONSE_FIELDS_MAX));
-    l->settings = llama_settings(spec, s);
+    l->settings = llamacpp_settings(spec, s);
 }
 
-void llama_options_deinit(LlamaOptions *l)
+void llamacpp_options_deinit(LlamacppOptions *l)
 {
     json_decref(l->settings);
     json_decref(l->fields);
-    *l = (LlamaOptions){0};
+    *l = (LlamacppOptions){0};
 }
 
 /* ---- telling ---- */
@@ -259,22 +259,26 @@ static json_t *biases_json(const SamplerOptions *o)
     return list;
 }
 
-json_t *llama_settings(const GenerationSpec *spec, const Service *s)
+json_t *llamacpp_settings(const GenerationSpec *spec, const Service *s)
 {
     const SamplerOptions *o = &spec->sampling;
     json_t *settings = json_pack(
-        "{s:s, s:i, s:i, s:i, s:I, s:o, s:i, s:o, s:o, s:o, s:i, s:o, s:o, s:o}", "model", s->model_name, "n_ctx",
+        "{s:s, s:i, s:i, s:i, s:I, s:o, s:i, s:o, s:o, s:o}", "model", s->model_name, "n_ctx",
         s->engine ? (int)engine_longest(s->engine) : 0, "n_predict", (int)spec->max_tokens, "max_tokens", (int)spec->max_tokens,
         "seed", (json_int_t)o->seed, "temperature", number(o->temperature), "top_k", (int)o->top_k, "top_p", number(o->top_p),
-        "min_p", number(o->min_p), "typical_p", number(o->typical_p), "repeat_last_n", (int)o->repeat_last_n, "repeat_penalty",
-        number(o->repeat_penalty), "presence_penalty", number(o->presence_penalty), "frequency_penalty",
-        number(o->frequency_penalty));
+        "min_p", number(o->min_p), "typical_p", number(o->typical_p));
+    json_t *penalties = json_pack(
+        "{s:i, s:o, s:o, s:o, s:o, s:b}", "repeat_last_n", (int)o->repeat_last_n, "repeat_penalty", number(o->repeat_penalty),
+        "presence_penalty", number(o->presence_penalty), "frequency_penalty", number(o->frequency_penalty), "logit_bias",
+        biases_json(o), "ignore_eos", o->ignore_eos);
     json_t *more = json_pack(
-        "{s:f, s:f, s:f, s:i, s:i, s:o, s:b, s:b, s:i, s:i, s:o, s:[s, s, s, s, s, s]}", "dynatemp_range", 0.0, "xtc_probability",
-        0.0, "dry_multiplier", 0.0, "mirostat", 0, "n_keep", 0, "stop", stops_json(spec), "ignore_eos", o->ignore_eos, "stream",
-        spec->stream, "n_probs", o->logprobs > 0 ? (int)o->logprobs : 0, "min_keep", 0, "logit_bias", biases_json(o), "samplers",
-        "penalties", "temperature", "top_k", "typ_p", "top_p", "min_p");
+        "{s:f, s:f, s:f, s:i, s:i, s:i, s:o, s:b, s:i, s:[s, s, s, s, s, s]}", "dynatemp_range", 0.0, "xtc_probability", 0.0,
+        "dry_multiplier", 0.0, "mirostat", 0, "n_keep", 0, "min_keep", 0, "stop", stops_json(spec), "stream", spec->stream,
+        "n_probs", o->logprobs > 0 ? (int)o->logprobs : 0, "samplers", "penalties", "temperature", "top_k", "typ_p", "top_p",
+        "min_p");
+    json_object_update_missing(settings, penalties);
     json_object_update_missing(settings, more);
+    json_decref(penalties);
     json_decref(more);
     return settings;
 }

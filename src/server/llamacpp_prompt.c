@@ -1,4 +1,4 @@
-#include "server/llama_prompt.h"
+#include "server/llamacpp_prompt.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,13 +10,13 @@ enum { EXTRAS_MAX = 256, GAP_BYTES_MAX = 1 << 28 };
 
 /* ---- lists of ids ---- */
 
-void id_list_deinit(IdList *l)
+void token_list_deinit(TokenList *l)
 {
     free(l->ids);
-    *l = (IdList){0};
+    *l = (TokenList){0};
 }
 
-bool llama_ids_add(Fields *f, const char *name, IdList *l, int32_t id)
+bool llamacpp_ids_add(Fields *f, const char *name, TokenList *l, int32_t id)
 {
     if (l->count == l->capacity) {
         int32_t capacity = l->capacity ? 2 * l->capacity : 64;
@@ -32,7 +32,7 @@ bool llama_ids_add(Fields *f, const char *name, IdList *l, int32_t id)
     return true;
 }
 
-bool llama_ids_text(Fields *f, const char *name, Span text, const Service *s, unsigned flags, IdList *l)
+bool llamacpp_ids_text(Fields *f, const char *name, Span text, const Service *s, unsigned flags, TokenList *l)
 {
     Error err = {0};
     Encoding e;
@@ -44,37 +44,39 @@ bool llama_ids_text(Fields *f, const char *name, Span text, const Service *s, un
     if (!good)
         fields_refuse(f, name, "%s", err.text);
     for (size_t i = 0; good && i < e.count; i++)
-        good = llama_ids_add(f, name, l, e.ids[i]);
+        good = llamacpp_ids_add(f, name, l, e.ids[i]);
     encoding_deinit(&e);
     return good;
 }
 
 static int32_t vocabulary(const Service *s) { return s->o.model ? s->o.model->shape.V : tokenizer_size(s->tokenizer); }
 
-static bool add_number(Fields *f, const char *name, json_t *value, const Service *s, IdList *l)
+static bool add_number(Fields *f, const char *name, json_t *value, const Service *s, TokenList *l)
 {
     json_int_t id = json_integer_value(value);
     if (!json_is_integer(value) || id < 0 || id >= vocabulary(s)) {
         fields_refuse(f, name, "has an entry that is neither a text nor a token id from 0 to %d", vocabulary(s) - 1);
         return false;
     }
-    return llama_ids_add(f, name, l, (int32_t)id);
+    return llamacpp_ids_add(f, name, l, (int32_t)id);
 }
 
-static bool read_mixed(Fields *f, const char *name, json_t *list, const Service *s, unsigned flags, IdList *l)
+static bool read_mixed(Fields *f, const char *name, json_t *list, const Service *s, unsigned flags, TokenList *l)
 {
     json_t *entry;
     size_t i;
     json_array_foreach(list, i, entry)
     {
         unsigned here = i == 0 ? flags : flags & ~(unsigned)ENCODE_ADD_SPECIAL;
-        if (json_is_string(entry) ? !llama_ids_text(f, name, json_span(entry), s, here, l) : !add_number(f, name, entry, s, l))
+        bool good = json_is_string(entry) ? llamacpp_ids_text(f, name, json_span(entry), s, here, l)
+                                          : add_number(f, name, entry, s, l);
+        if (!good)
             return false;
     }
     return true;
 }
 
-bool llama_ids_read(Fields *f, const char *name, json_t *value, const Service *s, unsigned flags, IdList *l)
+bool llamacpp_ids_read(Fields *f, const char *name, json_t *value, const Service *s, unsigned flags, TokenList *l)
 {
     if (!fields_ok(f))
         return false;
@@ -84,7 +86,7 @@ bool llama_ids_read(Fields *f, const char *name, json_t *value, const Service *s
         value = json_object_get(value, "prompt_string");
     }
     if (fields_ok(f) && json_is_string(value))
-        return llama_ids_text(f, name, json_span(value), s, flags, l);
+        return llamacpp_ids_text(f, name, json_span(value), s, flags, l);
     if (fields_ok(f) && json_is_array(value))
         return read_mixed(f, name, value, s, flags, l);
     fields_refuse(f, name, "must be a text, a list of token ids and texts, or a list of such prompts");
@@ -93,21 +95,21 @@ bool llama_ids_read(Fields *f, const char *name, json_t *value, const Service *s
 
 /* ---- prompts ---- */
 
-static void give_prompt(Fields *f, const char *name, IdList *l, GenerationSpec *spec)
+static void give_prompt(Fields *f, const char *name, TokenList *l, GenerationSpec *spec)
 {
     if (fields_ok(f) && spec->prompt_count == PROMPTS_MAX)
         fields_refuse(f, name, "has more than %d prompts", PROMPTS_MAX);
     if (fields_ok(f)) {
         spec->prompts[spec->prompt_count++] = (PromptIds){l->ids, l->count};
-        *l = (IdList){0};
+        *l = (TokenList){0};
     }
-    id_list_deinit(l);
+    token_list_deinit(l);
 }
 
 static void read_prompt(Fields *f, json_t *value, GenerationSpec *spec, const Service *s)
 {
-    IdList l = {0};
-    llama_ids_read(f, "prompt", value, s, ENCODE_ADD_SPECIAL | ENCODE_PARSE_SPECIAL, &l);
+    TokenList l = {0};
+    llamacpp_ids_read(f, "prompt", value, s, ENCODE_ADD_SPECIAL | ENCODE_PARSE_SPECIAL, &l);
     give_prompt(f, "prompt", &l, spec);
 }
 
@@ -121,7 +123,7 @@ static bool has_number(json_t *list)
     return false;
 }
 
-void llama_prompts_read(Fields *f, GenerationSpec *spec, const Service *s)
+void llamacpp_prompts_read(Fields *f, GenerationSpec *spec, const Service *s)
 {
     json_t *prompt = fields_any(f, "prompt"), *entry;
     size_t i;
@@ -140,20 +142,20 @@ void llama_prompts_read(Fields *f, GenerationSpec *spec, const Service *s)
 
 /* ---- a text with a gap ---- */
 
-static void add_special(Fields *f, IdList *l, int32_t id)
+static void add_special(Fields *f, TokenList *l, int32_t id)
 {
     if (id != TOKEN_NONE)
-        llama_ids_add(f, "input_prefix", l, id);
+        llamacpp_ids_add(f, "input_prefix", l, id);
 }
 
-static void add_text(Fields *f, const char *name, const char *text, const Service *s, IdList *l)
+static void add_text(Fields *f, const char *name, const char *text, const Service *s, TokenList *l)
 {
     if (fields_ok(f) && text && *text)
-        llama_ids_text(f, name, span_text(text), s, 0, l);
+        llamacpp_ids_text(f, name, span_text(text), s, 0, l);
 }
 
 /* Files beside the one with the gap: each under its name where the model has a token for that, else one after another. */
-static void add_extras(Fields *f, const Service *s, IdList *l)
+static void add_extras(Fields *f, const Service *s, TokenList *l)
 {
     const SpecialTokens *special = tokenizer_specials(s->tokenizer);
     json_t *list = fields_array(f, "input_extra", EXTRAS_MAX), *entry;
@@ -188,11 +190,11 @@ static void add_extras(Fields *f, const Service *s, IdList *l)
     }
 }
 
-void llama_gap_read(Fields *f, GenerationSpec *spec, const Service *s)
+void llamacpp_gap_read(Fields *f, GenerationSpec *spec, const Service *s)
 {
     const SpecialTokens *special = s->tokenizer ? tokenizer_specials(s->tokenizer) : NULL;
     const char *prefix = NULL, *suffix = NULL, *prompt = NULL;
-    IdList l = {0};
+    TokenList l = {0};
     fields_text(f, "input_prefix", GAP_BYTES_MAX, &prefix);
     fields_text(f, "input_suffix", GAP_BYTES_MAX, &suffix);
     fields_text(f, "prompt", GAP_BYTES_MAX, &prompt);
@@ -220,7 +222,7 @@ void llama_gap_read(Fields *f, GenerationSpec *spec, const Service *s)
 
 /* ---- back to text ---- */
 
-json_t *llama_text(const Tokenizer *t, const int32_t *ids, int32_t count)
+json_t *llamacpp_text(const Tokenizer *t, const int32_t *ids, int32_t count)
 {
     Buf text;
     Detokenizer d;

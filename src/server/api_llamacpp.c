@@ -1,10 +1,10 @@
-/* api_llama.c -- the API of llama.cpp's server, as far as it is no other's: completions, tokens, templates, state. */
+/* api_llamacpp.c -- the API of llama.cpp's server, as far as it is no other's: completions, tokens, templates, state. */
 #include <stdlib.h>
 
 #include "server/conversation.h"
 #include "server/engine_thread.h"
-#include "server/llama_answer.h"
-#include "server/llama_prompt.h"
+#include "server/llamacpp_answer.h"
+#include "server/llamacpp_prompt.h"
 #include "server/routes.h"
 #include "text/json_fields.h"
 #include "text/utf8.h"
@@ -17,15 +17,15 @@ static bool begin(Exchange *x, Fields *f, GenerationSpec *spec, void (*read)(Fie
                   ApiError *error)
 {
     const Service *s = exchange_service(x);
-    LlamaOptions *l = llama_answer_new();
+    LlamacppOptions *l = llamacpp_answer_new();
     if (!l)
         return api_refuse(error, 500, NULL, "no memory for an answer");
-    llama_options_read(f, l, spec, s);
+    llamacpp_options_read(f, l, spec, s);
     if (fields_ok(f))
         read(f, spec, s);
     if (fields_ok(f))
-        return generation_begin(x, spec, &llama_wire, l, error);
-    llama_answer_free(l);
+        return generation_begin(x, spec, &llamacpp_wire, l, error);
+    llamacpp_answer_free(l);
     return false;
 }
 
@@ -42,8 +42,8 @@ static void answer(Exchange *x, void (*read)(Fields *, GenerationSpec *, const S
         exchange_refuse(x, &error);
 }
 
-static void complete(Exchange *x) { answer(x, llama_prompts_read); }
-static void infill(Exchange *x) { answer(x, llama_gap_read); }
+static void complete(Exchange *x) { answer(x, llamacpp_prompts_read); }
+static void infill(Exchange *x) { answer(x, llamacpp_gap_read); }
 
 /* ---- tokens ---- */
 
@@ -57,7 +57,7 @@ static json_t *piece_of(const Tokenizer *t, int32_t id)
     return out;
 }
 
-static json_t *tokens_json(const Tokenizer *t, const IdList *l, bool with_pieces)
+static json_t *tokens_json(const Tokenizer *t, const TokenList *l, bool with_pieces)
 {
     json_t *list = json_array();
     for (int32_t i = 0; i < l->count; i++)
@@ -68,7 +68,7 @@ static json_t *tokens_json(const Tokenizer *t, const IdList *l, bool with_pieces
 
 static json_t *tokenize(const Service *s, Fields *f)
 {
-    IdList l = {0};
+    TokenList l = {0};
     json_t *out = NULL;
     bool adds = false, parses = true, pieces = false;
     fields_bool(f, "add_special", &adds);
@@ -77,21 +77,21 @@ static json_t *tokenize(const Service *s, Fields *f)
     if (fields_ok(f) && !fields_has(f, "content"))
         fields_refuse(f, "content", "is missing");
     unsigned flags = (adds ? ENCODE_ADD_SPECIAL : 0) | (parses ? ENCODE_PARSE_SPECIAL : 0);
-    if (llama_ids_read(f, "content", fields_any(f, "content"), s, flags, &l))
+    if (llamacpp_ids_read(f, "content", fields_any(f, "content"), s, flags, &l))
         out = tokens_json(s->tokenizer, &l, pieces);
-    id_list_deinit(&l);
+    token_list_deinit(&l);
     return out;
 }
 
 static json_t *detokenize(const Service *s, Fields *f)
 {
-    IdList l = {0};
+    TokenList l = {0};
     json_t *text = NULL, *tokens = fields_array(f, "tokens", TOKENS_MAX);
     if (fields_ok(f) && !tokens)
         fields_refuse(f, "tokens", "is missing");
-    if (llama_ids_read(f, "tokens", tokens, s, ENCODE_PARSE_SPECIAL, &l))
-        text = llama_text(s->tokenizer, l.ids, l.count);
-    id_list_deinit(&l);
+    if (llamacpp_ids_read(f, "tokens", tokens, s, ENCODE_PARSE_SPECIAL, &l))
+        text = llamacpp_text(s->tokenizer, l.ids, l.count);
+    token_list_deinit(&l);
     return text ? json_pack("{s:o}", "content", text) : NULL;
 }
 
@@ -153,7 +153,7 @@ static json_t *default_settings(const Service *s)
 {
     GenerationSpec spec;
     generation_spec_init(&spec, s);
-    json_t *settings = llama_settings(&spec, s);
+    json_t *settings = llamacpp_settings(&spec, s);
     json_object_set_new(settings, "seed", json_integer(UINT32_MAX));      /* each call its own */
     generation_spec_deinit(&spec);
     return settings;
@@ -211,5 +211,5 @@ static const Route routes[] = {
     {"GET", "/props", ACCESS_KEY, props},
     {"GET", "/slots", ACCESS_ADMIN, slots},
 };
-const RouteList routes_llama = {.routes = routes, .count = COUNT_OF(routes), .error_json = llama_error_json,
-                                .error_event = llama_error_event};
+const RouteList routes_llamacpp = {.routes = routes, .count = COUNT_OF(routes), .error_json = llamacpp_error_json,
+                                .error_event = llamacpp_error_event};
