@@ -33,11 +33,13 @@ static Span without_leading_space(Span text)
     return text;
 }
 
-static void set_reason(json_t *object, const Choice *c)
+static void set_reason(json_t *object, const Choice *c, const GenerationSpec *spec)
 {
     static const char *const reasons[] = {[FINISH_STOP] = "end_turn", [FINISH_LENGTH] = "max_tokens",
                                           [FINISH_CALLS] = "tool_use"};
     const char *reason = c->finish > FINISH_NONE && c->finish < FINISH_CANCELLED ? reasons[c->finish] : "max_tokens";
+    if (c->finish == FINISH_LENGTH && spec->max_tokens == TOKENS_ALL)
+        reason = "model_context_window_exceeded";
     bool stopped = c->finish == FINISH_STOP && c->stop_text;
     json_object_set_new(object, "stop_reason", json_string(stopped ? "stop_sequence" : reason));
     json_object_set_new(object, "stop_sequence", stopped ? json_string(c->stop_text) : json_null());
@@ -178,7 +180,7 @@ static void end_message(Exchange *x, Generation *g)
     json_t *reason = json_object();
     begin_message(x, g);
     end_block(x, a);
-    set_reason(reason, generation_choice(g, 0));
+    set_reason(reason, generation_choice(g, 0), generation_spec(g));
     exchange_event(x, "message_delta", json_pack("{s:s, s:o, s:o}", "type", "message_delta", "delta", reason, "usage",
                                                  usage_json(g)));
     exchange_event(x, "message_stop", json_pack("{s:s}", "type", "message_stop"));
@@ -197,7 +199,7 @@ static void write_all(Exchange *x, Generation *g)
         return;
     }
     json_t *message = message_json(x, g, content_json(generation_choice(g, 0)));
-    set_reason(message, generation_choice(g, 0));
+    set_reason(message, generation_choice(g, 0), generation_spec(g));
     exchange_json(x, 200, message);
 }
 

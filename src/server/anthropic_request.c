@@ -348,7 +348,22 @@ void anthropic_read_conversation(Fields *f, Conversation *c)
 
 /* ---- options ---- */
 
-void anthropic_read_options(Fields *f, GenerationSpec *spec)
+/* {"format": {"type": "json_schema", "schema": {...}}}; what else may stand there is advice to other models. */
+static void read_format(Fields *f, GenerationSpec *spec, const Service *s)
+{
+    static const char *const types[] = {"json_schema"};
+    json_t *config = fields_object(f, "output_config");
+    Fields outer = fields_of(config, "output_config.", f->error);
+    json_t *format = config ? fields_object(&outer, "format") : NULL;
+    if (!format || !fields_ok(f))
+        return;
+    Fields inner = fields_of(format, "output_config.format.", f->error);
+    fields_choice(&inner, "type", types, 1, 0);
+    require(&inner, "schema", fields_any(&inner, "schema"));
+    output_form_schema(&inner, "schema", fields_any(&inner, "schema"), spec, s);
+}
+
+void anthropic_read_options(Fields *f, GenerationSpec *spec, const Service *s)
 {
     SamplerOptions *o = &spec->sampling;
     if (fields_ok(f) && !fields_has(f, "max_tokens"))
@@ -358,5 +373,6 @@ void anthropic_read_options(Fields *f, GenerationSpec *spec)
     fields_float(f, "top_p", 0, 1, &o->top_p);
     fields_int(f, "top_k", 0, INT32_MAX, &o->top_k);
     fields_bool(f, "stream", &spec->stream);
+    read_format(f, spec, s);
     sampling_fields_stop(f, "stop_sequences", spec);
 }

@@ -18,7 +18,7 @@
 
 /* system, messages, tools, tool_choice, thinking: what counts as input. Errors are those of the Fields. */
 void anthropic_read_conversation(Fields *, Conversation *);
-/* max_tokens, stop_sequences, temperature, top_p, top_k, stream. */
-void anthropic_read_options(Fields *, GenerationSpec *);
+/* max_tokens, stop_sequences, temperature, top_p, top_k, stream, output_config.format. */
+void anthropic_read_options(Fields *, GenerationSpec *, const Service *);
 
 #endif

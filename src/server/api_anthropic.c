@@ -18,10 +18,18 @@ static bool read_input(Exchange *x, Fields *f, GenerationSpec *spec, ApiError *e
     return good;
 }
 
+/* More than fits beside the prompt: until the context is full, as stop_reason then says. */
+static void bound_tokens(const Service *s, GenerationSpec *spec)
+{
+    if (spec->max_tokens > engine_longest(s->engine) - spec->prompts[0].count)
+        spec->max_tokens = TOKENS_ALL;
+}
+
 static bool begin_answer(Exchange *x, const Fields *f, GenerationSpec *spec, ApiError *error)
 {
     if (!fields_ok(f))
         return false;
+    bound_tokens(exchange_service(x), spec);
     void *answer = anthropic_answer_new();
     return answer ? generation_begin(x, spec, &anthropic_wire, answer, error)
                   : api_refuse(error, 500, NULL, "no memory for an answer");
@@ -42,7 +50,7 @@ static void answer(Exchange *x, bool counts_only)
     generation_spec_init(&spec, exchange_service(x));
     bool good = fields_open(&f, exchange_body(x), &error);
     if (good && !counts_only)
-        anthropic_read_options(&f, &spec);
+        anthropic_read_options(&f, &spec, exchange_service(x));
     good = good && read_input(x, &f, &spec, &error);
     if (good && !(counts_only ? count_input(x, &spec) : begin_answer(x, &f, &spec, &error)))
         good = false;

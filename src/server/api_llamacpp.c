@@ -13,6 +13,13 @@ enum { TOKENS_MAX = 1 << 24 };
 
 /* ---- completions ---- */
 
+/* More than fits beside the only prompt: until the context is full, as `truncated` then says. */
+static void bound_tokens(const Service *s, GenerationSpec *spec)
+{
+    if (spec->prompt_count == 1 && spec->max_tokens > engine_longest(s->engine) - spec->prompts[0].count)
+        spec->max_tokens = TOKENS_ALL;
+}
+
 static bool begin(Exchange *x, Fields *f, GenerationSpec *spec, void (*read)(Fields *, GenerationSpec *, const Service *),
                   ApiError *error)
 {
@@ -23,8 +30,10 @@ static bool begin(Exchange *x, Fields *f, GenerationSpec *spec, void (*read)(Fie
     llamacpp_options_read(f, l, spec, s);
     if (fields_ok(f))
         read(f, spec, s);
-    if (fields_ok(f))
+    if (fields_ok(f)) {
+        bound_tokens(s, spec);
         return generation_begin(x, spec, &llamacpp_wire, l, error);
+    }
     llamacpp_answer_free(l);
     return false;
 }
