@@ -350,7 +350,8 @@ static void arguments_come_as_they_were_written(void **state)
     check("hermes", "<tool_call>{\"arguments\": {\"a\": \"}\\\"{\"}, \"name\": \"now\"}</tool_call>", "C0{now}A0{{\"a\": \"}\\\"{\"}}E0{}");
     check("hermes", "<tool_call>{\"name\": \"now\"}</tool_call>", "C0{now}A0{{}}E0{}");
     check("hermes", "<tool_call>{\"name\": \"now\", \"arguments\": null}</tool_call>", "C0{now}A0{{}}E0{}");
-    check("hermes", "<tool_call>{\"id\": {\"name\": \"x\"}, \"name\": \"now\", \"arguments\":{\"a\":[1,{\"b\":\"</tool_call>\"}],\"c\":-1.5e+3}}"
+    check("hermes", "<tool_call>{\"id\": {\"name\": \"x\"}, \"name\": \"now\", "
+                    "\"arguments\":{\"a\":[1,{\"b\":\"</tool_call>\"}],\"c\":-1.5e+3}}"
                     "</tool_call>", "C0{now}A0{{\"a\":[1,{\"b\":\"</tool_call>\"}],\"c\":-1.5e+3}}E0{}");
     check("hermes", "<tool_call>{\"name\": \"now\", \"arguments\": {\"a\": \"1\n2\"}}</tool_call>", "C0{now}A0{{\"a\": \"1\\n2\"}}E0{}");
     check("deepseek-v3.1", "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>fun<｜tool▁sep｜>{}<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
@@ -439,7 +440,7 @@ static void the_table_is_sound(void **state)
         for (size_t i = 0; i < count; i++)
             for (size_t k = 0; k < count; k++)
                 if (marks[i].bytes == 0 || (marks[i].bytes < marks[k].bytes && span_starts(marks[k], marks[i])))
-                    FAIL_WITH("%s: a marker is the beginning of another one: %.*s", name, (int)marks[i].bytes, marks[i].data);
+                    FAIL_WITH("%s: a marker begins another one: %.*s", name, (int)marks[i].bytes, marks[i].data);
     }
     assert_null(dialect_find("none"));
 }

@@ -192,13 +192,12 @@ void reader_end_keyed(DialectReader *r)
     begin_keyed(r);
     emit_text(r, "}");
     reader_end_call(r);
-    r->keyed = false;
 }
 
 static bool read_key(DialectReader *r, uint8_t c)
 {
     if (c != (uint8_t)r->at[1]) {
-        if (r->word.bytes == DIALECT_KEY_BYTES_MAX)
+        if (c == 0 || r->word.bytes == DIALECT_KEY_BYTES_MAX)
             return reader_leave(r, true, 1);
         put(r, &r->word, c);
         return true;
