@@ -217,18 +217,7 @@ static bool begin(Exchange *x, Fields *f, GenerationSpec *spec, ApiError *error)
     return false;
 }
 
-static void chat(Exchange *x)
-{
-    ApiError error = {0};
-    Fields f;
-    GenerationSpec spec;
-    generation_spec_init(&spec, exchange_service(x));
-    bool good = fields_open(&f, exchange_body(x), &error) && begin(x, &f, &spec, &error);
-    fields_close(&f);
-    generation_spec_deinit(&spec);
-    if (!good)
-        exchange_refuse(x, &error);
-}
+static void chat(Exchange *x) { openai_generate(x, begin); }
 
 static const Route routes[] = {{"POST", "/v1/chat/completions", ACCESS_KEY, chat}};
 const RouteList routes_openai_chat = ROUTES(routes, api_error_json);

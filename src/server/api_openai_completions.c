@@ -180,24 +180,7 @@ static bool begin(Exchange *x, Fields *f, GenerationSpec *spec, ApiError *error)
     return false;
 }
 
-static void complete(Exchange *x)
-{
-    ApiError error = {0};
-    Fields f;
-    GenerationSpec spec;
-    const Service *service = exchange_service(x);
-    if (!service->tokenizer) {
-        api_refuse(&error, 501, NULL, "the model has no tokenizer, so it can neither read nor write text");
-        exchange_refuse(x, &error);
-        return;
-    }
-    generation_spec_init(&spec, service);
-    bool good = fields_open(&f, exchange_body(x), &error) && begin(x, &f, &spec, &error);
-    fields_close(&f);
-    generation_spec_deinit(&spec);
-    if (!good)
-        exchange_refuse(x, &error);
-}
+static void complete(Exchange *x) { openai_generate(x, begin); }
 
 static const Route routes[] = {{"POST", "/v1/completions", ACCESS_KEY, complete}};
 const RouteList routes_openai_completions = ROUTES(routes, api_error_json);

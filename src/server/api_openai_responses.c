@@ -8,6 +8,7 @@
 #include "server/api_keys.h"
 #include "server/conversation.h"
 #include "server/generation_inside.h"
+#include "server/openai_parts.h"
 #include "server/response_reply.h"
 #include "server/response_store.h"
 #include "server/sampling_fields.h"
@@ -271,25 +272,15 @@ static bool begin(Exchange *x, Fields *f, GenerationSpec *spec, ApiError *error)
     return false;
 }
 
-static void respond(Exchange *x)
-{
-    ApiError error = {0};
-    Fields f;
-    GenerationSpec spec;
-    generation_spec_init(&spec, exchange_service(x));
-    bool good = fields_open(&f, exchange_body(x), &error) && begin(x, &f, &spec, &error);
-    fields_close(&f);
-    generation_spec_deinit(&spec);
-    if (!good)
-        exchange_refuse(x, &error);
-}
+static void respond(Exchange *x) { openai_generate(x, begin); }
 
 /* ---- what was stored ---- */
 
 static void refuse_unknown(Exchange *x)
 {
     ApiError error;
-    api_refuse(&error, 404, "response_id", "there is no response '%s': it was not stored, or is gone", exchange_path_part(x, 0));
+    api_refuse(&error, 404, "response_id", "there is no response '%s': it was not stored, or is gone",
+               exchange_path_part(x, 0));
     exchange_refuse(x, &error);
 }
 

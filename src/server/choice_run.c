@@ -221,8 +221,8 @@ static void take_token(ChoiceRun *r, const Sampled *token)
 
 static Finish finish_of(const ChoiceRun *r, EndReason reason)
 {
-    static const Finish finishes[] = {[END_STOP] = FINISH_STOP, [END_LENGTH] = FINISH_LENGTH, [END_CANCELLED] = FINISH_CANCELLED,
-                                      [END_EXPIRED] = FINISH_EXPIRED, [END_ERROR] = FINISH_ERROR};
+    static const Finish finishes[] = {[END_STOP] = FINISH_STOP, [END_LENGTH] = FINISH_LENGTH, [END_ERROR] = FINISH_ERROR,
+                                      [END_CANCELLED] = FINISH_CANCELLED, [END_EXPIRED] = FINISH_EXPIRED};
     Finish finish = r->failed ? FINISH_ERROR : r->stopped ? FINISH_STOP : finishes[reason];
     return finish == FINISH_STOP && r->choice.call_count > 0 ? FINISH_CALLS : finish;
 }

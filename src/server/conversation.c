@@ -102,8 +102,8 @@ static void add_call(Fields *f, json_t *out)
             fields_refuse(&inner, "arguments", "must be a JSON object, as a string");
     }
     if (fields_ok(f))
-        json_array_append_new(out, json_pack("{s:s?, s:s, s:{s:s, s:O}}", "id", id, "type", "function", "function", "name", name,
-                                             "arguments", parsed));
+        json_array_append_new(out, json_pack("{s:s?, s:s, s:{s:s, s:O}}", "id", id, "type", "function", "function", "name",
+                                             name, "arguments", parsed));
     json_decref(parsed);
 }
 

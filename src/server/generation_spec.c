@@ -61,8 +61,9 @@ bool generation_spec_check(const GenerationSpec *s, const Service *service, ApiE
 bool generation_refuse(ApiError *error, const Error *from)
 {
     static const struct { const char *begins, *param; } words[] = {
-        {"samples", "n"}, {"the prompt is empty", "prompt"}, {"the prompt", "max_tokens"}, {"stop string", "stop"}, {"there are", "stop"}, {"the stop", "stop"},
-        {"stop:", "stop_token_ids"}, {"logit_bias", "logit_bias"}, {"beams", "best_of"},
+        {"samples", "n"}, {"the prompt is empty", "prompt"}, {"the prompt", "max_tokens"},
+        {"stop string", "stop"}, {"there are", "stop"}, {"the stop", "stop"}, {"stop:", "stop_token_ids"},
+        {"logit_bias", "logit_bias"}, {"beams", "best_of"},
     };
     const char *param = NULL;
     for (size_t i = 0; i < COUNT_OF(words) && !param; i++)

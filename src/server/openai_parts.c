@@ -7,6 +7,24 @@
 
 #include "text/utf8.h"
 
+/* ---- a request ---- */
+
+void openai_generate(Exchange *x, bool (*begin)(Exchange *, Fields *, GenerationSpec *, ApiError *))
+{
+    ApiError error = {0};
+    Fields f = {0};
+    GenerationSpec spec;
+    const Service *service = exchange_service(x);
+    generation_spec_init(&spec, service);
+    bool good = service->tokenizer || api_refuse(&error, 501, NULL, "the model has no tokenizer, so it can neither read nor "
+                                                 "write text");
+    good = good && fields_open(&f, exchange_body(x), &error) && begin(x, &f, &spec, &error);
+    fields_close(&f);
+    generation_spec_deinit(&spec);
+    if (!good)
+        exchange_refuse(x, &error);
+}
+
 /* ---- a reply ---- */
 
 OpenaiReply *openai_reply_new(Exchange *x, const char *prefix, int32_t choices)

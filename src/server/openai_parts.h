@@ -20,6 +20,9 @@ typedef struct OpenaiReply {       /* what a wire keeps beside the generation */
     int64_t *bytes;                /* [choices] characters of the tokens that were told: for offsets */
 } OpenaiReply;
 
+/* What all handlers of generations have in common: opens the body, calls begin(), tells its error. */
+void openai_generate(Exchange *, bool (*begin)(Exchange *, Fields *, GenerationSpec *, ApiError *));
+
 /* NULL: no memory. `prefix`: "chatcmpl-". */
 OpenaiReply *openai_reply_new(Exchange *, const char *prefix, int32_t choices);
 void openai_reply_free(void *);

@@ -21,7 +21,8 @@ static void compile(Fields *f, const char *name, GrammarKind kind, Span text, Ge
         fields_refuse(f, name, "%s", err.text);
 }
 
-static void compile_json(Fields *f, const char *name, GrammarKind kind, json_t *value, GenerationSpec *s, const Service *service)
+static void compile_json(Fields *f, const char *name, GrammarKind kind, json_t *value, GenerationSpec *s,
+                         const Service *service)
 {
     char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
     if (text)

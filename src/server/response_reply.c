@@ -96,8 +96,8 @@ static json_t *response_json(const ResponseReply *r, const Generation *g, const 
     bool over = strcmp(status, "in_progress") != 0;
     const char *reason = !strcmp(status, "incomplete") ? incomplete_reason(generation_choice(g, 0)) : NULL;
     json_t *out = json_pack("{s:s, s:s, s:I, s:s, s:b, s:O, s:s, s:o, s:o, s:o}", "id", r->id.text, "object", "response",
-                            "created_at", (json_int_t)time(NULL), "status", status, "background", 0, "output", r->output, "model",
-                            r->service->model_name, "usage", over && !error ? usage_json(g) : json_null(), "error",
+                            "created_at", (json_int_t)time(NULL), "status", status, "background", 0, "output", r->output,
+                            "model", r->service->model_name, "usage", over && !error ? usage_json(g) : json_null(), "error",
                             error ? json_pack("{s:s, s:s}", "code", "server_error", "message", error->message) : json_null(),
                             "incomplete_details", reason ? json_pack("{s:s}", "reason", reason) : json_null());
     json_object_update_missing(out, r->frame);
@@ -267,7 +267,8 @@ static void gather_items(ResponseReply *r, const Choice *c)
 {
     const char *status = incomplete_reason(c) ? "incomplete" : "completed";
     if (c->reasoning.bytes)
-        json_array_append_new(r->output, reasoning_item(random_id("rs_").text, status, reasoning_part(buf_span(&c->reasoning))));
+        json_array_append_new(r->output,
+                              reasoning_item(random_id("rs_").text, status, reasoning_part(buf_span(&c->reasoning))));
     if (c->text.bytes || c->call_count == 0) {
         json_t *logprobs = r->logprobs != LOGPROBS_NONE ? openai_logprobs(r->service->tokenizer, c->tokens, c->token_count)
                                                         : json_array();
@@ -331,7 +332,7 @@ static void done(Exchange *x, Generation *g)
         exchange_json(x, 200, response);
         return;
     }
-    send(x, r, !strcmp(status, "completed") ? "response.completed" : "response.incomplete", json_pack("{s:o}", "response", response));
+    send(x, r, incomplete_reason(c) ? "response.incomplete" : "response.completed", json_pack("{s:o}", "response", response));
     exchange_done(x);
 }
 

@@ -76,13 +76,13 @@ static Err open_model(Service *s, Error *err)
     TRY(open_templates(s, err));
     choose_dialect(s);
     TRY(sampler_defaults_read(s->package->generation, s->package->path, vocabulary, &s->defaults, err));
-    TRY(open_grammars(s, err));
-    return response_store_new(&s->responses, err);
+    return open_grammars(s, err);
 }
 
 static Err open_service(Service *s, Error *err)
 {
     choose_name(s);
+    TRY(response_store_new(&s->responses, err));
     if (s->o.model)
         TRY(open_model(s, err));
     TRY(metrics_new(&s->metrics, s->model_name, s->engine ? engine_longest(s->engine) : 1, err));
