@@ -8,7 +8,8 @@ command -v curl >/dev/null || { echo "NOT TESTED: curl is absent"; exit 0; }
 ok() { passed=$((passed + 1)); }
 bad() { failed=$((failed + 1)); echo "FAILED: $1"; sed 's/^/    /' "$T/head" "$T/out" "$T/log" 2>/dev/null | tail -20; }
 start() { # options ...: a server on a port of its own
-    "$R" serve --port 0 "$@" >"$T/start" 2>"$T/log" &
+    : >"$T/start"
+    "$R" serve --port 0 "$@" >>"$T/start" 2>"$T/log" &
     pid=$!
     for _ in $(seq 200); do
         grep -q serves "$T/start" && break

@@ -15,6 +15,7 @@
 #include "devices/watch/watch.h"
 #include "main/serve_flags.h"
 #include "main/session.h"
+#include "server/otlp.h"
 #include "server/systemd.h"
 #include "store/store.h"
 
@@ -26,6 +27,7 @@ typedef struct Server {
     Listener listener;
     Keys *keys;
     ServerLog *log;
+    Otlp *otlp;
     Http *http;
     Session session;
     Service *service;
@@ -127,6 +129,8 @@ static Err open_doors(Server *s, Error *err)
     TRY(server_log_new(&s->log, stderr, (LogFormat)f->log_format, (LogLevel)f->log_level, err));
     TRY(keys_new(&s->keys, err));
     TRY(read_keys(s, err));
+    if (f->otlp_endpoint)
+        TRY(otlp_new(&s->otlp, f->otlp_endpoint, s->log, err));
     TRY(open_listener(s, err));
     HttpOptions http = serve_http_options(f);
     http.keys = s->keys;
@@ -144,8 +148,8 @@ static Err open_model(Server *s, Error *err)
     ServiceOptions o = {.model_name = f->name, .package = &s->session.package, .model = s->session.model,
                         .engine = s->session.engine, .workers = f->workers, .body_bytes_max = (size_t)f->body_bytes,
                         .queue_seconds = f->queue_seconds, .total_seconds = f->total_seconds,
-                        .drain_seconds = f->drain_seconds, .state_dir = f->state_dir, .keys = s->keys,
-                        .log = s->log, .bytes_read = bytes_read, .bytes_with = s->session.tally};
+                        .drain_seconds = f->drain_seconds, .state_dir = f->state_dir, .keys = s->keys, .log = s->log,
+                        .otlp = s->otlp, .bytes_read = bytes_read, .bytes_with = s->session.tally};
     TRY(service_new(&s->service, &o, err));
     http_serve(s->http, s->service);
     return OK;
@@ -215,6 +219,7 @@ static Err close_server(Server *s, Error *err)
 {
     http_free(s->http);
     service_free(s->service);
+    otlp_free(s->otlp);
     listener_close(&s->listener);
     keys_free(s->keys);
     server_log_free(s->log);

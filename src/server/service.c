@@ -9,6 +9,7 @@
 #include "server/api_keys.h"
 #include "server/batches.h"
 #include "server/metrics.h"
+#include "server/otlp.h"
 #include "server/response_store.h"
 #include "server/server_log.h"
 #include "server/workers.h"
@@ -86,6 +87,7 @@ static Err open_service(Service *s, Error *err)
     if (s->o.model)
         TRY(open_model(s, err));
     TRY(metrics_new(&s->metrics, s->model_name, s->engine ? engine_longest(s->engine) : 1, err));
+    otlp_serve(s->o.otlp, s->model_name, s->metrics);
     TRY(workers_new(&s->workers, s->o.workers ? s->o.workers : WORKERS_DEFAULT, err));
     if (!s->engine)
         return OK;
@@ -116,6 +118,7 @@ void service_free(Service *s)
     batches_close(s->batches);
     workers_free(s->workers);
     engine_thread_free(s->thread);
+    otlp_serve(s->o.otlp, s->model_name, NULL);
     metrics_free(s->metrics);
     response_store_free(s->responses);
     grammar_cache_free(s->grammars);

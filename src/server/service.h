@@ -40,6 +40,7 @@ typedef struct ServiceOptions {
     const char *state_dir;           /* files and batches; NULL: those APIs refuse */
     struct Keys *keys;               /* api_keys.h: whose the batches of an earlier life are; NULL: no keys are asked for */
     ServerLog *log;                  /* NULL: silent */
+    struct Otlp *otlp;               /* otlp.h: traces of requests; NULL: none */
     double (*bytes_read)(void *with);      /* that the device has read so far; NULL: unknown */
     void *bytes_with;
     double bandwidth;                /* bytes per second that the machine can read; 0: unknown */
