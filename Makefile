@@ -118,7 +118,8 @@ bench: $(BENCHES)
 # does so for calls from one object to another, so here the objects are linked one by one.
 MUTABLE := block_pool_own block_pool_give block_pool_share prefix_index_find prefix_index_make kv_group_first \
            kv_cache_commit kv_cache_copy kv_cache_drop kv_cache_extend kv_cache_fork kv_cache_match kv_cache_state \
-           kv_states_start scheduler_accept request_room
+           kv_states_start scheduler_accept waiting_too_long request_room request_deadline request_take_stop \
+           sampler_sample engine_heed tenants_serve
 $(BUILD)/tests/test_engine_sim: tests/test_engine_sim.c $(LIB_O)
 	@mkdir -p $(@D)
 	$(SAY) CC $@
