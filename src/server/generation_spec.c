@@ -99,7 +99,10 @@ uint64_t generation_salt(const ApiKey *key, const char *cache_salt)
 uint64_t generation_tenant(const ApiKey *key) { return key ? key->tenant : 0; }
 
 /* A key may ask to go later, never sooner than it is allowed to. */
-int32_t generation_priority(const ApiKey *key, int32_t asked)
+int32_t generation_priority(const Exchange *x, int32_t asked)
 {
+    const ApiKey *key = exchange_key(x);
+    if (exchange_is_background(x))
+        return BACKGROUND_PRIORITY;
     return key && asked > key->priority ? key->priority : asked;
 }

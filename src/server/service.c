@@ -7,9 +7,10 @@
 #include "server/engine_thread.h"
 #include "server/grammar_cache.h"
 #include "server/api_keys.h"
+#include "server/batches.h"
 #include "server/metrics.h"
-#include "server/response_store.h"
 #include "server/otlp.h"
+#include "server/response_store.h"
 #include "server/server_log.h"
 #include "server/workers.h"
 #include "store/store.h"
@@ -92,7 +93,8 @@ static Err open_service(Service *s, Error *err)
         return OK;
     EngineThreadOptions thread = {.engine = s->engine, .metrics = s->metrics, .bytes_read = s->o.bytes_read,
                                   .bytes_with = s->o.bytes_with, .bandwidth = s->o.bandwidth};
-    return engine_thread_new(&s->thread, &thread, err);
+    TRY(engine_thread_new(&s->thread, &thread, err));
+    return s->o.state_dir ? batches_open(&s->batches, s, s->o.state_dir, s->o.keys, err) : OK;
 }
 
 Err service_new(Service **out, const ServiceOptions *o, Error *err)
@@ -113,6 +115,7 @@ void service_free(Service *s)
 {
     if (!s)
         return;
+    batches_close(s->batches);
     workers_free(s->workers);
     engine_thread_free(s->thread);
     otlp_serve(s->o.otlp, s->model_name, NULL);
@@ -149,6 +152,7 @@ bool service_time_is_up(const Service *s) { return atomic_load(&s->time_is_up); 
 void service_stop(Service *s)
 {
     atomic_store(&s->stopping, true);
+    batches_stop(s->batches);
     if (workers_drain(s->workers, s->o.drain_seconds))
         return;
     server_log_event(s->o.log, LOG_WARNING, "%d requests still run after %.0f seconds: they end with what they have",
