@@ -1,6 +1,4 @@
 """What the abuse test asks: requests that deserve an answer, and requests that do not."""
-import json
-
 from wire import get, post
 
 WORDS = ("once upon a time there was a little girl who lived in the forest with her old dog and the sun was high over the "
@@ -68,7 +66,7 @@ GOOD = {
                                             "temperature": 0, "stream": r.random() < 0.5}),
     "responses": lambda r: ("/v1/responses", {"input": prompt(r), "max_output_tokens": 16, "temperature": 0, "store": False}),
     "embeddings": lambda r: ("/v1/embeddings", {"input": [prompt(r), prompt(r)]}),
-    "llama.cpp's completion": lambda r: ("/completion", {"prompt": prompt(r), "n_predict": 12, "temperature": 0,
+    "llama.cpp's completion": lambda r: ("/completion", {"prompt": prompt(r), "n_predict": 12, "temperature": 0, "seed": 1,
                                                          "stream": r.random() < 0.5}),
     "tokenize": lambda r: ("/tokenize", {"content": prompt(r)}),
 }
@@ -141,7 +139,6 @@ REFUSED = {
     "a grammar of a hole": lambda r: one_field(grammar="root ::= nowhere"),
     "a grammar turning left": lambda r: one_field(grammar="root ::= root root"),
     "a regex that is none": lambda r: one_field(regex="(("),
-    "a regex of a billion states": lambda r: one_field(regex="((((a{1,1000}){1,1000}){1,1000}){1,1000}){1,1000}"),
     "no choice": lambda r: one_field(choice=[]),
     "a schema of a number": lambda r: one_field(CHAT, response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": 5}}),
     "a schema that is its own": lambda r: one_field(CHAT, response_format={"type": "json_schema", "json_schema": {
@@ -157,6 +154,7 @@ REFUSED = {
 
 # Each is answered soon, by whatever is right: a status below 500, or a closed connection.
 BOUNDED = {
+    "a regex of a billion states": lambda r: one_field(regex="((((a{1,1000}){1,1000}){1,1000}){1,1000}){1,1000}"),
     "a catastrophic regex": lambda r: one_field(regex="(a+)+(a+)+(a|aa|aaa)*b$"),
     "alternatives of repeats": lambda r: one_field(regex="(.*a.*b.*c.*d.*e.*f){20}"),
     "a recursive schema": lambda r: one_field(CHAT, response_format={"type": "json_schema", "json_schema": {
@@ -186,10 +184,7 @@ BOUNDED = {
 }
 
 
-def bodies(random, kinds, each):
+def bodies(random, each, model):
     """The good requests of a run: (kind, path, body); the same for the same seed."""
-    return [(kind, *GOOD[kind](random)) for kind in kinds for _ in range(each)]
-
-
-def as_bytes(path, body):
-    return post(path, json.dumps(body).encode())
+    drawn = [(kind, *ask(random)) for kind, ask in GOOD.items() for _ in range(each)]
+    return [(kind, path, {"model": model, **body}) for kind, path, body in drawn]

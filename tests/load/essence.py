@@ -47,3 +47,10 @@ def essence(answer):
             join(parts, (), event)
         return json.dumps(sorted((".".join(path), value) for path, value in parts.items() if value not in ("", [])))
     return json.dumps(strip(answer.json()), sort_keys=True)
+
+
+def difference(alone, now, around=150):
+    """Where two essences part."""
+    at = next((i for i, (a, b) in enumerate(zip(alone, now)) if a != b), min(len(alone), len(now)))
+    begin = max(0, at - around)
+    return f"  alone  ...{alone[begin:at + around]}\n  now    ...{now[begin:at + around]}"
