@@ -151,6 +151,7 @@ help:
 	  'make check         set-up, build, all tests: under a minute' \
 	  'make check-parity  every family against the logits of transformers' \
 	  'make check-model   trained models against their measured losses and answers (minutes)' \
+	  'make check-load    a bad day of the server: all kinds of requests at once   N=10000' \
 	  'make sim           random schedules of the engine from a seed          SEED=1 STEPS=...' \
 	  'make matrix        which operation is fast in which format on which tier' \
 	  'make sanitize      all tests under address and undefined sanitizers' \
@@ -197,6 +198,19 @@ check-model: $(BUILD)/ridge $(BUILD)/tests/models
 SERVER_TESTS := $(BUILD)/tests/test_server_core $(sort $(wildcard tests/test_serve*.sh tests/server/test_*.sh tests/server/test_*.py))
 check-server: $(BUILD)/ridge $(BUILD)/tests/test_server_core
 	@BUILD=$(BUILD) TEST_SECONDS=600 tests/run $(SERVER_TESTS)
+
+# A bad day of a server: N requests of all kinds at once, malformed and cancelled ones among them, to a server that
+# this starts. CI takes N=500; N=10000 takes minutes. -thread: the same under the thread sanitizer.
+.PHONY: check-load check-load-thread
+N    ?= 10000
+LOAD ?=
+check-load: $(BUILD)/ridge
+	@command -v python3 >/dev/null || { echo "make check-load needs python3" >&2; exit 1; }
+	@tests/load/abuse.py --server '$(BUILD)/ridge serve' --log $(BUILD)/load.log --requests $(N) $(LOAD) || \
+	  { echo "what the server said is in $(BUILD)/load.log" >&2; exit 1; }
+check-load-thread:
+	+@$(MAKE) --no-print-directory BUILD=$(BUILD)/sanitize-thread OPT="-O1 -g" TIER_OPT= EXTRA=-fsanitize=thread \
+	  EXTRA_LIBS=-fsanitize=thread N=$(N) LOAD="--no-memory --patience 300 $(LOAD)" check-load
 
 .PHONY: matrix
 matrix: $(BUILD)/tests/matrix
