@@ -27,6 +27,8 @@ typedef struct Fields {
 bool fields_open(Fields *, Span body, ApiError *);         /* no JSON, no object, too deep: 400 */
 void fields_close(Fields *);
 Fields fields_of(json_t *object, const char *path, ApiError *);    /* of an object that was read already; owns nothing */
+/* The same of an object within another: the path goes on, with "tools[%zu]." for instance. */
+Fields fields_within(const Fields *, json_t *object, const char *path, ...) __attribute__((format(printf, 3, 4)));
 bool fields_ok(const Fields *);
 
 bool fields_has(const Fields *, const char *name);         /* present and not null */

@@ -16,7 +16,7 @@
 #include "text/grammar.h"
 #include "text/stop_matcher.h"
 
-enum { PROMPTS_MAX = 128, CALLS_MAX = 128 };
+enum { PROMPTS_MAX = 128, CALLS_MAX = 128, CHOICES_MAX = 1024 };   /* choices: best_of and prompts multiply */
 
 typedef struct PromptIds { int32_t *ids; int32_t count; } PromptIds;
 
@@ -37,6 +37,8 @@ typedef struct GenerationSpec {
     Grammar *grammar;                 /* NULL: none. A reference is taken over */
     const Dialect *dialect;           /* how calls and reasoning are written; NULL: all is text */
     bool reads_calls, reads_reasoning;
+    bool one_call;                    /* the answer ends with its first call */
+    json_t *tools;                    /* the request's tools, as DialectOptions.tools. A reference is taken over; NULL: none */
     bool reasoning_open;              /* the prompt ended inside a section of reasoning */
     int32_t priority;                 /* higher goes first */
     const char *cache_salt;           /* copied; NULL: the key's own only */
@@ -101,6 +103,9 @@ const Choice *generation_choice(const Generation *, int32_t i);
 
 typedef struct GenerationUsage { int64_t prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens; } GenerationUsage;
 GenerationUsage generation_usage(const Generation *);         /* all that was made counts, best_of included */
+
+/* True: nothing is worth giving, since all answers failed or expired with no token; *error says why. */
+bool generation_failed(const Generation *, ApiError *error);
 
 /* {"queued_ms", "prompt_ms", "ttft_ms", "predicted_per_second", ...}: on demand. */
 json_t *generation_timings(const Generation *);

@@ -5,9 +5,11 @@
 #include <stdlib.h>
 
 #include "server/engine_thread.h"
+#include "server/grammar_cache.h"
 #include "server/api_keys.h"
 #include "server/metrics.h"
 #include "server/otlp.h"
+#include "server/response_store.h"
 #include "server/server_log.h"
 #include "server/workers.h"
 #include "store/store.h"
@@ -47,17 +49,40 @@ static Err open_templates(Service *s, Error *err)
     return OK;
 }
 
+/* What a conversation's tools are written in is said by the template for tools, where there is one. */
+static void choose_dialect(Service *s)
+{
+    const ChatSource *source = package_chat(s->package, NULL, true);
+    s->dialect = dialect_of_template(span_text(source ? source->text : ""));
+}
+
+/* An answer ends where the tokenizer or the checkpoint's defaults say; a grammar must know all of these. */
+static Err open_grammars(Service *s, Error *err)
+{
+    if (!s->tokenizer)
+        return OK;
+    TokenIds ends = s->defaults.options.end;
+    const SpecialTokens *specials = tokenizer_specials(s->tokenizer);
+    for (int i = 0; i < specials->ends_count; i++)
+        token_ids_add(&ends, specials->ends[i]);
+    TRY(grammar_vocab_new(&s->vocab, s->tokenizer, s->o.model->shape.V, ends.id, (size_t)ends.count, err));
+    return grammar_cache_new(&s->grammars, err);
+}
+
 static Err open_model(Service *s, Error *err)
 {
     int32_t vocabulary = s->o.model->shape.V;
     s->tokenizer = s->package->tokenizer;
     TRY(open_templates(s, err));
-    return sampler_defaults_read(s->package->generation, s->package->path, vocabulary, &s->defaults, err);
+    choose_dialect(s);
+    TRY(sampler_defaults_read(s->package->generation, s->package->path, vocabulary, &s->defaults, err));
+    return open_grammars(s, err);
 }
 
 static Err open_service(Service *s, Error *err)
 {
     choose_name(s);
+    TRY(response_store_new(&s->responses, err));
     if (s->o.model)
         TRY(open_model(s, err));
     TRY(metrics_new(&s->metrics, s->model_name, s->engine ? engine_longest(s->engine) : 1, err));
@@ -92,6 +117,9 @@ void service_free(Service *s)
     engine_thread_free(s->thread);
     otlp_serve(s->o.otlp, s->model_name, NULL);
     metrics_free(s->metrics);
+    response_store_free(s->responses);
+    grammar_cache_free(s->grammars);
+    grammar_vocab_free(s->vocab);
     chat_template_free(s->chat);
     chat_template_free(s->chat_tools);
     free(s);

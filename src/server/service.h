@@ -24,6 +24,7 @@
 typedef struct Metrics Metrics;          /* metrics.h; has its own lock */
 typedef struct ServerLog ServerLog;      /* server_log.h; likewise */
 typedef struct GrammarCache GrammarCache;   /* grammar_cache.h; likewise */
+typedef struct ResponseStore ResponseStore; /* response_store.h; likewise */
 
 typedef struct ServiceOptions {
     const char *model_name;          /* as /v1/models calls it; NULL: from the path */
@@ -55,6 +56,7 @@ struct Service {
     SamplerDefaults defaults;
     GrammarVocab *vocab;             /* NULL: no tokenizer */
     GrammarCache *grammars;
+    ResponseStore *responses;
     Metrics *metrics;
     struct Workers *workers;         /* workers.h */
     struct EngineThread *thread;     /* engine_thread.h; NULL: no engine */

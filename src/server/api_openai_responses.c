@@ -1,0 +1,311 @@
+/* POST /v1/responses: OpenAI's newer form of a conversation; GET and DELETE /v1/responses/{}: what was stored of it.
+ *
+ *     input          "text"  |  [{"role", "content"}, {"type": "function_call" ...}, {"type": "function_call_output" ...}]
+ *     instructions   a message of the system before all; not carried on by previous_response_id
+ *
+ * Stored responses lie in memory, bounded, each for the tenant that made it (response_store.h).
+ */
+#include "server/api_keys.h"
+#include "server/conversation.h"
+#include "server/generation_inside.h"
+#include "server/openai_parts.h"
+#include "server/response_reply.h"
+#include "server/response_store.h"
+#include "server/sampling_fields.h"
+
+/* ---- input ---- */
+
+/* Calls that follow each other, or a message of the assistant, are one message in a conversation. */
+static void join_calls(Conversation *c)
+{
+    size_t count = json_array_size(c->messages);
+    json_t *last = json_array_get(c->messages, count - 1), *before = count > 1 ? json_array_get(c->messages, count - 2) : NULL;
+    const char *role = json_string_value(json_object_get(before, "role"));
+    if (!role || strcmp(role, "assistant"))
+        return;
+    if (!json_object_get(before, "tool_calls"))
+        json_object_set_new(before, "tool_calls", json_array());
+    json_array_extend(json_object_get(before, "tool_calls"), json_object_get(last, "tool_calls"));
+    json_array_remove(c->messages, count - 1);
+}
+
+static void add_call(Conversation *c, Fields *f)
+{
+    const char *id = NULL, *name = NULL, *arguments = "{}";
+    fields_text(f, "call_id", 256, &id);
+    fields_text(f, "name", TOOL_NAME_BYTES_MAX, &name);
+    fields_text(f, "arguments", SIZE_MAX, &arguments);
+    if (fields_ok(f) && !name)
+        fields_refuse(f, "name", "is missing");
+    json_t *parsed = fields_ok(f) ? json_loads(*arguments ? arguments : "{}", 0, NULL) : NULL;
+    if (fields_ok(f) && !json_is_object(parsed))
+        fields_refuse(f, "arguments", "must be a JSON object, as a string");
+    if (fields_ok(f)) {
+        json_array_append_new(c->messages,
+                              json_pack("{s:s, s:s, s:[{s:s?, s:s, s:{s:s, s:O}}]}", "role", "assistant", "content", "",
+                                        "tool_calls", "id", id, "type", "function", "function", "name", name, "arguments",
+                                        parsed));
+        join_calls(c);
+    }
+    json_decref(parsed);
+}
+
+static void add_output(Conversation *c, Fields *f)
+{
+    const char *id = NULL;
+    json_t *output = fields_any(f, "output");
+    fields_text(f, "call_id", 256, &id);
+    if (fields_ok(f) && (!output || !id))
+        fields_refuse(f, output ? "call_id" : "output", "is missing");
+    json_t *text = fields_ok(f) ? content_text(f, "output", output) : NULL;
+    if (text)
+        json_array_append_new(c->messages,
+                              json_pack("{s:s, s:s, s:o}", "role", "tool", "tool_call_id", id, "content", text));
+}
+
+static void add_item(Conversation *c, Fields *f)
+{
+    static const char *const types[] = {"message", "function_call", "function_call_output", "reasoning"};
+    switch (fields_choice(f, "type", types, (int)COUNT_OF(types), 0)) {
+    case 0: conversation_add_message(c, f); break;
+    case 1: add_call(c, f); break;
+    case 2: add_output(c, f); break;
+    default: break;    /* what it thought then is not shown to a model again */
+    }
+}
+
+static void read_input(Fields *f, Conversation *c)
+{
+    json_t *input = fields_any(f, "input"), *item;
+    size_t i;
+    if (json_is_string(input)) {
+        conversation_add(c, "user", json_string_value(input));
+        return;
+    }
+    if (fields_ok(f) && (!json_is_array(input) || json_array_size(input) > MESSAGES_MAX))
+        fields_refuse(f, "input", "must be a text, or a list of at most %d items", MESSAGES_MAX);
+    json_array_foreach(input, i, item)
+    {
+        Fields inner = fields_within(f, item, "input[%zu].", i);
+        if (!json_is_object(item))
+            fields_refuse(&inner, "", "must be an object");
+        if (fields_ok(f))
+            add_item(c, &inner);
+    }
+}
+
+static void read_previous(Fields *f, Conversation *c, Exchange *x)
+{
+    const char *id = NULL;
+    json_t *messages = NULL;
+    fields_text(f, "previous_response_id", 128, &id);
+    if (!fields_ok(f) || !id)
+        return;
+    if (response_store_get(exchange_service(x)->responses, generation_tenant(exchange_key(x)), id, NULL, &messages)) {
+        json_array_extend(c->messages, messages);
+        json_decref(messages);
+        return;
+    }
+    fields_refuse(f, "previous_response_id", "there is no response '%s': it was not stored, or is gone", id);
+    f->error->status = 404;
+    f->error->code = "previous_response_not_found";
+}
+
+/* ---- tools ---- */
+
+/* {"type": "function", "name", ...} as chat's {"type": "function", "function": {"name", ...}}. */
+static void read_tools(Fields *f, Conversation *c)
+{
+    static const char *const types[] = {"function"};
+    json_t *list = fields_array(f, "tools", TOOLS_MAX), *tool, *nested = json_array();
+    size_t i;
+    json_array_foreach(list, i, tool)
+    {
+        Fields inner = fields_within(f, tool, "tools[%zu].", i);
+        if (!json_is_object(tool))
+            fields_refuse(&inner, "", "must be an object");
+        if (fields_ok(f))
+            fields_choice(&inner, "type", types, 1, 0);
+        json_array_append_new(nested, json_pack("{s:s, s:O}", "type", "function", "function", tool));
+    }
+    if (fields_ok(f))
+        conversation_set_tools(c, f, "tools", nested);
+    json_decref(nested);
+}
+
+static void read_tool_choice(Fields *f, Conversation *c)
+{
+    static const char *const words[] = {"auto", "none", "required"};
+    static const ToolChoice choices[] = {TOOLS_AUTO, TOOLS_NONE, TOOLS_REQUIRED};
+    json_t *choice = fields_any(f, "tool_choice");
+    if (choice && !json_is_object(choice))
+        c->choice = choices[fields_choice(f, "tool_choice", words, (int)COUNT_OF(words), 0)];
+    else if (choice)
+        conversation_choose_tool(c, f, choice, "tool_choice.");
+    if (fields_ok(f) && !c->tools && (c->choice == TOOLS_REQUIRED || c->choice == TOOLS_NAMED))
+        fields_refuse(f, "tool_choice", "asks for a call, but there are no tools");
+    fields_bool(f, "parallel_tool_calls", &c->parallel);
+}
+
+/* ---- the other fields ---- */
+
+static void read_text_format(Fields *f, GenerationSpec *s, const Service *service)
+{
+    static const char *const types[] = {"text", "json_schema", "json_object"};
+    json_t *text = fields_object(f, "text");
+    Fields outer = fields_of(text, "text.", f->error);
+    json_t *format = text ? fields_object(&outer, "format") : NULL;
+    if (!format)
+        return;
+    Fields inner = fields_of(format, "text.format.", f->error);
+    int type = fields_choice(&inner, "type", types, (int)COUNT_OF(types), 0);
+    if (type == 1 && !fields_has(&inner, "schema"))
+        fields_refuse(&inner, "schema", "is missing");
+    if (type == 1)
+        output_form_schema(&inner, "schema", fields_any(&inner, "schema"), s, service);
+    else if (type == 2)
+        output_form_object(&inner, "type", s, service);
+}
+
+static void read_reasoning(Fields *f, Conversation *c)
+{
+    static const char *const efforts[] = {"none", "minimal", "low", "medium", "high", "xhigh"};
+    json_t *reasoning = fields_object(f, "reasoning");
+    if (!reasoning)
+        return;
+    Fields inner = fields_of(reasoning, "reasoning.", f->error);
+    int effort = fields_choice(&inner, "effort", efforts, (int)COUNT_OF(efforts), -1);
+    if (effort >= 0)
+        c->extra = json_pack("{s:s, s:b}", "reasoning_effort", efforts[effort], "enable_thinking", effort > 0);
+}
+
+static void refuse_unsupported(Fields *f)
+{
+    static const char *const names[] = {"conversation", "prompt"};
+    bool background = false;
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        if (fields_has(f, names[i]))
+            fields_refuse(f, names[i], "is not supported here; send the items themselves, or previous_response_id");
+    fields_bool(f, "background", &background);
+    if (background)
+        fields_refuse(f, "background", "is not supported here; use a stream, or /v1/batches");
+}
+
+static bool wants_logprobs(Fields *f)
+{
+    json_t *include = fields_array(f, "include", 64), *name;
+    size_t i;
+    json_array_foreach(include, i, name)
+        if (json_is_string(name) && !strcmp(json_string_value(name), "message.output_text.logprobs"))
+            return true;
+    return false;
+}
+
+static void read_limits(Fields *f, GenerationSpec *s, ResponseReply *r)
+{
+    int32_t top = 0;
+    s->n = s->best_of = 1;
+    s->beam_search = false;
+    fields_int(f, "max_output_tokens", 1, INT32_MAX, &s->max_tokens);
+    fields_int(f, "top_logprobs", 0, TOP_LOGPROBS_MAX, &top);
+    if (wants_logprobs(f) || top > 0)
+        r->logprobs = s->sampling.logprobs = top;
+}
+
+/* What a response repeats of its request, with what was not said filled in. */
+static void repeat_request(Fields *f, ResponseReply *r, const GenerationSpec *s)
+{
+    static const struct { const char *name, *otherwise; } repeated[] = {
+        {"instructions", "null"}, {"max_output_tokens", "null"}, {"max_tool_calls", "null"}, {"metadata", "{}"},
+        {"parallel_tool_calls", "true"}, {"previous_response_id", "null"}, {"reasoning", "{\"effort\":null,\"summary\":null}"},
+        {"store", "true"}, {"text", "{\"format\":{\"type\":\"text\"}}"}, {"tool_choice", "\"auto\""}, {"tools", "[]"},
+        {"top_logprobs", "0"}, {"truncation", "\"disabled\""}, {"user", "null"},
+    };
+    for (size_t i = 0; i < COUNT_OF(repeated); i++) {
+        json_t *given = fields_any(f, repeated[i].name);
+        json_object_set_new(r->frame, repeated[i].name, given ? json_deep_copy(given)
+                                                              : json_loads(repeated[i].otherwise, JSON_DECODE_ANY, NULL));
+    }
+    json_object_set_new(r->frame, "temperature", json_real((double)s->sampling.temperature));
+    json_object_set_new(r->frame, "top_p", json_real((double)s->sampling.top_p));
+}
+
+static void read_body(Fields *f, GenerationSpec *s, ResponseReply *r, Conversation *c, Exchange *x)
+{
+    const Service *service = exchange_service(x);
+    const char *instructions = NULL;
+    bool stores = true;
+    model_field_check(f, service);
+    refuse_unsupported(f);
+    sampling_fields_read(f, s, service);
+    read_limits(f, s, r);
+    fields_bool(f, "store", &stores);
+    fields_text(f, "instructions", SIZE_MAX, &instructions);
+    read_previous(f, c, x);
+    read_input(f, c);
+    read_tools(f, c);
+    read_tool_choice(f, c);
+    read_reasoning(f, c);
+    read_text_format(f, s, service);
+    if (!fields_ok(f))
+        return;
+    if (stores)
+        r->messages = json_deep_copy(c->messages);
+    if (instructions)
+        json_array_insert_new(c->messages, 0, json_pack("{s:s, s:s}", "role", "system", "content", instructions));
+    repeat_request(f, r, s);
+}
+
+static bool begin(Exchange *x, Fields *f, GenerationSpec *spec, ApiError *error)
+{
+    Conversation conversation;
+    ResponseReply *r = response_reply_new(exchange_service(x));
+    if (!r)
+        return api_refuse(error, 500, NULL, "no memory for a request");
+    conversation_init(&conversation);
+    read_body(f, spec, r, &conversation, x);
+    bool good = fields_ok(f) && conversation_prompt(&conversation, exchange_service(x), spec, "input", error);
+    conversation_deinit(&conversation);
+    if (good)
+        return generation_begin(x, spec, &response_wire, r, error);
+    response_reply_free(r);
+    return false;
+}
+
+static void respond(Exchange *x) { openai_generate(x, begin); }
+
+/* ---- what was stored ---- */
+
+static void refuse_unknown(Exchange *x)
+{
+    ApiError error;
+    api_refuse(&error, 404, "response_id", "there is no response '%s': it was not stored, or is gone",
+               exchange_path_part(x, 0));
+    exchange_refuse(x, &error);
+}
+
+static void show(Exchange *x)
+{
+    json_t *response;
+    uint64_t tenant = generation_tenant(exchange_key(x));
+    if (response_store_get(exchange_service(x)->responses, tenant, exchange_path_part(x, 0), &response, NULL))
+        exchange_json(x, 200, response);
+    else
+        refuse_unknown(x);
+}
+
+static void forget(Exchange *x)
+{
+    const char *id = exchange_path_part(x, 0);
+    if (response_store_drop(exchange_service(x)->responses, generation_tenant(exchange_key(x)), id))
+        exchange_json(x, 200, json_pack("{s:s, s:s, s:b}", "id", id, "object", "response", "deleted", 1));
+    else
+        refuse_unknown(x);
+}
+
+static const Route routes[] = {
+    {"POST", "/v1/responses", ACCESS_KEY, respond},
+    {"GET", "/v1/responses/{}", ACCESS_KEY, show},
+    {"DELETE", "/v1/responses/{}", ACCESS_KEY, forget},
+};
+const RouteList routes_openai_responses = ROUTES(routes, api_error_json);

@@ -1,0 +1,105 @@
+/* What is asked of a generation: its beginning, its checks, whose past it may share. */
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "server/generation_inside.h"
+#include "server/api_keys.h"
+
+/* A request that names no seed gets one that nobody else has. */
+static uint64_t random_seed(void)
+{
+    uint64_t seed = 0;
+    return getrandom(&seed, sizeof seed, 0) == sizeof seed ? seed : 0;
+}
+
+void generation_spec_init(GenerationSpec *s, const Service *service)
+{
+    *s = (GenerationSpec){
+        .n = 1, .best_of = 1, .length_penalty = 1, .max_tokens = service->defaults.max_tokens,
+        .sampling = service->defaults.options, .prompt_logprobs = LOGPROBS_NONE, .queue_seconds = service->o.queue_seconds,
+        .total_seconds = service->o.total_seconds,
+    };
+    s->sampling.seed = random_seed();
+    if (!service->tokenizer)
+        return;
+    const SpecialTokens *specials = tokenizer_specials(service->tokenizer);
+    for (int i = 0; i < specials->ends_count; i++)
+        token_ids_add(&s->sampling.end, specials->ends[i]);
+}
+
+void generation_spec_deinit(GenerationSpec *s)
+{
+    for (int32_t i = 0; i < s->prompt_count; i++)
+        free(s->prompts[i].ids);
+    s->prompt_count = 0;
+    grammar_free(s->grammar);
+    s->grammar = NULL;
+    json_decref(s->tools);
+    s->tools = NULL;
+}
+
+bool generation_spec_check(const GenerationSpec *s, const Service *service, ApiError *error)
+{
+    int32_t made = s->best_of > s->n ? s->best_of : s->n;
+    if (service_is_stopping(service))
+        return api_refuse(error, 503, NULL, "the server is shutting down; send the request to another one");
+    if (!service->tokenizer)
+        return api_refuse(error, 501, NULL, "the model has no tokenizer, so it can neither read nor write text");
+    if (s->prompt_count < 1)
+        return api_refuse(error, 400, "prompt", "prompt: there is none");
+    if (s->n < 1 || made > SAMPLES_MAX)
+        return api_refuse(error, 400, "n", "n: %d answers; from 1 to %d are allowed", made, SAMPLES_MAX);
+    if (s->prompt_count * made > CHOICES_MAX)
+        return api_refuse(error, 400, "n", "n: %d answers to each of %d prompts are more than %d in all", made, s->prompt_count,
+                          CHOICES_MAX);
+    if (s->grammar && !service->vocab)
+        return api_refuse(error, 501, NULL, "the model has no vocabulary that a grammar could be held against");
+    return true;
+}
+
+/* The engine speaks of its own fields; a client knows some of them by other names. */
+bool generation_refuse(ApiError *error, const Error *from)
+{
+    static const struct { const char *begins, *param; } words[] = {
+        {"samples", "n"}, {"the prompt is empty", "prompt"}, {"the prompt", "max_tokens"},
+        {"stop string", "stop"}, {"there are", "stop"}, {"the stop", "stop"}, {"stop:", "stop_token_ids"},
+        {"logit_bias", "logit_bias"}, {"beams", "best_of"},
+    };
+    const char *param = NULL;
+    for (size_t i = 0; i < COUNT_OF(words) && !param; i++)
+        if (!strncmp(from->text, words[i].begins, strlen(words[i].begins)))
+            param = words[i].param;
+    api_refuse_error(error, from, param);
+    if (from->code == NO_MEMORY && error->status == 400)
+        error->code = "context_length_exceeded";
+    return false;
+}
+
+/* ---- whose past is shared ---- */
+
+/* The finaliser of splitmix64 (Steele et al. 2014). */
+static uint64_t mix(uint64_t x)
+{
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+    return x ^ x >> 31;
+}
+
+/* A key's salt is random and secret, so no text that a client chooses leads into another's past. */
+uint64_t generation_salt(const ApiKey *key, const char *cache_salt)
+{
+    uint64_t salt = key ? key->salt : 0;
+    if (cache_salt)
+        salt = mix(salt + 1);    /* an empty one is one too */
+    for (; cache_salt && *cache_salt; cache_salt++)
+        salt = mix(salt * 0x9e3779b97f4a7c15u + (uint8_t)*cache_salt);
+    return salt;
+}
+
+uint64_t generation_tenant(const ApiKey *key) { return key ? key->tenant : 0; }
+
+/* A key may ask to go later, never sooner than it is allowed to. */
+int32_t generation_priority(const ApiKey *key, int32_t asked)
+{
+    return key && asked > key->priority ? key->priority : asked;
+}

@@ -1,0 +1,41 @@
+/* response_reply.h -- how /v1/responses answers: an object with a list of items, or the events that build it up.
+ *
+ *     response.created, response.in_progress
+ *       response.output_item.added                       reasoning, message or function_call
+ *         response.content_part.added
+ *           response.output_text.delta ... .done         also reasoning_text; function_call_arguments without a part
+ *         response.content_part.done
+ *       response.output_item.done
+ *     response.completed                                 .incomplete, .failed
+ */
+#ifndef SERVER_RESPONSE_REPLY_H
+#define SERVER_RESPONSE_REPLY_H
+
+#include "server/generation.h"
+#include "server/random_id.h"
+#include "server/service.h"
+
+typedef struct ResponseReply {
+    RandomId id;                   /* "resp_..." */
+    const Service *service;
+    json_t *frame;                 /* owned: the fields of the response that repeat the request's */
+    json_t *messages;              /* owned: the conversation so far, for the store; NULL: not stored */
+    json_t *output;                /* owned: items that are whole */
+    int64_t sequence;              /* of the next event */
+    bool began;
+    int32_t logprobs;              /* LOGPROBS_NONE, or how many candidates */
+
+    /* The item that is being written. */
+    bool open;
+    DeltaKind kind;                /* DELTA_TEXT, DELTA_REASONING or DELTA_CALL */
+    RandomId item;
+    int32_t call;                  /* DELTA_CALL: which one */
+    size_t begin;                  /* of its text in the choice's */
+    json_t *told;                  /* owned: log-probabilities of its tokens; NULL: not asked for */
+} ResponseReply;
+
+ResponseReply *response_reply_new(const Service *);    /* NULL: no memory */
+void response_reply_free(void *);
+extern const Wire response_wire;
+
+#endif

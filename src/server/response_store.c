@@ -1,0 +1,118 @@
+#include "server/response_store.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct StoredResponse {
+    json_t *response;              /* NULL: the place is free */
+    json_t *messages;
+    const char *id;                /* within `response` */
+    uint64_t tenant, used;         /* used: when last; greater is later */
+    size_t bytes;
+} StoredResponse;
+
+struct ResponseStore {
+    pthread_mutex_t lock;
+    StoredResponse entry[RESPONSES_MAX];
+    size_t bytes;
+    uint64_t turn;
+};
+
+Err response_store_new(ResponseStore **out, Error *err)
+{
+    ResponseStore *s = calloc(1, sizeof *s);
+    if (!s)
+        return fail(err, NO_MEMORY, "no memory for stored responses");
+    pthread_mutex_init(&s->lock, NULL);
+    *out = s;
+    return OK;
+}
+
+static void drop(ResponseStore *s, StoredResponse *e)
+{
+    json_decref(e->response);
+    json_decref(e->messages);
+    s->bytes -= e->bytes;
+    *e = (StoredResponse){0};
+}
+
+void response_store_free(ResponseStore *s)
+{
+    if (!s)
+        return;
+    for (int i = 0; i < RESPONSES_MAX; i++)
+        drop(s, &s->entry[i]);
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+}
+
+static StoredResponse *find(ResponseStore *s, uint64_t tenant, const char *id)
+{
+    for (int i = 0; i < RESPONSES_MAX; i++)
+        if (s->entry[i].response && s->entry[i].tenant == tenant && !strcmp(s->entry[i].id, id))
+            return &s->entry[i];
+    return NULL;
+}
+
+/* Free places were never used, so they come first. */
+static StoredResponse *oldest(ResponseStore *s, bool held)
+{
+    StoredResponse *best = NULL;
+    for (int i = 0; i < RESPONSES_MAX; i++)
+        if ((!held || s->entry[i].response) && (!best || s->entry[i].used < best->used))
+            best = &s->entry[i];
+    return best;
+}
+
+static size_t text_bytes(json_t *json)
+{
+    return json_dumpb(json, NULL, 0, JSON_COMPACT);
+}
+
+void response_store_put(ResponseStore *s, uint64_t tenant, json_t *response, json_t *messages)
+{
+    const char *id = json_string_value(json_object_get(response, "id"));
+    size_t bytes = text_bytes(response) + text_bytes(messages);
+    if (!id || bytes > RESPONSES_BYTES_MAX) {
+        json_decref(response);
+        json_decref(messages);
+        return;
+    }
+    pthread_mutex_lock(&s->lock);
+    StoredResponse *same = find(s, tenant, id);
+    if (same)
+        drop(s, same);
+    while (s->bytes + bytes > RESPONSES_BYTES_MAX)
+        drop(s, oldest(s, true));
+    StoredResponse *e = oldest(s, false);
+    drop(s, e);
+    *e = (StoredResponse){response, messages, id, tenant, ++s->turn, bytes};
+    s->bytes += bytes;
+    pthread_mutex_unlock(&s->lock);
+}
+
+bool response_store_get(ResponseStore *s, uint64_t tenant, const char *id, json_t **response, json_t **messages)
+{
+    pthread_mutex_lock(&s->lock);
+    StoredResponse *e = find(s, tenant, id);
+    if (e) {
+        e->used = ++s->turn;
+        if (response)
+            *response = json_deep_copy(e->response);
+        if (messages)
+            *messages = json_deep_copy(e->messages);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return e;
+}
+
+bool response_store_drop(ResponseStore *s, uint64_t tenant, const char *id)
+{
+    pthread_mutex_lock(&s->lock);
+    StoredResponse *e = find(s, tenant, id);
+    if (e)
+        drop(s, e);
+    pthread_mutex_unlock(&s->lock);
+    return e;
+}

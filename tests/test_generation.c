@@ -1,0 +1,479 @@
+/* The way of an answer through the server, from a body to JSON or events, with the default model: what the engine's
+ * tests show of tokens must still be true of the texts that clients see. */
+#include "service_aid.h"
+#include "test.h"
+
+#include "base/buf.h"
+
+static ServiceAid *aid;
+
+static int open_aid(void **state)
+{
+    (void)state;
+    Error err = {0};
+    if (service_aid_open(&aid, 8, 64, &err) == OK)
+        return 0;
+    fprintf(stderr, "%s\n", err.text);
+    return -1;
+}
+
+static int close_aid(void **state)
+{
+    (void)state;
+    service_aid_close(aid);
+    return 0;
+}
+
+/* ---- small words ---- */
+
+static json_t *at(json_t *json, const char *path)   /* "choices/0/text" */
+{
+    char name[64];
+    while (*path && json) {
+        size_t bytes = strcspn(path, "/");
+        snprintf(name, sizeof name, "%.*s", (int)bytes, path);
+        json = json_is_array(json) ? json_array_get(json, (size_t)atoi(name)) : json_object_get(json, name);
+        path += bytes + (path[bytes] == '/');
+    }
+    return json;
+}
+
+static const char *text_at(json_t *json, const char *path)
+{
+    const char *text = json_string_value(at(json, path));
+    if (!text) {
+        char *dump = json_dumps(json, JSON_INDENT(1));
+        print_error("no text at %s in %s\n", path, dump);
+        free(dump);
+    }
+    assert_non_null(text);
+    return text;
+}
+
+static json_t *post(const char *path, const char *body)
+{
+    int status;
+    json_t *answer = aid_post(aid, path, body, &status);
+    if (status != 200) {
+        char *dump = json_dumps(answer, 0);
+        print_error("%s: %d %s\n", body, status, dump);
+        free(dump);
+    }
+    assert_int_equal(status, 200);
+    return answer;
+}
+
+static json_t *complete(const char *body) { return post("/v1/completions", body); }
+
+static void refused(const char *path, const char *body, int wanted, const char *param, const char *part)
+{
+    int status;
+    json_t *answer = aid_post(aid, path, body, &status);
+    json_t *got = at(answer, "error/param");
+    if (status != wanted || !strstr(text_at(answer, "error/message"), part))
+        print_error("%.200s: %d %s\n", body, status, text_at(answer, "error/message"));
+    assert_int_equal(status, wanted);
+    assert_non_null(strstr(text_at(answer, "error/message"), part));
+    if (param)
+        assert_string_equal(json_is_string(got) ? json_string_value(got) : "null", param);
+    json_decref(answer);
+}
+
+/* What the events of a stream say together: the text of choice `index`, how many chunks, whether [DONE] came. */
+typedef struct Streamed { Buf text, arguments; int chunks; bool done; char finish[32]; json_t *usage; } Streamed;
+
+static void take_chunk(Streamed *s, const char *data, int index)
+{
+    json_t *chunk = json_loads(data, 0, NULL), *choice, *usage;
+    size_t i;
+    assert_non_null(chunk);
+    usage = at(chunk, "usage");
+    if (json_is_object(usage)) {
+        json_decref(s->usage);
+        s->usage = json_incref(usage);
+    }
+    json_array_foreach(at(chunk, "choices"), i, choice)
+    {
+        if (json_integer_value(at(choice, "index")) != index)
+            continue;
+        json_t *text = at(choice, "text") ? at(choice, "text") : at(choice, "delta/content");
+        if (json_is_string(text))
+            buf_put_text(&s->text, json_string_value(text));
+        json_t *arguments = at(choice, "delta/tool_calls/0/function/arguments");
+        if (arguments)
+            buf_put_text(&s->arguments, json_string_value(arguments));
+        if (json_is_string(at(choice, "finish_reason")))
+            snprintf(s->finish, sizeof s->finish, "%s", json_string_value(at(choice, "finish_reason")));
+        s->chunks++;
+    }
+    json_decref(chunk);
+}
+
+static Streamed read_stream(const char *events, int index)
+{
+    Streamed s = {0};
+    buf_init(&s.text, 1 << 20);
+    buf_init(&s.arguments, 1 << 20);
+    buf_put_text(&s.text, "");
+    buf_put_text(&s.arguments, "");
+    char *copy = strdup(events), *rest = copy, *line;
+    while ((line = strsep(&rest, "\n"))) {
+        if (!strcmp(line, "data: [DONE]"))
+            s.done = true;
+        else if (!strncmp(line, "data: ", 6))
+            take_chunk(&s, line + 6, index);
+    }
+    free(copy);
+    return s;
+}
+
+static void streamed_end(Streamed *s)
+{
+    buf_deinit(&s->text);
+    buf_deinit(&s->arguments);
+    json_decref(s->usage);
+}
+
+/* ---- completions ---- */
+
+/* A stream says the same as the whole answer, in order, and tells usage when asked. */
+static void streams_say_the_same(void **state)
+{
+    (void)state;
+    json_t *whole = complete("{\"prompt\": \"Once upon a time\", \"max_tokens\": 24, \"seed\": 7, \"temperature\": 0.8, \"n\": 2}");
+    AidCall *c = aid_begin(aid, "POST", "/v1/completions",
+                           "{\"prompt\": \"Once upon a time\", \"max_tokens\": 24, \"seed\": 7, \"temperature\": 0.8, \"n\": 2, "
+                           "\"stream\": true, \"stream_options\": {\"include_usage\": true}}", NULL);
+    const char *events = aid_finish(c);
+    for (int i = 0; i < 2; i++) {
+        Streamed s = read_stream(events, i);
+        assert_string_equal(s.text.data, text_at(whole, i ? "choices/1/text" : "choices/0/text"));
+        assert_string_equal(s.finish, text_at(whole, i ? "choices/1/finish_reason" : "choices/0/finish_reason"));
+        assert_true(s.done && s.chunks > 10);
+        assert_int_equal(json_integer_value(at(s.usage, "completion_tokens")),
+                         json_integer_value(at(whole, "usage/completion_tokens")));
+        streamed_end(&s);
+    }
+    assert_string_not_equal(text_at(whole, "choices/0/text"), text_at(whole, "choices/1/text"));
+    aid_end(c);
+    json_decref(whole);
+}
+
+/* The same request gives the same text alone and among others: what users may rely on when they give a seed. */
+static void company_changes_nothing(void **state)
+{
+    (void)state;
+    enum { OTHERS = 12 };
+    const char *body = "{\"prompt\": \"The old man\", \"max_tokens\": 20, \"seed\": 11, \"temperature\": 1, \"logprobs\": 3}";
+    json_t *alone = complete(body);
+    AidCall *others[OTHERS];
+    char other[256];
+    for (int i = 0; i < OTHERS; i++) {
+        snprintf(other, sizeof other, "{\"prompt\": \"The old%d\", \"max_tokens\": %d, \"seed\": %d, \"stream\": true}", i % 3, 5 + i, i);
+        others[i] = aid_begin(aid, "POST", "/v1/completions", other, NULL);
+    }
+    for (int k = 0; k < 3; k++) {
+        json_t *among = complete(body);
+        assert_true(json_equal(at(alone, "choices"), at(among, "choices")));
+        json_decref(among);
+    }
+    for (int i = 0; i < OTHERS; i++) {
+        aid_finish(others[i]);
+        aid_end(others[i]);
+    }
+    json_decref(alone);
+}
+
+/* A stop text ends its own sample only, is left out unless it is wanted, and what came behind it does not count. */
+static void stops_end_a_sample(void **state)
+{
+    (void)state;
+    json_t *free_answer = complete("{\"prompt\": \"1, 2, 3, 4,\", \"max_tokens\": 16, \"temperature\": 0}");
+    const char *text = text_at(free_answer, "choices/0/text");
+    assert_true(strlen(text) > 6);
+    char stop[8] = {0}, body[256];
+    memcpy(stop, text + 3, 3);
+    snprintf(body, sizeof body, "{\"prompt\": \"1, 2, 3, 4,\", \"max_tokens\": 16, \"temperature\": 0, \"stop\": [\"%s\"]}", stop);
+    json_t *stopped = complete(body);
+    size_t before = (size_t)(strstr(text, stop) - text);
+    assert_int_equal(strlen(text_at(stopped, "choices/0/text")), before);
+    assert_memory_equal(text_at(stopped, "choices/0/text"), text, before);
+    assert_string_equal(text_at(stopped, "choices/0/finish_reason"), "stop");
+    assert_string_equal(text_at(stopped, "choices/0/stop_reason"), stop);
+    assert_true(json_integer_value(at(stopped, "usage/completion_tokens")) < 16);
+    body[strlen(body) - 1] = 0;
+    strcat(body, ", \"include_stop_str_in_output\": true}");
+    json_t *kept = complete(body);
+    assert_int_equal(strlen(text_at(kept, "choices/0/text")), before + strlen(stop));
+    json_decref(free_answer);
+    json_decref(stopped);
+    json_decref(kept);
+}
+
+/* echo and log-probabilities: of each token of prompt and answer, and where its text begins. */
+static void echo_scores_the_prompt(void **state)
+{
+    (void)state;
+    json_t *a = complete("{\"prompt\": \"The cat sat on\", \"max_tokens\": 4, \"temperature\": 0, \"echo\": true, \"logprobs\": 2}");
+    json_t *tokens = at(a, "choices/0/logprobs/tokens"), *offsets = at(a, "choices/0/logprobs/text_offset");
+    const char *text = text_at(a, "choices/0/text");
+    size_t i, count = json_array_size(tokens);
+    assert_true(!strncmp(text, "The cat sat on", 14) && strlen(text) > 14);
+    assert_int_equal(count, (size_t)json_integer_value(at(a, "usage/total_tokens")));
+    for (i = 0; i < count; i++) {
+        const char *token = json_string_value(json_array_get(tokens, i));
+        size_t offset = (size_t)json_integer_value(json_array_get(offsets, i));
+        assert_memory_equal(text + offset, token, strlen(token));
+        json_t *logprob = json_array_get(at(a, "choices/0/logprobs/token_logprobs"), i);
+        assert_true(i == 0 ? json_is_null(logprob) : json_real_value(logprob) <= 0);
+    }
+    json_t *scored = complete("{\"prompt\": \"The cat sat on\", \"max_tokens\": 0, \"echo\": true, \"logprobs\": 2}");
+    assert_string_equal(text_at(scored, "choices/0/text"), "The cat sat on");
+    assert_int_equal(json_integer_value(at(scored, "usage/completion_tokens")), 0);
+    for (i = 0; i < json_array_size(at(scored, "choices/0/logprobs/tokens")); i++)
+        assert_true(json_equal(json_array_get(at(scored, "choices/0/logprobs/token_logprobs"), i),
+                               json_array_get(at(a, "choices/0/logprobs/token_logprobs"), i)));
+    json_decref(a);
+    json_decref(scored);
+}
+
+static double mean_logprob(json_t *choice)
+{
+    json_t *list = at(choice, "logprobs/token_logprobs"), *value;
+    size_t i;
+    double sum = 0;
+    json_array_foreach(list, i, value)
+        sum += json_real_value(value);
+    return sum / (double)json_array_size(list);
+}
+
+/* Several prompts: answers in order. best_of: those that are given are the best of those that are made. */
+static void many_answers(void **state)
+{
+    (void)state;
+    json_t *two = complete("{\"prompt\": [\"One two\", [40, 41, 42]], \"n\": 2, \"max_tokens\": 3, \"seed\": 1, \"ignore_eos\": true}");
+    assert_int_equal(json_array_size(at(two, "choices")), 4);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(json_integer_value(at(json_array_get(at(two, "choices"), i), "index")), i);
+    assert_int_equal(json_integer_value(at(two, "usage/completion_tokens")), 12);
+    const char *made = "{\"prompt\": \"A dog\", \"n\": 6, \"max_tokens\": 6, \"seed\": 5, \"logprobs\": 0, \"temperature\": 1.2, \"ignore_eos\": true}";
+    const char *chosen = "{\"prompt\": \"A dog\", \"n\": 2, \"best_of\": 6, \"max_tokens\": 6, \"seed\": 5, \"logprobs\": 0, \"temperature\": 1.2, \"ignore_eos\": true}";
+    json_t *all = complete(made), *best = complete(chosen);
+    double top = -1e9;
+    for (size_t i = 0; i < 6; i++)
+        top = mean_logprob(json_array_get(at(all, "choices"), i)) > top ? mean_logprob(json_array_get(at(all, "choices"), i)) : top;
+    assert_int_equal(json_array_size(at(best, "choices")), 2);
+    assert_true(mean_logprob(at(best, "choices/0")) == top);
+    assert_true(mean_logprob(at(best, "choices/1")) <= top);
+    assert_int_equal(json_integer_value(at(best, "usage/completion_tokens")), 36);
+    json_decref(two);
+    json_decref(all);
+    json_decref(best);
+}
+
+/* ---- conversations ---- */
+
+static void chats(void **state)
+{
+    (void)state;
+    json_t *a = post("/v1/chat/completions", "{\"messages\": [{\"role\": \"user\", \"content\": \"What is the capital of France?\"}], "
+                     "\"temperature\": 0, \"max_tokens\": 32, \"logprobs\": true, \"top_logprobs\": 2}");
+    assert_non_null(strstr(text_at(a, "choices/0/message/content"), "Paris"));
+    assert_string_equal(text_at(a, "choices/0/finish_reason"), "stop");
+    Buf spelled;
+    buf_init(&spelled, 1 << 16);
+    json_t *entry, *byte;
+    size_t i, k;
+    json_array_foreach(at(a, "choices/0/logprobs/content"), i, entry)
+    {
+        assert_int_equal(json_array_size(at(entry, "top_logprobs")), 2);
+        json_array_foreach(at(entry, "bytes"), k, byte)
+            buf_put_char(&spelled, (char)json_integer_value(byte));
+    }
+    assert_string_equal(spelled.data, text_at(a, "choices/0/message/content"));
+    buf_deinit(&spelled);
+    json_t *again = post("/v1/chat/completions", "{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"text\", \"text\": "
+                         "\"What is the capital of France?\"}]}], \"temperature\": 0, \"max_tokens\": 32}");
+    assert_string_equal(text_at(again, "choices/0/message/content"), text_at(a, "choices/0/message/content"));
+    json_decref(a);
+    json_decref(again);
+}
+
+#define WEATHER "\"tools\": [{\"type\": \"function\", \"function\": {\"name\": \"get_weather\", \"description\": \"Get the weather for a " \
+    "city\", \"parameters\": {\"type\": \"object\", \"properties\": {\"city\": {\"type\": \"string\"}}, \"required\": [\"city\"]}}}]"
+#define ASKS_WEATHER "\"messages\": [{\"role\": \"user\", \"content\": \"What is the weather in Rome?\"}], \"temperature\": 0"
+
+/* A model whose template knows no tools calls them all the same, and a stream gives the same arguments in parts. */
+static void tools_are_called(void **state)
+{
+    (void)state;
+    json_t *a = post("/v1/chat/completions", "{" ASKS_WEATHER ", " WEATHER "}");
+    assert_string_equal(text_at(a, "choices/0/finish_reason"), "tool_calls");
+    assert_string_equal(text_at(a, "choices/0/message/tool_calls/0/function/name"), "get_weather");
+    json_t *arguments = json_loads(text_at(a, "choices/0/message/tool_calls/0/function/arguments"), 0, NULL);
+    assert_string_equal(text_at(arguments, "city"), "Rome");
+    AidCall *c = aid_begin(aid, "POST", "/v1/chat/completions", "{" ASKS_WEATHER ", " WEATHER ", \"stream\": true}", NULL);
+    Streamed s = read_stream(aid_finish(c), 0);
+    assert_string_equal(s.arguments.data, text_at(a, "choices/0/message/tool_calls/0/function/arguments"));
+    assert_string_equal(s.finish, "tool_calls");
+    assert_string_equal(s.text.data, "");
+    streamed_end(&s);
+    aid_end(c);
+    json_t *none = post("/v1/chat/completions", "{" ASKS_WEATHER ", " WEATHER ", \"tool_choice\": \"none\", \"max_tokens\": 16}");
+    assert_null(at(none, "choices/0/message/tool_calls"));
+    json_decref(none);
+    json_decref(arguments);
+    json_decref(a);
+}
+
+/* ---- responses ---- */
+
+/* What was stored is there for its own tenant, to read and to go on from, and for no other. */
+static void responses_are_kept_apart(void **state)
+{
+    (void)state;
+    ApiKey mine = {.tenant = 1, .salt = 77}, others = {.tenant = 2, .salt = 78};
+    int status;
+    char path[128], body[512];
+    json_t *first = aid_call(aid, "POST", "/v1/responses", "{\"input\": \"What is the capital of France?\", \"temperature\": 0, "
+                             "\"max_output_tokens\": 24}", &mine, &status);
+    assert_int_equal(status, 200);
+    assert_string_equal(text_at(first, "status"), "completed");
+    assert_non_null(strstr(text_at(first, "output/0/content/0/text"), "Paris"));
+    snprintf(path, sizeof path, "/v1/responses/%s", text_at(first, "id"));
+    snprintf(body, sizeof body, "{\"input\": \"And of Italy?\", \"previous_response_id\": \"%s\", \"temperature\": 0, "
+             "\"max_output_tokens\": 24}", text_at(first, "id"));
+    json_t *shown = aid_call(aid, "GET", path, "", &mine, &status);
+    assert_int_equal(status, 200);
+    assert_true(json_equal(shown, first));
+    json_decref(shown);
+    json_decref(aid_call(aid, "GET", path, "", &others, &status));
+    assert_int_equal(status, 404);
+    json_decref(aid_call(aid, "POST", "/v1/responses", body, &others, &status));
+    assert_int_equal(status, 404);
+    json_t *second = aid_call(aid, "POST", "/v1/responses", body, &mine, &status);
+    assert_int_equal(status, 200);
+    assert_true(json_integer_value(at(second, "usage/input_tokens")) > json_integer_value(at(first, "usage/total_tokens")));
+    json_decref(aid_call(aid, "DELETE", path, "", &others, &status));
+    assert_int_equal(status, 404);
+    json_decref(aid_call(aid, "DELETE", path, "", &mine, &status));
+    assert_int_equal(status, 200);
+    json_decref(aid_call(aid, "GET", path, "", &mine, &status));
+    assert_int_equal(status, 404);
+    json_decref(first);
+    json_decref(second);
+}
+
+/* ---- embeddings ---- */
+
+static void embeds(void **state)
+{
+    (void)state;
+    json_t *one = post("/v1/embeddings", "{\"input\": \"The cat sat.\"}");
+    json_t *many = post("/v1/embeddings", "{\"input\": [\"A dog ran.\", \"The cat sat.\"], \"pooling\": \"mean\"}"), *x;
+    double length = 0;
+    size_t i;
+    assert_int_equal(json_array_size(at(one, "data/0/embedding")), 512);
+    assert_true(json_equal(at(one, "data/0/embedding"), at(many, "data/1/embedding")));
+    assert_false(json_equal(at(many, "data/0/embedding"), at(many, "data/1/embedding")));
+    json_array_foreach(at(one, "data/0/embedding"), i, x)
+        length += json_real_value(x) * json_real_value(x);
+    assert_true(length > 0.999 && length < 1.001);
+    json_t *base64 = post("/v1/embeddings", "{\"input\": \"The cat sat.\", \"encoding_format\": \"base64\"}");
+    assert_int_equal(strlen(text_at(base64, "data/0/embedding")), (512 * 4 + 2) / 3 * 4);
+    json_decref(one);
+    json_decref(many);
+    json_decref(base64);
+}
+
+/* ---- who goes away, what is refused ---- */
+
+/* A hung up call gives everything back: no sequence runs, no block is held. */
+static void hanging_up_frees_all(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 8; i++) {
+        AidCall *c = aid_begin(aid, "POST", "/v1/completions", "{\"prompt\": [\"The sea\", \"The sky\"], \"n\": 2, \"max_tokens\": 400, "
+                               "\"stream\": true, \"ignore_eos\": true}", NULL);
+        if (i % 2)
+            aid_read(c, 64);
+        aid_end(c);
+    }
+    assert_true(aid_idle(aid));
+}
+
+static void bad_fields_are_named(void **state)
+{
+    (void)state;
+    static const struct { const char *body, *param, *part; int status; } cases[] = {
+        {"{\"prompt\": \"x\", \"n\": 1000000000}", "n", "from 1 to 128", 400},
+        {"{\"prompt\": \"x\", \"n\": 1e30}", "n", "from 1 to 128", 400},
+        {"{\"prompt\": \"x\", \"n\": 100000000000000000000000}", "n", "from 1 to 128", 400},
+        {"{\"prompt\": \"x\", \"n\": 64}", "n", "samples", 400},
+        {"{\"prompt\": \"x\", \"n\": 3, \"best_of\": 2}", "best_of", "at least n", 400},
+        {"{\"prompt\": \"x\", \"temperature\": -1}", "temperature", "from 0 to 2", 400},
+        {"{\"prompt\": \"x\", \"temperature\": NaN}", NULL, "not valid JSON", 400},
+        {"{\"prompt\": \"x\", \"max_tokens\": -5}", "max_tokens", "whole number", 400},
+        {"{\"prompt\": \"x\", \"max_tokens\": 100000}", "max_tokens", "512", 400},
+        {"{\"prompt\": [1, 99999]}", "prompt", "token id", 400},
+        {"{\"prompt\": [[1], [2, -1]]}", "prompt[1]", "token id", 400},
+        {"{\"prompt\": {}}", "prompt", "must be a text", 400},
+        {"{}", "prompt", "must be a text", 400},
+        {"{\"prompt\": \"\"}", "prompt", "empty", 400},
+        {"{\"prompt\": \"x\", \"stop\": [\"\"]}", "stop", "entry 0", 400},
+        {"{\"prompt\": \"x\", \"logit_bias\": {\"a\": 1}}", "logit_bias", "token id", 400},
+        {"{\"prompt\": \"x\", \"logit_bias\": {\"5\": 101}}", "logit_bias", "token 5", 400},
+        {"{\"prompt\": \"x\", \"suffix\": \"y\"}", "suffix", "fill-in-the-middle", 400},
+        {"{\"prompt\": \"x\", \"logprobs\": 21}", "logprobs", "from 0 to 20", 400},
+        {"{\"prompt\": \"x\", \"model\": \"gpt-9\"}", "model", "'base' is", 404},
+        {"{\"prompt\": \"x\", \"stream_options\": {}}", "stream_options", "streams only", 400},
+        {"{\"prompt\": \"\\u0000\"}", NULL, "not valid JSON", 400},
+        {"{\"prompt\": \"\xff\"}", NULL, "not valid JSON", 400},
+        {"{\"prompt\": 1, \"prompt\": 2}", NULL, "not valid JSON", 400},
+        {"", NULL, "empty", 400},
+        {"[]", NULL, "object", 400},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        refused("/v1/completions", cases[i].body, cases[i].status, cases[i].param, cases[i].part);
+}
+
+static void bad_conversations_are_named(void **state)
+{
+    (void)state;
+#define USER "{\"role\": \"user\", \"content\": \"x\"}"
+    static const struct { const char *body, *param, *part; } cases[] = {
+        {"{\"messages\": []}", "messages", "a message"},
+        {"{\"messages\": [" USER ", 5]}", "messages[1]", "object"},
+        {"{\"messages\": [{\"role\": \"king\", \"content\": \"x\"}]}", "messages[0].role", "'king'"},
+        {"{\"messages\": [{\"role\": \"user\"}]}", "messages[0].content", "missing"},
+        {"{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"image_url\"}]}]}", "messages[0].content[0].type", "image_url"},
+        {"{\"messages\": [{\"role\": \"assistant\", \"tool_calls\": [{\"function\": {\"name\": \"f\", \"arguments\": \"[\"}}]}]}",
+         "messages[0].tool_calls[0].function.arguments", "JSON object"},
+        {"{\"messages\": [" USER "], \"tool_choice\": \"required\"}", "tool_choice", "no tools"},
+        {"{\"messages\": [" USER "], \"tools\": [{\"type\": \"web\"}]}", "tools[0].type", "'web'"},
+        {"{\"messages\": [" USER "], \"tools\": [{\"function\": {\"name\": \"a b\"}}]}", "tools[0].function.name", "letters"},
+        {"{\"messages\": [" USER "], " WEATHER ", \"tool_choice\": {\"type\": \"function\", \"function\": {\"name\": \"g\"}}}",
+         "tool_choice.function.name", "none of the tools"},
+        {"{\"messages\": [" USER "], \"top_logprobs\": 3}", "top_logprobs", "logprobs"},
+        {"{\"messages\": [" USER "], \"response_format\": {\"type\": \"xml\"}}", "response_format.type", "'xml'"},
+        {"{\"messages\": [" USER "], \"response_format\": {\"type\": \"json_schema\"}}", "response_format.json_schema", "missing"},
+        {"{\"messages\": [" USER "], \"n\": 0}", "n", "from 1"},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        refused("/v1/chat/completions", cases[i].body, 400, cases[i].param, cases[i].part);
+    refused("/v1/embeddings", "{\"input\": \"x\", \"dimensions\": 3}", 400, "dimensions", "512");
+    refused("/v1/responses", "{\"input\": \"x\", \"background\": true}", 400, "background", "not supported");
+    refused("/v1/responses", "{\"input\": [{\"type\": \"item_reference\"}]}", 400, "input[0].type", "item_reference");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(streams_say_the_same), cmocka_unit_test(company_changes_nothing), cmocka_unit_test(stops_end_a_sample),
+        cmocka_unit_test(echo_scores_the_prompt), cmocka_unit_test(many_answers), cmocka_unit_test(chats),
+        cmocka_unit_test(tools_are_called), cmocka_unit_test(responses_are_kept_apart), cmocka_unit_test(embeds),
+        cmocka_unit_test(hanging_up_frees_all), cmocka_unit_test(bad_fields_are_named),
+        cmocka_unit_test(bad_conversations_are_named),
+    };
+    return cmocka_run_group_tests(tests, open_aid, close_aid);
+}
