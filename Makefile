@@ -18,6 +18,9 @@ SAY := @echo ' '
 Q   := $(if $(V),,@)
 
 PACKAGES  := libpcre2-8 libutf8proc jansson libmicrohttpd libedit
+# Traces for a collector go through libcurl, where there is one.
+CURL      := $(shell pkg-config --exists libcurl 2>/dev/null && echo libcurl)
+PACKAGES  += $(CURL)
 WARN      := -Wall -Wextra -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wshadow -Werror=vla \
              -Werror=implicit-function-declaration -Werror=incompatible-pointer-types
 PKG_FLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
@@ -25,7 +28,7 @@ PKG_LIBS  := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null)
 # The library reads no lines from a terminal.
 LIB_LIBS  := $(shell pkg-config --libs $(filter-out libedit,$(PACKAGES)) 2>/dev/null) -lm -pthread $(EXTRA_LIBS)
 FLAGS     := -std=gnu17 -D_GNU_SOURCE $(OPT) $(WARN) -fPIC -pthread -ffp-contract=off -fno-math-errno \
-             -fvisibility=hidden -Isrc -Iinclude -I$(BUILD)/gen -DRIDGE_VERSION='"$(VERSION)"' $(PKG_FLAGS) $(EXTRA)
+             -fvisibility=hidden -Isrc -Iinclude -I$(BUILD)/gen -DRIDGE_VERSION='"$(VERSION)"' $(PKG_FLAGS) $(if $(CURL),-DRIDGE_CURL) $(EXTRA)
 LIBS      := $(PKG_LIBS) -lm -pthread $(EXTRA_LIBS)
 
 # A tier is an instruction set. *_cpu.c is built once for each.
@@ -115,7 +118,8 @@ bench: $(BENCHES)
 # does so for calls from one object to another, so here the objects are linked one by one.
 MUTABLE := block_pool_own block_pool_give block_pool_share prefix_index_find prefix_index_make kv_group_first \
            kv_cache_commit kv_cache_copy kv_cache_drop kv_cache_extend kv_cache_fork kv_cache_match kv_cache_state \
-           kv_states_start scheduler_accept request_room
+           kv_states_start scheduler_accept waiting_too_long request_room request_deadline request_take_stop \
+           sampler_sample engine_heed tenants_serve
 $(BUILD)/tests/test_engine_sim: tests/test_engine_sim.c $(LIB_O)
 	@mkdir -p $(@D)
 	$(SAY) CC $@

@@ -1,13 +1,18 @@
 /* test_engine_sim.c -- thousands of random worlds, each from a seed.
  *
  * A world has a random hash model (full, window, chunk and alias layers, states), an engine with a cache
- * that is often too small, perhaps a drafter that is sometimes right, and requests that share prefixes,
- * continue conversations, ask for several samples and for scores, are cancelled, or are read slowly. In
- * every world:
+ * that is often too small and one of the policies, perhaps a drafter that is sometimes right, a clock of its
+ * own, and requests of several tenants and classes that share prefixes, continue conversations, ask for
+ * several samples and for scores, are held to a grammar, have deadlines, are stopped, cancelled, or read
+ * slowly. In every world:
  *
  *     the tokens, reasons and scores of a request equal those of its solo run, which knows no engine
- *     after every step the books of the cache agree (kv_audit.h)
+ *     after every step the books of the cache and of the scheduler agree (engine_audit)
+ *     who is cancelled, stopped or late has ended after one step, and holds nothing
  *     all requests end, within a bounded number of steps, and all blocks come back
+ *
+ * And in others (sim_floods.h): nobody starves behind a flood of those that the policy prefers, and of two
+ * tenants that both always want more neither is served much more than the other.
  *
  *     test_engine_sim            1,000 seeds, and the mutants: the same worlds with a mistake built in,
  *                                each of which must be noticed
@@ -17,136 +22,35 @@
  */
 #include "test.h"
 
+#include <math.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/prng.h"
-#include "cache/kv_cache.h"
 #include "devices/cpu/cpu_device.h"
 #include "devices/hash/hash_device.h"
 #include "devices/hash/hash_model.h"
 #include "engine/engine.h"
-#include "engine/request.h"
-#include "engine/scheduler.h"
+#include "engine/sequence.h"
 
 enum {
     SEEDS = 1000, MUTANT_SEEDS = 400, VOCABULARY = 24, CONTEXT_MAX = 96, REQUESTS = 12, SAMPLES = 3,
     CPU_SECONDS_MAX = 60, ITERATIONS_MAX = 20000, TRACE_LINES = 24, STOP_ID = 3,
 };
 
-/* --- mutants --- */
+#include "sim_mutants.h"
 
-typedef enum Mutant {
-    NO_MUTANT, WRITES_SHARED_BLOCKS, FORGETS_THE_COPY, WINDOW_TOO_SHORT, WINDOW_TOO_LONG, LOSES_BLOCKS, FREES_TOO_EARLY,
-    TRUSTS_THE_HASH, IGNORES_SALTS, COMMITS_TOO_MUCH, REUSES_TOO_MUCH, KEEPS_ENDED_PASTS, FORKS_THE_WRONG_ONE,
-    IGNORES_FULL_RINGS, EXTENDS_TOO_LITTLE, WRITES_SNAPSHOTS, STARTS_AFRESH, FORGETS_THE_STATE, ACCEPTS_ALL_DRAFTS,
-    MUTANTS
-} Mutant;
+/* --- the clock of a world, which all of the engine reads --- */
 
-static const char *const mutant_names[MUTANTS] = {
-    "none", "writes shared blocks", "forgets the copy", "window too short", "window too long", "loses blocks",
-    "frees too early", "trusts the hash", "ignores salts", "commits too much", "reuses too much", "keeps ended pasts",
-    "forks the wrong one", "ignores full rings", "extends too little", "writes snapshots", "starts afresh",
-    "forgets the state", "accepts all drafts",
-};
+static double world_seconds;
 
-static Mutant mutant;
-
-#define WRAPPED(type, name, ...)         \
-    type __real_##name(__VA_ARGS__);     \
-    type __wrap_##name(__VA_ARGS__);     \
-    type __wrap_##name(__VA_ARGS__)
-
-static bool seldom(void)   /* every seventh time */
+int clock_gettime(clockid_t clock, struct timespec *t)
 {
-    static int times;
-    return ++times % 7 == 0;
-}
-
-WRAPPED(BlockId, block_pool_own, BlockPool *p, BlockId b, BlockCopy *todo)
-{
-    return mutant == WRITES_SHARED_BLOCKS ? (*todo = (BlockCopy){0, b, b}, b) : __real_block_pool_own(p, b, todo);
-}
-WRAPPED(void, kv_cache_copy, const KvCache *c, Device *d, BlockCopy copy)
-{
-    if (mutant != FORGETS_THE_COPY)
-        __real_kv_cache_copy(c, d, copy);
-}
-WRAPPED(int32_t, kv_group_first, const KvGroup *g, int32_t position, int32_t block_tokens)
-{
-    position += mutant == WINDOW_TOO_SHORT ? 1 : mutant == WINDOW_TOO_LONG ? -1 : 0;
-    return __real_kv_group_first(g, position, block_tokens);
-}
-WRAPPED(void, block_pool_give, BlockPool *p, BlockId b)
-{
-    if (mutant != LOSES_BLOCKS || !seldom())
-        __real_block_pool_give(p, b);
-}
-WRAPPED(void, block_pool_share, BlockPool *p, BlockId b)
-{
-    if (mutant != FREES_TOO_EARLY || block_pool_references(p, b) == 0 || !seldom())
-        __real_block_pool_share(p, b);
-}
-WRAPPED(NodeId, prefix_index_find, const PrefixIndex *ix, NodeId parent, uint64_t salt, const int32_t *tokens)
-{
-    NodeId found = __real_prefix_index_find(ix, parent, mutant == IGNORES_SALTS ? 0 : salt, tokens);
-    for (int32_t id = 0; found == NODE_NONE && mutant == TRUSTS_THE_HASH && id < VOCABULARY; id++) {
-        int32_t collides[CONTEXT_MAX];
-        memcpy(collides, tokens, sizeof collides);
-        collides[0] = id;
-        found = __real_prefix_index_find(ix, parent, salt, collides);
-    }
-    return found;
-}
-WRAPPED(NodeId, prefix_index_make, PrefixIndex *ix, NodeId parent, uint64_t salt, const int32_t *tokens)
-{
-    return __real_prefix_index_make(ix, parent, mutant == IGNORES_SALTS ? 0 : salt, tokens);
-}
-WRAPPED(int32_t, kv_cache_commit, KvCache *c, int32_t s, const int32_t *tokens, int32_t good)
-{
-    return __real_kv_cache_commit(c, s, tokens, good + (mutant == COMMITS_TOO_MUCH));
-}
-WRAPPED(int32_t, kv_cache_match, KvCache *c, int32_t s, const int32_t *tokens, int32_t limit, uint64_t salt)
-{
-    return __real_kv_cache_match(c, s, tokens, limit + (mutant == REUSES_TOO_MUCH), salt);
-}
-WRAPPED(void, kv_cache_drop, KvCache *c, int32_t s)
-{
-    if (mutant != KEEPS_ENDED_PASTS || !seldom())
-        __real_kv_cache_drop(c, s);
-}
-WRAPPED(void, kv_cache_fork, KvCache *c, int32_t from, int32_t to)
-{
-    int32_t wrong = (from + 1) % kv_cache_ledger(c)->options.sequences;
-    bool other = mutant == FORKS_THE_WRONG_ONE && wrong != to && kv_cache_blocks(c, wrong) == kv_cache_blocks(c, from);
-    __real_kv_cache_fork(c, other ? wrong : from, to);
-}
-WRAPPED(int32_t, request_room, Request *r)
-{
-    return __real_request_room(r) + (mutant == IGNORES_FULL_RINGS);
-}
-WRAPPED(bool, kv_cache_extend, KvCache *c, int32_t s, int32_t from, int32_t to, bool tentative, BlockCopies *copies)
-{
-    return __real_kv_cache_extend(c, s, from, to - (mutant == EXTENDS_TOO_LITTLE && to - from > 1), tentative, copies);
-}
-WRAPPED(StateSlots, kv_cache_state, const KvCache *c, int32_t s)
-{
-    StateSlots slots = __real_kv_cache_state(c, s);
-    if (mutant == STARTS_AFRESH && slots.to != BLOCK_NONE && seldom())
-        slots.from = BLOCK_NONE;
-    if (mutant == WRITES_SNAPSHOTS && slots.to != BLOCK_NONE && slots.from != BLOCK_NONE)
-        slots.to = slots.from;
-    return slots;
-}
-WRAPPED(void, kv_states_start, KvStates *st, int32_t s, BlockId snapshot, int32_t branch, int32_t last)
-{
-    __real_kv_states_start(st, s, mutant == FORGETS_THE_STATE ? BLOCK_NONE : snapshot, branch, last);
-}
-WRAPPED(void, scheduler_accept, Scheduler *s, const PlanEntry *e, int32_t right)
-{
-    __real_scheduler_accept(s, e, mutant == ACCEPTS_ALL_DRAFTS ? e->drafted : right);
+    (void)clock;
+    *t = (struct timespec){(time_t)world_seconds, (long)((world_seconds - floor(world_seconds)) * 1e9)};
+    return 0;
 }
 
 /* --- what happened lately --- */
@@ -206,21 +110,66 @@ __attribute__((format(printf, 1, 2))) static void wrong(const char *format, ...)
             wrong("%s: %s", #call, must_err.text);  \
     } while (0)
 
+/* --- a grammar: what may come depends on what came last, and on how much has come --- */
+
+typedef struct Grammar {
+    int32_t rule;                  /* 0: none */
+    int32_t last[SAMPLES], count[SAMPLES];
+    uint32_t mask;
+} Grammar;
+
+/* Two of three tokens; after 11 tokens and the last token 7, none. */
+static uint32_t mask_of(int32_t rule, int32_t last, int32_t count)
+{
+    uint32_t mask = 0;
+    for (int32_t id = 0; id < VOCABULARY && !(count > 11 && last == 7); id++)
+        mask |= (uint32_t)((id + last * rule + count) % 3 != 0) << id;
+    return mask;
+}
+
+static const uint32_t *grammar_allowed(void *with, int32_t sample)
+{
+    Grammar *g = with;
+    g->mask = mask_of(g->rule, g->last[sample], g->count[sample]);
+    return &g->mask;
+}
+
+static void grammar_accept(void *with, int32_t sample, int32_t id)
+{
+    Grammar *g = with;
+    g->last[sample] = id;
+    g->count[sample]++;
+}
+
 /* --- a world --- */
 
 typedef struct Visit {             /* a request, what came of it, and what should have */
     RequestOptions options;
+    Grammar grammar;
+    double submitted;
     int32_t prompt[CONTEXT_MAX];
     Request *request;
     int32_t tokens[SAMPLES][CONTEXT_MAX], count[SAMPLES];
     float prompt_logprob[CONTEXT_MAX];
     int32_t scored;
     int32_t ends;
-    bool ended[SAMPLES], cancelled, slow;
+    bool ended[SAMPLES], stopped[SAMPLES], cancelled, slow;
     int32_t truth[SAMPLES][CONTEXT_MAX], truths[SAMPLES];   /* what the drafter knows: the answers, and how long they are */
 } Visit;
 
+typedef struct Tally {
+    int64_t worlds, steps, preemptions, copies, reused, tokens, reused_states, drafted, accepted, promoted;
+    int64_t ends[END_ERROR + 1];   /* of those that were cut */
+} Tally;
+
+typedef enum WorldKind {
+    ORDINARY,
+    CROWDED,                       /* somebody would starve, but for the patience */
+    FAIR,                          /* tenants take turns */
+} WorldKind;
+
 typedef struct World {
+    Tally *tally;
     PrngStream random;
     HashModel model;
     ModelShape shape;
@@ -319,8 +268,11 @@ static void random_engine(World *w)
     o->context = between(w, 24, CONTEXT_MAX);
     o->block_tokens = between(w, 1, chance(w, 50) ? 4 : 20);
     o->cache_tokens = chance(w, 30) ? 0 : between(w, 16, o->context * 2);
-    o->policy = chance(w, 60) ? "fcfs" : "priority";
-    o->queue = between(w, 1, 4);
+    o->policy = (const char *[]){"fcfs", "priority", "priority", "spf", "lpf"}[between(w, 0, 4)];
+    o->fair = chance(w, 30);
+    o->patience = chance(w, 50) ? 1000 : between(w, 1, 40);
+    o->prefill_rows = chance(w, 70) ? 0 : between(w, 1, o->rows);
+    o->queue = between(w, 1, 6);
     o->events = between(w, 1, 6);
     o->state_snapshots = chance(w, 20) ? 0 : between(w, 1, 12);
     o->state_interval = chance(w, 40) ? 0 : between(w, 1, 30);
@@ -332,22 +284,39 @@ static void random_engine(World *w)
             w->prefix[i][j] = i == 2 && j < 20 ? w->prefix[1][j] : between(w, 0, VOCABULARY - 1);
 }
 
-static void world_open(World *w, uint64_t seed)
+static void crowd(World *w, WorldKind kind)
+{
+    EngineOptions *o = &w->options;
+    *o = (EngineOptions){.sequences = between(w, 1, 4), .rows = between(w, 4, 40), .logit_rows = 8, .events = 64,
+                         .context = between(w, 60, CONTEXT_MAX), .block_tokens = between(w, 2, 8), .state_snapshots = 4,
+                         .cache_format = &format_f32, .policy = o->policy, .fair = kind == FAIR || chance(w, 30),
+                         .patience = kind == FAIR ? 1000 : between(w, 10, 30), .queue = kind == FAIR ? 16 : 8};
+    o->cache_tokens = chance(w, 50) ? 0 : between(w, o->context, 2 * o->context);
+    if (kind == FAIR && !strcmp(o->policy, "priority"))
+        o->policy = "fcfs";
+}
+
+static void world_open_as(World *w, uint64_t seed, WorldKind kind)
 {
     Error err;
     Device *cpu;
     *w = (World){.random = {.seed = seed}};
+    world_seconds = 1000;
     random_model(w);
     random_engine(w);
+    if (kind != ORDINARY)
+        crowd(w, kind);
     MUST(cpu_device_open(&(CpuOptions){.tier = TIER_REFERENCE, .threads = 1}, &cpu, &must_err));
     MUST(hash_device_open(cpu, &w->device, &must_err));
     MUST(hash_model_init(&w->model, w->device, &must_err));
     EngineModel model = {&w->shape, &w->layout, hash_model_forward, &w->model};
     if (engine_new(&w->engine, &w->options, &model, w->device, &err) != OK)
         wrong("no engine: %s", err.text);
-    tell("world: %d layers, %d sequences, %d rows, %d logit rows, context %d, blocks of %d, cache %d, policy %s, events %d",
+    tell("world: %d layers, %d sequences, %d rows, %d logit rows, context %d, blocks of %d, cache %d, policy %s%s, "
+         "patience %d, events %d",
          w->model.layers, w->options.sequences, w->options.rows, w->options.logit_rows, w->options.context,
-         w->options.block_tokens, (int)w->options.cache_tokens, w->options.policy, w->options.events);
+         w->options.block_tokens, (int)w->options.cache_tokens, w->options.policy, w->options.fair ? " (fair)" : "",
+         w->options.patience, w->options.events);
     const KvLedger *l = engine_ledger(w->engine);
     tell("       cache bytes %d, %d slots of states, %d snapshots, one in %d, %d drafts", (int)w->options.cache_bytes,
          kv_ledger_has_states(l) ? l->group[l->paged].blocks : 0, w->options.state_snapshots, w->options.state_interval,
@@ -437,7 +406,14 @@ static int32_t solo_run(const World *w, const Visit *v, uint32_t sample, int32_t
     while (known < limit) {
         Sampled s;
         SamplePlace place = {.tokens = tokens, .prompt_count = o->prompt_count, .token_count = known, .sample = sample};
-        MUST(sampler_sample(solo.sampler, &o->sampling, &place, solo.logits[known - 1], &s, &must_err));
+        int32_t said = known - o->prompt_count;
+        uint32_t mask = mask_of(v->grammar.rule, said > 0 ? tokens[known - 1] : 0, said);
+        if (v->grammar.rule > 0)
+            place.allowed = &mask;
+        if (__real_sampler_sample(solo.sampler, &o->sampling, &place, solo.logits[known - 1], &s, NULL) != OK) {
+            *reason = END_ERROR;
+            break;
+        }
         if (sampler_ends_at(&o->sampling, s.id)) {
             *reason = END_STOP;
             break;
@@ -489,22 +465,32 @@ static void random_request(World *w, Visit *v)
     o->prompt_logprobs = chance(w, 15);
     if (o->prompt_logprobs)
         o->score_from = between(w, 0, o->prompt_count - 1);
+    if (chance(w, 20)) {
+        v->grammar.rule = between(w, 1, 5);
+        o->constraint = (Constraint){.allowed = grammar_allowed, .accept = grammar_accept, .with = &v->grammar};
+    }
+    o->tenant = (uint64_t)between(w, 0, 2);
+    o->queue_seconds = chance(w, 10) ? between(w, 1, 20) : 0;
+    o->total_seconds = chance(w, 10) ? between(w, 1, 60) : 0;
     v->slow = chance(w, 25);
+    v->submitted = world_seconds;
 }
 
 static void submit(World *w)
 {
     Error err;
     Visit *v = &w->visit[w->visits];
+    *v = (Visit){0};
     random_request(w, v);
     Err result = engine_submit(w->engine, &v->options, &v->request, &err);
     if (result == LIMIT_REACHED)   /* the queue is full: another time */
         return;
     if (result != OK)
         wrong("not taken: %s", err.text);
-    tell("request %d: %d tokens, %d more, %d samples, salt %d, priority %d%s%s", w->visits, v->options.prompt_count,
-         v->options.max_tokens, v->options.samples, (int)v->options.salt, v->options.priority,
-         v->options.prompt_logprobs ? ", scored" : "", v->slow ? ", read slowly" : "");
+    tell("request %d: %d tokens, %d more, %d samples, salt %d, priority %d, tenant %d%s%s%s, expires %g %g", w->visits,
+         v->options.prompt_count, v->options.max_tokens, v->options.samples, (int)v->options.salt, v->options.priority,
+         (int)v->options.tenant, v->options.prompt_logprobs ? ", scored" : "", v->slow ? ", read slowly" : "",
+         v->grammar.rule ? ", grammar" : "", v->options.queue_seconds, v->options.total_seconds);
     for (int32_t s = 0; w->options.drafter.propose && s < v->options.samples; s++) {
         EndReason reason;
         v->truths[s] = solo_run(w, v, (uint32_t)s, v->truth[s], &reason);
@@ -514,7 +500,7 @@ static void submit(World *w)
 
 static void check_scores(const Visit *v)
 {
-    if (!v->options.prompt_logprobs || v->cancelled)
+    if (!v->options.prompt_logprobs)
         return;
     if (v->scored != v->options.prompt_count - 1 - v->options.score_from)
         wrong("%d positions were scored, not %d", v->scored, v->options.prompt_count - 1 - v->options.score_from);
@@ -526,25 +512,43 @@ static void check_scores(const Visit *v)
     }
 }
 
+/* Whether a sample may have ended before its solo run does. */
+static bool may_be_cut(const Visit *v, const Event *end, EndReason alone)
+{
+    const RequestOptions *o = &v->options;
+    double age = end->times.ended + 1e-6;
+    switch (end->reason) {
+    case END_CANCELLED: return v->cancelled;
+    case END_STOP: return v->stopped[end->sample] && end->token.id < 0;
+    case END_ERROR: return alone == END_ERROR || (v->grammar.rule > 0 && o->samples > 1);   /* of another sample */
+    case END_EXPIRED:
+        return (o->total_seconds > 0 && age >= o->total_seconds)
+               || (o->queue_seconds > 0 && age >= o->queue_seconds && v->count[end->sample] == 0);
+    default: return false;
+    }
+}
+
 static void check_end(World *w, Visit *v, const Event *end)
 {
-    int32_t answer[CONTEXT_MAX], sample = end->sample;
+    int32_t answer[CONTEXT_MAX], sample = end->sample, said = v->count[sample];
     EndReason reason;
     int32_t count = solo_run(w, v, (uint32_t)sample, answer, &reason);
-    bool cut = end->reason == END_CANCELLED;
-    tell("request %d.%d ends: reason %d, %d tokens", (int)(v - w->visit), sample, end->reason, v->count[sample]);
-    if (cut && !v->cancelled)
-        wrong("nobody cancelled it");
+    tell("request %d.%d ends: reason %d, %d tokens", (int)(v - w->visit), sample, end->reason, said);
     if (v->ended[sample])
         wrong("it ended before");
-    if (!cut && (end->reason != reason || v->count[sample] != count))
-        wrong("%d tokens, reason %d; alone %d tokens, reason %d", v->count[sample], end->reason, count, reason);
-    if (cut && v->count[sample] > count)
-        wrong("%d tokens, alone %d", v->count[sample], count);
-    for (int32_t i = 0; i < v->count[sample]; i++)
+    bool whole = end->reason == reason && said == count && !(reason == END_STOP && end->token.id < 0);
+    w->tally->ends[end->reason] += !whole || reason == END_ERROR;
+    if (!whole && !may_be_cut(v, end, reason))
+        wrong("%d tokens, reason %d; alone %d tokens, reason %d", said, end->reason, count, reason);
+    if (said > count)
+        wrong("%d tokens, alone %d", said, count);
+    for (int32_t i = 0; i < said; i++)
         if (v->tokens[sample][i] != answer[i])
             wrong("token %d is %d, alone %d", i, v->tokens[sample][i], answer[i]);
-    check_scores(v);
+    if (v->grammar.rule > 0 && v->grammar.count[sample] != said + (end->token.id >= 0))
+        wrong("the grammar was told of %d tokens; there are %d", v->grammar.count[sample], said);
+    if (whole && end->reason != END_ERROR)
+        check_scores(v);
     v->ended[sample] = true;
 }
 
@@ -566,6 +570,7 @@ static bool read_event(World *w, Visit *v)
     case EVENT_END:
         check_end(w, v, &event);
         if (++v->ends == v->options.samples) {
+            w->tally->promoted += v->request->promoted > 0;
             request_close(v->request);
             v->request = NULL;
             w->ended++;
@@ -586,13 +591,20 @@ static bool read_events(World *w)
     return any;
 }
 
-static void maybe_cancel(World *w)
+static void maybe_wish(World *w)
 {
     Visit *v = &w->visit[between(w, 0, REQUESTS - 1)];
     if (v->request && chance(w, 3)) {
         tell("request %d is cancelled", (int)(v - w->visit));
         v->cancelled = true;
         request_cancel(v->request);
+    }
+    v = &w->visit[between(w, 0, REQUESTS - 1)];
+    if (v->request && chance(w, 3)) {
+        int32_t sample = between(w, 0, v->options.samples - 1);
+        tell("request %d.%d is stopped", (int)(v - w->visit), sample);
+        v->stopped[sample] = true;
+        request_stop(v->request, sample);
     }
 }
 
@@ -605,6 +617,24 @@ static void check_books(World *w)
         wrong("the books: %s", err.text);
 }
 
+/* What was wished before the step, and what was late when it began, is done. */
+static void check_wishes(const World *w, double begun)
+{
+    for (int32_t i = 0; i < w->visits; i++) {
+        const Visit *v = &w->visit[i];
+        const RequestOptions *o = &v->options;
+        if (!v->request)
+            continue;
+        bool late = (o->total_seconds > 0 && begun >= v->submitted + o->total_seconds)
+                    || (o->queue_seconds > 0 && begun >= v->submitted + o->queue_seconds && !v->request->started);
+        if (v->request->left > 0 && (v->cancelled || late))
+            wrong("request %d should have ended: %s", i, late ? "it is late" : "it was cancelled");
+        for (int32_t s = 0; s < o->samples; s++)
+            if (v->stopped[s] && v->request->sequences[s].state != SEQUENCE_ENDED)
+                wrong("request %d.%d should have ended: it was stopped", i, s);
+    }
+}
+
 static void check_all_came_back(World *w)
 {
     EngineStats stats = engine_stats(w->engine);
@@ -615,24 +645,24 @@ static void check_all_came_back(World *w)
             wrong("group %d: %d blocks are still held", g, stats.blocks[g].held);
 }
 
-typedef struct Tally {
-    int64_t worlds, steps, preemptions, copies, reused, tokens, reused_states, drafted, accepted;
-} Tally;
-
 static void world_run(uint64_t seed, Tally *t)
 {
     static World w;
     world_seed = seed;
     trace.lines = 0;
-    world_open(&w, seed);
+    world_open_as(&w, seed, ORDINARY);
+    w.tally = t;
     int32_t idle = 0;
     for (int32_t i = 0; w.ended < REQUESTS; i++) {
         if (i > ITERATIONS_MAX)
             wrong("after %d steps %d of %d requests have ended: somebody starves", i, w.ended, REQUESTS);
         while (w.visits < REQUESTS && chance(&w, 30))
             submit(&w);
-        maybe_cancel(&w);
-        bool stepped = engine_step(w.engine), read = read_events(&w);
+        maybe_wish(&w);
+        world_seconds += stream_unit(&w.random);
+        bool stepped = engine_step(w.engine);
+        check_wishes(&w, world_seconds - 1e-6);
+        bool read = read_events(&w);
         check_books(&w);
         EngineStats stats = engine_stats(w.engine);
         tell("step %d: %d queued, %d waiting, %d running, %d resting, %lld rows, %lld preempted", i, stats.queued,
@@ -643,27 +673,59 @@ static void world_run(uint64_t seed, Tally *t)
     }
     check_all_came_back(&w);
     EngineStats stats = engine_stats(w.engine);
-    int64_t reused_states = kv_ledger_has_states(engine_ledger(w.engine)) ? stats.reused_tokens : 0;
-    *t = (Tally){t->worlds + 1, t->steps + stats.steps, t->preemptions + stats.preemptions, t->copies + stats.copies,
-                 t->reused + stats.reused_tokens, t->tokens + stats.generated_tokens, t->reused_states + reused_states,
-                 t->drafted + stats.drafted_tokens, t->accepted + stats.accepted_tokens};
+    t->worlds++;
+    t->steps += stats.steps;
+    t->preemptions += stats.preemptions;
+    t->copies += stats.copies;
+    t->reused += stats.reused_tokens;
+    t->reused_states += kv_ledger_has_states(engine_ledger(w.engine)) ? stats.reused_tokens : 0;
+    t->tokens += stats.generated_tokens;
+    t->drafted += stats.drafted_tokens;
+    t->accepted += stats.accepted_tokens;
     engine_free(w.engine);
     device_close(w.device);
 }
+
+#include "sim_floods.h"
 
 static Tally run_seeds(uint64_t from, uint64_t count)
 {
     Tally t = {0};
     signal(SIGABRT, on_abort);
     solo_open();
-    for (uint64_t seed = from; seed < from + count; seed++)
+    for (uint64_t seed = from; seed < from + count; seed++) {
         world_run(seed, &t);
+        if (seed % 10 == 0)
+            nobody_starves_in(seed);
+        if (seed % 20 == 0)
+            tenants_take_turns_in(seed);
+    }
     solo_close();
     signal(SIGABRT, SIG_DFL);
     return t;
 }
 
 /* --- tests --- */
+
+static void print_tally(const Tally *t)
+{
+    printf("%lld worlds, %lld steps, %lld tokens, %lld preemptions, %lld copies, %lld tokens reused (%lld by states), "
+           "%lld drafted, %lld accepted, %lld promoted\n",
+           (long long)t->worlds, (long long)t->steps, (long long)t->tokens, (long long)t->preemptions, (long long)t->copies,
+           (long long)t->reused, (long long)t->reused_states, (long long)t->drafted, (long long)t->accepted,
+           (long long)t->promoted);
+    printf("%lld stopped, %lld cancelled, %lld expired, %lld without a token to choose\n", (long long)t->ends[END_STOP],
+           (long long)t->ends[END_CANCELLED], (long long)t->ends[END_EXPIRED], (long long)t->ends[END_ERROR]);
+}
+
+/* Whether enough has happened in the worlds for them to show anything. */
+static bool rich(const Tally *t)
+{
+    return t->preemptions > t->worlds && t->copies > t->worlds / 2 && t->reused - t->reused_states > t->worlds
+           && t->reused_states > t->worlds && t->accepted > t->worlds && t->drafted - t->accepted > t->worlds
+           && t->promoted > t->worlds / 10 && t->ends[END_STOP] > t->worlds / 10 && t->ends[END_EXPIRED] > t->worlds / 10
+           && t->ends[END_CANCELLED] > t->worlds / 10 && t->ends[END_ERROR] > t->worlds / 20;
+}
 
 static int exit_status_of(Mutant m, uint64_t seeds)
 {
@@ -676,15 +738,9 @@ static int exit_status_of(Mutant m, uint64_t seeds)
         setrlimit(RLIMIT_CPU, &(struct rlimit){CPU_SECONDS_MAX, CPU_SECONDS_MAX});   /* for mutants that hang */
         Tally t = run_seeds(1, seeds);
         if (m == NO_MUTANT)
-            printf("%lld worlds, %lld steps, %lld tokens, %lld preemptions, %lld copies, %lld tokens reused (%lld by "
-                   "states), %lld drafted, %lld accepted\n",
-                   (long long)t.worlds, (long long)t.steps, (long long)t.tokens, (long long)t.preemptions,
-                   (long long)t.copies, (long long)t.reused, (long long)t.reused_states, (long long)t.drafted,
-                   (long long)t.accepted);
-        bool rich = t.preemptions > t.worlds && t.copies > t.worlds / 2 && t.reused - t.reused_states > t.worlds
-                    && t.reused_states > t.worlds && t.accepted > t.worlds && t.drafted - t.accepted > t.worlds;
+            print_tally(&t);
         fflush(NULL);
-        _exit(m == NO_MUTANT && !rich ? 2 : 0);
+        _exit(m == NO_MUTANT && !rich(&t) ? 2 : 0);
     }
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);

@@ -8,7 +8,8 @@ command -v curl >/dev/null || { echo "NOT TESTED: curl is absent"; exit 0; }
 ok() { passed=$((passed + 1)); }
 bad() { failed=$((failed + 1)); echo "FAILED: $1"; sed 's/^/    /' "$T/head" "$T/out" "$T/log" 2>/dev/null | tail -20; }
 start() { # options ...: a server on a port of its own
-    "$R" serve --port 0 "$@" >"$T/start" 2>"$T/log" &
+    : >"$T/start"
+    "$R" serve --port 0 "$@" >>"$T/start" 2>"$T/log" &
     pid=$!
     for _ in $(seq 200); do
         grep -q serves "$T/start" && break
@@ -55,7 +56,7 @@ grep -q '^# TYPE ridge:time_to_first_token_seconds histogram' "$T/out" && ok || 
 gives "the page"                          200 'content-security-policy'     /
 tag=$(sed -n 's/^ETag: \(.*\)\r$/\1/p' "$T/head")
 gives "the page is the same"              304 ''                            / -H "If-None-Match: $tag"
-gives "a file of the page"                200 'text/css'                    /web/page.css
+gives "a file of the page"                200 'text/css'                    /web/style.css
 gives "a file that is not there"          404 not_found_error               /web/none.css
 gives "an id comes back"                  200 'X-Request-Id: mine.1'        /health -H 'X-Request-Id: mine.1'
 gives "an id that a log cannot bear"      200 'X-Request-Id: req_'          /health -H 'X-Request-Id: a b{}'

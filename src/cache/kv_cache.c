@@ -24,6 +24,7 @@ struct KvCache {
     int32_t blocks_max;                 /* of a table */
     NodeId *path;                       /* [blocks_max] scratch of match */
     KvAsked asked;
+    KvKeeper keeper;
     KvStates *states;                   /* NULL: the model has none */
     Tensor k[LAYERS_MAX], v[LAYERS_MAX], state[LAYERS_MAX];
 };
@@ -316,21 +317,29 @@ static void count_asked(KvCache *c, Slot *slot)
     slot->asked = (KvAsked){0};
 }
 
+static void tell_keeper(KvCache *c, int32_t s, bool gone)
+{
+    if (c->keeper.call)
+        c->keeper.call(c->keeper.with, s, gone);
+}
+
 int32_t kv_cache_commit(KvCache *c, int32_t s, const int32_t *tokens, int32_t good)
 {
     Slot *slot = slot_at(c, s);
     ASSERT(good > slot->from && good <= slot->to);
     bool back = c->states && good < slot->to;
-    int32_t computed = back ? slot->from : good;
+    int32_t computed = back ? slot->from : good, named = slot->named;
     name_full_blocks(c, slot, tokens, computed);
-    give_blocks(c, slot, computed);
-    slot->computed = computed;
-    count_asked(c, slot);
     if (back)
         kv_states_rewind(c->states, s);
     else
         kv_states_commit(c->states, s, computed,
                          slot->named * c->ledger.options.block_tokens == computed ? slot->node : NODE_NONE);
+    if (slot->named > named)
+        tell_keeper(c, s, false);
+    give_blocks(c, slot, computed);
+    slot->computed = computed;
+    count_asked(c, slot);
     return computed;
 }
 
@@ -359,6 +368,7 @@ void kv_cache_fork(KvCache *c, int32_t from, int32_t to)
 void kv_cache_drop(KvCache *c, int32_t s)
 {
     Slot *slot = slot_at(c, s);
+    tell_keeper(c, s, true);
     for (int32_t g = 0; g < c->ledger.paged; g++)
         for (int32_t i = slot->blocks - 1; i >= slot->first[g]; i--)
             block_pool_give(c->pool[g], slot->table[g][i]);
@@ -402,6 +412,71 @@ void kv_cache_copy(const KvCache *c, Device *d, BlockCopy copy)
             copy_block(d, c->k[i], copy);
             copy_block(d, c->v[i], copy);
         }
+}
+
+/* --- pasts that were computed another time --- */
+
+void kv_cache_set_keeper(KvCache *c, KvKeeper keeper) { c->keeper = keeper; }
+NodeId kv_cache_node(const KvCache *c, int32_t s) { return slot_at(c, s)->node; }
+
+NodeId kv_cache_walk(KvCache *c, NodeId from, uint64_t salt, const int32_t *tokens)
+{
+    NodeId node = prefix_index_make(c->index, from, salt, tokens);
+    prefix_index_release(c->index, from);
+    return node;
+}
+
+void kv_cache_leave(KvCache *c, NodeId node) { prefix_index_release(c->index, node); }
+
+BlockId kv_cache_adopt(KvCache *c, NodeId node, int32_t g, bool take, bool *fresh)
+{
+    BlockId block = prefix_index_block(c->index, node, g);
+    *fresh = block == BLOCK_NONE && take && block_pool_take(c->pool[g], 1, &block);
+    if (*fresh) {
+        block_pool_set_name(c->pool[g], block, node);
+        prefix_index_put(c->index, node, g, block);
+    } else if (block != BLOCK_NONE) {
+        block_pool_share(c->pool[g], block);
+    }
+    return block;
+}
+
+void kv_cache_let_go(KvCache *c, int32_t g, BlockId block) { block_pool_give(c->pool[g], block); }
+
+/* The parts of a block, one after another: of each layer of the group its keys and its values, or its state. */
+static bool next_part(const KvCache *c, int32_t g, BlockId block, int32_t *at, void **data, size_t *bytes)
+{
+    for (; *at < 2 * LAYERS_MAX; ++*at) {
+        int32_t layer = *at / 2;
+        bool values = *at % 2, states = g == c->ledger.paged;
+        bool here = states ? !values : c->ledger.owner_of[layer] == layer && c->ledger.group_of[layer] == g;
+        Tensor t = states ? c->state[layer] : values ? c->v[layer] : c->k[layer];
+        if (!here || tensor_is_none(t))
+            continue;
+        *data = tensor_row(t, block);
+        *bytes = tensor_row_bytes(t);
+        ++*at;
+        return true;
+    }
+    return false;
+}
+
+void kv_cache_save(const KvCache *c, Device *d, int32_t g, BlockId block, void *host)
+{
+    uint8_t *to = host;
+    void *data;
+    size_t bytes;
+    for (int32_t at = 0; next_part(c, g, block, &at, &data, &bytes); to += bytes)
+        d->calls->read(d, to, data, bytes);
+}
+
+void kv_cache_load(const KvCache *c, Device *d, int32_t g, BlockId block, const void *host)
+{
+    const uint8_t *from = host;
+    void *data;
+    size_t bytes;
+    for (int32_t at = 0; next_part(c, g, block, &at, &data, &bytes); from += bytes)
+        d->calls->write(d, data, from, bytes);
 }
 
 KvView kv_cache_view(const KvCache *c, int32_t layer)

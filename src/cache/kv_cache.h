@@ -59,6 +59,29 @@ bool kv_cache_has_room(const KvCache *, int32_t s, int32_t tokens, const int32_t
 /* Adds to promised[group] what slot s lacks to reach `tokens` tokens. */
 void kv_cache_promise(const KvCache *, int32_t s, int32_t tokens, int32_t *promised);
 
+/* --- pasts that were computed another time (kv_persist.h) --- */
+
+/* Whoever is told, before blocks behind windows go back: sequence s has new blocks with names, or `gone` is about to
+ * give all of its blocks back. NULL: nobody. */
+typedef struct KvKeeper {
+    void (*call)(void *with, int32_t s, bool gone);
+    void *with;
+} KvKeeper;
+void kv_cache_set_keeper(KvCache *, KvKeeper);
+NodeId kv_cache_node(const KvCache *, int32_t s);           /* of the last block with a name */
+
+/* One block of tokens further along a past that comes back; holds the new node and lets the old one go.
+ * NODE_NONE: the index is full. kv_cache_leave() ends the walk. */
+NodeId kv_cache_walk(KvCache *, NodeId from, uint64_t salt, const int32_t *tokens);
+void kv_cache_leave(KvCache *, NodeId);
+/* The block of a node, held for the caller: the one that is known, or, where `take`, a new one with its name, and
+ * *fresh: its content is the caller's to bring. BLOCK_NONE: there is none, or no room. */
+BlockId kv_cache_adopt(KvCache *, NodeId, int32_t group, bool take, bool *fresh);
+void kv_cache_let_go(KvCache *, int32_t group, BlockId);
+/* The content of a block, between the device and host memory: group block_bytes. */
+void kv_cache_save(const KvCache *, Device *, int32_t group, BlockId, void *host);
+void kv_cache_load(const KvCache *, Device *, int32_t group, BlockId, const void *host);
+
 void kv_cache_copy(const KvCache *, Device *, BlockCopy);
 KvView kv_cache_view(const KvCache *, int32_t layer);       /* k, v and state only */
 StateSlots kv_cache_state(const KvCache *, int32_t s);

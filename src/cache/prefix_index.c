@@ -154,4 +154,10 @@ void prefix_index_remove(PrefixIndex *ix, NodeId n, int32_t group)
     prefix_index_release(ix, n);
 }
 
+NodeId prefix_index_parent(const PrefixIndex *ix, NodeId n) { return node_at(ix, n)->parent; }
+const int32_t *prefix_index_tokens(const PrefixIndex *ix, NodeId n)
+{
+    node_at(ix, n);
+    return node_tokens(ix, n);
+}
 int32_t prefix_index_nodes(const PrefixIndex *ix) { return ix->used; }

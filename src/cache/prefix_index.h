@@ -42,6 +42,8 @@ BlockId prefix_index_block(const PrefixIndex *, NodeId, int32_t group);
 void prefix_index_put(PrefixIndex *, NodeId, int32_t group, BlockId);   /* where none was */
 void prefix_index_remove(PrefixIndex *, NodeId, int32_t group);         /* may end the node */
 
+NodeId prefix_index_parent(const PrefixIndex *, NodeId);
+const int32_t *prefix_index_tokens(const PrefixIndex *, NodeId);        /* the last block_tokens of what it stands for */
 int32_t prefix_index_nodes(const PrefixIndex *);
 
 #endif

@@ -79,6 +79,7 @@ static Err deliver_token(Deliver *d, Sequence *q, const float *logits, Error *er
         return OK;
     }
     q->tokens[q->known++] = event.token.id;
+    scheduler_generated(d->scheduler, q->request);
     request_push(q->request, &event);
     if (q->known == q->limit)
         deliver_end(d, q, END_LENGTH, NULL);

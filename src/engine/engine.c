@@ -8,6 +8,7 @@
 #include "cache/kv_audit.h"
 #include "engine/deliver.h"
 #include "engine/pooling.h"
+#include "engine/queue_share.h"
 
 enum { QUEUE_MAX = 1 << 16, EVENTS_MAX = 1 << 16, ROWS_MAX = 1 << 16 };
 static const size_t ARENA_BYTES_MAX = (size_t)1 << 38;   /* addresses; only what is used is touched */
@@ -18,6 +19,8 @@ struct Engine {
     Arena *arena;
     KvLedger ledger;
     KvCache *cache;
+    KvPersist *persist;            /* NULL: the cache has no second home */
+    int32_t fetching;              /* requests that wait for files to be read, and are not with the scheduler yet */
     Scheduler *scheduler;
     Runner *runner;
     Deliver deliver;
@@ -28,6 +31,7 @@ struct Engine {
     int64_t steps, rows, copies, ended;
     SchedulerCounts told;          /* what the observer knows, and: */
     int64_t told_ended;
+    int64_t left_queue;            /* requests that have started, when last looked at */
 
     atomic_bool heeds;             /* something is wished of a request */
     pthread_mutex_t lock;          /* for what follows */
@@ -36,6 +40,7 @@ struct Engine {
     Request **inbox;               /* ring [queue] */
     int32_t first, arrived;
     int32_t queued;                /* requests beside the inbox of which nothing runs, when last told */
+    QueueShare *share;             /* NULL: tenants do not take turns */
 };
 
 static void forward_model(const void *model, Device *d, const Step *step, Tensor logits)
@@ -50,8 +55,9 @@ EngineModel engine_model(const Model *m)
 
 EngineOptions engine_options_default(void)
 {
-    return (EngineOptions){.sequences = 32, .rows = 512, .logit_rows = 64, .block_tokens = 16, .cache_format = &format_f32,
-                           .policy = "fcfs", .queue = 1024, .events = 256, .state_snapshots = 16, .state_interval = 512, .patience = 1000};
+    return (EngineOptions){.sequences = 32, .rows = 512, .logit_rows = 64, .block_tokens = 16, .state_snapshots = 16,
+                           .state_interval = 512, .cache_format = &format_f32, .policy = "fcfs", .patience = 1000,
+                           .queue = 1024, .events = 256};
 }
 
 /* --- birth and end --- */
@@ -97,7 +103,8 @@ static Err take_host(Engine *e, Error *err)
     e->inbox = ARENA_ARRAY(e->arena, Request *, (size_t)e->o.queue);
     e->request = ARENA_ARRAY(e->arena, Request *, (size_t)requests);
     e->scheduler = scheduler_new(e->arena, o, e->cache);
-    if (!e->inbox || !e->request || !e->scheduler)
+    e->share = e->o.fair ? queue_share_new(e->arena, e->o.queue) : NULL;
+    if (!e->inbox || !e->request || !e->scheduler || (e->o.fair && !e->share))
         return fail(err, NO_MEMORY, "no memory for %d sequences", e->o.sequences);
     e->deadline = INFINITY;
     e->deliver = (Deliver){.vocabulary = e->model.shape->V, .width = e->model.shape->D, .scheduler = e->scheduler,
@@ -118,6 +125,8 @@ static void init_lock(Engine *e)
     atomic_init(&e->heeds, false);
 }
 
+static void wake_from_files(void *with) { engine_wake(with); }
+
 static Err build(Engine *e, Device *device, Error *err)
 {
     RunnerOptions o = {e->o.sequences, e->o.rows, e->o.logit_rows, e->o.rows};
@@ -126,6 +135,8 @@ static Err build(Engine *e, Device *device, Error *err)
     TRY(runner_new(&e->runner, o, &e->model, e->cache, device, e->arena, err));
     init_lock(e);
     arena_seal(e->arena);
+    if (e->o.files.directory)
+        TRY(kv_persist_open(&e->persist, &e->o.files, e->cache, device, (KvFilesWake){wake_from_files, e}, err));
     return OK;
 }
 
@@ -205,17 +216,26 @@ static Err check_request(const Engine *e, const RequestOptions *o, Error *err)
     return sampler_options_check(&o->sampling, e->model.shape->V, err);
 }
 
+static Err refuse(const Engine *e, bool full, Error *err)
+{
+    if (full)
+        return fail(err, LIMIT_REACHED, "%d requests are waiting already; try again later", e->o.queue);
+    return fail(err, LIMIT_REACHED, "your requests hold their share of the %d places in the queue; try again later", e->o.queue);
+}
+
 static Err enqueue(Engine *e, Request *r, Error *err)
 {
     pthread_mutex_lock(&e->lock);
-    bool fits = e->arrived + e->queued < e->o.queue;
+    int32_t places = e->o.queue - e->arrived - e->queued;
+    bool full = places <= 0, fits = !full && (!e->share || queue_share_take(e->share, r->options.tenant, places));
     if (fits) {
+        r->holds_place = true;
         e->inbox[(e->first + e->arrived++) % e->o.queue] = r;
         e->woken = true;
         pthread_cond_signal(&e->wake);
     }
     pthread_mutex_unlock(&e->lock);
-    return fits ? OK : fail(err, LIMIT_REACHED, "%d requests are waiting already; try again later", e->o.queue);
+    return fits ? OK : refuse(e, full, err);
 }
 
 /* Where angles depend on the length of the prompt, so do keys: only prompts of one length share. */
@@ -276,17 +296,49 @@ static void let_in(Engine *e)
         r->place = e->requests;
         e->request[e->requests++] = r;
         e->deadline = fmin(e->deadline, request_deadline(r));
-        scheduler_add(e->scheduler, r);
+        const Sequence *q = request_leader(r);
+        r->fetch = kv_persist_fetch(e->persist, q->tokens, sequence_reusable(q), q->salt);
+        if (r->fetch)
+            e->fetching++;
+        else
+            scheduler_add(e->scheduler, r);
     }
+}
+
+/* Its past was read from files, or it cannot wait for that: now it is the scheduler's. */
+static void end_fetch(Engine *e, Request *r)
+{
+    if (!r->fetch)
+        return;
+    kv_persist_cancel(e->persist, r->fetch);
+    r->fetch = 0;
+    e->fetching--;
+    scheduler_add(e->scheduler, r);
+}
+
+static void settle_fetches(Engine *e)
+{
+    kv_persist_step(e->persist);
+    for (int32_t i = 0; e->fetching > 0 && i < e->requests; i++)
+        if (!kv_persist_waits(e->persist, e->request[i]->fetch))
+            end_fetch(e, e->request[i]);
+}
+
+static void end_request(Engine *e, Request *r, EndReason reason)
+{
+    end_fetch(e, r);
+    deliver_end_request(&e->deliver, r, reason);
 }
 
 static void heed(Engine *e, Request *r)
 {
     if (atomic_load(&r->cancelled))
-        deliver_end_request(&e->deliver, r, END_CANCELLED);
+        end_request(e, r, END_CANCELLED);
     for (int32_t i = 0; i < r->options.samples; i++)
-        if (request_take_stop(r, i) && r->sequences[i].state != SEQUENCE_ENDED)
+        if (request_take_stop(r, i) && r->sequences[i].state != SEQUENCE_ENDED) {
+            end_fetch(e, r);
             deliver_end(&e->deliver, &r->sequences[i], END_STOP, NULL);
+        }
 }
 
 static void expire(Engine *e, double now)
@@ -300,26 +352,42 @@ static void expire(Engine *e, double now)
         if (r->left == 0)
             continue;
         if (deadline <= now)
-            deliver_end_request(&e->deliver, r, END_EXPIRED);
+            end_request(e, r, END_EXPIRED);
         else
             e->deadline = fmin(e->deadline, deadline);
     }
 }
 
+static void leave_queue(Engine *e, Request *r)
+{
+    if (e->share && r->holds_place)
+        queue_share_give(e->share, r->options.tenant);
+    r->holds_place = false;
+}
+
 /* Requests all of whose samples have ended are let go once nobody here looks at them any more. */
 static void let_go(Engine *e)
 {
-    for (Request *r; (r = e->deliver.ended);) {
-        e->deliver.ended = r->next_ended;
-        scheduler_forget(e->scheduler, r);
-        e->request[r->place] = e->request[--e->requests];
+    SchedulerCounts counts = scheduler_counts(e->scheduler);
+    Request *ended = e->deliver.ended;
+    pthread_mutex_lock(&e->lock);
+    for (int32_t i = 0; i < e->requests && counts.started > e->left_queue; i++)
+        if (e->request[i]->started)
+            leave_queue(e, e->request[i]);
+    for (Request *r = ended; r; r = r->next_ended, e->requests--) {
+        leave_queue(e, r);
+        e->request[r->place] = e->request[e->requests - 1];
         e->request[r->place]->place = r->place;
-        e->ended++;
+    }
+    e->queued = e->requests - counts.serving;
+    pthread_mutex_unlock(&e->lock);
+    e->left_queue = counts.started;
+    e->deliver.ended = NULL;
+    for (Request *r = ended, *next; r; r = next, e->ended++) {
+        next = r->next_ended;
+        scheduler_forget(e->scheduler, r);
         request_let_go(r);
     }
-    pthread_mutex_lock(&e->lock);
-    e->queued = e->requests - scheduler_counts(e->scheduler).serving;
-    pthread_mutex_unlock(&e->lock);
 }
 
 /* What is wished is read before who came is: so whoever wishes something has come by then. */
@@ -330,6 +398,7 @@ static void look_around(Engine *e, double now)
     for (int32_t i = 0; heeds && i < e->requests; i++)
         heed(e, e->request[i]);
     expire(e, now);
+    settle_fetches(e);
     let_go(e);
 }
 
@@ -339,8 +408,9 @@ void engine_free(Engine *e)
         return;
     let_in(e);
     for (int32_t i = 0; i < e->requests; i++)
-        deliver_end_request(&e->deliver, e->request[i], END_CANCELLED);
+        end_request(e, e->request[i], END_CANCELLED);
     let_go(e);
+    kv_persist_close(e->persist);
     pthread_cond_destroy(&e->wake);
     pthread_mutex_destroy(&e->lock);
     arena_free(e->arena);
@@ -393,6 +463,15 @@ static void observe(Engine *e, StepReport report, const double at[4])
     e->o.observe(e->o.observe_with, &report);
 }
 
+/* Nothing can be computed: sleeps until files have been read, or somebody wants something. */
+static bool wait_for_files(Engine *e)
+{
+    static const double SECONDS = 0.05;
+    if (e->fetching > 0)
+        engine_wait(e, SECONDS);
+    return e->fetching > 0;
+}
+
 bool engine_step(Engine *e)
 {
     double at[4] = {clock_seconds()};
@@ -400,7 +479,7 @@ bool engine_step(Engine *e)
     draft(e);
     const Plan *plan = scheduler_plan(e->scheduler);
     if (plan->entries == 0)
-        return false;
+        return wait_for_files(e);
     StepReport report = report_of(plan);
     at[1] = clock_seconds();
     runner_run(e->runner, plan);
@@ -448,6 +527,7 @@ void engine_wait(Engine *e, double seconds)
 /* --- what it says of itself --- */
 
 const KvLedger *engine_ledger(const Engine *e) { return &e->ledger; }
+KvFilesStats engine_files(const Engine *e) { return kv_persist_stats(e->persist); }
 const KvCache *engine_cache(const Engine *e) { return e->cache; }
 
 int32_t engine_longest(const Engine *e) { return (int32_t)min_i64(e->o.context, kv_ledger_longest(&e->ledger)); }

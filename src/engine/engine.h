@@ -6,10 +6,12 @@
  *     request_stop                                                     one ring per request
  *
  * Each step computes some rows of some sequences: a token of each that is being generated, a chunk of
- * a prompt, all flat in one batch. No step has more than `rows` rows and those that generate come first, so
- * the time from one token of an answer to its next is at most that of a step with so many rows, however long
- * the prompts are that arrive meanwhile; `prefill_rows` makes it shorter, and their first token later. What a request receives depends on nothing but the request: not on
+ * a prompt, all flat in one batch. What a request receives depends on nothing but the request: not on
  * the company in the batch, the chunks, what was shared, or whether it was interrupted.
+ *
+ * No step has more than `rows` rows, and those that generate come first. So the time from one token of an
+ * answer to its next is at most that of a step of so many rows, however long the prompts are that arrive
+ * meanwhile. `prefill_rows` makes it shorter, and the first tokens of new answers later.
  *
  * The engine never waits for a slow reader (a sequence whose ring of events is full rests, and others
  * go on), never lets one request's error end another, and its thread allocates nothing once
@@ -29,7 +31,7 @@
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
 
-#include "cache/kv_cache.h"
+#include "cache/kv_persist.h"
 #include "engine/sampler.h"
 #include "engine/step_report.h"
 #include "model/model.h"
@@ -69,10 +71,12 @@ typedef struct EngineOptions {
     int32_t state_interval;    /* tokens from one to the next; 0: only where pasts part and prompts end */
     const Format *cache_format;
     const char *policy;        /* who goes first: "fcfs", "priority", "spf", "lpf" */
-    bool fair;                 /* tenants of one class take turns, by what they were served (tenants.h) */
+    bool fair;                 /* tenants of one class take turns, by what they were served (tenants.h), and
+                                  share the places of the queue (queue_share.h) */
     int32_t patience;          /* steps; once in so many, who has waited longest, and that long, goes next */
     int32_t queue;             /* requests that may wait: not started, or interrupted */
     int32_t events;            /* of one request that may wait to be read; sampled tokens of a whole step always fit */
+    KvFilesOptions files;      /* a second home for the cache; directory NULL: none */
     uint64_t key;              /* of the prefix index: random where strangers choose prompts */
     EngineDrafter drafter;     /* propose NULL: nothing is drafted */
     void (*observe)(void *with, const StepReport *);   /* NULL, or called after each step on the engine's thread */
@@ -164,7 +168,8 @@ typedef struct Event {
     Sampled token;             /* id; logprob and best as sampling.logprobs asks */
 } Event;
 
-/* BAD_ARGUMENT: a field is wrong. NO_MEMORY: it can never fit. LIMIT_REACHED: the queue is full now. */
+/* BAD_ARGUMENT: a field is wrong. NO_MEMORY: it can never fit. LIMIT_REACHED: the queue, or the
+ * tenant's share of it, is full now. */
 Err engine_submit(Engine *, const RequestOptions *, Request **, Error *);
 bool request_next(Request *, Event *);                   /* false: no event now */
 bool request_wait(Request *, double seconds);            /* false: still none */
@@ -192,6 +197,7 @@ int32_t engine_sequences(const Engine *, SequenceView *out, int32_t most);
 /* Recounts all that is held, between steps; an Error says what does not agree. For tests and for doubt. */
 Err engine_audit(const Engine *, Error *);
 const KvLedger *engine_ledger(const Engine *);
+KvFilesStats engine_files(const Engine *);               /* from any thread */
 const KvCache *engine_cache(const Engine *);             /* for cache/kv_usage.h; on the engine's thread, between steps */
 int32_t engine_longest(const Engine *);                  /* tokens of the longest sequence that fits: prompt and answer */
 

@@ -171,7 +171,7 @@ void scheduler_fork(Scheduler *s, const Sequence *leader, Sequence *to)
 {
     memcpy(to->tokens, leader->tokens, (size_t)leader->prompt * sizeof *to->tokens);
     kv_cache_fork(s->cache, leader->slot, to->slot);
-    to->computed = to->charged = leader->computed;
+    to->computed = leader->computed;
     to->caught_up = leader->caught_up;
     to->turn = leader->turn;
     to->times = leader->times;
@@ -238,9 +238,9 @@ Sequence *scheduler_running(const Scheduler *s) { return s->running.first; }
 
 const Sequence *scheduler_in_slot(const Scheduler *s, int32_t slot) { return s->in_slot[slot]; }
 
-SchedulerCounts scheduler_counts(const Scheduler *s) { return s->counts; }
+void scheduler_generated(Scheduler *s, const Request *r) { waiting_serve(s->waiting, r, GENERATED_TOKEN_COUNTS); }
 
-int64_t scheduler_served(const Scheduler *s, const Request *r) { return waiting_served(s->waiting, r); }
+SchedulerCounts scheduler_counts(const Scheduler *s) { return s->counts; }
 
 static bool runs_first(const Sequence *q)
 {
@@ -275,11 +275,6 @@ Err scheduler_audit(const Scheduler *s, Error *err)
 
 /* --- nobody waits for ever --- */
 
-bool scheduler_patience_ends(int64_t now, int64_t since_step, int64_t since_promotion, int32_t patience)
-{
-    return now - since_step >= patience && now - since_promotion >= patience;
-}
-
 /* Who came first of those that wait, and were not promoted. Those that rest wait for their readers. */
 static Sequence *oldest(const Scheduler *s)
 {
@@ -309,10 +304,10 @@ static void promote(Scheduler *s, Request *r)
 
 static void promote_oldest(Scheduler *s)
 {
-    if (s->steps - s->promoted_at < s->o.patience)
+    if (!waiting_too_long(s->promoted_at, s->steps, s->o.patience))
         return;
     Sequence *q = oldest(s);
-    if (q && scheduler_patience_ends(s->steps, q->waits_from_step, s->promoted_at, s->o.patience))
+    if (q && waiting_too_long(q->waits_from_step, s->steps, s->o.patience))
         promote(s, q->request);
 }
 
@@ -410,7 +405,6 @@ static void account_start(Scheduler *s, Sequence *q)
         q->times.reused_tokens = q->computed;
         s->counts.started++;
         waiting_serve(s->waiting, r, (int64_t)(q->prompt - q->computed) * PROMPT_TOKEN_COUNTS);
-        q->charged = q->prompt;
     }
     q->times.waited += now - q->waits_from;
     q->times.recomputed_tokens += (int32_t)max_i64(0, q->lost - q->computed);
@@ -591,21 +585,11 @@ const Plan *scheduler_plan(Scheduler *s)
     return &s->plan;
 }
 
-/* Its tenant is charged for each position once, however often it is computed. */
-static void charge(Scheduler *s, Sequence *q)
-{
-    if (q->computed > q->charged) {
-        waiting_serve(s->waiting, q->request, (int64_t)(q->computed - q->charged) * GENERATED_TOKEN_COUNTS);
-        q->charged = q->computed;
-    }
-}
-
 static void commit(Scheduler *s, Sequence *q, int32_t good)
 {
     q->computed = kv_cache_commit(s->cache, q->slot, q->tokens, good);
     q->caught_up |= q->computed == q->known;
     q->drafted = 0;
-    charge(s, q);
 }
 
 void scheduler_commit(Scheduler *s, const Plan *plan)

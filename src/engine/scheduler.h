@@ -86,14 +86,11 @@ void scheduler_forget(Scheduler *, Request *);                    /* all its seq
 const Plan *scheduler_plan(Scheduler *);                          /* valid until the next */
 void scheduler_commit(Scheduler *, const Plan *);                 /* the step was computed */
 void scheduler_accept(Scheduler *, const PlanEntry *, int32_t right);   /* of an entry with drafted rows, so many were */
+void scheduler_generated(Scheduler *, const Request *);           /* it has a token more: its tenant was served */
 
 Sequence *scheduler_running(const Scheduler *);                   /* the first; ->after is the next */
 const Sequence *scheduler_in_slot(const Scheduler *, int32_t slot);   /* NULL: none runs there */
 SchedulerCounts scheduler_counts(const Scheduler *);
 Err scheduler_audit(const Scheduler *, Error *);                  /* lists, slots and counts agree */
-int64_t scheduler_served(const Scheduler *, const Request *);     /* what its tenant was (tenants.h) */
-
-/* Whether it is time that the one who has waited since `step` is promoted. */
-bool scheduler_patience_ends(int64_t now, int64_t since_step, int64_t since_promotion, int32_t patience);
 
 #endif

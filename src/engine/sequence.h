@@ -8,9 +8,9 @@
  * A step lets sequences catch up: it computes rows from `computed` on. A prompt, a chunk of it, the
  * token that was sampled last, drafted tokens: all are rows that are known but not computed. When
  * `computed` reaches `known`, the last row's logits give the next token. Preempting a sequence sets
- * `computed` to 0, nothing else. Its tokens are its request's memory, so it can wait without a slot. Drafted tokens are computed once, behind the last known one; those that
- * the logits confirm become known, and `computed` goes back behind the others (with a state of fixed
- * size, to where the step began).
+ * `computed` to 0; its tokens are its request's memory, so it can wait without a slot. Drafted tokens are
+ * computed once, behind the last known one; those that the logits confirm become known, and `computed`
+ * goes back behind the others (with a state of fixed size, to where the step began).
  */
 #ifndef ENGINE_SEQUENCE_H
 #define ENGINE_SEQUENCE_H
@@ -43,7 +43,6 @@ struct Sequence {
     /* The scheduler's own. */
     Sequence *before, *after;  /* in its list */
     uint64_t turn;             /* of those that run: who started first */
-    int32_t charged;           /* positions that its tenant was charged for */
     int32_t lost;              /* positions that were computed when it was preempted */
     int64_t waits_from_step;
     double waits_from;

@@ -105,8 +105,6 @@ void waiting_promote(Waiting *w, Request *r)
 
 void waiting_serve(Waiting *w, const Request *r, int64_t tokens) { tenants_serve(w->tenants, r->tenant, tokens); }
 
-int64_t waiting_served(const Waiting *w, const Request *r) { return tenants_served(w->tenants, r->tenant); }
-
 int32_t waiting_count(const Waiting *w) { return w->count; }
 
 /* --- whose turn it is --- */
@@ -142,6 +140,8 @@ Request *waiting_oldest(const Waiting *w)
             oldest = &w->waiter[i];
     return oldest ? oldest->request : NULL;
 }
+
+bool waiting_too_long(int64_t from, int64_t now, int32_t patience) { return now - from >= patience; }
 
 void waiting_ask(Waiting *w)
 {

@@ -53,6 +53,7 @@ int32_t waiting_count(const Waiting *);
 Request *waiting_first(Waiting *);             /* NULL: none */
 Request *waiting_oldest(const Waiting *);      /* of those that were not promoted; NULL: none */
 void waiting_ask(Waiting *);                   /* a step has passed: the cache may know more, or less */
-int64_t waiting_served(const Waiting *, const Request *);   /* what its tenant was */
+/* Whether who has waited since step `from` need not be patient any more. */
+bool waiting_too_long(int64_t from, int64_t now, int32_t patience);
 
 #endif

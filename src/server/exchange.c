@@ -9,6 +9,7 @@
 #include "server/exchange_parts.h"
 #include "server/api_keys.h"
 #include "server/metrics.h"
+#include "server/otlp.h"
 #include "server/service.h"
 #include "server/uri_text.h"
 #include "server/workers.h"
@@ -201,6 +202,7 @@ static void tell(Exchange *x)
     line->total_seconds = clock_seconds() - x->received;
     metrics_answered(x->service->metrics, line->gone && !x->status ? 499 : x->status);
     server_log_request(x->service->o.log, line);
+    otlp_put(x->service->o.otlp, line, exchange_header(x, "traceparent"));
 }
 
 void exchange_hold(Exchange *x) { atomic_fetch_add(&x->holders, 1); }
@@ -216,8 +218,10 @@ void exchange_let_go(Exchange *x)
 
 void exchange_hang_up(Exchange *x)
 {
-    atomic_store(&x->gone, true);
-    exchange_poke(x);
+    if (!exchange_is_done(x)) {   /* else there is nothing left to end */
+        atomic_store(&x->gone, true);
+        exchange_poke(x);
+    }
     exchange_tell_ready(x);
 }
 

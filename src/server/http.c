@@ -441,12 +441,14 @@ static Err start(Http *h, const Listener *l, Error *err)
     struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_INTERNAL_POLLING_THREAD | MHD_ALLOW_SUSPEND_RESUME |
                      MHD_USE_ERROR_LOG | (tls ? MHD_USE_TLS : 0);
+    /* Ours come first (connections.h); this one ends an answer that nobody takes. */
+    unsigned stalled = (unsigned)ceil(fmax(h->o.idle_seconds, h->o.request_seconds)) + 2;
     h->daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_log, h, MHD_OPTION_LISTEN_SOCKET, dup(l->fd),
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)h->o.connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
         (unsigned)h->o.per_address, MHD_OPTION_CONNECTION_MEMORY_LIMIT, h->o.header_bytes, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)ceil(fmax(h->o.idle_seconds, h->o.request_seconds)) + 2, MHD_OPTION_URI_LOG_CALLBACK, on_uri, h,
-        MHD_OPTION_NOTIFY_COMPLETED, on_completed, h, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_UNESCAPE_CALLBACK, leave_as_is, h,
+        stalled, MHD_OPTION_URI_LOG_CALLBACK, on_uri, h, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_UNESCAPE_CALLBACK, leave_as_is, h,
         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, tls ? of_tls : none, MHD_OPTION_END);
     free(cert);
     if (key)

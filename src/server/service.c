@@ -4,10 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "server/engine_thread.h"
 #include "server/grammar_cache.h"
 #include "server/api_keys.h"
 #include "server/metrics.h"
+#include "server/otlp.h"
 #include "server/response_store.h"
 #include "server/server_log.h"
 #include "server/workers.h"
@@ -85,11 +87,12 @@ static Err open_service(Service *s, Error *err)
     if (s->o.model)
         TRY(open_model(s, err));
     TRY(metrics_new(&s->metrics, s->model_name, s->engine ? engine_longest(s->engine) : 1, err));
+    otlp_serve(s->o.otlp, s->model_name, s->metrics);
     TRY(workers_new(&s->workers, s->o.workers ? s->o.workers : WORKERS_DEFAULT, err));
     if (!s->engine)
         return OK;
-    EngineThreadOptions thread = {.engine = s->engine, .metrics = s->metrics, .bytes_read = s->o.bytes_read,
-                                  .bytes_with = s->o.bytes_with, .bandwidth = s->o.bandwidth};
+    EngineThreadOptions thread = {.engine = s->engine, .metrics = s->metrics, .steps = s->o.steps,
+                                  .work = s->o.work, .work_with = s->o.work_with, .bandwidth = s->o.bandwidth};
     return engine_thread_new(&s->thread, &thread, err);
 }
 
@@ -98,7 +101,8 @@ Err service_new(Service **out, const ServiceOptions *o, Error *err)
     Service *s = calloc(1, sizeof *s);
     if (!s)
         return fail(err, NO_MEMORY, "no memory for a service");
-    *s = (Service){.o = *o, .package = o->package, .engine = o->engine, .created = time(NULL)};
+    *s = (Service){.o = *o, .package = o->package, .engine = o->engine, .created = time(NULL),
+                    .started = clock_seconds()};
     Err result = open_service(s, err);
     if (result != OK)
         service_free(s);
@@ -113,6 +117,7 @@ void service_free(Service *s)
         return;
     workers_free(s->workers);
     engine_thread_free(s->thread);
+    otlp_serve(s->o.otlp, s->model_name, NULL);
     metrics_free(s->metrics);
     response_store_free(s->responses);
     grammar_cache_free(s->grammars);

@@ -17,6 +17,7 @@
 #include "model/package.h"
 #include "server/exchange.h"
 #include "server/routes.h"
+#include "server/step_counts.h"
 #include "text/chat_template.h"
 #include "text/dialect.h"
 #include "text/grammar.h"
@@ -38,9 +39,11 @@ typedef struct ServiceOptions {
     double drain_seconds;            /* how long a stop waits for what runs */
     const char *state_dir;           /* files and batches; NULL: those APIs refuse */
     ServerLog *log;                  /* NULL: silent */
-    double (*bytes_read)(void *with);      /* that the device has read so far; NULL: unknown */
-    void *bytes_with;
-    double bandwidth;                /* bytes per second that the machine can read; 0: unknown */
+    struct Otlp *otlp;               /* otlp.h: traces of requests; NULL: none */
+    const StepCounts *steps;         /* that EngineOptions.observe fills (step_counts.h); NULL: none */
+    DeviceWork (*work)(void *with);  /* of the device so far, on the engine's thread; NULL: unknown */
+    void *work_with;
+    double bandwidth, peak;          /* bytes and operations per second that the machine can do; 0: unknown */
 } ServiceOptions;
 
 struct Service {
@@ -50,6 +53,7 @@ struct Service {
     Engine *engine;
     char model_name[128];
     int64_t created;                 /* Unix time of its start */
+    double started;                  /* ... as clock_seconds() */
     ChatTemplate *chat, *chat_tools; /* NULL: the model has none; chat_tools: for conversations with tools */
     const Dialect *dialect;          /* of chat_tools, or of chat; never NULL */
     SamplerDefaults defaults;

@@ -37,7 +37,7 @@ static const Dialect dialects[] = {
             "<|tool_call_begin|>functions." NAME ANY(":0") "<|tool_call_argument_begin|>" WS ARGS WS "<|tool_call_end|>",
             "", "<|tool_calls_section_end|>")}, THINK},
     {"gemma", "<|tool_call>call:", NULL,
-     {CALLS("", "<|tool_call>call:" NAME LOOSE WS "<tool_call|>", "", "")}, THINKS("<|channel>thought", "<channel|>")},
+     {CALLS("", "<|tool_call>call:" NAME BRACES WS "<tool_call|>", "", "")}, THINKS("<|channel>thought", "<channel|>")},
     {"command", "<|START_ACTION|>", NULL, {LIST("<|START_ACTION|>", OBJECT, "<|END_ACTION|>")},
      THINKS("<|START_THINKING|>", "<|END_THINKING|>"),
      .ignored = {"<|START_RESPONSE|>", "<|END_RESPONSE|>", "<|START_TEXT|>", "<|END_TEXT|>"},
@@ -65,7 +65,7 @@ static const Dialect dialects[] = {
      {BARE_CALLS(OBJECT, ";"), CALLS("<|python_tag|>", OBJECT, ";", ""),
       CALLS("", "<function=" NAME ">" WS ARGS WS "</function>", "", "")}, THINK, .args_key = "parameters"},
     {"lfm2", "List of tools: ", NULL,
-     {CALLS("<|tool_call_start|>" WS "[", NAME LOOSE, ",", "]" WS "<|tool_call_end|>")}, THINK},
+     {CALLS("<|tool_call_start|>" WS "[", NAME PARENS, ",", "]" WS "<|tool_call_end|>")}, THINK},
     {"think", "</think>", THINK},
     {.name = "plain", .mark = ""},
 };
@@ -107,7 +107,7 @@ static bool stands_in(const char *pattern, Span piece)
         Span text = pattern_text(pattern);
         if (memmem(text.data, text.bytes, piece.data, piece.bytes))
             return true;
-        if (*pattern == CODE_LOOSE && span_is(piece, LOOSE_QUOTE))
+        if (*pattern == CODE_BRACES && span_is(piece, LOOSE_QUOTE))
             return true;
         pattern += text.bytes ? text.bytes : 1;
     }

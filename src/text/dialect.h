@@ -12,9 +12,16 @@
  *     deepseek    <|tool calls begin|> ... (V3, R1, V3.1 and V3.2's forms)
  *     plain       none: all is text
  *
+ *     and command, gemma, glm, granite, harmony, kimi, lfm2, ...: see dialect.c
+ *
  * A DialectReader takes text as it becomes certain and tells what each part is as soon as that is certain: the
  * arguments of a call stream while they are being written. Text that only looked like a marker comes out as
  * text; a call that is broken comes out as the text that it was. Nothing a model writes is an error.
+ *
+ * A call begins when its name is known to be a tool's and its arguments begin; what was streamed by then cannot be
+ * taken back. So a call whose arguments break, or are cut by the end of the answer, has no DIALECT_CALL_END: its
+ * arguments are not whole, and what follows is text. Arguments that have their end are an object of JSON.
+ * White space around calls and sections of reasoning is nobody's, and does not come out.
  */
 #ifndef TEXT_DIALECT_H
 #define TEXT_DIALECT_H
@@ -64,9 +71,16 @@ void dialect_reader_free(DialectReader *);
 bool dialect_reader_put(DialectReader *, Span text, DialectSink *, void *with);
 bool dialect_reader_finish(DialectReader *, DialectSink *, void *with);
 
-/* For tool_choice "required" or one tool by name: a GBNF grammar of exactly such calls in this dialect, with arguments by
- * the tools' schemas (text/grammar_schema turns each into rules). parallel: several calls may follow each
- * other. UNSUPPORTED: the dialect has no calls. */
-Err dialect_call_grammar(const Dialect *, json_t *tools, const char *only, bool parallel, Buf *gbnf, Error *);
+/* Appends calls (OpenAI's tool_calls, their arguments as objects) as the model would have written them, for chat
+ * templates that leave them out. False: the dialect cannot, or out is full; then what was appended is of no use. */
+bool dialect_write_calls(const Dialect *, json_t *calls, Buf *out);
+
+/* For tool_choice "required" or one tool by name (only; NULL: any): a GBNF grammar of exactly such calls in this
+ * dialect, with arguments by the tools' schemas. parallel: several calls may follow each other. in_reasoning: the
+ * prompt ended inside a section of it, which ends before the calls; otherwise one may come first. For
+ * "auto" there is none: the model may write what it likes, and the reader tells. UNSUPPORTED: the dialect has no
+ * calls; BAD_ARGUMENT: no tools, or none of that name. */
+Err dialect_call_grammar(const Dialect *, json_t *tools, const char *only, bool parallel, bool in_reasoning, Buf *gbnf,
+                         Error *);
 
 #endif

@@ -111,6 +111,7 @@ static bool object_ended(DialectReader *r)
         return reader_leave(r, true, 0);
     if (!r->args_done)
         give_args(r, span_text("{}"));
+    buf_clear(&r->held);
     return reader_follow(r, r->at + 1);
 }
 
@@ -191,13 +192,12 @@ void reader_end_keyed(DialectReader *r)
     begin_keyed(r);
     emit_text(r, "}");
     reader_end_call(r);
-    r->keyed = false;
 }
 
 static bool read_key(DialectReader *r, uint8_t c)
 {
     if (c != (uint8_t)r->at[1]) {
-        if (r->word.bytes == DIALECT_KEY_BYTES_MAX)
+        if (c == 0 || r->word.bytes == DIALECT_KEY_BYTES_MAX)
             return reader_leave(r, true, 1);
         put(r, &r->word, c);
         return true;

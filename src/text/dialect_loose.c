@@ -172,6 +172,8 @@ static bool marked_text(Loose *l, uint8_t c, Buf *out)
 
 static bool text(Loose *l, uint8_t c, Buf *out)
 {
+    if (c == 0 && l->is_key)
+        return false;
     if (l->quote == '<')
         return marked_text(l, c, out);
     if (l->escaped)

@@ -16,7 +16,7 @@
 #include "text/dialect.h"
 
 enum { CODE_WS = 1, CODE_NAME, CODE_ARGS, CODE_OBJECT, CODE_KEY, CODE_VALUE, CODE_LINES, CODE_FLAG = 14, CODE_END,
-       CODE_LOOSE, CODE_ANY, CODE_ANY_END, CODE_MANY, CODE_MANY_END };
+       CODE_BRACES, CODE_PARENS, CODE_ANY, CODE_ANY_END, CODE_MANY, CODE_MANY_END };
 
 #define WS          "\001"                        /* white space, or none */
 #define NAME        "\002"                        /* of the tool */
@@ -27,9 +27,10 @@ enum { CODE_WS = 1, CODE_NAME, CODE_ARGS, CODE_OBJECT, CODE_KEY, CODE_VALUE, COD
 #define LINES       "\007"                        /* the same, on lines of its own */
 #define FLAG        "\016"                        /* true: the value that follows is a string; false: JSON */
 #define END         "\017"                        /* all keys and values were read */
-#define LOOSE       "\020"                        /* {key:value} or (key=value): see dialect_loose.h */
-#define ANY(usual)  "\021" usual "\022"           /* anything short, up to the text that follows */
-#define MANY(part)  "\023" part "\024"            /* any number of times */
+#define BRACES      "\020"                        /* {key:value}, see dialect_loose.h */
+#define PARENS      "\021"                        /* (key=value) */
+#define ANY(usual)  "\022" usual "\023"           /* anything short, up to the text that follows */
+#define MANY(part)  "\024" part "\025"            /* any number of times */
 
 /* A section of calls: opened once, calls with something between them, closed once. */
 typedef struct DialectForm {

@@ -97,6 +97,7 @@ static const char *begin_of_many(const char *end)
     return end + 2;
 }
 
+/* The texts and codes that may come at this place of a pattern. again: the part that it stands in may come again. */
 static void collect(DialectReader *r, const char *at, bool again)
 {
     switch (*at) {
@@ -125,7 +126,7 @@ static void collect(DialectReader *r, const char *at, bool again)
     }
 }
 
-static void choose_among_none(DialectReader *r)
+static void begin_choice(DialectReader *r)
 {
     r->mode = READ_CHOOSE;
     r->place_count = 0;
@@ -141,7 +142,7 @@ bool reader_follow(DialectReader *r, const char *at)
     }
     if (reader_begin_element(r, at))
         return true;
-    choose_among_none(r);
+    begin_choice(r);
     collect(r, at, true);
     return r->place_count ? true : reader_leave(r, false, 0);
 }
@@ -170,28 +171,36 @@ bool reader_leave(DialectReader *r, bool broken, size_t again)
     return true;
 }
 
-/* The byte begins a code's own text: a name, or an object. */
+/* How a code is read that begins with this byte; READ_CHOOSE: none does. */
+static ReadMode mode_of(char code, uint8_t c)
+{
+    switch (code) {
+    case CODE_NAME: return tool_name_char(c) ? READ_NAME : READ_CHOOSE;
+    case CODE_ARGS: return c == '{' ? READ_ARGS : READ_CHOOSE;
+    case CODE_OBJECT: return c == '{' ? READ_OBJECT : READ_CHOOSE;
+    case CODE_BRACES: return c == '{' ? READ_LOOSE : READ_CHOOSE;
+    case CODE_PARENS: return c == '(' ? READ_LOOSE : READ_CHOOSE;
+    default: return READ_CHOOSE;
+    }
+}
+
 static bool begin_at(DialectReader *r, uint8_t c)
 {
-    for (int i = 0; i < r->place_count; i++) {
-        char code = *r->places[i];
-        bool name = code == CODE_NAME && tool_name_char(c);
-        bool object = (code == CODE_ARGS || code == CODE_OBJECT) && c == '{';
-        if (name || object || code == CODE_LOOSE) {
-            r->at = r->places[i];
-            r->mode = name ? READ_NAME : code == CODE_ARGS ? READ_ARGS : code == CODE_OBJECT ? READ_OBJECT : READ_LOOSE;
-            r->args_done = r->keyed = false;
-            r->args_bytes = 0;
-            r->key = OBJECT_OTHER;
-            r->settled = code == CODE_NAME || code == CODE_OBJECT ? false : r->settled;
-            if (code == CODE_NAME || code == CODE_OBJECT)
-                buf_clear(&r->name);
-            json_steps_init(&r->json);
-            loose_init(&r->loose);
-            return true;
-        }
+    ReadMode mode = READ_CHOOSE;
+    for (int i = 0; i < r->place_count && mode == READ_CHOOSE; i++) {
+        r->at = r->places[i];
+        mode = mode_of(*r->at, c);
     }
-    return false;
+    r->mode = mode;
+    if (mode == READ_NAME || mode == READ_OBJECT) {   /* of another call */
+        r->settled = r->args_done = r->keyed = false;
+        r->args_bytes = 0;
+        r->key = OBJECT_OTHER;
+        buf_clear(&r->name);
+    }
+    json_steps_init(&r->json);
+    loose_init(&r->loose);
+    return mode != READ_CHOOSE;
 }
 
 /* What matched a text so far is the beginning of a name: "fun" of "function<...", and a tool is called funny. */
@@ -248,6 +257,7 @@ static void enter(DialectReader *r, bool reasoning)
     buf_clear(&r->spaces);
 }
 
+/* Where a pattern that begins with this mark goes on; ANY goes on at once, and is the only pattern of its mark. */
 static void collect_marked(DialectReader *r, const char *pattern, Span mark)
 {
     if (!pattern || !span_equal(pattern_trigger(pattern), mark))
@@ -265,11 +275,10 @@ static bool act(DialectReader *r, Span mark)
     const Dialect *d = r->dialect;
     bool thinks = r->options.reasoning && d->think;
     if (r->in_reasoning || (thinks && span_is(mark, d->think))) {
-        bool goes_in = span_is(mark, d->think);
-        enter(r, goes_in);
+        enter(r, span_is(mark, d->think));
         return true;
     }
-    choose_among_none(r);
+    begin_choice(r);
     for (int i = 0; i < DIALECT_FORMS_MAX && r->options.calls; i++)
         collect_marked(r, d->forms[i].whole, mark);
     for (int i = 0; i < DIALECT_IGNORED_MAX; i++)
@@ -284,9 +293,10 @@ static bool act(DialectReader *r, Span mark)
     return reader_leave(r, false, 0);
 }
 
+/* An answer that begins with a call without a mark. */
 static bool begin_bare(DialectReader *r, uint8_t c)
 {
-    choose_among_none(r);
+    begin_choice(r);
     for (int i = 0; i < DIALECT_FORMS_MAX; i++)
         if (r->dialect->forms[i].bare)
             collect(r, r->dialect->forms[i].whole, true);
@@ -408,7 +418,7 @@ bool dialect_reader_finish(DialectReader *r, DialectSink *sink, void *with)
     r->sink = sink;
     r->with = with;
     bool over = r->mode == READ_CHOOSE && r->end_may && !r->matched;
-    if (r->mode == READ_SCAN || !(over || r->open || r->settled))
+    if (!over && !r->open && !r->settled)
         for (size_t i = 0; i < r->held.bytes; i++)
             say(r, (uint8_t)r->held.data[i]);
     if (!r->edge)

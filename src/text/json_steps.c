@@ -74,7 +74,7 @@ static bool after_value(JsonSteps *s, uint8_t c)
 
 static bool in_string(JsonSteps *s, uint8_t c)
 {
-    if (s->high && c != '\\')
+    if ((s->high && c != '\\') || (c == 0 && s->is_key))
         return go(s, JSON_WRONG);
     if (c == '\\')
         return go(s, JSON_ESCAPE);
