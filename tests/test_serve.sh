@@ -56,7 +56,7 @@ grep -q '^# TYPE ridge:time_to_first_token_seconds histogram' "$T/out" && ok || 
 gives "the page"                          200 'content-security-policy'     /
 tag=$(sed -n 's/^ETag: \(.*\)\r$/\1/p' "$T/head")
 gives "the page is the same"              304 ''                            / -H "If-None-Match: $tag"
-gives "a file of the page"                200 'text/css'                    /web/page.css
+gives "a file of the page"                200 'text/css'                    /web/style.css
 gives "a file that is not there"          404 not_found_error               /web/none.css
 gives "an id comes back"                  200 'X-Request-Id: mine.1'        /health -H 'X-Request-Id: mine.1'
 gives "an id that a log cannot bear"      200 'X-Request-Id: req_'          /health -H 'X-Request-Id: a b{}'
