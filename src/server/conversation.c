@@ -241,8 +241,8 @@ static bool require_call(const Conversation *c, const Service *s, GenerationSpec
         return api_refuse(error, 400, "tool_choice", "tool_choice: a call that must come and another form that the answer must "
                           "have exclude each other");
     buf_init(&gbnf, GRAMMAR_TEXT_BYTES_MAX);
-    Err result = dialect_call_grammar(spec->dialect, c->tools, c->choice == TOOLS_NAMED ? c->tool : NULL, c->parallel, &gbnf,
-                                      &err);
+    Err result = dialect_call_grammar(spec->dialect, c->tools, c->choice == TOOLS_NAMED ? c->tool : NULL, c->parallel,
+                                      false, &gbnf, &err);    /* a section that is open ends before the grammar begins */
     if (result == OK)
         result = grammar_cache_take(s->grammars, GRAMMAR_GBNF, buf_span(&gbnf), &spec->grammar, &err);
     buf_deinit(&gbnf);
