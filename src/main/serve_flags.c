@@ -49,7 +49,8 @@ const Flag serve_engine_flags[SERVE_ENGINE_FLAGS] = {
      .help = "rows of one step (512): long prompts come in pieces of what running answers leave of it"},
     {"--queue", NULL, "N", WHOLE(queue, 1, 65536),
      .help = "requests that may wait; one more is told to try later, with 429 (1024)"},
-    {"--policy", NULL, "NAME", TEXT(policy), .help = "who goes first (fcfs: who came first)"},
+    {"--policy", NULL, "NAME", TEXT(policy),
+     .help = "who goes first (priority: by class, so that batches go behind live calls; within one, who came first)"},
     {"--cache-bytes", NULL, "N", LONG(cache_bytes, 0, 1LL << 46),
      .help = "memory of the cache; 0: what --max-num-seqs whole contexts need, but at most half of what is free"},
     {"--cache-tokens", NULL, "N", LONG(cache_tokens, 0, 1LL << 40), .help = "... or the tokens that it holds"},
@@ -63,7 +64,7 @@ ServeFlags serve_flags_default(void)
     EngineOptions e = engine_options_default();
     return (ServeFlags){.host = "127.0.0.1", .port = 8080, .connections = 4096, .workers = 2, .header_bytes = 32768,
                         .body_bytes = 32 << 20, .idle_seconds = 90, .request_seconds = 60, .drain_seconds = 30,
-                        .sequences = e.sequences, .rows = e.rows, .queue = e.queue, .policy = e.policy,
+                        .sequences = e.sequences, .rows = e.rows, .queue = e.queue, .policy = "priority",
                         .log_level = LOG_INFO};
 }
 
