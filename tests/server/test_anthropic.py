@@ -16,7 +16,7 @@ CALCULATOR = {"name": "calculator", "description": "Computes an expression.",
 def fields_of(fields):
     """Newer clients have no parameters for sampling: they go into the body by hand."""
     extra = {name: fields.pop(name) for name in ("temperature", "top_k", "top_p") if name in fields}
-    return {**fields, "extra_body": extra}
+    return {"timeout": 60, **fields, "extra_body": extra}
 
 
 def create(client, **fields):
