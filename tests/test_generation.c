@@ -332,36 +332,43 @@ static void tools_are_called(void **state)
 static void responses_are_kept_apart(void **state)
 {
     (void)state;
-    ApiKey mine = {.tenant = 1, .salt = 77}, others = {.tenant = 2, .salt = 78};
+    Keys *keys;
+    Error err;
     int status;
+    assert_int_equal(keys_new(&keys, &err), OK);
+    assert_int_equal(keys_read(keys, span_text("sk-1 one\nsk-2 two\n"), "keys", &err), OK);
+    const ApiKey *mine = keys_find(keys, span_text("sk-1")), *others = keys_find(keys, span_text("sk-2"));
     char path[128], body[512];
     json_t *first = aid_call(aid, "POST", "/v1/responses", "{\"input\": \"What is the capital of France?\", \"temperature\": 0, "
-                             "\"max_output_tokens\": 24}", &mine, &status);
+                             "\"max_output_tokens\": 24}", mine, &status);
     assert_int_equal(status, 200);
     assert_string_equal(text_at(first, "status"), "completed");
     assert_non_null(strstr(text_at(first, "output/0/content/0/text"), "Paris"));
     snprintf(path, sizeof path, "/v1/responses/%s", text_at(first, "id"));
     snprintf(body, sizeof body, "{\"input\": \"And of Italy?\", \"previous_response_id\": \"%s\", \"temperature\": 0, "
              "\"max_output_tokens\": 24}", text_at(first, "id"));
-    json_t *shown = aid_call(aid, "GET", path, "", &mine, &status);
+    json_t *shown = aid_call(aid, "GET", path, "", mine, &status);
     assert_int_equal(status, 200);
     assert_true(json_equal(shown, first));
     json_decref(shown);
-    json_decref(aid_call(aid, "GET", path, "", &others, &status));
+    json_decref(aid_call(aid, "GET", path, "", others, &status));
     assert_int_equal(status, 404);
-    json_decref(aid_call(aid, "POST", "/v1/responses", body, &others, &status));
+    json_decref(aid_call(aid, "POST", "/v1/responses", body, others, &status));
     assert_int_equal(status, 404);
-    json_t *second = aid_call(aid, "POST", "/v1/responses", body, &mine, &status);
+    json_t *second = aid_call(aid, "POST", "/v1/responses", body, mine, &status);
     assert_int_equal(status, 200);
     assert_true(json_integer_value(at(second, "usage/input_tokens")) > json_integer_value(at(first, "usage/total_tokens")));
-    json_decref(aid_call(aid, "DELETE", path, "", &others, &status));
+    json_decref(aid_call(aid, "DELETE", path, "", others, &status));
     assert_int_equal(status, 404);
-    json_decref(aid_call(aid, "DELETE", path, "", &mine, &status));
+    json_decref(aid_call(aid, "DELETE", path, "", mine, &status));
     assert_int_equal(status, 200);
-    json_decref(aid_call(aid, "GET", path, "", &mine, &status));
+    json_decref(aid_call(aid, "GET", path, "", mine, &status));
     assert_int_equal(status, 404);
     json_decref(first);
     json_decref(second);
+    key_drop(mine);
+    key_drop(others);
+    keys_free(keys);
 }
 
 /* ---- embeddings ---- */
@@ -423,7 +430,7 @@ static void bad_fields_are_named(void **state)
         {"{\"prompt\": \"x\", \"stop\": [\"\"]}", "stop", "entry 0", 400},
         {"{\"prompt\": \"x\", \"logit_bias\": {\"a\": 1}}", "logit_bias", "token id", 400},
         {"{\"prompt\": \"x\", \"logit_bias\": {\"5\": 101}}", "logit_bias", "token 5", 400},
-        {"{\"prompt\": \"x\", \"suffix\": \"y\"}", "suffix", "fill-in-the-middle", 400},
+        {"{\"prompt\": [5], \"suffix\": \"y\"}", "suffix", "of text", 400},
         {"{\"prompt\": \"x\", \"logprobs\": 21}", "logprobs", "from 0 to 20", 400},
         {"{\"prompt\": \"x\", \"model\": \"gpt-9\"}", "model", "'base' is", 404},
         {"{\"prompt\": \"x\", \"stream_options\": {}}", "stream_options", "streams only", 400},
@@ -466,7 +473,7 @@ static void bad_conversations_are_named(void **state)
     refused("/v1/responses", "{\"input\": [{\"type\": \"item_reference\"}]}", 400, "input[0].type", "item_reference");
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(streams_say_the_same), cmocka_unit_test(company_changes_nothing), cmocka_unit_test(stops_end_a_sample),
@@ -475,5 +482,7 @@ int main(void)
         cmocka_unit_test(hanging_up_frees_all), cmocka_unit_test(bad_fields_are_named),
         cmocka_unit_test(bad_conversations_are_named),
     };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);    /* one of them */
     return cmocka_run_group_tests(tests, open_aid, close_aid);
 }
