@@ -32,7 +32,8 @@ struct Request {
     int32_t *tokens;               /* of all sequences */
     uint64_t arrival;              /* 1, 2, ... */
     int32_t place;                 /* among the engine's requests */
-    uint64_t fetch;                /* it waits for files to be read (cache/kv_persist.h), and is not the scheduler's yet; 0: no */
+    uint64_t fetch;                /* it waits for files to be read (cache/kv_persist.h) before it is the scheduler's;
+                                      0: it does not */
     Request *next_ended;
     bool holds_place;              /* of the queue (queue_share.h) */
     int32_t left;                  /* samples that have not ended */
