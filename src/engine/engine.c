@@ -222,7 +222,8 @@ static Err refuse(const Engine *e, bool full, Error *err)
 {
     if (full)
         return fail(err, LIMIT_REACHED, "%d requests are waiting already; try again later", e->o.queue);
-    return fail(err, LIMIT_REACHED, "your requests hold their share of the %d places in the queue; try again later", e->o.queue);
+    return fail(err, LIMIT_REACHED, "your requests hold their share of the %d places in the queue; try again later",
+                e->o.queue);
 }
 
 static Err enqueue(Engine *e, Request *r, Error *err)
