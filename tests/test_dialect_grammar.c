@@ -7,6 +7,9 @@
 
 #define FAIL_WITH(...) (print_error(__VA_ARGS__), print_error("\n"), assert_true(!"as printed above"))
 
+static const char referring_tools[] =
+    "[{\"type\": \"function\", \"function\": {\"name\": \"f\", \"strict\": true, \"parameters\": {\"type\": \"object\","
+    " \"properties\": {\"a\": {\"$ref\": \"#/$defs/n\"}}, \"required\": [\"a\"], \"$defs\": {\"n\": {\"type\": \"integer\"}}}}}]";
 static const char tools_text[] =
     "[{\"type\": \"function\", \"function\": {\"name\": \"get_weather\", \"parameters\": {\"type\": \"object\","
     "  \"properties\": {\"city\": {\"type\": \"string\"}, \"unit\": {\"type\": \"string\", \"enum\": [\"c\", \"f\"]},"
@@ -137,6 +140,10 @@ static void nothing_but_calls_is_allowed(void **state)
     check("hermes", one, "", NULL);
     check("hermes", one, HERMES("none", "{}"), NULL);
     check("hermes", one, HERMES("now", "[]"), NULL);
+    check("hermes", one, HERMES("get_weather", "{\"days\": 2}"), NULL);                             /* city is required */
+    check("hermes", one, HERMES("get_weather", "{\"city\": \"Oslo\", \"days\": \"two\"}"), NULL);
+    check("glm", one, "<tool_call>get_weather<arg_key>city</arg_key><arg_value>O</arg_value><arg_key>days</arg_key><arg_value>two"
+                      "</arg_value></tool_call>", NULL);
     check("hermes", now, HERMES("now", "{}"), "now {}");
     check("hermes", now, HERMES("get_weather", A), NULL);
     check("qwen-coder", one, "<tool_call>\n<function=get_weather>\n</function>\n</tool_call>", NULL);   /* city is required */
@@ -199,6 +206,26 @@ static void only_strict_tools_need_a_schema(void **state)
     json_decref(tools);
 }
 
+/* An argument's schema may refer to what stands beside it, also where each argument has rules of its own. */
+static void arguments_may_refer_to_definitions(void **state)
+{
+    (void)state;
+    const char *const dialects[] = {"hermes", "qwen-coder", "glm", "mistral"};
+    json_t *tools = json_loads(referring_tools, 0, NULL);
+    for (size_t i = 0; i < COUNT_OF(dialects); i++) {
+        Buf out;
+        Error err = {0};
+        Grammar *g;
+        buf_init(&out, 1 << 20);
+        if (dialect_call_grammar(dialect_find(dialects[i]), tools, NULL, true, false, &out, &err) != OK ||
+            grammar_from_gbnf(buf_span(&out), &g, &err) != OK)
+            FAIL_WITH("%s: %s", dialects[i], err.text);
+        grammar_free(g);
+        buf_deinit(&out);
+    }
+    json_decref(tools);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -206,6 +233,7 @@ int main(void)
         cmocka_unit_test(nothing_but_calls_is_allowed),
         cmocka_unit_test(reasoning_may_come_first),
         cmocka_unit_test(what_cannot_be_forced_is_said),
+        cmocka_unit_test(arguments_may_refer_to_definitions),
         cmocka_unit_test(only_strict_tools_need_a_schema),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
