@@ -1,0 +1,35 @@
+/* machine.h -- what a machine can do, as far as inference asks: how fast it reads, how fast it multiplies.
+ *
+ *     {"name": "AMD EPYC ...", "bytes_per_second": 78e9, "fp32": 0.53e12, "bf16": 0.98e12, "int8": 2.1e12,
+ *      "memory_bytes": 25e9, "threads": 2, "source": "ridge probe, 2026-11-29"}
+ *
+ * Rates are of all threads together; operations count a multiplication and an addition as two. A field of 0 is not
+ * known. `ridge probe` measures this machine and keeps the file; everything that speaks of a share of what
+ * is possible reads it.
+ */
+#ifndef CORE_MACHINE_H
+#define CORE_MACHINE_H
+
+#include "base/json.h"
+
+enum { MACHINE_PATH_BYTES = 1024 };
+
+typedef struct Machine {
+    char name[128], source[256];
+    double bytes_per_second;
+    double fp32, bf16, int8;         /* operations per second */
+    double memory_bytes;
+    int threads;
+} Machine;
+
+/* BAD_FILE: names the file and the field. */
+Err machine_read(const char *path, Machine *out, Error *err);
+Err machine_write(const char *path, const Machine *, Error *err);
+json_t *machine_json(const Machine *);
+
+/* Where this machine's is kept: $RIDGE_MACHINE, else ridge/machine.json in $XDG_CACHE_HOME or ~/.cache. */
+Err machine_path(char out[MACHINE_PATH_BYTES], Error *err);
+/* NOT_FOUND: it was never probed. */
+Err machine_of_this(Machine *out, Error *err);
+
+#endif
