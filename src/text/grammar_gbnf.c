@@ -256,9 +256,10 @@ static Err read_counts(GbnfReader *r, uint32_t *min, uint32_t *max)
     return OK;
 }
 
-static Err read_repetitions(GbnfReader *r, uint32_t *node)
+static Err read_repetitions(GbnfReader *r, bool nested, uint32_t *node)
 {
     for (;;) {
+        skip_space(r, nested);
         uint32_t min = 0, max = REPEAT_ALWAYS;
         switch (peek(r, 0)) {
         case '*': r->at++; break;
@@ -273,7 +274,7 @@ static Err read_repetitions(GbnfReader *r, uint32_t *node)
     }
 }
 
-static Err read_element(GbnfReader *r, uint32_t *out)
+static Err read_element(GbnfReader *r, bool nested, uint32_t *out)
 {
     uint8_t c = peek(r, 0);
     if (c == '"')
@@ -291,7 +292,7 @@ static Err read_element(GbnfReader *r, uint32_t *out)
         int32_t line = line_of(r);
         *out = rules_rule(r->rules, rules_named(r->rules, read_name(r), line));
     }
-    return read_repetitions(r, out);
+    return read_repetitions(r, nested, out);
 }
 
 /* A name that ::= follows begins the next rule. */
@@ -316,10 +317,9 @@ static Err read_sequence(GbnfReader *r, bool nested, uint32_t *out)
         if (!starts || (is_name_char(c) && begins_rule(r)))
             break;
         uint32_t node = 0;
-        TRY(read_element(r, &node));
+        TRY(read_element(r, nested, &node));
         if (!push(r, node) || r->rules->full)
             return fail_here(r, LIMIT_REACHED, "the grammar is too large or too deep");
-        skip_space(r, nested);
     }
     *out = rules_list(r->rules, NODE_SEQUENCE, r->stack.data + base, r->stack.count - base);
     r->stack.count = base;

@@ -3,9 +3,9 @@
  *     {"type": "object", "properties": {"name": {"type": "string"}, "age": {"type": "integer", "minimum": 0}},
  *      "required": ["name"]}
  *
- *     root    ::= "{" " "? root-1a "}"
- *     root-1a ::= "\"name\":" " "? root-string root-1b          properties come in the schema's order
- *     root-1b ::= "," " "? "\"age\":" " "? root-2 root-1c | root-1c
+ *     root     ::= "{" " "? root-0a0 "}"
+ *     root-0a0 ::= "\"name\":" " "? root-1 root-0b1            properties come in the schema's order
+ *     root-0b1 ::= "," " "? "\"age\":" " "? root-2 root-0b2 | root-0b2
  *
  * What is written satisfies the schema; not everything that satisfies it can be written, since a model needs one way
  * and not all. Between parts stands nothing or one space, so no model loops on spaces. Properties come in the order
