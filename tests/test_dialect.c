@@ -296,7 +296,8 @@ static void what_is_no_call_stays_text(void **state)
         "<tool_call>{\"name\": \"none\", \"arguments\": {}}</tool_call>",      /* not a tool of the request */
         "<tool_call>{\"name\": \"\", \"arguments\": {}}</tool_call>",
         "<tool_call>{\"arguments\": {\"a\": 1}}</tool_call>", "<tool_call>{\"name\": \"now\", \"arguments\": [1]}</tool_call>",
-        "<tool_call>{\"name\": 1, \"arguments\": {}}</tool_call>", "<tool_call>{\"name\": \"now\", \"arguments\": \"{}\"}",
+        "<tool_call>{\"name\": 1, \"arguments\": {}}</tool_call>", "<tool_call>{\"name\": \"now\", \"arguments\": \"x\"}",
+        "<tool_call>{\"arguments\": \"{}\", \"name\": \"now\"}",
         "<tool_call>{\"name\": \"now\"", "<tool_call>{name: now}</tool_call>", "a <b <tool_c<tool_call>\n\n<tool_call>{] x",
         "  spaces \n\n are  kept \n", "<tool_call>\n{\"x\": \"\\u12\"}", "{\"name\": \"now\", \"arguments\": {}}",
     };
@@ -354,6 +355,10 @@ static void arguments_come_as_they_were_written(void **state)
                     "\"arguments\":{\"a\":[1,{\"b\":\"</tool_call>\"}],\"c\":-1.5e+3}}"
                     "</tool_call>", "C0{now}A0{{\"a\":[1,{\"b\":\"</tool_call>\"}],\"c\":-1.5e+3}}E0{}");
     check("hermes", "<tool_call>{\"name\": \"now\", \"arguments\": {\"a\": \"1\n2\"}}</tool_call>", "C0{now}A0{{\"a\": \"1\\n2\"}}E0{}");
+    check("hermes", "<tool_call>{\"name\": \"now\", \"arguments\": \"{\\\"a\\\": \\\"\\\\n\\u00fc\\ud83d\\ude00\\\"}\\n\"}</tool_call>",
+          "C0{now}A0{{\"a\": \"\\nü😀\"}}E0{}");
+    check("hermes", "<tool_call>{\"name\": \"now\", \"arguments\": \"\"}</tool_call>", "C0{now}A0{{}}E0{}");
+    check("hermes", "<tool_call>{\"name\": \"now\", \"arguments\": \"{\\\"a\\\"\"}</tool_call>", "C0{now}A0{{\"a\"}T{\"}</tool_call>}");
     check("deepseek-v3.1", "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>fun<｜tool▁sep｜>{}<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
           "C0{fun}A0{{}}E0{}");
     check("gemma", "<|tool_call>call:fun{a:[1,-2.5],b:{c:true,<|\"|>d e<|\"|>:<|\"|>x<|\"y\"|>\\<|\"|>},e:{}}<tool_call|>",

@@ -47,7 +47,7 @@ static const Dialect dialects[] = {
      THINKS("<|inner_prefix|>", "<|inner_suffix|>")},
     {"gigachat", "<|role_sep|>", "function call",
      {CALLS("", "function call<|role_sep|>" WS OBJECT, "", "")}, .ignored = {"<|message_sep|>"}},
-    {"functionary", ">>>all", NULL, {CALLS("", ">>>" NAME "\n" WS ARGS, "", "")}, 
+    {"functionary", ">>>all", NULL, {CALLS("", ">>>" NAME "\n" WS ARGS, "", "")},
      .ignored = {">>>" WS "all\n"}, .begun = ">>>"},
     {"firefunction", "functools[", .forms = {LIST("functools", OBJECT, "")}},
     {"glm", "<arg_key>", NULL,

@@ -1,6 +1,7 @@
 #include "text/dialect_reader.h"
 
 #include "text/dialect_tools.h"
+#include "text/utf8.h"
 
 static void put(DialectReader *r, Buf *to, uint8_t c)
 {
@@ -124,7 +125,8 @@ static bool value_begins(DialectReader *r, uint8_t c)
         reader_begin_call(r);
     else
         r->args_from = r->held.bytes - 1;
-    return c == '{' || c == 'n';   /* or null */
+    r->encoded = c == '"' && r->name.bytes;
+    return c == '{' || c == 'n' || r->encoded;   /* or null */
 }
 
 /* What a byte has meant, after it was read: `was` is the place before it. */
@@ -146,8 +148,66 @@ static bool object_noticed(DialectReader *r, JsonPlace was, int depth, uint8_t c
     return true;
 }
 
+/* Some models write arguments as a text, with JSON in it: "{\\"city\\": ...}". What stands in it comes out. */
+static bool put_decoded(DialectReader *r, uint8_t c)
+{
+    if (r->inner.place == JSON_DONE || (!r->open && c != '{'))
+        return reader_space(c);
+    if (!r->open)
+        reader_begin_call(r);
+    return pass(r, &r->inner, c);
+}
+
+static bool decoding_ended(DialectReader *r)
+{
+    r->encoded = false;
+    if (!r->open)
+        give_args(r, span_text("{}"));
+    else if (r->inner.place == JSON_DONE)
+        reader_end_call(r);
+    else
+        return reader_leave(r, true, 1);
+    return r->args_done = true;
+}
+
+/* What an escape stands for, once it is whole; the first half of a pair waits for the second. */
+static size_t decode(DialectReader *r, JsonPlace was, uint8_t c, uint8_t out[4])
+{
+    static const char known[] = "nrtbf", means[] = "\n\r\t\b\f";
+    uint32_t unit = r->json.unit;
+    const char *at = was == JSON_ESCAPE && c ? strchr(known, c) : NULL;
+    if (was != JSON_HEX) {
+        out[0] = at ? (uint8_t)means[at - known] : c;
+        return 1;
+    }
+    if (r->json.high) {
+        r->high = r->json.unit;
+        return 0;
+    }
+    return utf8_write(unit >= 0xDC00 && unit <= 0xDFFF ? 0x10000 + ((r->high - 0xD800u) << 10) + (unit - 0xDC00) : unit, out);
+}
+
+static bool read_encoded(DialectReader *r, uint8_t c)
+{
+    JsonPlace was = (JsonPlace)r->json.place;
+    uint8_t text[4];
+    if (!json_steps_put(&r->json, c))
+        return reader_leave(r, true, 1);
+    if (r->json.place == JSON_AFTER)
+        return decoding_ended(r);
+    size_t bytes = r->json.place == JSON_IN_STRING ? decode(r, was, c, text) : 0;
+    for (size_t i = 0; i < bytes; i++)
+        if (!put_decoded(r, text[i]))
+            return reader_leave(r, true, r->held.bytes ? 1 : 0);
+    if (r->open && bytes)
+        buf_clear(&r->held);
+    return true;
+}
+
 static bool read_object(DialectReader *r, uint8_t c)
 {
+    if (r->encoded)
+        return read_encoded(r, c);
     JsonSteps *s = &r->json;
     JsonPlace was = (JsonPlace)s->place;
     int depth = s->depth;

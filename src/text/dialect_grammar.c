@@ -1,14 +1,19 @@
 /* The grammar of forced calls, from the patterns that the reader follows: what one writes, the other reads. */
+#include <stdio.h>
+
 #include "text/dialect_loose.h"
 #include "text/dialect_parts.h"
 #include "text/dialect_tools.h"
+#include "text/grammar_schema.h"
 #include "text/utf8.h"
 
 typedef struct Writer {
     const Dialect *dialect;
     Buf *out;
     int tool;              /* its number, in the names of its rules */
+    size_t place;          /* its place in the request */
     json_t *function;
+    Error *err;
 } Writer;
 
 /* ---- texts ---- */
@@ -100,7 +105,49 @@ static void put_bare_string(Writer *w, json_t *schema, const char *free_rule)
     buf_put_text(w->out, " )");
 }
 
-static void put_schema_rule(Writer *w, json_t *schema) { buf_printf(w->out, "%s\n", rule_of_type(schema)); }
+/* Of an argument's schema, with what the parameters define for all: references begin at their root. */
+static json_t *schema_of_argument(const json_t *parameters, json_t *schema)
+{
+    static const char *const definitions[] = {"$defs", "definitions"};
+    json_t *own = json_copy(schema);
+    for (size_t i = 0; i < COUNT_OF(definitions); i++)
+        if (json_is_object(own) && json_object_get(parameters, definitions[i]))
+            json_object_set(own, definitions[i], json_object_get(parameters, definitions[i]));
+    return own;
+}
+
+/* Arguments are an object, also where the schema forgets to say so. */
+static json_t *schema_of_arguments(json_t *parameters)
+{
+    json_t *own = json_is_object(parameters) ? json_copy(parameters) : NULL;
+    if (own && !json_object_get(own, "type"))
+        json_object_set_new(own, "type", json_string("object"));
+    return own;
+}
+
+static Err too_long(const Writer *w)
+{
+    return fail(w->err, LIMIT_REACHED, "tools: their grammar has more than %zu bytes", w->out->bytes_max);
+}
+
+/* `rule` is a value by the schema (taken). One that cannot be written as rules is an error only where the tool is
+ * strict; otherwise `any` is allowed. */
+static Err put_schema_rule(Writer *w, const char *rule, json_t *schema, const char *any)
+{
+    size_t before = w->out->bytes;
+    Err result = schema ? grammar_schema_rules(schema, rule, w->out, w->err)
+                        : fail(w->err, BAD_ARGUMENT, "are not given, but strict");
+    json_decref(schema);
+    if (result == OK || result == NO_MEMORY)
+        return result;
+    if (w->out->full)
+        return too_long(w);
+    if (json_is_true(json_object_get(w->function, "strict")))
+        return fail_within(w->err, "tools[%zu].function.parameters", w->place);
+    buf_cut(w->out, before);
+    buf_printf(w->out, "%s ::= %s\n", rule, any);
+    return OK;
+}
 
 static json_t *properties_of(const Writer *w)
 {
@@ -188,20 +235,24 @@ static void put_param(Writer *w, const char *at, const char *key, json_t *schema
     }
 }
 
-static void put_value_rules(Writer *w)
+static Err put_value_rules(Writer *w)
 {
     const char *key;
+    char rule[64];
     json_t *schema;
     int number = 0;
     json_object_foreach(properties_of(w), key, schema) {
-        buf_printf(w->out, "value-%d-%d ::=", w->tool, number++);
-        if (schema_is_string(schema)) {
-            put_bare_string(w, schema, "value-text");
-            buf_put_char(w->out, '\n');
-        } else {
-            put_schema_rule(w, schema);
+        snprintf(rule, sizeof rule, "value-%d-%d", w->tool, number++);
+        if (!schema_is_string(schema)) {
+            TRY(put_schema_rule(w, rule, schema_of_argument(json_object_get(w->function, "parameters"), schema),
+                                rule_of_type(schema)));
+            continue;
         }
+        buf_printf(w->out, "%s ::=", rule);
+        put_bare_string(w, schema, "value-text");
+        buf_put_char(w->out, '\n');
     }
+    return OK;
 }
 
 static void put_params(Writer *w, const char *at)
@@ -253,23 +304,25 @@ static void put_pattern(Writer *w, const char *at)
 }
 
 /* The rules of one tool: args-N or value-N-M, and call-N; first-N where the prompt has begun the first call. */
-static void put_tool(Writer *w)
+static Err put_tool(Writer *w)
 {
     const DialectForm *form = w->dialect->forms;
+    char rule[32];
     size_t begun = w->dialect->begun ? strlen(w->dialect->begun) : 0;
-    bool keyed = strchr(form->call, CODE_KEY), braces = strchr(form->call, CODE_BRACES);
-    if (keyed)
-        put_value_rules(w);
+    bool braces = strchr(form->call, CODE_BRACES);
+    snprintf(rule, sizeof rule, "args-%d", w->tool);
+    if (strchr(form->call, CODE_KEY))
+        TRY(put_value_rules(w));
     else if (braces || strchr(form->call, CODE_PARENS))
         put_loose_rules(w, braces);
-    else {
-        buf_printf(w->out, "args-%d ::= json-object\n", w->tool);
-    }
+    else
+        TRY(put_schema_rule(w, rule, schema_of_arguments(json_object_get(w->function, "parameters")), "json-object"));
     buf_printf(w->out, "call-%d ::=", w->tool);
     put_pattern(w, form->call);
     buf_printf(w->out, "\nfirst-%d ::=", w->tool);
     put_pattern(w, form->call + (begun && !strncmp(form->call, w->dialect->begun, begun) ? begun : 0));
     buf_put_char(w->out, '\n');
+    return OK;
 }
 
 /* Which text may hold no beginning of its own end: that of values without quotes. */
@@ -328,7 +381,8 @@ Err dialect_call_grammar(const Dialect *d, json_t *tools, const char *only, bool
     size_t i;
     int count = 0;
     json_t *tool;
-    Writer w = {.dialect = d, .out = gbnf};
+    Error unused;
+    Writer w = {.dialect = d, .out = gbnf, .err = err ? err : &unused};
     if (!dialect_has_calls(d))
         return fail(err, UNSUPPORTED,
                     "tool_choice: this model's chat template has no calls of tools that are known here (dialect '%s')",
@@ -343,10 +397,11 @@ Err dialect_call_grammar(const Dialect *d, json_t *tools, const char *only, bool
         if (only && strcmp(json_string_value(json_object_get(w.function, "name")), only))
             continue;
         w.tool = count++;
-        put_tool(&w);
+        w.place = i;
+        TRY(put_tool(&w));
     }
     put_choice(&w, "call", 0, count);
     put_choice(&w, "first", 0, count);
     put_shared_rules(&w);
-    return gbnf->full ? fail(err, LIMIT_REACHED, "tools: their grammar has more than %zu bytes", gbnf->bytes_max) : OK;
+    return gbnf->full ? too_long(&w) : OK;
 }

@@ -193,12 +193,13 @@ static bool begin_at(DialectReader *r, uint8_t c)
     }
     r->mode = mode;
     if (mode == READ_NAME || mode == READ_OBJECT) {   /* of another call */
-        r->settled = r->args_done = r->keyed = false;
+        r->settled = r->args_done = r->encoded = r->keyed = false;
         r->args_bytes = 0;
         r->key = OBJECT_OTHER;
         buf_clear(&r->name);
     }
     json_steps_init(&r->json);
+    json_steps_init(&r->inner);
     loose_init(&r->loose);
     return mode != READ_CHOOSE;
 }

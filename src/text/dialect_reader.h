@@ -68,7 +68,9 @@ struct DialectReader {
     Loose loose;
     ObjectKey key;
     size_t word_from, args_from, args_bytes;   /* places in held */
-    bool args_done;            /* of this object */
+    bool args_done, encoded;   /* of this object; they stand in a string */
+    JsonSteps inner;           /* of that string's text */
+    uint16_t high;             /* the first half of a pair in it */
     bool keyed, is_text, first;   /* a key was read; its value is a string; nothing of the value was read */
 };
 

@@ -22,7 +22,8 @@ typedef struct TemplateCaps {
     bool parts;                /* takes only a content of [{"type": "text", ...}]; otherwise parts are joined */
     bool null_content;         /* takes calls with a content of null; otherwise it is "" */
     bool tools;                /* writes the tools of the request */
-    bool calls;                /* writes the calls that an assistant made; otherwise they become text in its dialect */
+    bool calls;                /* writes the calls that an assistant made; otherwise they become text in its dialect,
+                                  and where that has none the template leaves them out */
     bool arguments_object;     /* wants arguments as an object, not as the text that came */
     bool short_ids;            /* takes only ids of nine letters and digits */
     const char *reasoning;     /* which field of a message is written as its reasoning; NULL: none */
