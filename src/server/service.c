@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 #include "server/engine_thread.h"
-#include "server/grammar_cache.h"
+#include "text/grammar_cache.h"
 #include "server/api_keys.h"
 #include "server/metrics.h"
 #include "server/otlp.h"
@@ -67,7 +67,7 @@ static Err open_grammars(Service *s, Error *err)
     for (int i = 0; i < specials->ends_count; i++)
         token_ids_add(&ends, specials->ends[i]);
     TRY(grammar_vocab_new(&s->vocab, s->tokenizer, s->o.model->shape.V, ends.id, (size_t)ends.count, err));
-    return grammar_cache_new(&s->grammars, err);
+    return grammar_cache_new(&s->grammars, GRAMMAR_CACHE_ENTRIES, err);
 }
 
 static Err open_model(Service *s, Error *err)
