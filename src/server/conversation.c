@@ -242,7 +242,7 @@ static bool require_call(const Conversation *c, const Service *s, GenerationSpec
                           "have exclude each other");
     buf_init(&gbnf, GRAMMAR_SOURCE_BYTES_MAX);
     Err result = dialect_call_grammar(spec->dialect, c->tools, c->choice == TOOLS_NAMED ? c->tool : NULL, c->parallel,
-                                      spec->reasoning_open, &gbnf, &err);
+                                      false, &gbnf, &err);    /* a section that is open ends before the grammar begins */
     if (result == OK)
         result = grammar_cache_get(s->grammars, GRAMMAR_GBNF, buf_span(&gbnf), &spec->grammar, &err);
     buf_deinit(&gbnf);
