@@ -26,7 +26,7 @@ struct AidCall {
 static Err open_parts(ServiceAid *a, int32_t sequences, int32_t queue, Error *err)
 {
     TRY(package_open(&a->package, NULL, err));
-    TRY(cpu_device_open(&(CpuOptions){.threads = 2}, &a->device, err));
+    TRY(cpu_device_open(&(CpuOptions){.tier = TIER_BEST, .threads = 1}, &a->device, err));
     TRY(model_open(&a->package.checkpoint, a->device, NULL, &a->model, err));
     EngineOptions o = engine_options_default();
     EngineModel model = engine_model(a->model);

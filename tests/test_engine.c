@@ -1,24 +1,12 @@
 /* The engine, one promise a test; the simulation (test_engine_sim.c) tests them all at once. */
 #include "test.h"
 
-#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
 #include "devices/cpu/cpu_device.h"
-#include "devices/hash/hash_device.h"
-#include "devices/hash/hash_model.h"
-#include "engine/engine.h"
+#include "engine_bench.h"
 #include "model/model_open.h"
-
-enum { VOCABULARY = 40, CONTEXT = 256, BROKEN = 13, ANSWER_MAX = 64 };
-
-static void must_be_ok(Err result, const Error *err)
-{
-    if (result != OK)
-        print_error("%s\n", err->text);
-    assert_int_equal(result, OK);
-}
 
 /* --- counting allocations: those of this program go through here --- */
 
@@ -44,144 +32,6 @@ void *realloc(void *p, size_t bytes)
 }
 #endif
 
-/* --- an engine on the hash model --- */
-
-typedef struct Bench {
-    Device *device;
-    HashModel model;
-    ModelShape shape;
-    KvLayout layout;
-    Engine *engine;
-} Bench;
-
-/* As the hash model, but what it says after the token BROKEN is no number. */
-static void forward(const void *model, Device *d, const Step *step, Tensor logits)
-{
-    hash_model_forward(model, d, step, logits);
-    const int32_t *tokens = step->tokens.data, *rows = step->out_rows.data;
-    for (int32_t i = 0; i < step->outs; i++)
-        if (tokens[rows[i]] == BROKEN)
-            ((float *)tensor_row(logits, i))[3] = NAN;
-}
-
-static EngineOptions small(void)
-{
-    EngineOptions o = engine_options_default();
-    o.sequences = 8;
-    o.rows = 64;
-    o.cache_tokens = 8 * CONTEXT;
-    return o;
-}
-
-static const Bench attention = {
-    .model = {.layers = 2, .vocabulary = VOCABULARY, .layer = {{.alias_of = -1}, {.alias_of = -1, .window = 24}}},
-    .shape = {.V = VOCABULARY, .L = 2, .context = CONTEXT},
-    .layout = {2, {{KV_FULL, 1, 1, 1, 0, 0, 0}, {KV_WINDOW, 1, 1, 1, 24, 0, 0}}},
-};
-static const Bench states = {
-    .model = {.layers = 2, .vocabulary = VOCABULARY, .layer = {{.alias_of = -1, .state_width = 4, .blind = true},
-                                                               {.alias_of = -1, .state_width = 2, .blind = true}}},
-    .shape = {.V = VOCABULARY, .L = 2, .context = CONTEXT},
-    .layout = {2, {{.kind = KV_STATE, .state_width = 4}, {.kind = KV_STATE, .state_width = 2}}},
-};
-static const Bench mixed = {
-    .model = {.layers = 2, .vocabulary = VOCABULARY, .layer = {{.alias_of = -1, .state_width = 4},
-                                                               {.alias_of = -1, .state_width = 2, .blind = true}}},
-    .shape = {.V = VOCABULARY, .L = 2, .context = CONTEXT},
-    .layout = {2, {{KV_FULL, 1, 1, 1, 0, 0, 4}, {.kind = KV_STATE, .state_width = 2}}},
-};
-
-static void bench_open_as(Bench *b, const Bench *kind, EngineOptions o)
-{
-    Device *cpu;
-    Error err;
-    *b = *kind;
-    assert_int_equal(cpu_device_open(&(CpuOptions){.tier = TIER_REFERENCE, .threads = 1}, &cpu, &err), OK);
-    assert_int_equal(hash_device_open(cpu, &b->device, &err), OK);
-    assert_int_equal(hash_model_init(&b->model, b->device, &err), OK);
-    EngineModel model = {&b->shape, &b->layout, forward, &b->model};
-    must_be_ok(engine_new(&b->engine, &o, &model, b->device, &err), &err);
-}
-
-static void bench_open(Bench *b, EngineOptions o) { bench_open_as(b, &attention, o); }
-
-static void bench_close(Bench *b)
-{
-    engine_free(b->engine);
-    device_close(b->device);
-}
-
-static int32_t some_prompt[CONTEXT];
-
-static void fill_prompt(int32_t seed)
-{
-    for (int32_t i = 0; i < CONTEXT; i++)
-        if ((some_prompt[i] = (i * i + seed * 7 + i / 3) % VOCABULARY) == BROKEN)
-            some_prompt[i]++;
-}
-
-/* Broken can only come from a prompt: answers never contain it. */
-static RequestOptions asking(const int32_t *prompt, int32_t count, int32_t max_tokens)
-{
-    RequestOptions o = {.prompt = prompt, .prompt_count = count, .max_tokens = max_tokens};
-    o.sampling = sampler_options_greedy();
-    o.sampling.biases = 1;
-    o.sampling.bias[0] = (LogitBias){BROKEN, -100};
-    return o;
-}
-
-static Request *submit(Bench *b, RequestOptions o)
-{
-    Request *r;
-    Error err;
-    must_be_ok(engine_submit(b->engine, &o, &r, &err), &err);
-    return r;
-}
-
-typedef struct Answer {
-    int32_t tokens[ANSWER_MAX], count;
-    EndReason reason;
-    RequestTimes times;
-} Answer;
-
-static void read_answer(Request *r, Answer *answers)
-{
-    Event event;
-    while (request_next(r, &event)) {
-        Answer *a = &answers[event.sample];
-        if (event.kind == EVENT_TOKEN) {
-            a->tokens[a->count++] = event.token.id;
-        } else if (event.kind == EVENT_END) {
-            a->reason = event.reason;
-            a->times = event.times;
-        }
-    }
-}
-
-static void finish(Bench *b, Request *r, Answer *answers)
-{
-    while (engine_step(b->engine))
-        read_answer(r, answers);
-    read_answer(r, answers);
-    assert_true(request_ended(r));
-}
-
-static Answer solo(Bench *b, RequestOptions o)
-{
-    Answer a = {0};
-    Request *r = submit(b, o);
-    finish(b, r, &a);
-    request_close(r);
-    return a;
-}
-
-static void assert_same(const Answer *a, const Answer *b)
-{
-    assert_int_equal(a->count, b->count);
-    assert_memory_equal(a->tokens, b->tokens, (size_t)a->count * sizeof *a->tokens);
-    assert_int_equal(a->reason, b->reason);
-}
-
 /* --- admission --- */
 
 static void what_can_never_fit_is_refused_at_once_with_the_numbers(void **state)
@@ -190,7 +40,7 @@ static void what_can_never_fit_is_refused_at_once_with_the_numbers(void **state)
     Bench b;
     Request *r;
     Error err;
-    EngineOptions small_cache = small();
+    EngineOptions small_cache = bench_options();
     small_cache.cache_tokens = 100;
     bench_open(&b, small_cache);
     assert_int_equal(engine_longest(b.engine), 112);   /* 7 blocks of 16 */
@@ -211,7 +61,7 @@ static void a_wrong_field_is_named(void **state)
     Bench b;
     Request *r;
     Error err;
-    bench_open(&b, small());
+    bench_open(&b, bench_options());
     const int32_t unknown[] = {1, VOCABULARY};
     RequestOptions good = asking(some_prompt, 4, 4), bad[6] = {good, good, good, good, good, good};
     const char *const says[6] = {"empty", "token 1 of the prompt is 40", "samples: 9",
@@ -237,7 +87,7 @@ static void a_full_queue_says_so_and_takes_again_later(void **state)
     (void)state;
     Bench b;
     Error err;
-    EngineOptions options = small();
+    EngineOptions options = bench_options();
     options.queue = 2;
     options.sequences = 1;
     bench_open(&b, options);
@@ -265,7 +115,7 @@ static void samples_compute_their_prompt_once(void **state)
 {
     (void)state;
     Bench b;
-    bench_open(&b, small());
+    bench_open(&b, bench_options());
     Answer answers[4] = {0};
     RequestOptions o = asking(some_prompt, 45, 10);
     o.samples = 4;
@@ -286,7 +136,7 @@ static void hold_a_conversation(const Bench *kind)
 {
     Bench b;
     int32_t talk[CONTEXT], known = 37;
-    bench_open_as(&b, kind, small());
+    bench_open_as(&b, kind, bench_options());
     memcpy(talk, some_prompt, sizeof talk);
     for (int turn = 0; turn < 4; turn++) {
         Answer a = solo(&b, asking(talk, known, 20));
@@ -302,20 +152,20 @@ static void hold_a_conversation(const Bench *kind)
 static void a_conversation_computes_only_what_is_new(void **state)
 {
     (void)state;
-    hold_a_conversation(&attention);
-    hold_a_conversation(&states);
-    hold_a_conversation(&mixed);
+    hold_a_conversation(&bench_attention);
+    hold_a_conversation(&bench_states);
+    hold_a_conversation(&bench_mixed);
 }
 
 /* The first computes all of it, the second finds that its past is known but for the state, and leaves one. */
 static void a_common_beginning_is_computed_twice_where_states_are_kept(void **state)
 {
     (void)state;
-    const Bench *kinds[] = {&states, &mixed};
+    const Bench *kinds[] = {&bench_states, &bench_mixed};
     for (size_t k = 0; k < COUNT_OF(kinds); k++) {
         Bench b;
         int32_t prompt[CONTEXT];
-        bench_open_as(&b, kinds[k], small());
+        bench_open_as(&b, kinds[k], bench_options());
         memcpy(prompt, some_prompt, sizeof prompt);
         for (int32_t i = 0; i < 5; i++) {
             prompt[70] = i;                                       /* they part after 4 blocks of 16 and 6 tokens */
@@ -346,16 +196,16 @@ static int32_t propose(void *with, const int32_t *tokens, int32_t known, int32_t
 static void drafts_change_the_number_of_steps_and_nothing_else(void **state)
 {
     (void)state;
-    const Bench *kinds[] = {&attention, &states, &mixed};
+    const Bench *kinds[] = {&bench_attention, &bench_states, &bench_mixed};
     for (size_t k = 0; k < COUNT_OF(kinds); k++) {
         Bench b;
         RequestOptions o = asking(some_prompt, 20, 25);
-        bench_open_as(&b, kinds[k], small());
+        bench_open_as(&b, kinds[k], bench_options());
         Answer plain = solo(&b, o);
         bench_close(&b);
         for (int32_t wrong_at = -1; wrong_at < 12; wrong_at++) {
             Oracle oracle = {&plain, 20, wrong_at};
-            EngineOptions options = small();
+            EngineOptions options = bench_options();
             options.state_snapshots = 0;                           /* no step ends early */
             options.drafter = (EngineDrafter){propose, &oracle, 5};
             bench_open_as(&b, kinds[k], options);
@@ -376,7 +226,7 @@ static void a_salt_keeps_pasts_apart(void **state)
 {
     (void)state;
     Bench b;
-    bench_open(&b, small());
+    bench_open(&b, bench_options());
     RequestOptions o = asking(some_prompt, 60, 4);
     assert_int_equal(solo(&b, o).times.reused_tokens, 0);
     assert_int_equal(solo(&b, o).times.reused_tokens, 48);
@@ -391,7 +241,7 @@ static void an_error_of_one_ends_only_that_one(void **state)
 {
     (void)state;
     Bench b;
-    bench_open(&b, small());
+    bench_open(&b, bench_options());
     RequestOptions good = asking(some_prompt, 30, 30);
     Answer alone = solo(&b, good), beside = {0}, broken[2] = {0};
     int32_t prompt[20];
@@ -415,7 +265,7 @@ static void a_long_prompt_does_not_stop_the_others(void **state)
 {
     (void)state;
     Bench b;
-    EngineOptions options = small();
+    EngineOptions options = bench_options();
     options.rows = 8;
     bench_open(&b, options);
     Answer running = {0}, late = {0};
@@ -440,7 +290,7 @@ static void a_cancelled_request_gives_all_back_within_a_step(void **state)
 {
     (void)state;
     Bench b;
-    bench_open(&b, small());
+    bench_open(&b, bench_options());
     Answer answers[3] = {0};
     RequestOptions o = asking(some_prompt, 100, 50);
     o.samples = 3;
@@ -463,7 +313,7 @@ static void a_slow_reader_rests_and_loses_nothing(void **state)
 {
     (void)state;
     Bench b;
-    EngineOptions options = small();
+    EngineOptions options = bench_options();
     bench_open(&b, options);
     Answer alone = solo(&b, asking(some_prompt, 30, 40));
     bench_close(&b);
@@ -491,7 +341,7 @@ static void an_engine_that_ends_tells_those_who_wait(void **state)
 {
     (void)state;
     Bench b;
-    EngineOptions options = small();
+    EngineOptions options = bench_options();
     options.sequences = 1;
     bench_open(&b, options);
     Request *running = submit(&b, asking(some_prompt, 30, 40)), *queued = submit(&b, asking(some_prompt, 30, 40));
@@ -514,7 +364,7 @@ static void logits_of_a_prompt_come_whole_in_any_chunks(void **state)
     (void)state;
     static float whole[60][VOCABULARY], part[40][VOCABULARY];
     Bench b;
-    EngineOptions options = small();
+    EngineOptions options = bench_options();
     RequestOptions o = asking(some_prompt, 60, 0);
     o.logits = whole[0];
     bench_open(&b, options);
@@ -536,7 +386,7 @@ static void a_prompts_tokens_are_scored_once_each(void **state)
     (void)state;
     Bench b;
     Event event;
-    bench_open(&b, small());
+    bench_open(&b, bench_options());
     RequestOptions o = asking(some_prompt, 50, 2);
     o.prompt_logprobs = true;
     o.sampling.logprobs = 3;
@@ -562,8 +412,10 @@ static void the_engine_allocates_nothing_once_it_has_started(void **state)
 {
     (void)state;
     Bench b;
-    EngineOptions options = small();
+    EngineOptions options = bench_options();
     options.cache_tokens = 300;   /* so that sequences are preempted and blocks evicted */
+    options.policy = "lpf";
+    options.fair = true;
     bench_open(&b, options);
     Request *r[8];
     for (int i = 0; i < 8; i++) {
@@ -611,10 +463,12 @@ static void *client_run(void *with)
         }
         if (i % 5 == 4)
             request_cancel(r);
+        if (i % 5 == 2)
+            request_stop(r, 0);
         while (!request_ended(r) && request_wait(r, 10))
             read_answer(r, &a);
         bool same = a.count == 15 && memcmp(a.tokens, c->expected[which].tokens, sizeof(int32_t) * 15) == 0;
-        c->wrong += !same && !(i % 5 == 4 && a.reason == END_CANCELLED);
+        c->wrong += !same && !(i % 5 == 4 && a.reason == END_CANCELLED) && !(i % 5 == 2 && a.reason == END_STOP);
         request_close(r);
     }
     atomic_fetch_sub(c->working, 1);
@@ -630,7 +484,7 @@ static void many_threads_may_ask(void **state)
     Client clients[THREADS];
     pthread_t threads[THREADS];
     atomic_int working = THREADS;
-    bench_open(&b, small());
+    bench_open(&b, bench_options());
     for (int i = 0; i < EACH; i++)
         expected[i] = solo(&b, nth(i));
     for (int i = 0; i < THREADS; i++) {

@@ -9,6 +9,7 @@
 
 #include "devices/cpu/cpu_device.h"
 #include "engine/engine.h"
+#include "model/identity.h"
 #include "model/package.h"
 
 enum { PROMPT = 90, NEW_TOKENS = 12, VOCABULARY = 320, BLOCK = 8 };
@@ -362,9 +363,52 @@ static void whoever_waits_for_files_can_go_away(void **state)
     close_world(&w);
 }
 
+/* SHA-256 against the examples of FIPS 180-4, and in pieces. */
+static void names_are_sha256(void **state)
+{
+    (void)state;
+    static const uint8_t abc[4] = {0xba, 0x78, 0x16, 0xbf}, none[4] = {0xe3, 0xb0, 0xc4, 0x42}, million[4] = {0xcd, 0xc7, 0x6e, 0x5c};
+    Sha256 h = sha256_begin();
+    sha256_put(&h, "abc", 3);
+    Digest d = sha256_end(&h);
+    assert_memory_equal(d.byte, abc, 4);
+    h = sha256_begin();
+    d = sha256_end(&h);
+    assert_memory_equal(d.byte, none, 4);
+    h = sha256_begin();
+    char letters[1000];
+    memset(letters, 'a', sizeof letters);
+    for (size_t i = 0, n = 1; i < 1000000; i += n, n = n % 999 + 1)
+        sha256_put(&h, letters, n = n < 1000000 - i ? n : 1000000 - i);
+    d = sha256_end(&h);
+    assert_memory_equal(d.byte, million, 4);
+}
+
+static void a_checkpoint_is_told_from_others(void **state)
+{
+    (void)state;
+    static const char *const families[] = {"llama", "llama_mqa", "llama", "mistral"};
+    char id[4][IDENTITY_BYTES];
+    for (int i = 0; i < 4; i++) {
+        Checkpoint c;
+        Error err;
+        char folder[128];
+        snprintf(folder, sizeof folder, "tests/fixtures/hf/%s", families[i]);
+        must(checkpoint_open(&c, folder, &err), &err);
+        must(checkpoint_identity(&c, id[i], &err), &err);
+        checkpoint_close(&c);
+    }
+    assert_string_equal(id[0], id[2]);
+    assert_string_not_equal(id[0], id[1]);
+    assert_string_not_equal(id[0], id[3]);
+    assert_int_equal(strlen(id[0]), IDENTITY_BYTES - 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(names_are_sha256),
+        cmocka_unit_test(a_checkpoint_is_told_from_others),
         cmocka_unit_test_teardown(a_restart_finds_the_same_bits, empty_directory),
         cmocka_unit_test_teardown(an_evicted_past_comes_back_too, empty_directory),
         cmocka_unit_test_teardown(little_staging_memory_takes_several_turns, empty_directory),

@@ -56,7 +56,7 @@ grep -q '^# TYPE ridge:time_to_first_token_seconds histogram' "$T/out" && ok || 
 gives "the page"                          200 'content-security-policy'     /
 tag=$(sed -n 's/^ETag: \(.*\)\r$/\1/p' "$T/head")
 gives "the page is the same"              304 ''                            / -H "If-None-Match: $tag"
-gives "a file of the page"                200 'text/css'                    /web/page.css
+gives "a file of the page"                200 'text/css'                    /web/style.css
 gives "a file that is not there"          404 not_found_error               /web/none.css
 gives "an id comes back"                  200 'X-Request-Id: mine.1'        /health -H 'X-Request-Id: mine.1'
 gives "an id that a log cannot bear"      200 'X-Request-Id: req_'          /health -H 'X-Request-Id: a b{}'
@@ -124,5 +124,45 @@ kill -TERM $pid; ends "... ends" 0
 [ -e "$T/socket" ] && bad "... and is removed" || ok
 start --host ::1; case $url in "http://[::1]:"*) gives "IPv6" 200 ok /health -g ;; *) echo "NOT TESTED: no IPv6 here" ;; esac
 kill -TERM $pid 2>/dev/null; wait $pid 2>/dev/null
+
+# ---- under systemd: a socket that is open already, and notices of how it goes ----
+python3 -c '
+import os, signal, socket, subprocess, sys, urllib.request
+notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); notices.bind(sys.argv[2]); notices.settimeout(20)
+door = socket.socket(); door.bind(("127.0.0.1", 0)); door.listen(); port = door.getsockname()[1]
+child = os.fork()
+if child == 0:
+    os.dup2(door.fileno(), 3); os.set_inheritable(3, True)
+    os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", NOTIFY_SOCKET=sys.argv[2])
+    os.execv(sys.argv[1], [sys.argv[1], "serve"])
+door.close()
+def wait_for(notice):
+    while not notices.recv(4096).startswith(notice): pass
+try:
+    wait_for(b"READY=1")
+    assert urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=10).status == 200
+    os.kill(child, signal.SIGHUP); wait_for(b"RELOADING=1"); wait_for(b"READY=1")
+    os.kill(child, signal.SIGTERM); wait_for(b"STOPPING=1")
+    assert os.waitpid(child, 0)[1] == 0; child = 0
+finally:
+    if child: os.kill(child, signal.SIGKILL)
+' "$R" "$T/notify" >"$T/out" 2>&1 && ok || bad "a socket and notices of systemd"
+
+# ---- answers ----
+start --drain-seconds 0.3 --max-num-seqs 4
+body='{"prompt": "Once upon a time", "max_tokens": 900, "ignore_eos": true'
+curl -s -m 20 -N "$url/v1/completions" -d "$body, \"stream\": true}" >"$T/stream" & stream=$!
+for _ in $(seq 100); do [ -s "$T/stream" ] && break; sleep 0.05; done
+gives "the engine shows who is there"     200 '"state":"generates"'         /ridge/state
+grep -q '"map":\[' "$T/out" && ok || bad "... and its blocks"
+kill $stream; wait $stream 2>/dev/null
+timeout 0.3 curl -s "$url/v1/completions" -d "$body}"
+for _ in $(seq 100); do curl -s "$url/ridge/state" | grep -q '"sequences":\[\]' && break; sleep 0.05; done
+gives "who hangs up frees what it held, streaming or not" 200 '"sequences":[]' /ridge/state
+curl -s -m 20 "$url/v1/completions" -d "$body}" >"$T/answer" & answer=$!
+for _ in $(seq 100); do curl -s "$url/ridge/state" | grep -q '"state":"generates"' && break; sleep 0.05; done
+kill -TERM $pid; wait $answer
+grep -q '"finish_reason":"[a-z]*"' "$T/answer" && ok || bad "what a stop cuts short comes with what it has"
+ends "... and the stop ends well" 0
 echo "[  PASSED  ] $passed tests"
 [ $failed -eq 0 ]

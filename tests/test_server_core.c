@@ -427,7 +427,7 @@ static void metrics_are_prometheus(void **state)
                                .times = {0.1, 0.2, 0.5, .prompt_tokens = 7, .generated_tokens = 5}});
     metrics_sample(m, &(Event){.kind = EVENT_END, .reason = END_STOP, .sample = 1,
                                .times = {0.1, 0.2, 0.5, .prompt_tokens = 7, .generated_tokens = 3}});
-    metrics_write(m, &(EngineNow){.present = true, .stats = {.running = 3, .groups = 1, .blocks = {{8, 4, 2, 2}}}}, &text);
+    metrics_write(m, &(EngineNow){.present = true, .stats = {.running = 3, .groups = 1, .blocks = {{8, 4, 2, 2}}}}, NULL, &text);
     const char *label = "model_name=\"a\\\"b\\\\c\"";
     assert_non_null(strstr(text.data, label));
     char name[256];

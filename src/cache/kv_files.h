@@ -26,7 +26,7 @@ typedef struct KvFilesOptions {
     const char *directory;       /* NULL: there is none */
     int64_t bytes_max;           /* of all files; 0: 8 GiB */
     int64_t staging_bytes;       /* host memory for blocks on their way, half of it each way; 0: 64 MiB. A block fits always */
-    const char *model;           /* whose weights: what files of another must not be taken for; NULL: "" */
+    const char *model;           /* whose weights (model/identity.h): others' files are never taken for them; NULL: "" */
 } KvFilesOptions;
 
 typedef struct KvFilesStats {

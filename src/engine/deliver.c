@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "engine/beam.h"
 #include "engine/pooling.h"
 
 static void count(Deliver *d, const Sequence *q)
@@ -15,24 +16,37 @@ static void count(Deliver *d, const Sequence *q)
     d->counts.generated_tokens += q->times.generated_tokens;
 }
 
-void deliver_end(Deliver *d, Sequence *q, EndReason reason, const Sampled *token)
+void deliver_end_event(Deliver *d, Request *r, Event *end)
 {
-    Request *r = q->request;
-    scheduler_remove(d->scheduler, q);
-    q->times.ended = clock_seconds() - r->submitted;
-    q->times.prompt_tokens = q->prompt;
-    q->times.generated_tokens = q->known - q->prompt;
-    count(d, q);
-    r->left--;
-    Event end = {.kind = EVENT_END, .reason = reason, .sample = q->sample, .position = q->known, .left = r->left,
-                 .times = q->times, .token = {.id = -1, .logprob = NAN}};
-    if (token)
-        end.token = *token;
-    request_push(r, &end);
+    end->left = --r->left;
+    request_push(r, end);
     if (r->left == 0) {
         r->next_ended = d->ended;
         d->ended = r;
     }
+}
+
+/* Of a search that ends early there are fewer answers than sequences. */
+static bool has_an_answer(const Sequence *q)
+{
+    return !q->request->beam || q->sample < beam_answers(q->request->beam);
+}
+
+void deliver_end(Deliver *d, Sequence *q, EndReason reason, const Sampled *token)
+{
+    Request *r = q->request;
+    scheduler_remove(d->scheduler, q);
+    if (!has_an_answer(q))
+        return;
+    q->times.ended = clock_seconds() - r->submitted;
+    q->times.prompt_tokens = q->prompt;
+    q->times.generated_tokens = q->known - q->prompt;
+    count(d, q);
+    Event end = {.kind = EVENT_END, .reason = reason, .sample = q->sample, .position = q->known, .times = q->times,
+                 .token = {.id = -1, .logprob = NAN}};
+    if (token)
+        end.token = *token;
+    deliver_end_event(d, r, &end);
 }
 
 /* Those that follow end before the one whose place they would have to take. */
@@ -114,6 +128,8 @@ static Err deliver_row(Deliver *d, Sequence *q, int32_t position, const float *l
         TRY(deliver_prompt(d, q, position, logits, err));
     if (position != q->known - 1)
         return OK;
+    if (q->request->beam)
+        return beam_row(d, q, logits, err);
     if (q->request->followers > 0)
         TRY(deliver_followers(d, q, logits, err));
     return deliver_last(d, q, logits, err);

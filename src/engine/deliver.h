@@ -36,6 +36,7 @@ void deliver_step(Deliver *, Runner *, const Plan *);
 /* The sequence ends: its event goes out, its blocks and its slot go back. The token that ended it, if one did,
  * goes with the event. */
 void deliver_end(Deliver *, Sequence *, EndReason, const Sampled *token);
+void deliver_end_event(Deliver *, Request *, Event *end);       /* of one answer; the last of all lets the request go */
 void deliver_end_request(Deliver *, Request *, EndReason);      /* all its sequences */
 
 #endif

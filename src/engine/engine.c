@@ -6,6 +6,7 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "cache/kv_audit.h"
+#include "engine/beam.h"
 #include "engine/deliver.h"
 #include "engine/pooling.h"
 #include "engine/queue_share.h"
@@ -210,6 +211,7 @@ static Err check_request(const Engine *e, const RequestOptions *o, Error *err)
     if (o->score_from < 0 || o->score_from >= o->prompt_count)
         return fail(err, BAD_ARGUMENT, "score_from: %d; the prompt has %d tokens", o->score_from, o->prompt_count);
     TRY(check_room(e, o, err));
+    TRY(beam_check(o, e->o.sequences, engine_longest(e), err));
     TRY(pooling_check(o, e->model.shape->D, err));
     TRY(check_deadline("queue_seconds", o->queue_seconds, err));
     TRY(check_deadline("total_seconds", o->total_seconds, err));
@@ -220,7 +222,8 @@ static Err refuse(const Engine *e, bool full, Error *err)
 {
     if (full)
         return fail(err, LIMIT_REACHED, "%d requests are waiting already; try again later", e->o.queue);
-    return fail(err, LIMIT_REACHED, "your requests hold their share of the %d places in the queue; try again later", e->o.queue);
+    return fail(err, LIMIT_REACHED, "your requests hold their share of the %d places in the queue; try again later",
+                e->o.queue);
 }
 
 static Err enqueue(Engine *e, Request *r, Error *err)
@@ -337,7 +340,10 @@ static void heed(Engine *e, Request *r)
     for (int32_t i = 0; i < r->options.samples; i++)
         if (request_take_stop(r, i) && r->sequences[i].state != SEQUENCE_ENDED) {
             end_fetch(e, r);
-            deliver_end(&e->deliver, &r->sequences[i], END_STOP, NULL);
+            if (r->beam)
+                deliver_end_request(&e->deliver, r, END_STOP);
+            else
+                deliver_end(&e->deliver, &r->sequences[i], END_STOP, NULL);
         }
 }
 

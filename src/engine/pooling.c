@@ -13,7 +13,8 @@ Err pooling_check(const RequestOptions *o, int32_t width, Error *err)
     if (!o->embedding)
         return fail(err, BAD_ARGUMENT, "pooling: there is no place for the embedding");
     if (o->max_tokens != 0 || o->samples > 1 || o->beams > 0)
-        return fail(err, BAD_ARGUMENT, "pooling: a request is embedded or continued, not both; max_tokens must be 0, samples 1");
+        return fail(err, BAD_ARGUMENT,
+                    "pooling: a request is embedded or continued, not both; max_tokens must be 0, samples 1");
     if (o->prompt_logprobs || o->logits)
         return fail(err, BAD_ARGUMENT, "pooling: a request is embedded or scored, not both");
     return OK;

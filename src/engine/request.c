@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 #include "base/clock.h"
+#include "engine/beam.h"
 #include "engine/pooling.h"
 
 static size_t event_bytes(const RequestOptions *o)
@@ -47,33 +48,51 @@ static void free_memory(Request *r)
     free(r->tokens);
     free(r->events);
     free(r->sums);
+    beam_free(r->beam);
     free(r);
+}
+
+/* At least one step's tokens of all samples, beside the reserved ends; of a search, all its tokens. */
+static bool take_events(Request *r, int32_t events)
+{
+    int32_t samples = r->options.samples;
+    r->left = r->ends_left = r->beam ? beam_answers(r->beam) : samples;
+    r->reserved = r->beam ? beam_events(r->beam) : 0;
+    r->capacity = (events > samples ? events : samples) + r->left + r->reserved;
+    r->event_bytes = event_bytes(&r->options);
+    r->events = calloc((size_t)r->capacity, r->event_bytes);
+    return r->events;
+}
+
+/* A search has a sequence for each beam. */
+static bool take_beams(Request *r, int32_t limit)
+{
+    if (r->options.beams == 0)
+        return true;
+    r->beam = beam_new(&r->options, limit);
+    r->options.samples = r->options.beams;
+    return r->beam;
 }
 
 Err request_new(Request **out, Engine *engine, const RequestOptions *o, RequestBirth birth, Error *err)
 {
     int32_t limit = o->max_tokens == TOKENS_ALL ? birth.longest : o->prompt_count + o->max_tokens;
-    size_t samples = (size_t)o->samples;
+    size_t sequences = (size_t)(o->beams > 0 ? o->beams : o->samples);
     Request *r = calloc(1, sizeof *r);
     if (!r)
         return fail(err, NO_MEMORY, "no memory for a request");
     r->options = *o;
-    /* At least one step's tokens of all samples, beside the reserved ends. */
-    r->capacity = (birth.events > o->samples ? birth.events : o->samples) + o->samples;
-    r->event_bytes = event_bytes(o);
-    r->events = calloc((size_t)r->capacity, r->event_bytes);
-    r->sequences = calloc(samples, sizeof *r->sequences);
-    r->tokens = malloc(samples * (size_t)limit * sizeof *r->tokens);
-    if (!r->events || !r->sequences || !r->tokens) {
+    r->sequences = calloc(sequences, sizeof *r->sequences);
+    r->tokens = malloc(sequences * (size_t)limit * sizeof *r->tokens);
+    if (!take_beams(r, limit) || !take_events(r, birth.events) || !r->sequences || !r->tokens) {
         free_memory(r);
-        return fail(err, NO_MEMORY, "no memory for %d answers of %d tokens", o->samples, limit);
+        return fail(err, NO_MEMORY, "no memory for %zu answers of %d tokens", sequences, limit);
     }
     init_sequences(r, birth, limit);
     init_lock(r);
     atomic_init(&r->holders, 2);
     atomic_init(&r->cancelled, false);
     r->engine = engine;
-    r->left = r->ends_left = o->samples;
     r->waiter = -1;
     r->submitted = clock_seconds();
     *out = r;
@@ -92,7 +111,7 @@ static void release(Request *r)
 int32_t request_room(Request *r)
 {
     pthread_mutex_lock(&r->lock);
-    int32_t room = r->capacity - r->count - r->left;
+    int32_t room = r->capacity - r->count - r->left - r->reserved;
     r->full = room <= r->options.samples;
     pthread_mutex_unlock(&r->lock);
     return room;

@@ -17,6 +17,7 @@
 #include "engine/engine.h"
 
 typedef struct Sequence Sequence;
+typedef struct Beam Beam;
 
 struct Request {
     RequestOptions options;        /* prompt: that of the first sequence */
@@ -26,11 +27,13 @@ struct Request {
     _Atomic uint64_t stopped[SAMPLES_MAX / 64];   /* a bit a sample */
 
     /* The engine's thread only, once it is submitted. */
-    Sequence *sequences;           /* [options.samples] */
+    Sequence *sequences;           /* [options.samples]: of a search, which has a beam, that says how many beams */
+    Beam *beam;                    /* NULL: it samples (beam.h) */
     int32_t *tokens;               /* of all sequences */
     uint64_t arrival;              /* 1, 2, ... */
     int32_t place;                 /* among the engine's requests */
-    uint64_t fetch;                /* it waits for files to be read (cache/kv_persist.h), and is not the scheduler's yet; 0: no */
+    uint64_t fetch;                /* 0, or it waits for files to be read (cache/kv_persist.h), and is not the
+                                      scheduler's yet */
     Request *next_ended;
     bool holds_place;              /* of the queue (queue_share.h) */
     int32_t left;                  /* samples that have not ended */
@@ -53,6 +56,7 @@ struct Request {
     uint8_t *events;               /* [capacity] of event_bytes */
     size_t event_bytes;
     int32_t capacity, first, count;
+    int32_t reserved;              /* of the capacity, for answers of a search, which come all at once */
     int32_t ends_left;             /* ends that were not read yet */
     bool full;                     /* the engine found too little room: wake it when an event is read */
 };

@@ -20,6 +20,7 @@ struct Scheduler {
     int32_t rows_most;         /* of the plan, as far as it is made */
     uint64_t turns, promotions;
     int64_t steps, promoted_at;
+    int32_t idle;              /* of those that run */
     SchedulerCounts counts;
     Plan plan;
 };
@@ -178,6 +179,22 @@ void scheduler_fork(Scheduler *s, const Sequence *leader, Sequence *to)
     to->times.reused_tokens = 0;   /* once, for all samples */
     to->request->followers--;
     enter(s, to);
+}
+
+/* The past of one that was interrupted itself is what the cache still knows of it. */
+void scheduler_follow(Scheduler *s, const Sequence *from, Sequence *to)
+{
+    if (to->state != SEQUENCE_RUNNING)
+        return;
+    kv_cache_drop(s->cache, to->slot);
+    to->caught_up = false;
+    if (from->state == SEQUENCE_RUNNING) {
+        kv_cache_fork(s->cache, from->slot, to->slot);
+        to->computed = from->computed;
+        to->caught_up = from->caught_up;
+    } else {
+        to->computed = kv_cache_match(s->cache, to->slot, to->tokens, sequence_reusable(to), to->salt);
+    }
 }
 
 static void stop_waiting(Scheduler *s, Sequence *q)
@@ -356,7 +373,7 @@ static void preempt(Scheduler *s, Sequence *q)
 /* Whether `other`, which runs, must let q have what it holds. */
 static bool gives_way(const Sequence *other, const Sequence *q)
 {
-    if (other->resting)
+    if (other->resting || sequence_idles(other))
         return true;
     if (q->state == SEQUENCE_RUNNING)
         return before(q, other);
@@ -435,7 +452,7 @@ static bool start(Scheduler *s, Sequence *q)
 /* Whether it is worth asking who is next. */
 static bool somebody_may_start(const Scheduler *s)
 {
-    return s->slots > 0 || s->counts.resting > 0 || s->o.policy->classes;
+    return s->slots > 0 || s->counts.resting > 0 || s->idle > 0 || s->o.policy->classes;
 }
 
 /* Of those that wait: in a class, who was interrupted goes before who has not started. */
@@ -526,6 +543,7 @@ static void look_at_readers(Scheduler *s, const List *list, bool runs)
         q->resting = request_room(q->request) <= 0;
         if (runs) {
             s->counts.resting += q->resting;
+            s->idle += sequence_idles(q);
             promise(s, q, 1);
         } else if (q->resting) {
             q->waits_from_step = s->steps;   /* for its reader, not for a place */
@@ -536,7 +554,7 @@ static void look_at_readers(Scheduler *s, const List *list, bool runs)
 static void plan_begin(Scheduler *s)
 {
     s->plan.entries = s->plan.rows = s->plan.outs = s->plan.hiddens = s->plan.copies.count = 0;
-    s->counts.resting = 0;
+    s->counts.resting = s->idle = 0;
     memset(s->promised, 0, sizeof s->promised);
     look_at_readers(s, &s->running, true);
     look_at_readers(s, &s->parked, false);

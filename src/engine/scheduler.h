@@ -32,6 +32,8 @@
  *
  * Sequences whose events nobody reads rest: they are passed over, and give way to all others.
  *
+ * So do beams that wait for the others of their search: those may need the blocks, to catch up.
+ *
  * Drafted tokens are rows like others, the last of an entry. What they are worth is known once the logits
  * have been looked at: then scheduler_accept() says how many were right, and the rest is taken back.
  *
@@ -80,6 +82,8 @@ Scheduler *scheduler_new(Arena *, SchedulerOptions, KvCache *);   /* NULL: the a
 
 void scheduler_add(Scheduler *, Request *);                       /* waits from now on */
 void scheduler_fork(Scheduler *, const Sequence *leader, Sequence *to);   /* runs on from the same past */
+/* `to`, which runs or was interrupted, goes on from the past of `from` and not from its own. Its tokens are there. */
+void scheduler_follow(Scheduler *, const Sequence *from, Sequence *to);
 void scheduler_remove(Scheduler *, Sequence *);                   /* gives all back: it has ended */
 void scheduler_forget(Scheduler *, Request *);                    /* all its sequences were removed */
 

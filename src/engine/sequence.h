@@ -65,11 +65,16 @@ static inline int32_t sequence_reusable(const Sequence *s)
     return sequence_pools(s) ? s->pooled : sequence_wants_from(s);
 }
 static inline int32_t sequence_rows_left(const Sequence *s) { return s->known + s->drafted - s->computed; }
+/* A beam that was computed and waits for the others of its search: it has no row, only blocks that they may need. */
+static inline bool sequence_idles(const Sequence *s)
+{
+    return s->state == SEQUENCE_RUNNING && s->request->beam && s->computed == s->known;
+}
 /* How many tokens may be drafted behind the known ones: all but the last it may have are worth a row. Only
  * the last known row is left then, so that rejected drafts never add up. */
 static inline int32_t sequence_draft_room(const Sequence *s)
 {
-    bool ready = s->state == SEQUENCE_RUNNING && s->known > s->prompt && s->computed == s->known - 1;
+    bool ready = s->state == SEQUENCE_RUNNING && !s->request->beam && s->known > s->prompt && s->computed == s->known - 1;
     return ready ? s->limit - s->known - 1 : 0;
 }
 

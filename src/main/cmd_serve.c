@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/number_text.h"
 #include "devices/watch/watch.h"
+#include "main/memory_speed.h"
 #include "main/serve_flags.h"
 #include "main/session.h"
 #include "server/otlp.h"
@@ -31,6 +32,7 @@ typedef struct Server {
     Http *http;
     Session session;
     Service *service;
+    StepCounts steps;
 } Server;
 
 /* ---- signals ---- */
@@ -78,10 +80,10 @@ static Err allow_files(const ServeFlags *f, Error *err)
     return OK;
 }
 
-static double bytes_read(void *with)
+static DeviceWork work_of(void *with)
 {
     const Tally *t = tally_read(with);
-    return t->total.weight_bytes + t->total.cache_bytes;
+    return (DeviceWork){t->total.weight_bytes + t->total.cache_bytes, t->total.operations};
 }
 
 static int64_t free_bytes(void)
@@ -144,12 +146,16 @@ static Err open_model(Server *s, Error *err)
     TRY(session_open_model(&s->session, &s->model, err));
     EngineOptions engine = serve_engine_options(f);
     bound_cache(s, &engine);
+    engine.files.model = s->session.package.path;
+    engine.observe = step_counts_take;
+    engine.observe_with = &s->steps;
     TRY(session_open_engine(&s->session, &s->model, engine, err));
     ServiceOptions o = {.model_name = f->name, .package = &s->session.package, .model = s->session.model,
                         .engine = s->session.engine, .workers = f->workers, .body_bytes_max = (size_t)f->body_bytes,
                         .queue_seconds = f->queue_seconds, .total_seconds = f->total_seconds,
                         .drain_seconds = f->drain_seconds, .state_dir = f->state_dir, .keys = s->keys, .log = s->log,
-                        .otlp = s->otlp, .bytes_read = bytes_read, .bytes_with = s->session.tally};
+                        .otlp = s->otlp, .steps = &s->steps, .work = work_of, .work_with = s->session.tally,
+                        .bandwidth = f->bandwidth > 0 ? 1e9 * f->bandwidth : memory_speed(s->model.threads)};
     TRY(service_new(&s->service, &o, err));
     http_serve(s->http, s->service);
     return OK;

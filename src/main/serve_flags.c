@@ -49,11 +49,20 @@ const Flag serve_engine_flags[SERVE_ENGINE_FLAGS] = {
      .help = "rows of one step (512): long prompts come in pieces of what running answers leave of it"},
     {"--queue", NULL, "N", WHOLE(queue, 1, 65536),
      .help = "requests that may wait; one more is told to try later, with 429 (1024)"},
+    {"--prefill-rows", NULL, "N", WHOLE(prefill_rows, 0, 65536),
+     .help = "of a step that prompts may take while answers run; 0: all that is left. Fewer: answers flow more evenly"},
     {"--policy", NULL, "NAME", TEXT(policy),
-     .help = "who goes first (priority: by class, so that batches go behind live calls; within one, who came first)"},
+     .help = "who goes first: priority (by class, batches behind live calls; then who came first), fcfs (who came first), "
+             "spf (the shortest prompt) or lpf (the longest known beginning)"},
+    {"--fair", NULL, NULL, .kind = FLAG_SWITCH, AT(fair), .help = "keys of one priority take turns, by what they were served"},
     {"--cache-bytes", NULL, "N", LONG(cache_bytes, 0, 1LL << 46),
      .help = "memory of the cache; 0: what --max-num-seqs whole contexts need, but at most half of what is free"},
     {"--cache-tokens", NULL, "N", LONG(cache_tokens, 0, 1LL << 40), .help = "... or the tokens that it holds"},
+    {"--cache-dir", NULL, "DIR", TEXT(cache_dir),
+     .help = "a second home of what was computed: prompts that begin alike are restored from it after a restart"},
+    {"--cache-dir-bytes", NULL, "N", LONG(cache_dir_bytes, 0, 1LL << 46), .help = "of its files at most; 0: 8 GiB"},
+    {"--bandwidth", NULL, "GB/s", .kind = FLAG_FLOAT, AT(bandwidth), .min = 0, .max = 1e5,
+     .help = "that the memory can give, for /metrics and the page; 0: measured at start, in a tenth of a second"},
     {"--queue-seconds", NULL, "S", SECONDS(queue_seconds, 0), .help = "a request that waits longer ends; 0: never"},
     {"--total-seconds", NULL, "S", SECONDS(total_seconds, 0),
      .help = "a request that takes longer ends with what it has; 0: never"},
@@ -86,6 +95,10 @@ EngineOptions serve_engine_options(const ServeFlags *f)
     e.policy = f->policy;
     e.cache_bytes = f->cache_bytes;
     e.cache_tokens = f->cache_tokens;
+    e.prefill_rows = f->prefill_rows;
+    e.fair = f->fair;
+    e.files.directory = f->cache_dir;
+    e.files.bytes_max = f->cache_dir_bytes;
     if (getrandom(&e.key, sizeof e.key, GRND_NONBLOCK) != (ssize_t)sizeof e.key)
         e.key = 0x9e3779b97f4a7c15u;
     return e;

@@ -18,15 +18,18 @@ typedef struct ServeFlags {
     /* the engine */
     int32_t sequences, rows, queue;
     int64_t cache_bytes, cache_tokens;
-    const char *policy;
-    float queue_seconds, total_seconds;
+    const char *policy, *cache_dir;
+    bool fair;
+    int32_t prefill_rows;
+    int64_t cache_dir_bytes;
+    float queue_seconds, total_seconds, bandwidth;
     /* what it tells */
     int32_t log_format, log_level;
 } ServeFlags;
 
 ServeFlags serve_flags_default(void);
 
-enum { SERVE_HTTP_FLAGS = 20, SERVE_ENGINE_FLAGS = 8 };
+enum { SERVE_HTTP_FLAGS = 20, SERVE_ENGINE_FLAGS = 13 };
 extern const Flag serve_http_flags[SERVE_HTTP_FLAGS], serve_engine_flags[SERVE_ENGINE_FLAGS];
 #define SERVE_GROUPS(options)                                                                                        \
     {"server", serve_http_flags, SERVE_HTTP_FLAGS, options}, {"engine", serve_engine_flags, SERVE_ENGINE_FLAGS, options}

@@ -46,13 +46,17 @@ static void model(Exchange *x)
     exchange_refuse(x, &e);
 }
 
+static void ask_cache(void *with, const Engine *e) { *(KvUsage *)with = kv_cache_usage(engine_cache(e)); }
+
 static void metrics(Exchange *x)
 {
     const Service *s = exchange_service(x);
     EngineNow now = s->thread ? engine_thread_now(s->thread) : (EngineNow){0};
+    KvUsage usage;
+    bool asked = service_between_steps(exchange_service(x), ask_cache, &usage);
     Buf text;
     buf_init(&text, 1 << 20);
-    metrics_write(s->metrics, &now, &text);
+    metrics_write(s->metrics, &now, asked ? &usage : NULL, &text);
     exchange_text(x, 200, "text/plain; version=0.0.4; charset=utf-8", buf_span(&text));
     buf_deinit(&text);
 }

@@ -2,7 +2,7 @@
 
 #include "api/chat_prompt.h"
 #include "server/conversation_parts.h"
-#include "server/grammar_cache.h"
+#include "text/grammar_cache.h"
 
 static const size_t PROMPT_BYTES_MAX = (size_t)1 << 28;
 
@@ -240,11 +240,11 @@ static bool require_call(const Conversation *c, const Service *s, GenerationSpec
     if (spec->grammar)
         return api_refuse(error, 400, "tool_choice", "tool_choice: a call that must come and another form that the answer must "
                           "have exclude each other");
-    buf_init(&gbnf, GRAMMAR_TEXT_BYTES_MAX);
+    buf_init(&gbnf, GRAMMAR_SOURCE_BYTES_MAX);
     Err result = dialect_call_grammar(spec->dialect, c->tools, c->choice == TOOLS_NAMED ? c->tool : NULL, c->parallel,
                                       false, &gbnf, &err);    /* a section that is open ends before the grammar begins */
     if (result == OK)
-        result = grammar_cache_take(s->grammars, GRAMMAR_GBNF, buf_span(&gbnf), &spec->grammar, &err);
+        result = grammar_cache_get(s->grammars, GRAMMAR_GBNF, buf_span(&gbnf), &spec->grammar, &err);
     buf_deinit(&gbnf);
     if (result == OK)
         return true;

@@ -41,6 +41,8 @@ static void run_calls(EngineThread *t)
     pthread_mutex_unlock(&t->lock);
 }
 
+static DeviceWork work_of(const EngineThread *t) { return t->o.work ? t->o.work(t->o.work_with) : (DeviceWork){0}; }
+
 static void mark_step(EngineThread *t, double began)
 {
     pthread_mutex_lock(&t->lock);
@@ -51,16 +53,19 @@ static void mark_step(EngineThread *t, double began)
 static void publish(EngineThread *t, double began, bool computed)
 {
     EngineStats stats = engine_stats(t->o.engine);
-    double bytes = t->o.bytes_read ? t->o.bytes_read(t->o.bytes_with) : 0, seconds = clock_seconds() - began;
+    DeviceWork work = work_of(t);
+    double seconds = clock_seconds() - began;
     pthread_mutex_lock(&t->lock);
     if (computed) {
         metrics_observe(t->o.metrics, METRIC_ITERATION_TOKENS, (double)(stats.rows - t->now.stats.rows));
         t->now.step_seconds = seconds;
-        t->now.step_bytes = bytes - t->now.bytes_read;
+        t->now.step = (DeviceWork){work.bytes - t->now.work.bytes, work.operations - t->now.work.operations};
         t->now.busy_seconds += seconds;
     }
     t->now.stats = stats;
-    t->now.bytes_read = bytes;
+    t->now.work = work;
+    if (t->o.steps)
+        t->now.steps = *t->o.steps;
     t->step_began = 0;
     pthread_mutex_unlock(&t->lock);
 }
@@ -91,7 +96,7 @@ Err engine_thread_new(EngineThread **out, const EngineThreadOptions *o, Error *e
         return fail(err, NO_MEMORY, "no memory for the engine's thread");
     t->o = *o;
     t->now = (EngineNow){.present = true, .bandwidth = o->bandwidth, .cache_bytes = engine_ledger(o->engine)->pool_bytes,
-                         .bytes_read = o->bytes_read ? o->bytes_read(o->bytes_with) : 0,
+                         .work = work_of(t),
                          .stats = engine_stats(o->engine)};
     pthread_mutex_init(&t->lock, NULL);
     pthread_cond_init(&t->called, NULL);

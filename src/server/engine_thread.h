@@ -12,8 +12,9 @@ typedef struct EngineThread EngineThread;
 typedef struct EngineThreadOptions {
     Engine *engine;
     Metrics *metrics;
-    double (*bytes_read)(void *with);    /* NULL: unknown */
-    void *bytes_with;
+    const StepCounts *steps;             /* where the engine tells of its steps; NULL: nowhere */
+    DeviceWork (*work)(void *with);      /* NULL: unknown */
+    void *work_with;
     double bandwidth;
 } EngineThreadOptions;
 

@@ -95,6 +95,7 @@ static void exchange_free(Exchange *x)
 
 Err exchange_new(Exchange **out, Service *s, const ExchangeCall *c, Error *err)
 {
+    static _Atomic uint64_t numbers;
     if (c->header_count > EXCHANGE_HEADERS_MAX)
         return fail(err, LIMIT_REACHED, "%d headers; at most %d are read", c->header_count, EXCHANGE_HEADERS_MAX);
     Exchange *x = calloc(1, sizeof *x);
@@ -102,6 +103,7 @@ Err exchange_new(Exchange **out, Service *s, const ExchangeCall *c, Error *err)
         return fail(err, NO_MEMORY, "no memory for a request");
     *x = (Exchange){.service = s, .key = key_share(c->key), .background = c->background, .received = clock_seconds(),
                     .ready = c->ready, .ready_with = c->ready_with, .words = malloc(words_bytes(c))};
+    x->number = 1 + atomic_fetch_add(&numbers, 1);
     pthread_mutex_init(&x->lock, NULL);
     pthread_mutex_init(&x->ready_lock, NULL);
     atomic_init(&x->holders, 1);
@@ -255,6 +257,7 @@ void exchange_account(Exchange *x, const Event *end, const char *finish)
 
 Service *exchange_service(const Exchange *x) { return x->service; }
 const char *exchange_id(const Exchange *x) { return x->id; }
+uint64_t exchange_number(const Exchange *x) { return x->number; }
 const ApiKey *exchange_key(const Exchange *x) { return x->key; }
 bool exchange_is_background(const Exchange *x) { return x->background; }
 double exchange_received(const Exchange *x) { return x->received; }

@@ -64,6 +64,7 @@ size_t exchange_length(Exchange *);           /* of an answer that is no stream 
 
 Service *exchange_service(const Exchange *);
 const char *exchange_id(const Exchange *);    /* "req_5f..." or the caller's own X-Request-Id */
+uint64_t exchange_number(const Exchange *);   /* from 1: what /ridge/state calls the request */
 const ApiKey *exchange_key(const Exchange *);
 bool exchange_is_background(const Exchange *);
 double exchange_received(const Exchange *);   /* clock_seconds() */

@@ -32,6 +32,7 @@ struct Exchange {
     int header_count;
     Span body;
     char id[EXCHANGE_ID_BYTES];
+    uint64_t number;
     double received;
 
     /* of handlers and work(), which never run twice at a time */

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "server/generation_inside.h"
+#include "server/metrics.h"
 
 /* ---- end ---- */
 
@@ -120,6 +121,7 @@ static RequestOptions request_options(const Generation *g, int32_t prompt)
         .prompt = p->ids, .prompt_count = p->count, .max_tokens = s->max_tokens, .samples = g->made,
         .priority = generation_priority(g->exchange, s->priority),
         .salt = generation_salt(key, s->cache_salt), .tenant = generation_tenant(key),
+        .tag = exchange_number(g->exchange),
         .queue_seconds = s->queue_seconds, .total_seconds = s->total_seconds, .sampling = s->sampling,
         .prompt_logprobs = s->prompt_logprobs != LOGPROBS_NONE, .notify = notify, .notify_with = g->exchange,
     };
@@ -175,6 +177,14 @@ static const char *finish_name(Finish finish)
     return names[finish];
 }
 
+static void measure_gap(Generation *g, ChoiceRun *r)
+{
+    double now = clock_seconds();
+    if (r->token_came > 0)
+        metrics_observe(g->service->metrics, METRIC_INTER_TOKEN, now - r->token_came);
+    r->token_came = now;
+}
+
 static void take_event(Generation *g, int32_t prompt, const Event *event)
 {
     PromptRun *p = &g->prompts[prompt];
@@ -183,6 +193,8 @@ static void take_event(Generation *g, int32_t prompt, const Event *event)
         take_scored(g, prompt, event);
         return;
     }
+    if (event->kind == EVENT_TOKEN)
+        measure_gap(g, r);
     if (event->kind == EVENT_END) {
         g->left--;
         if (event->reason == END_ERROR && !g->error[0])

@@ -1,9 +1,13 @@
 #include "server/metrics.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "base/checked.h"
+#include "base/clock.h"
 
 enum { BOUNDS_MAX = 32, REASONS = 5, STATUS_CLASSES = 5 };
 
@@ -18,6 +22,9 @@ struct Metrics {
     char labels[320];                          /* model_name="..." */
     Histogram histograms[METRIC_HISTOGRAMS];
     _Atomic int64_t finished[REASONS], answered[STATUS_CLASSES], prompt_tokens, generation_tokens, spans_lost;
+    pthread_mutex_t lock;                      /* for these */
+    FirstToken firsts[FIRST_TOKENS_KEPT];      /* a ring */
+    int64_t first_count;
 };
 
 /* ---- what there is ---- */
@@ -90,6 +97,7 @@ Err metrics_new(Metrics **out, const char *model_name, int64_t context, Error *e
     Metrics *m = calloc(1, sizeof *m);
     if (!m)
         return fail(err, NO_MEMORY, "no memory for metrics");
+    pthread_mutex_init(&m->lock, NULL);
     put_label(m->labels, sizeof m->labels, model_name);
     for (int i = 0; i < METRIC_HISTOGRAMS; i++)
         choose_bounds(&m->histograms[i], i, context);
@@ -97,7 +105,13 @@ Err metrics_new(Metrics **out, const char *model_name, int64_t context, Error *e
     return OK;
 }
 
-void metrics_free(Metrics *m) { free(m); }
+void metrics_free(Metrics *m)
+{
+    if (!m)
+        return;
+    pthread_mutex_destroy(&m->lock);
+    free(m);
+}
 
 /* ---- counting ---- */
 
@@ -118,6 +132,23 @@ void metrics_observe(Metrics *m, MetricHistogram which, double value)
     add_real(&h->sum, value);
 }
 
+static void keep_first(Metrics *m, double seconds)
+{
+    pthread_mutex_lock(&m->lock);
+    m->firsts[m->first_count++ % FIRST_TOKENS_KEPT] = (FirstToken){clock_seconds(), seconds};
+    pthread_mutex_unlock(&m->lock);
+}
+
+int metrics_firsts(Metrics *m, FirstToken out[FIRST_TOKENS_KEPT])
+{
+    pthread_mutex_lock(&m->lock);
+    int count = (int)min_i64(m->first_count, FIRST_TOKENS_KEPT);
+    for (int i = 0; i < count; i++)
+        out[i] = m->firsts[(m->first_count - count + i) % FIRST_TOKENS_KEPT];
+    pthread_mutex_unlock(&m->lock);
+    return count;
+}
+
 void metrics_sample(Metrics *m, const Event *end)
 {
     const RequestTimes *t = &end->times;
@@ -133,6 +164,7 @@ void metrics_sample(Metrics *m, const Event *end)
     metrics_observe(m, METRIC_GENERATION_TOKENS, t->generated_tokens);
     metrics_observe(m, METRIC_E2E, t->ended);
     if (t->first_token > 0) {
+        keep_first(m, t->first_token);
         metrics_observe(m, METRIC_TTFT, t->first_token);
         metrics_observe(m, METRIC_PREFILL, fmax(0, t->first_token - t->started));
         metrics_observe(m, METRIC_DECODE, fmax(0, t->ended - t->first_token));
@@ -214,7 +246,21 @@ static BlockCounts all_blocks(const EngineStats *s)
     return all;
 }
 
-static void put_blocks(Metrics *m, const EngineNow *now, Buf *out)
+static void put_usage(Metrics *m, const KvUsage *u, Buf *out)
+{
+    int64_t shared = 0, references = 0;
+    for (int32_t g = 0; g < u->groups; g++) {
+        shared += u->group[g].shared;
+        references += u->group[g].references;
+    }
+    put_one(m, out, "kv_cache_shared_blocks", "Blocks that two sequences or more hold.", "gauge", (double)shared);
+    put_one(m, out, "kv_cache_references", "Blocks that would be held if nothing were shared.", "gauge", (double)references);
+    put_one(m, out, "kv_cache_wasted_perc", "Share of the held memory that no token fills; 1 is all.", "gauge",
+            kv_usage_wasted(u));
+    put_one(m, out, "kv_cache_prefixes", "Known beginnings of prompts, a block each.", "gauge", u->prefixes);
+}
+
+static void put_blocks(Metrics *m, const EngineNow *now, const KvUsage *usage, Buf *out)
 {
     BlockCounts all = all_blocks(&now->stats);
     const struct { const char *state; int32_t count; } states[] = {
@@ -224,39 +270,45 @@ static void put_blocks(Metrics *m, const EngineNow *now, Buf *out)
     put_head(out, "kv_cache_blocks", "Blocks of the cache, by what they hold.", "gauge");
     for (size_t i = 0; i < COUNT_OF(states); i++)
         buf_printf(out, "ridge:kv_cache_blocks{%s,state=\"%s\"} %d\n", m->labels, states[i].state, states[i].count);
+    if (usage)
+        put_usage(m, usage, out);
     put_one(m, out, "kv_cache_bytes", "Memory that the cache has taken at start.", "gauge", (double)now->cache_bytes);
 }
 
-static void put_engine(Metrics *m, const EngineNow *now, Buf *out)
+static void put_engine(Metrics *m, const EngineNow *now, const KvUsage *usage, Buf *out)
 {
     const EngineStats *s = &now->stats;
     double possible = now->busy_seconds * now->bandwidth;
     put_one(m, out, "num_requests_running", "Sequences that are computed on.", "gauge", s->running);
     put_one(m, out, "num_requests_waiting", "Requests and sequences that wait for room.", "gauge", s->queued + s->waiting);
+    put_one(m, out, "step_plan_seconds_total", "Time in steps for the plan.", "counter", now->steps.plan_seconds);
+    put_one(m, out, "step_forward_seconds_total", "... for the model.", "counter", now->steps.forward_seconds);
+    put_one(m, out, "step_deliver_seconds_total", "... for sampling and telling.", "counter", now->steps.deliver_seconds);
     put_one(m, out, "num_sequences_resting", "Sequences whose reader is slow.", "gauge", s->resting);
-    put_blocks(m, now, out);
+    put_blocks(m, now, usage, out);
     put_one(m, out, "prefix_cache_queries_total", "Tokens of prompts that were looked up in the cache.", "counter",
-            (double)s->prompt_tokens);
-    put_one(m, out, "prefix_cache_hits_total", "... that were found there.", "counter", (double)s->reused_tokens);
+            (double)(usage ? usage->asked.asked : s->prompt_tokens));
+    put_one(m, out, "prefix_cache_hits_total", "... that were found there.", "counter",
+            (double)(usage ? usage->asked.found : s->reused_tokens));
     put_one(m, out, "num_preemptions_total", "Sequences that gave their blocks back before they ended.", "counter",
             (double)s->preemptions);
     put_one(m, out, "steps_total", "Steps of the engine.", "counter", (double)s->steps);
     put_one(m, out, "step_rows_total", "Rows that steps computed.", "counter", (double)s->rows);
     put_one(m, out, "step_seconds_total", "Time spent in steps.", "counter", now->busy_seconds);
-    put_one(m, out, "step_bytes_total", "Bytes of weights and cache that steps read.", "counter", now->bytes_read);
-    put_one(m, out, "step_bytes", "Bytes that the last step read.", "gauge", now->step_bytes);
+    put_one(m, out, "step_bytes_total", "Bytes of weights and cache that steps read.", "counter", now->work.bytes);
+    put_one(m, out, "step_bytes", "Bytes that the last step read.", "gauge", now->step.bytes);
     put_one(m, out, "step_bytes_per_second", "Bytes per second that the last step reached.", "gauge",
-            now->step_seconds > 0 ? now->step_bytes / now->step_seconds : 0);
+            now->step_seconds > 0 ? now->step.bytes / now->step_seconds : 0);
     put_one(m, out, "bandwidth_bytes_per_second", "Bytes per second that this machine can read; 0: not measured.", "gauge",
             now->bandwidth);
     put_one(m, out, "roofline_share", "Bytes read in all steps over what the memory could have given meanwhile; 0: unknown.",
-            "gauge", possible > 0 ? now->bytes_read / possible : 0);
+            "gauge", possible > 0 ? now->work.bytes / possible : 0);
 }
 
-void metrics_write(Metrics *m, const EngineNow *now, Buf *out)
+void metrics_write(Metrics *m, const EngineNow *now, const KvUsage *usage, Buf *out)
 {
     if (now->present)
-        put_engine(m, now, out);
+        put_engine(m, now, usage, out);
     put_counters(m, out);
     for (int i = 0; i < METRIC_HISTOGRAMS; i++)
         put_histogram(m, out, i);

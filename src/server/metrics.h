@@ -9,7 +9,9 @@
 #define SERVER_METRICS_H
 
 #include "base/buf.h"
+#include "cache/kv_usage.h"
 #include "engine/engine.h"
+#include "server/step_counts.h"
 
 typedef struct Metrics Metrics;
 
@@ -21,10 +23,13 @@ typedef enum MetricHistogram {
 /* What the engine said last, and what the device has done; see engine_thread.h. */
 typedef struct EngineNow {
     EngineStats stats;
+    StepCounts steps;
     int64_t cache_bytes;             /* of all pools */
     double busy_seconds;             /* spent in steps that computed something */
-    double bytes_read, bandwidth;    /* by the device so far; bytes per second it could read. 0: unknown */
-    double step_seconds, step_bytes; /* of the last step */
+    DeviceWork work;                 /* of the device so far */
+    double bandwidth;                /* bytes per second that it could read; 0: unknown */
+    double step_seconds;             /* of the last step, as that: */
+    DeviceWork step;
     bool present;                    /* there is an engine */
 } EngineNow;
 
@@ -36,7 +41,12 @@ void metrics_sample(Metrics *, const Event *end);                 /* a sample ha
 void metrics_answered(Metrics *, int status);                     /* of HTTP */
 void metrics_spans_lost(Metrics *, int64_t count);                /* a collector of traces was away */
 
-/* Appends all of it. */
-void metrics_write(Metrics *, const EngineNow *, Buf *);
+/* The newest first tokens, the oldest first; returns how many. */
+enum { FIRST_TOKENS_KEPT = 128 };
+typedef struct FirstToken { double at, seconds; } FirstToken;     /* at: as clock_seconds() */
+int metrics_firsts(Metrics *, FirstToken out[FIRST_TOKENS_KEPT]);
+
+/* Appends all of it. usage: NULL where nobody could ask the cache. */
+void metrics_write(Metrics *, const EngineNow *, const KvUsage *usage, Buf *);
 
 #endif

@@ -1,7 +1,7 @@
 /* Fields that say what form an answer must have: each leads to a grammar. */
 #include <stdlib.h>
 
-#include "server/grammar_cache.h"
+#include "text/grammar_cache.h"
 #include "server/sampling_fields.h"
 
 static void compile(Fields *f, const char *name, GrammarKind kind, Span text, GenerationSpec *s, const Service *service)
@@ -17,7 +17,7 @@ static void compile(Fields *f, const char *name, GrammarKind kind, Span text, Ge
         fields_refuse(f, name, "the model has no vocabulary that a grammar could be held against");
         return;
     }
-    if (grammar_cache_take(service->grammars, kind, text, &s->grammar, &err) != OK)
+    if (grammar_cache_get(service->grammars, kind, text, &s->grammar, &err) != OK)
         fields_refuse(f, name, "%s", err.text);
 }
 
@@ -51,7 +51,7 @@ void output_form_object(Fields *f, const char *name, GenerationSpec *s, const Se
 static void read_text_form(Fields *f, const char *name, GrammarKind kind, GenerationSpec *s, const Service *service)
 {
     const char *text = NULL;
-    fields_text(f, name, GRAMMAR_TEXT_BYTES_MAX, &text);
+    fields_text(f, name, GRAMMAR_SOURCE_BYTES_MAX, &text);
     if (fields_ok(f) && text)
         compile(f, name, kind, span_text(text), s, service);
 }
@@ -80,7 +80,7 @@ static void read_schema(Fields *f, const char *name, GenerationSpec *s, const Se
     if (json_is_string(value)) {
         Error err = {0};
         Span text = span_of(json_string_value(value), json_string_length(value));
-        if (json_read(text, GRAMMAR_TEXT_BYTES_MAX, "the schema", &parsed, &err) != OK)
+        if (json_read(text, GRAMMAR_SOURCE_BYTES_MAX, "the schema", &parsed, &err) != OK)
             fields_refuse(f, name, "%s", err.text);
         value = parsed;
     }

@@ -4,8 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "server/engine_thread.h"
-#include "server/grammar_cache.h"
+#include "text/grammar_cache.h"
 #include "server/api_keys.h"
 #include "server/batches.h"
 #include "server/metrics.h"
@@ -67,7 +68,7 @@ static Err open_grammars(Service *s, Error *err)
     for (int i = 0; i < specials->ends_count; i++)
         token_ids_add(&ends, specials->ends[i]);
     TRY(grammar_vocab_new(&s->vocab, s->tokenizer, s->o.model->shape.V, ends.id, (size_t)ends.count, err));
-    return grammar_cache_new(&s->grammars, err);
+    return grammar_cache_new(&s->grammars, GRAMMAR_CACHE_ENTRIES, err);
 }
 
 static Err open_model(Service *s, Error *err)
@@ -91,8 +92,8 @@ static Err open_service(Service *s, Error *err)
     TRY(workers_new(&s->workers, s->o.workers ? s->o.workers : WORKERS_DEFAULT, err));
     if (!s->engine)
         return OK;
-    EngineThreadOptions thread = {.engine = s->engine, .metrics = s->metrics, .bytes_read = s->o.bytes_read,
-                                  .bytes_with = s->o.bytes_with, .bandwidth = s->o.bandwidth};
+    EngineThreadOptions thread = {.engine = s->engine, .metrics = s->metrics, .steps = s->o.steps,
+                                  .work = s->o.work, .work_with = s->o.work_with, .bandwidth = s->o.bandwidth};
     TRY(engine_thread_new(&s->thread, &thread, err));
     return s->o.state_dir ? batches_open(&s->batches, s, s->o.state_dir, s->o.keys, err) : OK;
 }
@@ -102,7 +103,8 @@ Err service_new(Service **out, const ServiceOptions *o, Error *err)
     Service *s = calloc(1, sizeof *s);
     if (!s)
         return fail(err, NO_MEMORY, "no memory for a service");
-    *s = (Service){.o = *o, .package = o->package, .engine = o->engine, .created = time(NULL)};
+    *s = (Service){.o = *o, .package = o->package, .engine = o->engine, .created = time(NULL),
+                    .started = clock_seconds()};
     Err result = open_service(s, err);
     if (result != OK)
         service_free(s);

@@ -17,13 +17,14 @@
 #include "model/package.h"
 #include "server/exchange.h"
 #include "server/routes.h"
+#include "server/step_counts.h"
 #include "text/chat_template.h"
 #include "text/dialect.h"
 #include "text/grammar.h"
 
 typedef struct Metrics Metrics;          /* metrics.h; has its own lock */
 typedef struct ServerLog ServerLog;      /* server_log.h; likewise */
-typedef struct GrammarCache GrammarCache;   /* grammar_cache.h; likewise */
+typedef struct GrammarCache GrammarCache;   /* text/grammar_cache.h; likewise */
 typedef struct ResponseStore ResponseStore; /* response_store.h; likewise */
 
 typedef struct ServiceOptions {
@@ -41,9 +42,10 @@ typedef struct ServiceOptions {
     struct Keys *keys;               /* api_keys.h: whose the batches of an earlier life are; NULL: no keys are asked for */
     ServerLog *log;                  /* NULL: silent */
     struct Otlp *otlp;               /* otlp.h: traces of requests; NULL: none */
-    double (*bytes_read)(void *with);      /* that the device has read so far; NULL: unknown */
-    void *bytes_with;
-    double bandwidth;                /* bytes per second that the machine can read; 0: unknown */
+    const StepCounts *steps;         /* that EngineOptions.observe fills (step_counts.h); NULL: none */
+    DeviceWork (*work)(void *with);  /* of the device so far, on the engine's thread; NULL: unknown */
+    void *work_with;
+    double bandwidth, peak;          /* bytes and operations per second that the machine can do; 0: unknown */
 } ServiceOptions;
 
 struct Service {
@@ -53,6 +55,7 @@ struct Service {
     Engine *engine;
     char model_name[128];
     int64_t created;                 /* Unix time of its start */
+    double started;                  /* ... as clock_seconds() */
     ChatTemplate *chat, *chat_tools; /* NULL: the model has none; chat_tools: for conversations with tools */
     const Dialect *dialect;          /* of chat_tools, or of chat; never NULL */
     SamplerDefaults defaults;
