@@ -256,9 +256,8 @@ static void many_answers(void **state)
     for (size_t i = 0; i < 4; i++)
         assert_int_equal(json_integer_value(at(json_array_get(at(two, "choices"), i), "index")), i);
     assert_int_equal(json_integer_value(at(two, "usage/completion_tokens")), 12);
-    const char *made = "{\"prompt\": \"A dog\", \"n\": 6, \"max_tokens\": 6, \"seed\": 5, \"logprobs\": 0, \"temperature\": 1.2, \"ignore_eos\": true}";
-    const char *chosen = "{\"prompt\": \"A dog\", \"n\": 2, \"best_of\": 6, \"max_tokens\": 6, \"seed\": 5, \"logprobs\": 0, \"temperature\": 1.2, \"ignore_eos\": true}";
-    json_t *all = complete(made), *best = complete(chosen);
+#define DOG "\"prompt\": \"A dog\", \"max_tokens\": 6, \"seed\": 5, \"logprobs\": 0, \"temperature\": 1.2, \"ignore_eos\": true"
+    json_t *all = complete("{" DOG ", \"n\": 6}"), *best = complete("{" DOG ", \"n\": 2, \"best_of\": 6}");
     double top = -1e9;
     for (size_t i = 0; i < 6; i++)
         top = mean_logprob(json_array_get(at(all, "choices"), i)) > top ? mean_logprob(json_array_get(at(all, "choices"), i)) : top;
@@ -324,6 +323,78 @@ static void tools_are_called(void **state)
     json_decref(none);
     json_decref(arguments);
     json_decref(a);
+}
+
+/* ---- the form of an answer ---- */
+
+static bool all_of(const char *text, const char *letters, size_t bytes)
+{
+    return strlen(text) == bytes && strspn(text, letters) == bytes;
+}
+
+/* Whatever the model would rather say, an answer has the form that was asked for, in each sample of its own. */
+static void forms_are_kept(void **state)
+{
+    (void)state;
+#define FORM "{\"prompt\": \"Once upon\", \"max_tokens\": 64, \"seed\": 3, \"temperature\": 1.5, \"n\": 4, "
+    json_t *digits = complete(FORM "\"regex\": \"[0-9]{7}\"}"), *choice = complete(FORM "\"choice\": [\"left\", \"right\"]}");
+    json_t *object = complete(FORM "\"response_format\": {\"type\": \"json_schema\", \"json_schema\": {\"name\": \"x\", \"schema\": "
+                              "{\"type\": \"object\", \"properties\": {\"ok\": {\"type\": \"boolean\"}}, \"required\": [\"ok\"]}}}}");
+    json_t *rules = complete(FORM "\"grammar\": \"root ::= [ab]+ \\\"!\\\"\", \"best_of\": 6}");
+    for (size_t i = 0; i < 4; i++) {
+        const char *text = text_at(json_array_get(at(digits, "choices"), i), "text");
+        assert_true(all_of(text, "0123456789", 7));
+        text = text_at(json_array_get(at(choice, "choices"), i), "text");
+        assert_true(!strcmp(text, "left") || !strcmp(text, "right"));
+        json_t *value = json_loads(text_at(json_array_get(at(object, "choices"), i), "text"), 0, NULL);
+        assert_true(json_is_boolean(at(value, "ok")) && json_object_size(value) == 1);
+        json_decref(value);
+        json_t *one = json_array_get(at(rules, "choices"), i);
+        size_t letters = strspn(text_at(one, "text"), "ab");
+        assert_true(!strcmp(text_at(one, "finish_reason"), "length") || !strcmp(text_at(one, "text") + letters, "!"));
+    }
+    json_decref(digits);
+    json_decref(choice);
+    json_decref(object);
+    json_decref(rules);
+    refused("/v1/completions", "{\"prompt\": \"x\", \"regex\": \"(a\"}", 400, "regex", "");
+    refused("/v1/completions", "{\"prompt\": \"x\", \"regex\": \"a\", \"choice\": [\"b\"]}", 400, "choice", "another field");
+}
+
+/* A call that must come is one of the tools with arguments by its schema, however unlikely the model finds it. */
+static void calls_can_be_required(void **state)
+{
+    (void)state;
+#define HELLO "{\"messages\": [{\"role\": \"user\", \"content\": \"Hello!\"}], \"seed\": 1, \"max_tokens\": 200, " WEATHER
+    static const char *const choices[] = {"\"required\"", "{\"type\": \"function\", \"function\": {\"name\": \"get_weather\"}}"};
+    for (size_t i = 0; i < COUNT_OF(choices); i++) {
+        char body[1024];
+        snprintf(body, sizeof body, HELLO ", \"parallel_tool_calls\": false, \"tool_choice\": %s}", choices[i]);
+        json_t *a = post("/v1/chat/completions", body);
+        if (!strcmp(text_at(a, "choices/0/finish_reason"), "length")) {
+            json_decref(a);
+            continue;
+        }
+        assert_int_equal(json_array_size(at(a, "choices/0/message/tool_calls")), 1);
+        json_t *arguments = json_loads(text_at(a, "choices/0/message/tool_calls/0/function/arguments"), 0, NULL);
+        assert_true(json_is_string(at(arguments, "city")));
+        json_decref(arguments);
+        json_decref(a);
+    }
+}
+
+/* The best of several beams comes first, and is at least as likely as the greedy answer. */
+static void beams_come_best_first(void **state)
+{
+    (void)state;
+#define KING "\"prompt\": \"The king\", \"max_tokens\": 6, \"temperature\": 0, \"logprobs\": 0, \"ignore_eos\": true"
+    json_t *greedy = complete("{" KING "}"), *beams = complete("{" KING ", \"use_beam_search\": true, \"n\": 3, \"best_of\": 5}");
+    assert_int_equal(json_array_size(at(beams, "choices")), 3);
+    assert_true(mean_logprob(at(beams, "choices/0")) >= mean_logprob(at(greedy, "choices/0")));
+    assert_true(mean_logprob(at(beams, "choices/0")) >= mean_logprob(at(beams, "choices/1")));
+    assert_true(mean_logprob(at(beams, "choices/1")) >= mean_logprob(at(beams, "choices/2")));
+    json_decref(greedy);
+    json_decref(beams);
 }
 
 /* ---- responses ---- */
@@ -478,7 +549,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(streams_say_the_same), cmocka_unit_test(company_changes_nothing), cmocka_unit_test(stops_end_a_sample),
         cmocka_unit_test(echo_scores_the_prompt), cmocka_unit_test(many_answers), cmocka_unit_test(chats),
-        cmocka_unit_test(tools_are_called), cmocka_unit_test(responses_are_kept_apart), cmocka_unit_test(embeds),
+        cmocka_unit_test(tools_are_called), cmocka_unit_test(forms_are_kept), cmocka_unit_test(calls_can_be_required),
+        cmocka_unit_test(beams_come_best_first), cmocka_unit_test(responses_are_kept_apart), cmocka_unit_test(embeds),
         cmocka_unit_test(hanging_up_frees_all), cmocka_unit_test(bad_fields_are_named),
         cmocka_unit_test(bad_conversations_are_named),
     };
