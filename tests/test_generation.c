@@ -480,6 +480,41 @@ static void hanging_up_frees_all(void **state)
     assert_true(aid_idle(aid));
 }
 
+static void look(void *resting, const Engine *engine) { *(int32_t *)resting = engine_stats(engine).resting; }
+
+/* A reader who is slow makes his own answer rest, no other one, and loses nothing of it. */
+static void slow_readers_lose_nothing(void **state)
+{
+    (void)state;
+#define LONG "\"prompt\": \"The sea\", \"seed\": 2, \"temperature\": 1, \"max_tokens\": 160, \"ignore_eos\": true, \"logprobs\": 20, \"n\": 4"
+    AidCall *slow = aid_begin(aid, "POST", "/v1/completions", "{" LONG ", \"stream\": true}", NULL);
+    int32_t resting = 0;
+    for (int tries = 0; tries < 2000 && !resting; tries++) {
+        assert_true(service_between_steps(service_aid_service(aid), look, &resting));
+        json_decref(complete("{\"prompt\": \"Meanwhile\", \"max_tokens\": 1}"));
+    }
+    assert_true(resting > 0);
+    Streamed s = read_stream(aid_finish(slow), 3);
+    json_t *whole = complete("{" LONG "}");
+    assert_string_equal(s.text.data, text_at(whole, "choices/3/text"));
+    assert_true(s.done);
+    streamed_end(&s);
+    aid_end(slow);
+    json_decref(whole);
+}
+
+/* What does not end within its time ends with what it has, and says why; with nothing, it is refused. */
+static void time_limits_cut(void **state)
+{
+    (void)state;
+    int status;
+    json_t *cut = aid_post(aid, "/v1/completions", "{\"prompt\": \"The sea\", \"max_tokens\": 480, \"ignore_eos\": true, \"n\": 8, "
+                           "\"total_seconds\": 0.1}", &status);
+    assert_string_equal(text_at(cut, status == 200 ? "choices/7/stop_reason" : "error/code"), "expired");
+    assert_true(status == 200 || status == 503);
+    json_decref(cut);
+}
+
 static void bad_fields_are_named(void **state)
 {
     (void)state;
@@ -551,7 +586,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(echo_scores_the_prompt), cmocka_unit_test(many_answers), cmocka_unit_test(chats),
         cmocka_unit_test(tools_are_called), cmocka_unit_test(forms_are_kept), cmocka_unit_test(calls_can_be_required),
         cmocka_unit_test(beams_come_best_first), cmocka_unit_test(responses_are_kept_apart), cmocka_unit_test(embeds),
-        cmocka_unit_test(hanging_up_frees_all), cmocka_unit_test(bad_fields_are_named),
+        cmocka_unit_test(hanging_up_frees_all), cmocka_unit_test(slow_readers_lose_nothing),
+        cmocka_unit_test(time_limits_cut), cmocka_unit_test(bad_fields_are_named),
         cmocka_unit_test(bad_conversations_are_named),
     };
     if (argc > 1)
