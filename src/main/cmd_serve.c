@@ -17,6 +17,7 @@
 #include "devices/watch/watch.h"
 #include "main/serve_flags.h"
 #include "main/session.h"
+#include "model/identity.h"
 #include "server/otlp.h"
 #include "server/systemd.h"
 #include "store/store.h"
@@ -160,7 +161,10 @@ static Err open_model(Server *s, Error *err)
     TRY(session_open_model(&s->session, &s->model, err));
     EngineOptions engine = serve_engine_options(f);
     bound_cache(s, &engine);
-    engine.files.model = s->session.package.path;
+    char identity[IDENTITY_BYTES];
+    if (f->cache_dir)
+        TRY(checkpoint_identity(&s->session.package.checkpoint, identity, err));
+    engine.files.model = identity;
     engine.observe = step_counts_take;
     engine.observe_with = &s->steps;
     TRY(session_open_engine(&s->session, &s->model, engine, err));
