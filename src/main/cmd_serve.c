@@ -155,6 +155,23 @@ static void machine_rates(const ServeFlags *f, double *bandwidth, double *peak)
     *peak = m.int8;
 }
 
+/* On the engine's thread, which also writes the operations between: see --trace. */
+static void observe_step(void *with, const StepReport *r)
+{
+    Server *s = with;
+    TraceEvents *events = s->session.events;
+    char rows[96];
+    step_counts_take(&s->steps, r);
+    if (!events)
+        return;
+    snprintf(rows, sizeof rows, "\"step\": %lld, \"decode_rows\": %d, \"prefill_rows\": %d", (long long)r->step,
+             r->decode_rows, r->prefill_rows);
+    double forward = r->begun + r->plan_seconds, deliver = forward + r->forward_seconds;
+    trace_events_put(events, "step", "plan", r->begun, r->plan_seconds, rows);
+    trace_events_put(events, "step", "forward", forward, r->forward_seconds, rows);
+    trace_events_put(events, "step", "deliver", deliver, r->deliver_seconds, rows);
+}
+
 static Err open_model(Server *s, Error *err)
 {
     const ServeFlags *f = &s->flags;
@@ -165,8 +182,8 @@ static Err open_model(Server *s, Error *err)
     if (f->cache_dir)
         TRY(checkpoint_identity(&s->session.package.checkpoint, identity, err));
     engine.files.model = identity;
-    engine.observe = step_counts_take;
-    engine.observe_with = &s->steps;
+    engine.observe = observe_step;
+    engine.observe_with = s;
     TRY(session_open_engine(&s->session, &s->model, engine, err));
     ServiceOptions o = {.model_name = f->name, .package = &s->session.package, .model = s->session.model,
                         .engine = s->session.engine, .workers = f->workers, .body_bytes_max = (size_t)f->body_bytes,
