@@ -189,7 +189,7 @@ check-model: $(BUILD)/ridge $(BUILD)/tests/models
 
 # The server as its clients meet it: curl, raw sockets, and the clients that are installed.
 .PHONY: check-server
-SERVER_TESTS := $(BUILD)/tests/test_server_core $(sort $(wildcard tests/test_serve*.sh tests/server/test_*.sh))
+SERVER_TESTS := $(BUILD)/tests/test_server_core $(sort $(wildcard tests/test_serve*.sh tests/server/test_*.sh tests/server/test_*.py))
 check-server: $(BUILD)/ridge $(BUILD)/tests/test_server_core
 	@BUILD=$(BUILD) TEST_SECONDS=600 tests/run $(SERVER_TESTS)
 

@@ -536,6 +536,7 @@ const KvLedger *engine_ledger(const Engine *e) { return &e->ledger; }
 KvFilesStats engine_files(const Engine *e) { return kv_persist_stats(e->persist); }
 const KvCache *engine_cache(const Engine *e) { return e->cache; }
 
+const EngineOptions *engine_options(const Engine *e) { return &e->o; }
 int32_t engine_longest(const Engine *e) { return (int32_t)min_i64(e->o.context, kv_ledger_longest(&e->ledger)); }
 
 Err engine_audit(const Engine *e, Error *err)

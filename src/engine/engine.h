@@ -199,6 +199,7 @@ Err engine_audit(const Engine *, Error *);
 const KvLedger *engine_ledger(const Engine *);
 KvFilesStats engine_files(const Engine *);               /* from any thread */
 const KvCache *engine_cache(const Engine *);             /* for cache/kv_usage.h; on the engine's thread, between steps */
+const EngineOptions *engine_options(const Engine *);    /* as it was made with */
 int32_t engine_longest(const Engine *);                  /* tokens of the longest sequence that fits: prompt and answer */
 
 #endif

@@ -272,21 +272,37 @@ static bool same_secret(const uint8_t *a, const uint8_t *b)
     return differs == 0;
 }
 
+static KeySet *set_share(Keys *k)
+{
+    pthread_mutex_lock(&k->lock);
+    KeySet *s = k->set;
+    atomic_fetch_add(&s->holders, 1);
+    pthread_mutex_unlock(&k->lock);
+    return s;
+}
+
 const ApiKey *keys_find(Keys *k, Span secret)
 {
     uint8_t padded[KEY_BYTES_MAX] = {0};
     span_copy((char *)padded, span_first(secret, KEY_BYTES_MAX));
     bool possible = secret.bytes > 0 && secret.bytes <= KEY_BYTES_MAX;
     const ApiKey *found = NULL;
-    pthread_mutex_lock(&k->lock);
-    KeySet *s = k->set;
-    atomic_fetch_add(&s->holders, 1);
-    pthread_mutex_unlock(&k->lock);
+    KeySet *s = set_share(k);
     for (int i = 0; i < s->count; i++)
         found = same_secret(padded, s->keys[i].secret) && possible ? &s->keys[i] : found;
     if (!found)
         set_drop(s);
     return found;
+}
+
+const ApiKey *keys_named(Keys *k, const char *name)
+{
+    KeySet *s = set_share(k);
+    for (int i = 0; i < s->count; i++)
+        if (!strcmp(s->keys[i].name, name))
+            return &s->keys[i];
+    set_drop(s);
+    return NULL;
 }
 
 const ApiKey *key_share(const ApiKey *k)

@@ -41,6 +41,7 @@ int keys_count(Keys *);
 
 /* NULL: unknown. The key stays, with what is counted of it, until it is dropped, whatever is read meanwhile. */
 const ApiKey *keys_find(Keys *, Span secret);
+const ApiKey *keys_named(Keys *, const char *name);   /* one of that name; likewise */
 const ApiKey *key_share(const ApiKey *);   /* NULL is allowed, here and below */
 void key_drop(const ApiKey *);
 /* Whether one more request is within its requests/min at `now`; else *wait says for how many seconds it is not. */

@@ -138,7 +138,7 @@ static Err submit(EmbeddingJob *j, Embedding *e, Error *err)
         return fail(err, NO_MEMORY, "no memory for a vector of %d numbers", j->width);
     RequestOptions o = {
         .prompt = e->prompt.ids, .prompt_count = e->prompt.count, .max_tokens = 0, .samples = 1, .pooling = j->pooling,
-        .embedding = e->vector, .sampling = sampler_options_greedy(), .priority = generation_priority(key, j->priority),
+        .embedding = e->vector, .sampling = sampler_options_greedy(), .priority = generation_priority(j->exchange, j->priority),
         .salt = generation_salt(key, j->cache_salt), .tenant = generation_tenant(key), .notify = notify,
         .notify_with = j->exchange, .queue_seconds = j->service->o.queue_seconds, .total_seconds = j->service->o.total_seconds,
     };

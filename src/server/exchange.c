@@ -101,8 +101,8 @@ Err exchange_new(Exchange **out, Service *s, const ExchangeCall *c, Error *err)
     Exchange *x = calloc(1, sizeof *x);
     if (!x)
         return fail(err, NO_MEMORY, "no memory for a request");
-    *x = (Exchange){.service = s, .key = key_share(c->key), .received = clock_seconds(), .ready = c->ready,
-                    .ready_with = c->ready_with, .words = malloc(words_bytes(c))};
+    *x = (Exchange){.service = s, .key = key_share(c->key), .background = c->background, .received = clock_seconds(),
+                    .ready = c->ready, .ready_with = c->ready_with, .words = malloc(words_bytes(c))};
     x->number = 1 + atomic_fetch_add(&numbers, 1);
     pthread_mutex_init(&x->lock, NULL);
     pthread_mutex_init(&x->ready_lock, NULL);
@@ -259,6 +259,7 @@ Service *exchange_service(const Exchange *x) { return x->service; }
 const char *exchange_id(const Exchange *x) { return x->id; }
 uint64_t exchange_number(const Exchange *x) { return x->number; }
 const ApiKey *exchange_key(const Exchange *x) { return x->key; }
+bool exchange_is_background(const Exchange *x) { return x->background; }
 double exchange_received(const Exchange *x) { return x->received; }
 Span exchange_body(const Exchange *x) { return x->body; }
 

@@ -39,6 +39,7 @@ typedef struct ExchangeCall {        /* what came in; copied by exchange_new */
     int header_count;
     Span body;
     const ApiKey *key;               /* NULL: no keys are asked for */
+    bool background;                 /* what it generates goes behind all that live calls want */
     void (*ready)(void *with);       /* something may be read, or it is done; any thread, may come too often */
     void *ready_with;
 } ExchangeCall;
@@ -65,6 +66,7 @@ Service *exchange_service(const Exchange *);
 const char *exchange_id(const Exchange *);    /* "req_5f..." or the caller's own X-Request-Id */
 uint64_t exchange_number(const Exchange *);   /* from 1: what /ridge/state calls the request */
 const ApiKey *exchange_key(const Exchange *);
+bool exchange_is_background(const Exchange *);
 double exchange_received(const Exchange *);   /* clock_seconds() */
 Span exchange_body(const Exchange *);
 const char *exchange_path_part(const Exchange *, int i);    /* what stood for the i-th {} of the route's path */

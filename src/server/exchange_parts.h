@@ -22,6 +22,7 @@ typedef enum ExchangeTurn {
 struct Exchange {
     Service *service;
     const ApiKey *key;
+    bool background;
     RouteMatch match;
     char *part[ROUTE_PARTS_MAX];       /* percent-decoded; NULL: not valid */
     char *query;                       /* "name\0value\0name\0value\0\0", percent-decoded; NULL: none */

@@ -128,7 +128,7 @@ static RequestOptions request_options(const Generation *g, int32_t prompt)
     const ApiKey *key = exchange_key(g->exchange);
     RequestOptions o = {
         .prompt = p->ids, .prompt_count = p->count, .max_tokens = s->max_tokens, .samples = g->made,
-        .priority = generation_priority(key, s->priority),
+        .priority = generation_priority(g->exchange, s->priority),
         .salt = generation_salt(key, s->cache_salt), .tenant = generation_tenant(key),
         .tag = exchange_number(g->exchange),
         .queue_seconds = s->queue_seconds, .total_seconds = s->total_seconds, .sampling = s->sampling,

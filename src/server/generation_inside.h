@@ -42,6 +42,7 @@ bool generation_spec_check(const GenerationSpec *, const Service *, ApiError *er
 bool generation_refuse(ApiError *error, const Error *from);    /* of engine_submit(); returns false */
 uint64_t generation_salt(const ApiKey *key, const char *cache_salt);
 uint64_t generation_tenant(const ApiKey *key);
-int32_t generation_priority(const ApiKey *key, int32_t asked);
+enum { BACKGROUND_PRIORITY = -1000000 };   /* below each that a key may have or a request may name */
+int32_t generation_priority(const Exchange *, int32_t asked);
 
 #endif

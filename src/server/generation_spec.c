@@ -100,8 +100,11 @@ uint64_t generation_salt(const ApiKey *key, const char *cache_salt)
 uint64_t generation_tenant(const ApiKey *key) { return key ? key->tenant : 0; }
 
 /* A key has a place of its own; its requests may ask to go later than that, never sooner. */
-int32_t generation_priority(const ApiKey *key, int32_t asked)
+int32_t generation_priority(const Exchange *x, int32_t asked)
 {
+    const ApiKey *key = exchange_key(x);
+    if (exchange_is_background(x))
+        return BACKGROUND_PRIORITY;
     int64_t priority = key ? (int64_t)key->priority + (asked < 0 ? asked : 0) : asked;
     return (int32_t)max_i64(priority, INT32_MIN);
 }

@@ -150,7 +150,7 @@ void model_field_check(Fields *f, const Service *s)
 {
     const char *name = NULL;
     fields_text(f, "model", 512, &name);
-    if (!fields_ok(f) || !name || !strcmp(name, s->model_name))
+    if (!fields_ok(f) || !name || s->o.any_model || !strcmp(name, s->model_name))
         return;
     fields_refuse(f, "model", "'%.128s' is not served here; '%s' is", name, s->model_name);
     f->error->status = 404;

@@ -8,6 +8,7 @@
 #include "server/engine_thread.h"
 #include "text/grammar_cache.h"
 #include "server/api_keys.h"
+#include "server/batches.h"
 #include "server/metrics.h"
 #include "server/otlp.h"
 #include "server/response_store.h"
@@ -93,7 +94,8 @@ static Err open_service(Service *s, Error *err)
         return OK;
     EngineThreadOptions thread = {.engine = s->engine, .metrics = s->metrics, .steps = s->o.steps,
                                   .work = s->o.work, .work_with = s->o.work_with, .bandwidth = s->o.bandwidth};
-    return engine_thread_new(&s->thread, &thread, err);
+    TRY(engine_thread_new(&s->thread, &thread, err));
+    return s->o.state_dir ? batches_open(&s->batches, s, s->o.state_dir, s->o.keys, err) : OK;
 }
 
 Err service_new(Service **out, const ServiceOptions *o, Error *err)
@@ -115,6 +117,7 @@ void service_free(Service *s)
 {
     if (!s)
         return;
+    batches_close(s->batches);
     workers_free(s->workers);
     engine_thread_free(s->thread);
     otlp_serve(s->o.otlp, s->model_name, NULL);
@@ -151,6 +154,7 @@ bool service_time_is_up(const Service *s) { return atomic_load(&s->time_is_up); 
 void service_stop(Service *s)
 {
     atomic_store(&s->stopping, true);
+    batches_stop(s->batches);
     if (workers_drain(s->workers, s->o.drain_seconds))
         return;
     server_log_event(s->o.log, LOG_WARNING, "%d requests still run after %.0f seconds: they end with what they have",

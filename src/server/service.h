@@ -29,6 +29,7 @@ typedef struct ResponseStore ResponseStore; /* response_store.h; likewise */
 
 typedef struct ServiceOptions {
     const char *model_name;          /* as /v1/models calls it; NULL: from the path */
+    bool any_model;                  /* calls that name another one are answered by this one */
     const Package *package;          /* outlives the service, as do: */
     const Model *model;
     Engine *engine;                  /* these three NULL: no model, for tests of the wire */
@@ -38,6 +39,7 @@ typedef struct ServiceOptions {
     double queue_seconds, total_seconds;   /* limits of a request that names none; 0: none */
     double drain_seconds;            /* how long a stop waits for what runs */
     const char *state_dir;           /* files and batches; NULL: those APIs refuse */
+    struct Keys *keys;               /* api_keys.h: whose the batches of an earlier life are; NULL: no keys are asked for */
     ServerLog *log;                  /* NULL: silent */
     struct Otlp *otlp;               /* otlp.h: traces of requests; NULL: none */
     const StepCounts *steps;         /* that EngineOptions.observe fills (step_counts.h); NULL: none */
@@ -61,6 +63,7 @@ struct Service {
     GrammarCache *grammars;
     ResponseStore *responses;
     Metrics *metrics;
+    struct Batches *batches;         /* batches.h; NULL: no state_dir */
     struct Workers *workers;         /* workers.h */
     struct EngineThread *thread;     /* engine_thread.h; NULL: no engine */
     atomic_bool stopping, time_is_up;
