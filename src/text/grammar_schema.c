@@ -75,7 +75,7 @@ Err schema_rule(SchemaCompiler *c, json_t *schema, const char *path, int32_t *ou
         *out = SCHEMA_NONE;
         return OK;
     }
-    uint64_t hash;
+    uint64_t hash = 0;
     TRY(hash_of(c, schema, path, &hash));
     int32_t *bucket = bucket_of(c, schema, hash);
     if (*bucket < 0) {
