@@ -51,7 +51,8 @@ Err grammar_from_gbnf(Span text, Grammar **out, Error *err) { return compile(tex
 static Err compile_written(Err result, Buf *gbnf, const char *what, Grammar **out, Error *err)
 {
     if (result == OK && gbnf->full)
-        result = fail(err, LIMIT_REACHED, "%s: it is too large: its rules take more than %d bytes", what, (int)GRAMMAR_TEXT_MAX);
+        result = fail(err, LIMIT_REACHED, "%s: it is too large: its rules take more than %d bytes", what,
+                      (int)GRAMMAR_TEXT_MAX);
     if (result == OK)
         result = compile(buf_span(gbnf), false, what, out, err);
     buf_deinit(gbnf);
