@@ -117,6 +117,14 @@ void grammar_free(Grammar *g)
     free(g);
 }
 
+GrammarStats grammar_stats(Grammar *g)
+{
+    pthread_mutex_lock(&g->lock);
+    GrammarStats out = {g->masks.asked, g->masks.walked};
+    pthread_mutex_unlock(&g->lock);
+    return out;
+}
+
 /* ---- matchers ---- */
 
 /* Memory for states and masks, when the first matcher is made. */

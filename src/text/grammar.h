@@ -28,6 +28,10 @@ Err grammar_json_object(Grammar **, Error *);                          /* any JS
 Grammar *grammar_share(Grammar *);     /* one more reference; any thread */
 void grammar_free(Grammar *);          /* one less; NULL is allowed */
 
+/* Of all matchers so far: masks that were asked for, and those that were not found but walked. */
+typedef struct GrammarStats { uint64_t masks, walked; } GrammarStats;
+GrammarStats grammar_stats(Grammar *);
+
 /* ends: the ids that end an answer: allowed exactly where the grammar is complete. */
 Err grammar_vocab_new(GrammarVocab **, const Tokenizer *, int32_t vocabulary, const int32_t *ends, size_t end_count, Error *);
 void grammar_vocab_free(GrammarVocab *);
