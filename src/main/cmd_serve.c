@@ -154,8 +154,7 @@ static Err open_model(Server *s, Error *err)
                         .engine = s->session.engine, .workers = f->workers, .body_bytes_max = (size_t)f->body_bytes,
                         .queue_seconds = f->queue_seconds, .total_seconds = f->total_seconds,
                         .drain_seconds = f->drain_seconds, .state_dir = f->state_dir, .keys = s->keys, .log = s->log,
-                        .otlp = s->otlp,
-                        .steps = &s->steps, .work = work_of, .work_with = s->session.tally,
+                        .otlp = s->otlp, .steps = &s->steps, .work = work_of, .work_with = s->session.tally,
                         .bandwidth = f->bandwidth > 0 ? 1e9 * f->bandwidth : memory_speed(s->model.threads)};
     TRY(service_new(&s->service, &o, err));
     http_serve(s->http, s->service);

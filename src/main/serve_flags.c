@@ -52,7 +52,8 @@ const Flag serve_engine_flags[SERVE_ENGINE_FLAGS] = {
     {"--prefill-rows", NULL, "N", WHOLE(prefill_rows, 0, 65536),
      .help = "of a step that prompts may take while answers run; 0: all that is left. Fewer: answers flow more evenly"},
     {"--policy", NULL, "NAME", TEXT(policy),
-     .help = "who goes first: fcfs (who came first), priority, spf (the shortest prompt), lpf (the longest known beginning)"},
+     .help = "who goes first: priority (by class, batches behind live calls; then who came first), fcfs (who came first), "
+             "spf (the shortest prompt) or lpf (the longest known beginning)"},
     {"--fair", NULL, NULL, .kind = FLAG_SWITCH, AT(fair), .help = "keys of one priority take turns, by what they were served"},
     {"--cache-bytes", NULL, "N", LONG(cache_bytes, 0, 1LL << 46),
      .help = "memory of the cache; 0: what --max-num-seqs whole contexts need, but at most half of what is free"},

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "base/checked.h"
 #include "server/generation_inside.h"
 #include "server/api_keys.h"
 
@@ -98,11 +99,12 @@ uint64_t generation_salt(const ApiKey *key, const char *cache_salt)
 
 uint64_t generation_tenant(const ApiKey *key) { return key ? key->tenant : 0; }
 
-/* A key may ask to go later, never sooner than it is allowed to. */
+/* A key has a place of its own; its requests may ask to go later than that, never sooner. */
 int32_t generation_priority(const Exchange *x, int32_t asked)
 {
     const ApiKey *key = exchange_key(x);
     if (exchange_is_background(x))
         return BACKGROUND_PRIORITY;
-    return key && asked > key->priority ? key->priority : asked;
+    int64_t priority = key ? (int64_t)key->priority + (asked < 0 ? asked : 0) : asked;
+    return (int32_t)max_i64(priority, INT32_MIN);
 }
