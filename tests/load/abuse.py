@@ -23,6 +23,7 @@ import random
 import re
 import resource
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -389,6 +390,7 @@ def main():
     options, report = read_options(), Report()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 4 * options.idle + 4096)), hard))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("abuse: told to stop"))    # the server too, on the way out
     server = Server(options)
     try:
         asyncio.run(run(options, server, report))
