@@ -195,9 +195,12 @@ check-model: $(BUILD)/ridge $(BUILD)/tests/models
 
 # The server as its clients meet it: curl, raw sockets, and the clients that are installed.
 .PHONY: check-server
-SERVER_TESTS := $(BUILD)/tests/test_server_core $(sort $(wildcard tests/test_serve*.sh tests/server/test_*.sh tests/server/test_*.py))
+# test_openai.py goes through pytest: by test_openai.sh
+SERVER_TESTS := $(BUILD)/tests/test_server_core $(sort $(wildcard tests/test_serve*.sh tests/server/test_*.sh) \
+                $(filter-out %/test_openai.py,$(wildcard tests/server/test_*.py)))
 check-server: $(BUILD)/ridge $(BUILD)/tests/test_server_core
-	@BUILD=$(BUILD) TEST_SECONDS=600 tests/run $(SERVER_TESTS)
+	@tests/server/clients $(BUILD)/clients
+	@PATH="$(abspath $(BUILD))/clients/bin:$$PATH" BUILD=$(BUILD) TEST_SECONDS=600 tests/run $(SERVER_TESTS)
 
 # A bad day of a server: N requests of all kinds at once, malformed and cancelled ones among them, to a server that
 # this starts. CI takes N=500; N=10000 takes minutes. -thread: the same under the thread sanitizer. The cache is small,

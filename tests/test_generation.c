@@ -4,6 +4,8 @@
 #include "test.h"
 
 #include "base/buf.h"
+#include "server/choice_run.h"
+#include "server/grammar_guard.h"
 
 static ServiceAid *aid;
 
@@ -397,6 +399,75 @@ static void beams_come_best_first(void **state)
     json_decref(beams);
 }
 
+/* ---- reasoning ---- */
+
+static void feed(ChoiceRun *r, const char *text)
+{
+    Encoding ids;
+    Error err;
+    assert_int_equal(tokenizer_encode(service_aid_service(aid)->tokenizer, span_text(text), 0, &ids, &err), OK);
+    for (size_t i = 0; i < ids.count; i++)
+        choice_run_take(r, &(Event){.kind = EVENT_TOKEN, .token = {.id = ids.ids[i]}});
+    encoding_deinit(&ids);
+    choice_run_take(r, &(Event){.kind = EVENT_END, .reason = END_STOP, .token = {.id = 2}});
+}
+
+/* A section of reasoning that the prompt has opened is kept apart from the answer, and its tokens are counted. */
+static void reasoning_is_told_apart(void **state)
+{
+    (void)state;
+    Error err;
+    ChoiceRun r = {0};
+    GenerationSpec spec;
+    generation_spec_init(&spec, service_aid_service(aid));
+    spec.dialect = dialect_find("hermes");
+    spec.reads_reasoning = spec.reasoning_open = true;
+    assert_int_equal(choice_run_init(&r, &spec, service_aid_service(aid)->tokenizer, NULL, &err), OK);
+    feed(&r, "It is in France.</think>Paris");
+    assert_string_equal(r.choice.reasoning.data, "It is in France.");
+    assert_string_equal(r.choice.text.data, "Paris");
+    assert_int_equal(r.choice.finish, FINISH_STOP);
+    assert_true(r.reasoning_tokens > 4 && r.reasoning_tokens < r.choice.token_count);
+    choice_run_deinit(&r);
+    generation_spec_deinit(&spec);
+}
+
+static void accept_text(Constraint c, const char *text)
+{
+    Encoding ids;
+    Error err;
+    assert_int_equal(tokenizer_encode(service_aid_service(aid)->tokenizer, span_text(text), 0, &ids, &err), OK);
+    for (size_t i = 0; i < ids.count; i++)
+        c.accept(c.with, 0, ids.ids[i]);
+    encoding_deinit(&ids);
+}
+
+/* Reasoning is free, and the form holds for what comes after it, in each sample by itself. */
+static void forms_wait_for_reasoning(void **state)
+{
+    (void)state;
+    const Service *s = service_aid_service(aid);
+    Grammar *grammar;
+    GrammarGuard *guard;
+    Error err;
+    assert_int_equal(grammar_from_regex(span_text("[0-9]+"), &grammar, &err), OK);
+    assert_int_equal(grammar_guard_new(&guard, grammar, s->vocab, s->tokenizer, span_text("</think>"), 2, &err), OK);
+    Constraint c = grammar_guard_constraint(guard);
+    accept_text(c, "Seven? </thin</think");
+    assert_null(c.allowed(c.with, 0));
+    accept_text(c, ">");
+    const uint32_t *allowed = c.allowed(c.with, 0);
+    assert_non_null(allowed);
+    int32_t digit = tokenizer_find(s->tokenizer, span_text("7")), letter = tokenizer_find(s->tokenizer, span_text("x"));
+    assert_true(allowed[digit / 32] >> digit % 32 & 1);
+    assert_false(allowed[letter / 32] >> letter % 32 & 1);
+    assert_null(c.allowed(c.with, 1));
+    c.copy(c.with, 1, 0);
+    assert_non_null(c.allowed(c.with, 1));
+    grammar_guard_free(guard);
+    grammar_free(grammar);
+}
+
 /* ---- responses ---- */
 
 /* What was stored is there for its own tenant, to read and to go on from, and for no other. */
@@ -585,7 +656,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(streams_say_the_same), cmocka_unit_test(company_changes_nothing), cmocka_unit_test(stops_end_a_sample),
         cmocka_unit_test(echo_scores_the_prompt), cmocka_unit_test(many_answers), cmocka_unit_test(chats),
         cmocka_unit_test(tools_are_called), cmocka_unit_test(forms_are_kept), cmocka_unit_test(calls_can_be_required),
-        cmocka_unit_test(beams_come_best_first), cmocka_unit_test(responses_are_kept_apart), cmocka_unit_test(embeds),
+        cmocka_unit_test(beams_come_best_first), cmocka_unit_test(reasoning_is_told_apart),
+        cmocka_unit_test(forms_wait_for_reasoning), cmocka_unit_test(responses_are_kept_apart), cmocka_unit_test(embeds),
         cmocka_unit_test(hanging_up_frees_all), cmocka_unit_test(slow_readers_lose_nothing),
         cmocka_unit_test(time_limits_cut), cmocka_unit_test(bad_fields_are_named),
         cmocka_unit_test(bad_conversations_are_named),

@@ -139,6 +139,7 @@ static void pin_to(int cpu)
 
 static void *worker_main(void *argument)
 {
+    pthread_setname_np(pthread_self(), "team");
     Worker *w = argument;
     Team *t = w->team;
     if (w->cpu >= 0)
