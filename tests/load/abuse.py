@@ -23,6 +23,7 @@ import random
 import re
 import resource
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -240,16 +241,21 @@ class Abuse:
 
     async def ask_idle(self, held):
         answered = 0
-        for reader, writer in held:
+        for i, (reader, writer) in enumerate(held):
             try:
                 await wire.send(writer, wire.get("/health"))
                 answered += (await asyncio.wait_for(wire.read_answer(reader), self.o.patience)).status == 200
-            except (wire.Closed, asyncio.TimeoutError):
+            except wire.Closed:
                 pass
+            except asyncio.TimeoutError:
+                self.report.fail(f"idle connection {i}, from {writer.get_extra_info('sockname')}: no answer within "
+                                 f"{self.o.patience:g} s")
+                break
+        for _, writer in held:
             writer.close()
         self.report.counts["idle connections that still answered"] = answered
         if answered < len(held):
-            self.report.fail(f"of {len(held)} idle connections {len(held) - answered} were closed meanwhile")
+            self.report.fail(f"of {len(held)} idle connections {answered} still answered")
 
     async def dribble(self):
         """Slow loris: a header that comes a byte at a time and never ends."""
@@ -389,6 +395,7 @@ def main():
     options, report = read_options(), Report()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 4 * options.idle + 4096)), hard))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("abuse: told to stop"))    # the server too, on the way out
     server = Server(options)
     try:
         asyncio.run(run(options, server, report))
