@@ -37,6 +37,7 @@ TOLD_MOST = 20
 SLOW_CONNECTIONS = 32
 BODY_MEGABYTES = 100
 RETRIES = 200
+WARM_REQUESTS = 300     # until the cache and the heaps of all threads have been touched
 
 
 class Report:
@@ -344,7 +345,7 @@ class Abuse:
     def check_memory(self, before, after):
         if not before or not after or self.o.no_memory:
             return print("NOT TESTED: the server's memory", flush=True)
-        print(f"memory: {before >> 20} MiB after the first tenth, {after >> 20} MiB at the end", flush=True)
+        print(f"memory: {before >> 20} MiB once warm, {after >> 20} MiB at the end", flush=True)
         if after > before * 1.05 + (16 << 20):
             self.report.fail(f"memory grew from {before >> 20} to {after >> 20} MiB")
 
@@ -355,9 +356,10 @@ class Abuse:
         beside = [asyncio.ensure_future(task) for task in
                   [self.probe(), *(self.dribble() for _ in range(min(SLOW_CONNECTIONS, self.o.idle or 1)))]]
         pours = [asyncio.ensure_future(self.pour(chunked)) for chunked in (False, True)]
-        await self.load(max(self.o.requests // 10, 1))
+        first = max(self.o.requests // 10, min(self.o.requests // 2, WARM_REQUESTS))
+        await self.load(first)
         before = self.server.resident_bytes()
-        await self.load(self.o.requests - max(self.o.requests // 10, 1))
+        await self.load(self.o.requests - first)
         await asyncio.gather(*pours)
         for task in beside:
             task.cancel()
