@@ -7,13 +7,6 @@
 #include "devices/cpu/cpu_device.h"
 #include "devices/hash/hash_device.h"
 
-void must_be_ok(Err result, const Error *err)
-{
-    if (result != OK)
-        print_error("%s\n", err->text);
-    assert_int_equal(result, OK);
-}
-
 /* As the hash model, but what it says after the token BROKEN is no number. */
 static void forward(const void *model, Device *d, const Step *step, Tensor logits)
 {

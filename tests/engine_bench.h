@@ -46,6 +46,5 @@ void read_answer(Request *, Answer *answers);          /* [samples]; what there 
 void finish(Bench *, Request *, Answer *answers);
 Answer solo(Bench *, RequestOptions);
 void assert_same(const Answer *, const Answer *);
-void must_be_ok(Err, const Error *);
 
 #endif

@@ -15,6 +15,14 @@
 
 #include "base/error.h"
 
+/* Fails the test with the error's own text. */
+static inline void must_be_ok(Err code, const Error *err)
+{
+    if (code != OK)
+        print_error("%s\n", err->text);
+    assert_int_equal(code, OK);
+}
+
 /* Where the reference data of the developers lies; NULL, with a loud line, where it is absent. */
 static inline const char *shared_path(const char *relative)
 {

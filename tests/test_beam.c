@@ -2,27 +2,16 @@
 #include "test.h"
 
 #include <math.h>
+#include "small_model.h"
 
-#include "devices/cpu/cpu_device.h"
-#include "engine/engine.h"
-#include "model/package.h"
 
 enum { PROMPT = 21, NEW_MAX = 24, BEAMS = 8, VOCABULARY = 320, CONTEXT = 96 };
 
 typedef struct World {
-    Package package;
-    Device *device;
-    Model *model;
+    SmallModel of;
     Engine *engine;
     int32_t prompt[PROMPT];
 } World;
-
-static void must(Err code, const Error *err)
-{
-    if (code != OK)
-        print_error("%s\n", err->text);
-    assert_int_equal(code, OK);
-}
 
 static EngineOptions usual(void)
 {
@@ -36,24 +25,10 @@ static EngineOptions usual(void)
 
 static void open_world(World *w, const char *family, EngineOptions o)
 {
-    Error err = {0};
-    char folder[128];
-    snprintf(folder, sizeof folder, "tests/fixtures/hf/%s", family);
-    must(package_open(&w->package, folder, &err), &err);
-    must(cpu_device_open(&(CpuOptions){.tier = TIER_BEST, .threads = 1}, &w->device, &err), &err);
-    must(model_open(&w->package.checkpoint, w->device, NULL, &w->model, &err), &err);
-    EngineModel model = engine_model(w->model);
-    must(engine_new(&w->engine, &o, &model, w->device, &err), &err);
+    small_model_open(&w->of, family, o);
+    w->engine = w->of.engine;
     for (int i = 0; i < PROMPT; i++)
         w->prompt[i] = (i * 53 + i * i * 7) % VOCABULARY;
-}
-
-static void close_world(World *w)
-{
-    engine_free(w->engine);
-    model_close(w->model);
-    device_close(w->device);
-    package_close(&w->package);
 }
 
 /* Runs it to its end; no block may be held by nobody in between. */
@@ -61,7 +36,7 @@ static void run(World *w)
 {
     Error err;
     while (engine_step(w->engine))
-        must(engine_audit(w->engine, &err), &err);
+        must_be_ok(engine_audit(w->engine, &err), &err);
     EngineStats stats = engine_stats(w->engine);
     for (int32_t g = 0; g < stats.groups; g++)
         assert_int_equal(stats.blocks[g].held, 0);
@@ -86,7 +61,7 @@ static void log_softmax(World *w, const Line *line, double *out)
     Request *r;
     RequestOptions o = {.prompt = line->token, .prompt_count = line->count, .logits = logits, .score_from = line->count - 1,
                         .sampling = sampler_options_greedy()};
-    must(engine_submit(w->engine, &o, &r, &err), &err);
+    must_be_ok(engine_submit(w->engine, &o, &r, &err), &err);
     while (engine_step(w->engine))
         ;
     request_close(r);
@@ -164,7 +139,7 @@ static Request *submit(World *w, RequestOptions o)
 {
     Error err;
     Request *r;
-    must(engine_submit(w->engine, &o, &r, &err), &err);
+    must_be_ok(engine_submit(w->engine, &o, &r, &err), &err);
     return r;
 }
 
@@ -222,7 +197,7 @@ static void it_finds_what_a_plain_search_finds(void **state)
             assert_true(search(&w, searches[i], kept) >= searches[i].answers);
             check(&w, searches[i], kept);
         }
-        close_world(&w);
+        small_model_close(&w.of);
     }
 }
 
@@ -235,7 +210,7 @@ static void little_room_and_company_change_nothing(void **state)
     open_world(&w, "mistral", usual());
     const Search s = {6, 6, 18, some_end(&w), 1};
     search(&w, s, kept);
-    close_world(&w);
+    small_model_close(&w.of);
     EngineOptions few = usual(), tiny = usual();
     few.rows = few.logit_rows = 3;
     tiny.cache_tokens = 2 * (PROMPT + NEW_MAX);
@@ -257,7 +232,7 @@ static void little_room_and_company_change_nothing(void **state)
         }
         if (ways[i].cache_tokens)
             assert_true(engine_stats(w.engine).preemptions > 0);
-        close_world(&w);
+        small_model_close(&w.of);
     }
 }
 
@@ -295,7 +270,7 @@ static void each_beam_keeps_to_the_constraint(void **state)
     for (int32_t i = 0; i < BEAMS; i++)
         for (int32_t k = 0; k < got[i].count; k++)
             assert_true(may_follow(k > 0 ? got[i].token[k - 1] : 0, got[i].token[k]));
-    close_world(&w);
+    small_model_close(&w.of);
 }
 
 static void a_search_that_is_cancelled_gives_all_back(void **state)
@@ -319,7 +294,7 @@ static void a_search_that_is_cancelled_gives_all_back(void **state)
         assert_int_equal(ends, 2);
         request_close(r);
     }
-    close_world(&w);
+    small_model_close(&w.of);
 }
 
 static void what_cannot_be_searched_is_refused(void **state)
@@ -342,7 +317,7 @@ static void what_cannot_be_searched_is_refused(void **state)
         assert_int_equal(engine_submit(w.engine, &bad[i], &r, &err), BAD_ARGUMENT);
         assert_non_null(strstr(err.text, says[i]));
     }
-    close_world(&w);
+    small_model_close(&w.of);
 }
 
 int main(void)

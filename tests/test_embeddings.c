@@ -5,52 +5,29 @@
 #include <math.h>
 
 #include "base/json.h"
-#include "devices/cpu/cpu_device.h"
-#include "engine/engine.h"
-#include "model/package.h"
 #include "store/store.h"
+#include "small_model.h"
 
 enum { PROMPT = 40, WIDTH_MAX = 256, VOCABULARY = 320, TOKENS_MAX = 64 };
 
-static void must(Err code, const Error *err)
-{
-    if (code != OK)
-        print_error("%s\n", err->text);
-    assert_int_equal(code, OK);
-}
-
 typedef struct World {
-    Package package;
-    Device *device;
-    Model *model;
+    SmallModel of;
     Engine *engine;
     int32_t prompt[PROMPT];
 } World;
 
 static void open_world(World *w, const char *folder, int32_t rows)
 {
-    Error err;
-    must(package_open(&w->package, folder, &err), &err);
-    must(cpu_device_open(&(CpuOptions){.tier = TIER_BEST, .threads = 1}, &w->device, &err), &err);
-    must(model_open(&w->package.checkpoint, w->device, NULL, &w->model, &err), &err);
-    EngineModel model = engine_model(w->model);
     EngineOptions o = engine_options_default();
     o.sequences = o.logit_rows = 4;
     o.rows = rows;
     o.block_tokens = 4;
     o.context = 128;
     o.state_interval = 8;
-    must(engine_new(&w->engine, &o, &model, w->device, &err), &err);
+    small_model_open(&w->of, folder, o);
+    w->engine = w->of.engine;
     for (int i = 0; i < PROMPT; i++)
         w->prompt[i] = (i * 37 + i * i * 11) % VOCABULARY;
-}
-
-static void close_world(World *w)
-{
-    engine_free(w->engine);
-    model_close(w->model);
-    device_close(w->device);
-    package_close(&w->package);
 }
 
 static Request *ask(const World *w, Pooling pooling, const int32_t *prompt, int32_t count, float *out)
@@ -59,7 +36,7 @@ static Request *ask(const World *w, Pooling pooling, const int32_t *prompt, int3
     Request *r;
     RequestOptions o = {.prompt = prompt, .prompt_count = count, .pooling = pooling, .embedding = out,
                         .sampling = sampler_options_greedy()};
-    must(engine_submit(w->engine, &o, &r, &err), &err);
+    must_be_ok(engine_submit(w->engine, &o, &r, &err), &err);
     return r;
 }
 
@@ -69,7 +46,7 @@ static int32_t finish(const World *w, Request *r)
     Error err;
     Event event;
     while (engine_step(w->engine))
-        must(engine_audit(w->engine, &err), &err);
+        must_be_ok(engine_audit(w->engine, &err), &err);
     assert_true(request_next(r, &event));
     assert_int_equal(event.kind, EVENT_END);
     assert_int_equal(event.reason, END_LENGTH);
@@ -101,12 +78,12 @@ static void the_head_makes_the_reference_logits_of_it(const char *folder, const 
     json_t *plan;
     open_world(&w, folder, 16);
     snprintf(path, sizeof path, "%s/expected.safetensors", folder);
-    must(store_open(path, &expected, &err), &err);
+    must_be_ok(store_open(path, &expected, &err), &err);
     snprintf(path, sizeof path, "%s/expected.json", folder);
-    must(json_read_file(path, 1 << 20, &plan, &err), &err);
+    must_be_ok(json_read_file(path, 1 << 20, &plan, &err), &err);
     int32_t count = read_ids(json_object_get(json_object_get(plan, "short"), "input_ids"), ids);
     const StoreTensor *logits = store_find(expected, "short_logits");
-    const StoreTensor *head = store_find(w.package.checkpoint.store, head_name);
+    const StoreTensor *head = store_find(w.of.package.checkpoint.store, head_name);
     assert_true(logits && head && logits->format == &format_f32);
     int64_t width = store_tensor_width(head), rows = store_tensor_elems(logits) / VOCABULARY;
     finish(&w, ask(&w, POOL_LAST, ids, count, hidden));
@@ -120,7 +97,7 @@ static void the_head_makes_the_reference_logits_of_it(const char *folder, const 
     }
     json_decref(plan);
     store_free(expected);
-    close_world(&w);
+    small_model_close(&w.of);
 }
 
 static void an_embedding_is_what_the_head_reads(void **state)
@@ -137,7 +114,7 @@ static void mean_of_beginnings(World *w, float *out)
 {
     static float last[PROMPT][WIDTH_MAX];
     Request *r[PROMPT];
-    int32_t width = w->model->shape.D;
+    int32_t width = w->of.model->shape.D;
     for (int32_t n = 1; n <= PROMPT; n++)
         r[n - 1] = ask(w, POOL_LAST, w->prompt, n, last[n - 1]);
     for (int32_t n = 0; n < PROMPT; n++)
@@ -157,8 +134,8 @@ static void check_family(const char *folder)
     for (size_t i = 0; i < COUNT_OF(chunks); i++) {
         World w;
         open_world(&w, folder, chunks[i]);
-        size_t bytes = (size_t)w.model->shape.D * sizeof(float);
-        assert_true(w.model->shape.D <= WIDTH_MAX);
+        size_t bytes = (size_t)w.of.model->shape.D * sizeof(float);
+        assert_true(w.of.model->shape.D <= WIDTH_MAX);
         if (i == 0)
             mean_of_beginnings(&w, expected);
         Request *one = ask(&w, POOL_MEAN, w.prompt, PROMPT, mean), *two = ask(&w, POOL_MEAN, w.prompt, PROMPT, again);
@@ -166,7 +143,7 @@ static void check_family(const char *folder)
         assert_int_equal(finish(&w, two), 0); /* all rows are needed: nothing comes from the cache */
         assert_memory_equal(mean, expected, bytes);
         assert_memory_equal(again, expected, bytes);
-        close_world(&w);
+        small_model_close(&w.of);
     }
 }
 
@@ -189,8 +166,8 @@ static void the_last_state_needs_only_the_last_row(void **state)
     open_world(&w, "tests/fixtures/hf/llama", 16);
     assert_int_equal(finish(&w, ask(&w, POOL_LAST, w.prompt, PROMPT, first)), 0);
     assert_int_equal(finish(&w, ask(&w, POOL_LAST, w.prompt, PROMPT, again)), (PROMPT - 1) / 4 * 4);
-    assert_memory_equal(first, again, (size_t)w.model->shape.D * sizeof(float));
-    close_world(&w);
+    assert_memory_equal(first, again, (size_t)w.of.model->shape.D * sizeof(float));
+    small_model_close(&w.of);
 }
 
 static void what_does_not_go_together_is_refused(void **state)
@@ -213,7 +190,7 @@ static void what_does_not_go_together_is_refused(void **state)
         assert_int_equal(engine_submit(w.engine, &bad[i], &r, &err), BAD_ARGUMENT);
         assert_non_null(strstr(err.text, "pooling: "));
     }
-    close_world(&w);
+    small_model_close(&w.of);
 }
 
 int main(void)

@@ -7,19 +7,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "devices/cpu/cpu_device.h"
-#include "engine/engine.h"
 #include "model/identity.h"
-#include "model/package.h"
+#include "small_model.h"
 
 enum { PROMPT = 90, NEW_TOKENS = 12, VOCABULARY = 320, BLOCK = 8 };
 
 static char directory[64];
 
 typedef struct World {
-    Package package;
-    Device *device;
-    Model *model;
+    SmallModel of;
     Engine *engine;
     int32_t prompt[PROMPT];
 } World;
@@ -28,13 +24,6 @@ typedef struct Answer {
     int32_t token[NEW_TOKENS], count, reused;
     float last[VOCABULARY];      /* the logits after the prompt */
 } Answer;
-
-static void must(Err code, const Error *err)
-{
-    if (code != OK)
-        print_error("%s\n", err->text);
-    assert_int_equal(code, OK);
-}
 
 static EngineOptions usual(void)
 {
@@ -50,24 +39,10 @@ static EngineOptions usual(void)
 
 static void open_world(World *w, const char *family, EngineOptions o)
 {
-    Error err = {0};
-    char folder[128];
-    snprintf(folder, sizeof folder, "tests/fixtures/hf/%s", family);
-    must(package_open(&w->package, folder, &err), &err);
-    must(cpu_device_open(&(CpuOptions){.tier = TIER_BEST, .threads = 1}, &w->device, &err), &err);
-    must(model_open(&w->package.checkpoint, w->device, NULL, &w->model, &err), &err);
-    EngineModel model = engine_model(w->model);
-    must(engine_new(&w->engine, &o, &model, w->device, &err), &err);
+    small_model_open(&w->of, family, o);
+    w->engine = w->of.engine;
     for (int i = 0; i < PROMPT; i++)
         w->prompt[i] = (i * 37 + i * i * 11) % VOCABULARY;
-}
-
-static void close_world(World *w)
-{
-    engine_free(w->engine);
-    model_close(w->model);
-    device_close(w->device);
-    package_close(&w->package);
 }
 
 static Request *submit(World *w, uint64_t salt, float *last)
@@ -76,7 +51,7 @@ static Request *submit(World *w, uint64_t salt, float *last)
     Request *r;
     RequestOptions o = {.prompt = w->prompt, .prompt_count = PROMPT, .max_tokens = NEW_TOKENS, .salt = salt,
                         .sampling = sampler_options_greedy(), .logits = last, .score_from = PROMPT - 1};
-    must(engine_submit(w->engine, &o, &r, &err), &err);
+    must_be_ok(engine_submit(w->engine, &o, &r, &err), &err);
     return r;
 }
 
@@ -87,7 +62,7 @@ static Answer ask(World *w, uint64_t salt)
     Answer a = {0};
     Request *r = submit(w, salt, a.last);
     while (engine_step(w->engine)) {
-        must(engine_audit(w->engine, &err), &err);
+        must_be_ok(engine_audit(w->engine, &err), &err);
         while (request_next(r, &event))
             if (event.kind == EVENT_TOKEN)
                 a.token[a.count++] = event.token.id;
@@ -106,7 +81,7 @@ static Answer ask_anew(const char *family, EngineOptions o, uint64_t salt, KvFil
     Answer a = ask(&w, salt);
     if (stats)
         *stats = engine_files(w.engine);
-    close_world(&w);
+    small_model_close(&w.of);
     return a;
 }
 
@@ -203,7 +178,7 @@ static void an_evicted_past_comes_back_too(void **state)
     same(&first, &again);
     assert_int_equal(again.reused, (PROMPT - 1) / BLOCK * BLOCK);
     assert_true(engine_files(w.engine).read > 0);
-    close_world(&w);
+    small_model_close(&w.of);
 }
 
 static void little_staging_memory_takes_several_turns(void **state)
@@ -239,10 +214,10 @@ static void nobody_shares_a_directory(void **state)
     Error err;
     EngineOptions o = usual();
     open_world(&w, "llama", o);
-    EngineModel model = engine_model(w.model);
-    assert_int_equal(engine_new(&second, &o, &model, w.device, &err), LIMIT_REACHED);
+    EngineModel model = engine_model(w.of.model);
+    assert_int_equal(engine_new(&second, &o, &model, w.of.device, &err), LIMIT_REACHED);
     assert_non_null(strstr(err.text, directory));
-    close_world(&w);
+    small_model_close(&w.of);
 }
 
 typedef struct Damage {
@@ -317,7 +292,7 @@ static void the_directory_stays_as_small_as_asked_for(void **state)
         ask(&w, salt);
     stats = engine_files(w.engine);
     assert_true(stats.bytes <= o.files.bytes_max);
-    close_world(&w);
+    small_model_close(&w.of);
     each_file(add_bytes, &now);
     assert_true(now > 0 && now <= o.files.bytes_max);
     assert_int_equal(ask_anew("llama", o, 0, &stats).reused, 0);   /* the oldest is gone, ... */
@@ -333,10 +308,10 @@ static void the_directory_stays_as_small_as_asked_for(void **state)
     EngineOptions without = usual();
     without.files.directory = NULL;
     open_world(&w, "llama", without);
-    EngineModel model = engine_model(w.model);
-    assert_int_equal(engine_new(&none, &o, &model, w.device, &err), BAD_ARGUMENT);
+    EngineModel model = engine_model(w.of.model);
+    assert_int_equal(engine_new(&none, &o, &model, w.of.device, &err), BAD_ARGUMENT);
     assert_non_null(strstr(err.text, "100 bytes"));
-    close_world(&w);
+    small_model_close(&w.of);
 }
 
 static void whoever_waits_for_files_can_go_away(void **state)
@@ -351,16 +326,16 @@ static void whoever_waits_for_files_can_go_away(void **state)
         if (i % 2)
             engine_step(w.engine);
         request_close(a);
-        must(engine_audit(w.engine, &err), &err);
+        must_be_ok(engine_audit(w.engine, &err), &err);
         Event event;
         while (engine_step(w.engine))
             while (request_next(b, &event))
                 ;
         assert_true(request_ended(b));
         request_close(b);
-        must(engine_audit(w.engine, &err), &err);
+        must_be_ok(engine_audit(w.engine, &err), &err);
     }
-    close_world(&w);
+    small_model_close(&w.of);
 }
 
 /* SHA-256 against the examples of FIPS 180-4, and in pieces. */
@@ -394,8 +369,8 @@ static void a_checkpoint_is_told_from_others(void **state)
         Error err;
         char folder[128];
         snprintf(folder, sizeof folder, "tests/fixtures/hf/%s", families[i]);
-        must(checkpoint_open(&c, folder, &err), &err);
-        must(checkpoint_identity(&c, id[i], &err), &err);
+        must_be_ok(checkpoint_open(&c, folder, &err), &err);
+        must_be_ok(checkpoint_identity(&c, id[i], &err), &err);
         checkpoint_close(&c);
     }
     assert_string_equal(id[0], id[2]);
