@@ -15,7 +15,7 @@
 #define FORMAT_OF_PANEL TIER_PASTE(format, PANEL_FORMAT)
 extern const Format FORMAT_OF_PANEL;
 
-#define STREAMS 1   /* from memory, one after another is much faster than two at once */
+#define STREAMS 2
 
 #if MINS == 0
 INLINE Vf minimum(const Unit *u, int i, int s) { return (void)u, (void)i, (void)s, vf_zero(); }
@@ -41,14 +41,21 @@ static void pack(void *panel, const void *rows, size_t row_bytes, int n, int64_t
     }
 }
 
+/* Block i's share of the lines of a unit, READ_AHEAD further on: all at once would keep what is needed now waiting. */
+INLINE void read_ahead(const Unit *u, int i)
+{
+    enum { LINES = sizeof(Unit) / 64 };
+    for (int line = i * LINES / UNIT_BLOCKS; line < (i + 1) * LINES / UNIT_BLOCKS; line++)
+        prefetch((const uint8_t *)u + READ_AHEAD + 64 * line);
+}
+
 static void expand(void *out, const void *panel, int64_t from, int64_t to)
 {
     uint8_t *at = out;
     for (int64_t b = from / PANEL_BLOCK; b < to / PANEL_BLOCK; b++) {
         const Unit *u = (const Unit *)panel + b / UNIT_BLOCKS;
         int i = (int)(b % UNIT_BLOCKS);
-        for (size_t line = 0; i == 0 && line < sizeof(Unit); line += 64)
-            prefetch((const uint8_t *)u + READ_AHEAD + line);
+        read_ahead(u, i);
         UNROLL
         for (int j = 0; j < 8; j++, at += 64)
             vi_store(at, weights(u, i, j));
@@ -107,13 +114,12 @@ INLINE void multiply(const PanelJob *job, int first, int rows, int panels)
     }
     const uint8_t *x = job->x;
     for (int64_t left = job->width / PANEL_BLOCK; left > 0; left -= UNIT_BLOCKS) {
-        for (int p = 0; p < panels; p++)
-            for (size_t line = 0; line < sizeof(Unit); line += 64)
-                prefetch((const uint8_t *)u[p] + READ_AHEAD + line);
         for (int i = 0; i < UNIT_BLOCKS && i < left; i++, x += sizeof(XBlock)) {
             UNROLL
-            for (int p = 0; p < panels; p++)
+            for (int p = 0; p < panels; p++) {
+                read_ahead(u[p], i);
                 multiply_block(acc, p, u[p], i, x, job->x_row_bytes, rows);
+            }
         }
         UNROLL
         for (int p = 0; p < panels; p++)

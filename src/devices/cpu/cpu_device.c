@@ -9,13 +9,13 @@
 #include "devices/cpu/cpu_tiers.h"
 #include "kernels/op_spec.h"
 
-enum { ALIGN = 64, HUGE_PAGE = 2 << 20, SMALL = 64 << 10, SMALL_REGION = 1 << 20 };
+enum { ALIGN = 64, HUGE_PAGE = 2 << 20, SHARED_TAKE = 4 << 20, SHARED_REGION = 16 << 20 };
 static const size_t PLAN_BYTES = (size_t)1 << 46; /* addresses to plan with: never touched */
 
 /* Memory from the system, in one list so that closing gives all of it back. */
 typedef struct Region {
     struct Region *next;
-    void *data;
+    void *mapped;
     size_t bytes;
 } Region;
 
@@ -24,8 +24,8 @@ typedef struct CpuDevice {
     CpuTier tier;
     Team *team;
     Region *regions;
-    uint8_t *small; /* what is left of the region that small takes share */
-    size_t small_left;
+    uint8_t *shared; /* what is left of the region that smaller takes share */
+    size_t shared_left;
     uint8_t *stack, *scratch;
     size_t stack_used, stack_bytes, scratch_bytes;
     bool planning;
@@ -91,38 +91,20 @@ static void cpu_run(Device *d, const OpCall *call)
         team_run(c->team, threads, task_run, &task);
 }
 
-static Err map_region(CpuDevice *c, size_t bytes, void **out, Error *err);
-
-/* Norms and biases are small and many: they share a region. */
-static Err take_small(CpuDevice *c, size_t bytes, void **out, Error *err)
-{
-    size_t rounded = (bytes + ALIGN - 1) / ALIGN * ALIGN;
-    if (rounded > c->small_left) {
-        void *region;
-        TRY(map_region(c, SMALL_REGION, &region, err));
-        c->small = region;
-        c->small_left = SMALL_REGION;
-    }
-    *out = c->small;
-    c->small += rounded;
-    c->small_left -= rounded;
-    return OK;
-}
-
+/* Memory of its own, in huge pages where the system has them: worth up to a factor of two in bandwidth. It begins where
+ * a huge page can begin; a system that says no gives small pages, and nothing else changes. */
 static Err map_region(CpuDevice *c, size_t bytes, void **out, Error *err)
 {
-    if (bytes <= SMALL)
-        return take_small(c, bytes, out, err);
     Region *region = malloc(sizeof *region);
-    size_t rounded;
-    if (!region || !round_up_fits(bytes ? bytes : 1, bytes >= HUGE_PAGE ? HUGE_PAGE : 4096, &rounded))
+    size_t rounded, whole;
+    if (!region || !round_up_fits(bytes ? bytes : 1, HUGE_PAGE, &rounded) || !add_fits(rounded, HUGE_PAGE, &whole))
         goto failed;
-    void *data = mmap(NULL, rounded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (data == MAP_FAILED)
+    void *mapped = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapped == MAP_FAILED)
         goto failed;
-    if (rounded >= HUGE_PAGE)
-        madvise(data, rounded, MADV_HUGEPAGE); /* worth up to a factor of two in bandwidth; a no is no harm */
-    *region = (Region){c->regions, data, rounded};
+    uint8_t *data = (uint8_t *)mapped + (-(uintptr_t)mapped & (HUGE_PAGE - 1));
+    madvise(data, rounded, MADV_HUGEPAGE);
+    *region = (Region){c->regions, mapped, whole};
     c->regions = region;
     *out = data;
     return OK;
@@ -131,9 +113,27 @@ failed:
     return fail(err, NO_MEMORY, "the CPU has no %zu bytes of memory left", bytes);
 }
 
+/* Norms, biases and small matrices are many: they share regions, so that they too lie in huge pages. */
+static Err take_memory(CpuDevice *c, size_t bytes, void **out, Error *err)
+{
+    if (bytes > SHARED_TAKE)
+        return map_region(c, bytes, out, err);
+    size_t rounded = (bytes + ALIGN - 1) / ALIGN * ALIGN;
+    if (rounded > c->shared_left) {
+        void *region;
+        TRY(map_region(c, SHARED_REGION, &region, err));
+        c->shared = region;
+        c->shared_left = SHARED_REGION;
+    }
+    *out = c->shared;
+    c->shared += rounded;
+    c->shared_left -= rounded;
+    return OK;
+}
+
 static Err cpu_take(Device *d, size_t bytes, void **out, Error *err)
 {
-    return map_region((CpuDevice *)d, bytes, out, err);
+    return take_memory((CpuDevice *)d, bytes, out, err);
 }
 
 static void *cpu_push(Device *d, size_t bytes)
@@ -172,8 +172,8 @@ static Err cpu_plan_end(Device *d, Error *err)
     ASSERT(c->planning && c->stack_used == 0);
     c->planning = false;
     void *stack, *scratch;
-    TRY(map_region(c, c->stack_bytes, &stack, err));
-    TRY(map_region(c, c->scratch_bytes, &scratch, err));
+    TRY(take_memory(c, c->stack_bytes, &stack, err));
+    TRY(take_memory(c, c->scratch_bytes, &scratch, err));
     c->stack = stack;
     c->scratch = scratch;
     return OK;
@@ -233,7 +233,7 @@ static Err upload_panels(CpuDevice *c, const Panel *panel, Tensor host, Tensor *
     size_t bytes;
     if (!mul_fits((size_t)(task.matrices * panel_count(task.rows)), panel->bytes(task.width), &bytes))
         return fail(err, NO_MEMORY, "the CPU has no room for %lld matrices", (long long)task.matrices);
-    TRY(map_region(c, bytes, &out->data, err));
+    TRY(take_memory(c, bytes, &out->data, err));
     task.to = out->data;
     team_run(c->team, team_threads(c->team), pack_run, &task);
     return OK;
@@ -243,7 +243,7 @@ static Err upload_f32(CpuDevice *c, Tensor host, Tensor *out, Error *err)
 {
     *out = host;
     out->format = &format_f32;
-    TRY(map_region(c, tensor_bytes(*out), &out->data, err));
+    TRY(take_memory(c, tensor_bytes(*out), &out->data, err));
     host.format->decode(out->data, host.data, (size_t)tensor_elems(host));
     return OK;
 }
@@ -251,7 +251,7 @@ static Err upload_f32(CpuDevice *c, Tensor host, Tensor *out, Error *err)
 static Err upload_rows(CpuDevice *c, Tensor host, Tensor *out, Error *err)
 {
     *out = host;
-    TRY(map_region(c, tensor_bytes(host), &out->data, err));
+    TRY(take_memory(c, tensor_bytes(host), &out->data, err));
     memcpy(out->data, host.data, tensor_bytes(host));
     return OK;
 }
@@ -271,7 +271,7 @@ static void cpu_close(Device *d)
     CpuDevice *c = (CpuDevice *)d;
     for (Region *r = c->regions, *next; r; r = next) {
         next = r->next;
-        munmap(r->data, r->bytes);
+        munmap(r->mapped, r->bytes);
         free(r);
     }
     team_free(c->team);

@@ -60,8 +60,7 @@ static void part_of_h(const OpCall *c, Prepared h, Prepared x_gate, Prepared x_u
                        .w = c->in[MLP_GATE], .bias = c->in[MLP_GATE_BIAS]};
     Product to_up = {.y = tensor_of(up, &format_f32, rows, PRODUCT_UNIT), .y_from = from, .x = x_up,
                      .w = c->in[MLP_UP], .bias = c->in[MLP_UP_BIAS]};
-    TIERED(product)(&to_gate, (Range){from, from + n});
-    TIERED(product)(&to_up, (Range){from, from + n});
+    TIERED(product_pair)(&to_gate, &to_up, (Range){from, from + n});
     for (int32_t r = 0; r < rows; r++)
         make_h(h.rows + (size_t)r * h.row_bytes, kind, c->activation, gate[r], up[r], from, n);
 }

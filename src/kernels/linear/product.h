@@ -60,6 +60,8 @@ typedef struct Product {
 static inline bool product_takes(Tensor w) { return w.format->activation != NULL; }
 
 void TIERED(product)(const Product *, Range outputs);   /* from a multiple of PRODUCT_UNIT */
+/* Both, of the same outputs and width: where they are alike their weights are read side by side. */
+void TIERED(product_pair)(const Product *, const Product *, Range outputs);
 
 static inline int64_t product_threads(int64_t rows, const Tensor *weights, int n)
 {

@@ -31,22 +31,38 @@ static void finish(const Product *p, int64_t row, int64_t output, const float *s
 
 /* ---- few rows, or weights that are floats: each panel is read as it lies in memory, and stays near ---- */
 
-static void product_few(const Product *p, const Panel *kind, int64_t from, int64_t to)
+/* Panels that are read one after another. */
+typedef struct Run {
+    const Product *p;
+    int64_t from, to;
+} Run;
+
+static void product_few_rows(const PanelJob *job, const Panel *kind, const Run *runs, int n, int64_t i, Range rows)
 {
-    float sums[PANEL_ROWS_OF_X][PANEL_STREAMS][PANEL_ROWS];
-    size_t bytes = kind->bytes(p->w.dim[1]);
-    for (int64_t first = from; first < to; first += PANEL_STREAMS) {
-        int panels = (int)(to - first < PANEL_STREAMS ? to - first : PANEL_STREAMS);
-        PanelJob job = {.x_row_bytes = p->x.row_bytes, .width = p->w.dim[1], .sums = sums[0][0]};
-        for (int i = 0; i < panels; i++)
-            job.panel[i] = (const uint8_t *)p->w.data + (size_t)(first + i) * bytes;
-        for (int64_t at = 0; at < p->x.count; at += PANEL_ROWS_OF_X) {
-            int rows = (int)(p->x.count - at < PANEL_ROWS_OF_X ? p->x.count - at : PANEL_ROWS_OF_X);
-            job.x = p->x.rows + (size_t)at * p->x.row_bytes;
-            kind->few(&job, rows, panels);
-            for (int r = 0; r < rows; r++)
-                for (int i = 0; i < panels; i++)
-                    finish(p, at + r, (first + i) * PANEL_ROWS, sums[r][i]);
+    int count = (int)(rows.to - rows.from);
+    kind->few(job, count, n);
+    for (int r = 0; r < count; r++)
+        for (int s = 0; s < n; s++)
+            finish(runs[s].p, rows.from + r, (runs[s].from + i) * PANEL_ROWS,
+                   job->sums + (r * PANEL_STREAMS + s) * PANEL_ROWS);
+}
+
+/* Two runs over the same x side by side, the second no longer than the first: memory that is read in two places at
+ * once is up to 1.8 times as fast. */
+static void product_few(const Panel *kind, const Run runs[PANEL_STREAMS])
+{
+    float sums[PANEL_ROWS_OF_X * PANEL_STREAMS * PANEL_ROWS];
+    Prepared x = runs[0].p->x;
+    int64_t width = runs[0].p->w.dim[1];
+    for (int64_t i = 0; i < runs[0].to - runs[0].from; i++) {
+        PanelJob job = {.x_row_bytes = x.row_bytes, .width = width, .sums = sums};
+        int n = runs[1].from + i < runs[1].to ? 2 : 1;
+        for (int s = 0; s < n; s++)
+            job.panel[s] = (const uint8_t *)runs[s].p->w.data + (size_t)(runs[s].from + i) * kind->bytes(width);
+        for (int64_t at = 0; at < x.count; at += PANEL_ROWS_OF_X) {
+            Range rows = {at, x.count - at < PANEL_ROWS_OF_X ? x.count : at + PANEL_ROWS_OF_X};
+            job.x = x.rows + (size_t)at * x.row_bytes;
+            product_few_rows(&job, kind, runs, n, i, rows);
         }
     }
 }
@@ -143,14 +159,33 @@ static void product_many(const Product *p, const Panel *kind, int64_t panel)
     }
 }
 
+static const Panel *panel_of(const Product *p)
+{
+    return p->w.packing == PACKING_PANELS ? TIERED(panel_find)(p->w.format) : NULL;
+}
+
+static bool reads_few(const Product *p, const Panel *kind) { return kind && (p->x.count <= FEW_ROWS || !kind->scales); }
+
 void TIERED(product)(const Product *p, Range outputs)
 {
-    const Panel *kind = p->w.packing == PACKING_PANELS ? TIERED(panel_find)(p->w.format) : NULL;
-    int64_t from = outputs.from / PANEL_ROWS, to = panel_count(outputs.to);
-    if (kind && (p->x.count <= FEW_ROWS || !kind->scales)) {
-        product_few(p, kind, from, to);
+    const Panel *kind = panel_of(p);
+    int64_t from = outputs.from / PANEL_ROWS, to = panel_count(outputs.to), half = from + (to - from + 1) / 2;
+    if (reads_few(p, kind)) {
+        product_few(kind, (Run[]){{p, from, half}, {p, half, to}});
         return;
     }
     for (int64_t panel = from; panel < to; panel += TILE_PANELS)
         product_many(p, kind, panel);
+}
+
+void TIERED(product_pair)(const Product *a, const Product *b, Range outputs)
+{
+    const Panel *kind = panel_of(a);
+    int64_t from = outputs.from / PANEL_ROWS, to = panel_count(outputs.to);
+    if (kind == panel_of(b) && a->x.rows == b->x.rows && reads_few(a, kind)) {
+        product_few(kind, (Run[]){{a, from, to}, {b, from, to}});
+        return;
+    }
+    TIERED(product)(a, outputs);
+    TIERED(product)(b, outputs);
 }
