@@ -10,8 +10,8 @@
  */
 #include <math.h>
 
+#include "formats/kept_rows.h"
 #include "kernels/attend/attend.h"
-#include "kernels/kit/float_rows.h"
 #include "kernels/kit/transpose.h"
 #include "kernels/kit/vmath.h"
 
@@ -71,16 +71,16 @@ INLINE void fetch_rows(const uint8_t *const *rows, const Tile *t, size_t bytes)
             prefetch(rows[j] + at);
 }
 
-INLINE void load_keys_as(FloatKind kind, Work *w, const Tile *t)
+INLINE void load_keys_as(KeptKind kind, Work *w, const Tile *t)
 {
-    int width = w->call.key_width, bytes = kind_bytes(kind);
+    int width = w->call.key_width;
     for (int g = 0; g < TILE; g += LANES)
         for (int d = 0; d < width; d += LANES) {
             Vf m[LANES];
             int n = width - d < LANES ? width - d : LANES;
             for (int i = 0; i < LANES; i++) {
-                const uint8_t *at = t->keys[g + i] + d * bytes;
-                m[i] = n == LANES ? kind_load(kind, at) : kind_load_n(kind, at, n);
+                const uint8_t *key = t->keys[g + i];
+                m[i] = n == LANES ? kept_load(kind, key, d) : kept_load_n(kind, key, d, n);
             }
             vf_transpose(m);
             for (int i = 0; i < n; i++)
@@ -88,37 +88,37 @@ INLINE void load_keys_as(FloatKind kind, Work *w, const Tile *t)
         }
 }
 
-INLINE void load_values_as(FloatKind kind, Work *w, const Tile *t)
+INLINE void load_values_as(KeptKind kind, Work *w, const Tile *t)
 {
-    int width = w->call.value_width, bytes = kind_bytes(kind);
+    int width = w->call.value_width;
     for (int j = t->lo; j < t->hi; j++) {
         float *out = w->values + j * w->columns;
         int d = 0;
         for (; d + LANES <= width; d += LANES)
-            vf_store(out + d, kind_load(kind, t->values[j] + d * bytes));
+            vf_store(out + d, kept_load(kind, t->values[j], d));
         for (; d < w->columns; d += LANES)
-            vf_store(out + d, d < width ? kind_load_n(kind, t->values[j] + d * bytes, width - d) : vf_zero());
+            vf_store(out + d, d < width ? kept_load_n(kind, t->values[j], d, width - d) : vf_zero());
     }
 }
 
 static void load_keys(Work *w, const Tile *t)
 {
-    switch (float_kind(w->call.k.format)) {
-    case KIND_F32: load_keys_as(KIND_F32, w, t); break;
-    case KIND_F16: load_keys_as(KIND_F16, w, t); break;
-    case KIND_BF16: load_keys_as(KIND_BF16, w, t); break;
-    case KIND_OTHER: ASSERT(false);
+#define LOAD(kind) case kind: load_keys_as(kind, w, t); break;
+    switch (kept_kind(w->call.k.format)) {
+        EACH_KEPT(LOAD)
+    case KEPT_OTHER: ASSERT(false);
     }
+#undef LOAD
 }
 
 static void load_values(Work *w, const Tile *t)
 {
-    switch (float_kind(w->call.v.format)) {
-    case KIND_F32: load_values_as(KIND_F32, w, t); break;
-    case KIND_F16: load_values_as(KIND_F16, w, t); break;
-    case KIND_BF16: load_values_as(KIND_BF16, w, t); break;
-    case KIND_OTHER: ASSERT(false);
+#define LOAD(kind) case kind: load_values_as(kind, w, t); break;
+    switch (kept_kind(w->call.v.format)) {
+        EACH_KEPT(LOAD)
+    case KEPT_OTHER: ASSERT(false);
     }
+#undef LOAD
 }
 
 /* Queries against the tile, n of them abreast; n is a constant after inlining. */
@@ -520,8 +520,8 @@ static void run(const OpCall *c, int phase, CpuPart part)
 static bool takes(const OpCall *c)
 {
     AttendCall a = attend_call(c);
-    return a.key_width <= WIDTH_MAX && a.value_width <= WIDTH_MAX && float_kind(a.k.format) != KIND_OTHER &&
-           float_kind(a.v.format) != KIND_OTHER;
+    return a.key_width <= WIDTH_MAX && a.value_width <= WIDTH_MAX && kept_kind(a.k.format) != KEPT_OTHER &&
+           kept_kind(a.v.format) != KEPT_OTHER;
 }
 
 static int64_t threads(const OpCall *c)
