@@ -7,6 +7,9 @@
 #ifndef FORMATS_KEPT_ROWS_H
 #define FORMATS_KEPT_ROWS_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "formats/f8_e4m3/f8_e4m3_lanes.h"
 #include "formats/q8_0/q8_0_lanes.h"
 
@@ -24,20 +27,45 @@ INLINE KeptKind kept_kind(const Format *f)
     return (KeptKind)kind;
 }
 
-/* Of a value, where a value has bytes of its own. */
-INLINE int kept_bytes(KeptKind kind) { return kind == KEPT_F32 ? 4 : kind == KEPT_F8_E4M3 ? 1 : 2; }
+/* Of a value; of Q8_0 without its share of the scale. */
+INLINE int kept_bytes(KeptKind kind) { return kind == KEPT_F32 ? 4 : kind == KEPT_F16 || kind == KEPT_BF16 ? 2 : 1; }
 
-/* Values [at, at + 16) of a row; `at` is a multiple of 16. */
-INLINE Vf kept_load(KeptKind kind, const uint8_t *row, int at)
+enum { KEPT_BLOCK = Q8_0_ELEMS };     /* values that share a scale, where there are scales */
+INLINE bool kept_scaled(KeptKind kind) { return kind == KEPT_Q8_0; }
+
+/* How far value `at` lies from the beginning of its row, in bytes. */
+INLINE int kept_offset(KeptKind kind, int at)
 {
-    const uint8_t *p = row + at * kept_bytes(kind);
+    if (kind == KEPT_Q8_0)
+        return at / Q8_0_ELEMS * (int)sizeof(Q8_0Block) + (int)offsetof(Q8_0Block, q) + at % Q8_0_ELEMS;
+    return at * kept_bytes(kind);
+}
+
+/* The scales of a block of 16 rows. */
+INLINE Vf kept_scales(const uint8_t *const *rows, int block)
+{
+    uint8_t halves[LANES][2];
+    for (int i = 0; i < LANES; i++)
+        memcpy(halves[i], ((const Q8_0Block *)rows[i] + block)->d, sizeof halves[i]);
+    return vf_of_f16(halves);
+}
+
+/* 16 values that lie together; of Q8_0 without their scale. */
+INLINE Vf kept_lanes(KeptKind kind, const uint8_t *p)
+{
     switch (kind) {
     case KEPT_F32: return vf_load((const float *)p);
     case KEPT_F16: return vf_of_f16(p);
     case KEPT_BF16: return vf_of_bf16(p);
     case KEPT_F8_E4M3: return f8_e4m3_lanes(p);
-    default: return q8_0_lanes(row, at);
+    default: return vf_of_i(vi_of_i8(p));
     }
+}
+
+/* Values [at, at + 16) of a row; `at` is a multiple of 16. */
+INLINE Vf kept_load(KeptKind kind, const uint8_t *row, int at)
+{
+    return kind == KEPT_Q8_0 ? q8_0_lanes(row, at) : kept_lanes(kind, row + kept_offset(kind, at));
 }
 
 /* n < 16 values. Nothing beyond the row is read; what comes after the n is anything. */
@@ -46,8 +74,8 @@ INLINE Vf kept_load_n(KeptKind kind, const uint8_t *row, int at, int n)
     if (kind == KEPT_Q8_0)
         return q8_0_lanes(row, at);
     float values[LANES] = {0};
-    memcpy(values, row + at * kept_bytes(kind), (size_t)(n * kept_bytes(kind)));
-    return kept_load(kind, (const uint8_t *)values, 0);
+    memcpy(values, row + kept_offset(kind, at), (size_t)(n * kept_bytes(kind)));
+    return kept_lanes(kind, (const uint8_t *)values);
 }
 
 INLINE void kept_store(KeptKind kind, uint8_t *p, Vf v)

@@ -4,14 +4,7 @@
 
 #include "kernels/kit/simd.h"
 
-/* The magnitude as the upper bits of an f32 is 2^-120 times its value, denormals included. */
-INLINE Vf f8_e4m3_lanes(const uint8_t *p)
-{
-    Vi byte = vi_of_u8(p), magnitude = vi_and(byte, vi_all(0x7f));
-    Vf value = vf_mul(vf_of_bits(vi_shl(magnitude, 20)), vf_all(0x1p120f));
-    value = vf_pick(vi_equal(magnitude, vi_all(0x7f)), vf_all(__builtin_nanf("")), value);
-    return vf_copy_sign(value, vf_of_bits(vi_shl(byte, 24)));
-}
+INLINE Vf f8_e4m3_lanes(const uint8_t *p) { return vf_of_e4m3(p); }
 
 /* Below 2^-6 an addition rounds at the step of denormals, 2^-9; above, the bits round as an integer. */
 INLINE void f8_e4m3_put_lanes(uint8_t *p, Vf x)

@@ -1,4 +1,9 @@
-/* transpose.h -- 16 vectors as a 16 x 16 matrix: rows become columns. Moves bits, computes nothing. */
+/* transpose.h -- a 16 x 16 matrix: rows become columns. Moves bits, computes nothing.
+ *
+ *     vf_transpose(m)           of vectors, in registers
+ *     turn_16(out, rows, at)    of 16-bit numbers: from byte `at` of 16 rows anywhere, to [16][16] in one piece
+ *     turn_8(out, rows, at)     of bytes
+ */
 #ifndef KERNELS_KIT_TRANSPOSE_H
 #define KERNELS_KIT_TRANSPOSE_H
 
@@ -70,5 +75,49 @@ INLINE void vf_transpose(Vf m[LANES])
     }
 }
 
+#endif
+
+#if defined(TIER_avx512) || defined(TIER_avx2)
+
+/* Each step interleaves the rows i and i + 4: what was the upper bit of the row's number becomes the lowest
+ * bit of the place in it. After three steps all three have gone over. Rows 8 to 15 are upper halves. */
+#define INTERLEAVE(size, to, from)                                                                                     \
+    for (int i = 0; i < 4; i++) {                                                                                      \
+        (to)[2 * i] = _mm256_unpacklo_epi##size((from)[i], (from)[i + 4]);                                             \
+        (to)[2 * i + 1] = _mm256_unpackhi_epi##size((from)[i], (from)[i + 4]);                                         \
+    }
+
+INLINE void load_row_pairs(__m256i to[8], const uint8_t *const *rows, int at)
+{
+    for (int i = 0; i < 8; i++)
+        to[i] = _mm256_loadu2_m128i((const __m128i *)(rows[i + 8] + at), (const __m128i *)(rows[i] + at));
+}
+
+INLINE void turn_16(void *out, const uint8_t *const *rows, int at)
+{
+    __m256i a[8], b[8], *to = out;
+    for (int half = 0; half < 2; half++) {
+        load_row_pairs(a, rows, at + 16 * half);
+        INTERLEAVE(16, b, a)
+        INTERLEAVE(16, a, b)
+        INTERLEAVE(16, b, a)
+        for (int i = 0; i < 8; i++)
+            _mm256_storeu_si256(to + 8 * half + i, b[i]);
+    }
+}
+
+/* The steps leave two columns of 8 rows in each half. */
+INLINE void turn_8(void *out, const uint8_t *const *rows, int at)
+{
+    __m256i a[8], b[8], *to = out;
+    load_row_pairs(a, rows, at);
+    INTERLEAVE(8, b, a)
+    INTERLEAVE(8, a, b)
+    INTERLEAVE(8, b, a)
+    for (int i = 0; i < 8; i++)
+        _mm256_storeu_si256(to + i, _mm256_permute4x64_epi64(b[i], 0xd8));
+}
+
+#undef INTERLEAVE
 #endif
 #endif
