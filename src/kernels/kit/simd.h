@@ -1,6 +1,6 @@
 /* simd.h -- one source for every instruction set: a vector always has 16 lanes.
  *
- *     Vf    16 x f32        AVX-512: one register        AVX2: two        (NEON: four)
+ *     Vf    16 x f32        AVX-512: one register        AVX2: two        NEON: four
  *     Vi    16 x i32, or 64 bytes in 16 groups of 4
  *     Vm    16 x true or false
  *
@@ -50,6 +50,8 @@ enum { LANES = 16 };
 #include "kernels/kit/simd_avx512.h"
 #elif defined(TIER_avx2)
 #include "kernels/kit/simd_avx2.h"
+#elif defined(TIER_neon)
+#include "kernels/kit/simd_neon.h"
 #else
 #error "simd.h belongs into *_cpu.c files, which are built per tier"
 #endif

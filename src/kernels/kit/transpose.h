@@ -37,7 +37,7 @@ INLINE void vf_transpose(Vf m[LANES])
     }
 }
 
-#else
+#elif defined(TIER_avx2)
 
 INLINE void transpose_8(__m256 m[8])
 {
@@ -75,12 +75,41 @@ INLINE void vf_transpose(Vf m[LANES])
     }
 }
 
+#else
+
+/* Quarters of quarters, 4 x 4: block (i, j) becomes block (j, i). */
+INLINE void transpose_4(float32x4_t m[4])
+{
+    float64x2_t a = vreinterpretq_f64_f32(vtrn1q_f32(m[0], m[1])), b = vreinterpretq_f64_f32(vtrn2q_f32(m[0], m[1]));
+    float64x2_t c = vreinterpretq_f64_f32(vtrn1q_f32(m[2], m[3])), d = vreinterpretq_f64_f32(vtrn2q_f32(m[2], m[3]));
+    m[0] = vreinterpretq_f32_f64(vtrn1q_f64(a, c));
+    m[1] = vreinterpretq_f32_f64(vtrn1q_f64(b, d));
+    m[2] = vreinterpretq_f32_f64(vtrn2q_f64(a, c));
+    m[3] = vreinterpretq_f32_f64(vtrn2q_f64(b, d));
+}
+
+INLINE void vf_transpose(Vf m[LANES])
+{
+    Vf turned[LANES];
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < 4; j++) {
+            float32x4_t block[4];
+            for (int k = 0; k < 4; k++)
+                block[k] = m[4 * i + k].val[j];
+            transpose_4(block);
+            for (int k = 0; k < 4; k++)
+                turned[4 * j + k].val[i] = block[k];
+        }
+    memcpy(m, turned, sizeof turned);
+}
+
 #endif
 
+/* Of 8 rows each step interleaves i and i + 4: what was the upper bit of the row's number becomes the lowest
+ * bit of the place in it. After three steps all three have gone over. */
 #if defined(TIER_avx512) || defined(TIER_avx2)
 
-/* Each step interleaves the rows i and i + 4: what was the upper bit of the row's number becomes the lowest
- * bit of the place in it. After three steps all three have gone over. Rows 8 to 15 are upper halves. */
+/* Rows 8 to 15 are upper halves. */
 #define INTERLEAVE(size, to, from)                                                                                     \
     for (int i = 0; i < 4; i++) {                                                                                      \
         (to)[2 * i] = _mm256_unpacklo_epi##size((from)[i], (from)[i + 4]);                                             \
@@ -118,6 +147,45 @@ INLINE void turn_8(void *out, const uint8_t *const *rows, int at)
         _mm256_storeu_si256(to + i, _mm256_permute4x64_epi64(b[i], 0xd8));
 }
 
-#undef INTERLEAVE
+#else
+
+#define INTERLEAVE(size, to, from)                                                                                     \
+    for (int i = 0; i < 4; i++) {                                                                                      \
+        (to)[2 * i] = vzip1q_u##size((from)[i], (from)[i + 4]);                                                        \
+        (to)[2 * i + 1] = vzip2q_u##size((from)[i], (from)[i + 4]);                                                    \
+    }
+
+INLINE void turn_16(void *out, const uint8_t *const *rows, int at)
+{
+    for (int half = 0; half < 2; half++)
+        for (int first = 0; first < LANES; first += 8) {
+            uint16x8_t a[8], b[8];
+            for (int i = 0; i < 8; i++)
+                a[i] = neon_load_16(rows[first + i] + at + 16 * half);
+            INTERLEAVE(16, b, a)
+            INTERLEAVE(16, a, b)
+            INTERLEAVE(16, b, a)
+            for (int i = 0; i < 8; i++)
+                vst1q_u8((uint8_t *)out + 2 * ((8 * half + i) * LANES + first), vreinterpretq_u8_u16(b[i]));
+        }
+}
+
+INLINE void turn_8(void *out, const uint8_t *const *rows, int at)
+{
+    for (int first = 0; first < LANES; first += 8) {
+        uint8x16_t a[8], b[8];
+        for (int i = 0; i < 8; i++)
+            a[i] = vld1q_u8(rows[first + i] + at);
+        INTERLEAVE(8, b, a)
+        INTERLEAVE(8, a, b)
+        INTERLEAVE(8, b, a)
+        for (int i = 0; i < 8; i++) {
+            vst1_u8((uint8_t *)out + 2 * i * LANES + first, vget_low_u8(b[i]));
+            vst1_u8((uint8_t *)out + (2 * i + 1) * LANES + first, vget_high_u8(b[i]));
+        }
+    }
+}
+
 #endif
+#undef INTERLEAVE
 #endif
