@@ -38,10 +38,16 @@ $(BUILD)/src/main/load_client.o: FLAGS += $(CURL_FLAGS)
 
 # A tier is an instruction set. *_cpu.c is built once for each.
 TIER_OPT     ?= -O3
+NEON         ?= armv8.2-a+dotprod      # armv8-a: for processors that have no dot product of bytes
 ARCHITECTURE := $(shell $(CC) -dumpmachine | cut -d- -f1)
 ifeq ($(ARCHITECTURE),x86_64)
 TIERS := avx2 avx512
 endif
+ifeq ($(ARCHITECTURE),aarch64)
+TIERS := neon
+FLAGS += -DNEON_HAS_DOT_PRODUCT=$(if $(findstring dotprod,$(NEON)),1,0)
+endif
+TIER_neon   := -march=$(NEON)
 TIER_avx2   := -mavx2 -mfma -mf16c -mbmi2
 TIER_avx512 := $(TIER_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx512vbmi -mavx512bf16 -mprefer-vector-width=512
 
@@ -158,7 +164,8 @@ help:
 	  'make sanitize-thread   all tests under the thread sanitizer' \
 	  'make fuzz T=gguf   one fuzzer for SECONDS=20; fuzz-all: each of them' \
 	  'make check-server  the server, as its clients meet it' \
-	  'make tidy          the rules of the house' \
+	  'make check-neon    the kernels of 64-bit Arm, by a cross compiler and qemu' \
+  'make tidy          the rules of the house' \
 	  'make bench         the programs that measure, in build/bench' \
 	  'make install       PREFIX=/usr/local DESTDIR=' \
 	  'make clean'
@@ -216,6 +223,30 @@ check-load: $(BUILD)/ridge
 check-load-thread:
 	+@$(MAKE) --no-print-directory BUILD=$(BUILD)/sanitize-thread OPT="-O1 -g" TIER_OPT= EXTRA=-fsanitize=thread \
 	  EXTRA_LIBS=-fsanitize=thread N=$(N) LOAD="--no-memory --patience 300 $(LOAD)" check-load
+
+# The NEON tier on a processor of another kind: cross compiled, and run by qemu. What no server and no command line
+# is in needs four libraries only; ARM_ROOT= is where they were unpacked, if not into the system.
+.PHONY: check-neon neon-tests
+NEON_TESTS := test_kernels test_kernels_attend test_kernels_state test_linear test_invariance
+ARM_ROOT   ?=
+ARM_LIB    := /usr/lib/aarch64-linux-gnu
+QEMU       := qemu-aarch64-static -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=$(ARM_ROOT)$(ARM_LIB)
+$(BUILD)/neon-tests/%: tests/%.c $(filter-out $(BUILD)/src/server/%,$(LIB_O)) $(BUILD)/tests/kernel_cases.o $(BUILD)/tests/kernel_cases_state.o
+	@mkdir -p $(@D)
+	$(SAY) CC $@
+	$(Q)$(CC) $(FLAGS) -Itests $^ -o $@ -lcmocka $(LIBS)
+neon-tests: $(NEON_TESTS:%=$(BUILD)/neon-tests/%)
+check-neon:
+	@command -v aarch64-linux-gnu-gcc qemu-aarch64-static >/dev/null && [ -e $(ARM_ROOT)$(ARM_LIB)/libcmocka.so ] || { \
+	  echo "make check-neon needs a cross compiler, qemu, and libraries of that processor:"; \
+	  echo "  apt-get install gcc-aarch64-linux-gnu qemu-user-static; dpkg --add-architecture arm64; apt-get update"; \
+	  echo "  apt-get install libpcre2-dev:arm64 libutf8proc-dev:arm64 libjansson-dev:arm64 libcmocka-dev:arm64"; \
+	  echo "or, for the last, apt-get download those and the libraries themselves, dpkg -x each to DIR, and ARM_ROOT=DIR"; exit 1; } >&2
+	+@$(MAKE) --no-print-directory CC="$(CROSS_CC)" BUILD=$(BUILD)/neon CURL= PKG_FLAGS= CURL_FLAGS= \
+	  PKG_LIBS="-L$(ARM_ROOT)$(ARM_LIB) -Wl,-rpath-link,$(ARM_ROOT)$(ARM_LIB) -lpcre2-8 -lutf8proc -ljansson" \
+	  EXTRA="$(if $(ARM_ROOT),-I$(ARM_ROOT)/usr/include -L$(ARM_ROOT)$(ARM_LIB))" neon-tests
+	@for test in $(NEON_TESTS); do echo "$$test"; $(QEMU) $(BUILD)/neon/neon-tests/$$test || exit 1; done
+CROSS_CC ?= aarch64-linux-gnu-gcc
 
 .PHONY: matrix
 matrix: $(BUILD)/tests/matrix

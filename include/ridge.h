@@ -101,7 +101,7 @@ typedef struct ridge_engine_options {
     int32_t context;           /* positions of the longest; 0: the model's own, 8192 at most */
     int32_t queue;             /* requests that may wait; 0: 64 */
     int64_t cache_bytes;       /* memory for the past; 0: what `sequences` whole contexts need */
-    const char *cache_type;    /* NULL: "F16"; "F32", "BF16" */
+    const char *cache_type;    /* NULL: "F16"; "F32", "BF16", "F8_E4M3", "Q8_0" */
     int32_t state_snapshots;   /* of models with states of fixed size, kept for prompts that begin alike; 0: 16, -1: none */
 } ridge_engine_options;
 

@@ -201,6 +201,24 @@ static void it_finds_what_a_plain_search_finds(void **state)
     }
 }
 
+/* Beams copy blocks where they part: so many bytes as the format has. */
+static void a_cache_in_8_bits_is_searched_as_plainly(void **state)
+{
+    (void)state;
+    static const char *const formats[] = {"F8_E4M3", "Q8_0"};
+    for (size_t f = 0; f < COUNT_OF(formats); f++) {
+        World w;
+        Line kept[BEAMS];
+        EngineOptions o = usual();
+        o.cache_format = format_find(formats[f]);
+        open_world(&w, "llama_mqa", o);
+        const Search s = {4, 4, 12, -1, 1};
+        search(&w, s, kept);
+        check(&w, s, kept);
+        close_world(&w);
+    }
+}
+
 /* Rows for half of the beams, a cache for one whole beam, chunks of few tokens, others beside it. */
 static void little_room_and_company_change_nothing(void **state)
 {
@@ -324,6 +342,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_finds_what_a_plain_search_finds),
+        cmocka_unit_test(a_cache_in_8_bits_is_searched_as_plainly),
         cmocka_unit_test(little_room_and_company_change_nothing),
         cmocka_unit_test(each_beam_keeps_to_the_constraint),
         cmocka_unit_test(a_search_that_is_cancelled_gives_all_back),

@@ -89,6 +89,32 @@ static void a_layout_that_makes_no_sense_is_refused_by_layer(void **state)
     }
 }
 
+/* Blocks of a format lie within a head: else a head would share its scale with another. */
+static void a_format_whose_blocks_a_head_does_not_fill_is_refused(void **state)
+{
+    (void)state;
+    const struct { const char *format; int32_t key, value; Err code; const char *says; } tries[] = {
+        {"Q8_0", 64, 32, OK, NULL},
+        {"Q8_0", 576, 0, OK, NULL},
+        {"F8_E4M3", 7, 3, OK, NULL},
+        {"Q8_0", 24, 32, UNSUPPORTED, "layer 0: heads of 24 cannot be kept as Q8_0, whose blocks are of 32"},
+        {"Q8_0", 64, 80, UNSUPPORTED, "layer 0: heads of 80 cannot be kept as Q8_0"},
+        {"IQ2_XS", 256, 256, UNSUPPORTED, "cannot be kept as IQ2_XS"},
+    };
+    for (size_t i = 0; i < COUNT_OF(tries); i++) {
+        KvLayout l = {1, {{KV_FULL, 3, tries[i].key, tries[i].value, 0, 0, 0}}};
+        KvOptions o = options(0, 0);
+        KvLedger ledger;
+        Error err;
+        o.format = format_find(tries[i].format);
+        assert_int_equal(kv_ledger_init(&ledger, &l, &o, &err), tries[i].code);
+        if (tries[i].says)
+            assert_non_null(strstr(err.text, tries[i].says));
+        else
+            assert_int_equal(ledger.token_bytes, 3 * format_row_bytes(o.format, tries[i].key + tries[i].value));
+    }
+}
+
 /* --- a cache --- */
 
 typedef struct Fixture {
@@ -230,6 +256,7 @@ int main(void)
         cmocka_unit_test(a_window_costs_the_same_however_long_the_sequence),
         cmocka_unit_test(a_budget_of_bytes_is_used_and_never_passed),
         cmocka_unit_test(a_layout_that_makes_no_sense_is_refused_by_layer),
+        cmocka_unit_test(a_format_whose_blocks_a_head_does_not_fill_is_refused),
         cmocka_unit_test(blocks_behind_a_window_go_back_during_generation),
         cmocka_unit_test(a_past_is_usable_where_the_windows_last_blocks_are_there),
         cmocka_unit_test(a_fork_copies_the_last_block_when_it_is_written),

@@ -130,11 +130,11 @@ static void fast_kernels_compute_what_the_reference_computes(void **state)
 
 static void compare_tiers(KernelCase *c)
 {
-    const CpuKernel *low = kernel_for(c, TIER_AVX2), *high = kernel_for(c, TIER_AVX512);
-    if (!low || !high)
+    const CpuKernel *low = kernel_for(c, TIER_REFERENCE + 1), *high = kernel_for(c, cpu_best_tier());
+    if (!low || !high || low == high)
         return;
     Output a = run(c, low, 1, false), b = run(c, high, 1, false);
-    same_bits(c, "avx2 against avx512", a, b);
+    same_bits(c, "the lowest tier against the highest", a, b);
     free(a.data);
     free(b.data);
 }

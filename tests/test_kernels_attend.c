@@ -9,7 +9,9 @@
 #include "devices/cpu/cpu_tiers.h"
 #include "kernels/op_spec.h"
 
-enum { POSITIONS = 1100, KV_HEADS = 2, HEADS = 6, WIDTH = 24, SEQS = 3 };
+enum { POSITIONS = 1100, KV_HEADS = 2, HEADS = 6, WIDTH_MAX = 32, SEQS = 3 };
+
+static int32_t width = 24;   /* of a head: whole blocks of the cache's format */
 
 typedef struct Setup {
     const char *format;
@@ -23,8 +25,8 @@ typedef struct World {
     Setup setup;
     const CpuKernel *kernel;
     Tensor k, v, tables;
-    float *values;           /* of all keys and values: [SEQS][POSITIONS][KV_HEADS][2][WIDTH] */
-    float *q, *y;            /* [SEQS][POSITIONS][HEADS][WIDTH] */
+    float *values;           /* of all keys and values: [SEQS][POSITIONS][KV_HEADS][2][width] */
+    float *q, *y;            /* [SEQS][POSITIONS][HEADS][width] */
 } World;
 
 static float made_up(uint64_t n)
@@ -37,7 +39,7 @@ static float made_up(uint64_t n)
 static Tensor new_pool(const Setup *s, int32_t blocks)
 {
     const Format *f = format_find(s->format);
-    Tensor t = tensor_4d(NULL, f, blocks, KV_HEADS, s->block_tokens, WIDTH);
+    Tensor t = tensor_4d(NULL, f, blocks, KV_HEADS, s->block_tokens, width);
     t.data = malloc(tensor_bytes(t));
     assert_non_null(t.data);
     memset(t.data, 0xFF, tensor_bytes(t));
@@ -47,7 +49,7 @@ static Tensor new_pool(const Setup *s, int32_t blocks)
 static void open_world(World *w, Setup setup, int tier)
 {
     int32_t used = (int32_t)ceil_div(POSITIONS, setup.block_tokens);
-    size_t q_elems = (size_t)SEQS * POSITIONS * HEADS * WIDTH;
+    size_t q_elems = (size_t)SEQS * POSITIONS * HEADS * width;
     *w = (World){.setup = setup, .kernel = cpu_kernel(OP_ATTEND, (CpuTier)tier)};
     w->k = new_pool(&setup, SEQS * used);
     w->v = new_pool(&setup, SEQS * used);
@@ -78,10 +80,10 @@ typedef struct Rows { int32_t n, position[SEQS * POSITIONS], seq[SEQS * POSITION
 
 static void write_cache(World *w, const Rows *rows)
 {
-    size_t elems = (size_t)rows->n * KV_HEADS * WIDTH;
+    size_t elems = (size_t)rows->n * KV_HEADS * width;
     float *k = malloc(elems * sizeof *k), *v = malloc(elems * sizeof *v);
     for (size_t i = 0; i < elems; i++) {
-        size_t row = i / (KV_HEADS * WIDTH), in_row = i % (KV_HEADS * WIDTH);
+        size_t row = i / (KV_HEADS * width), in_row = i % (KV_HEADS * width);
         uint64_t place =
             ((uint64_t)rows->seq[row] * POSITIONS + (uint64_t)rows->position[row]) * 1000 + in_row;
         k[i] = made_up(place + 77777777);
@@ -89,8 +91,8 @@ static void write_cache(World *w, const Rows *rows)
     }
     OpCall call = {.op = OP_CACHE_WRITE,
                    .out = {w->k, w->v},
-                   .in = {tensor_of(k, &format_f32, rows->n, KV_HEADS * WIDTH),
-                          tensor_of(v, &format_f32, rows->n, KV_HEADS * WIDTH), w->tables,
+                   .in = {tensor_of(k, &format_f32, rows->n, KV_HEADS * width),
+                          tensor_of(v, &format_f32, rows->n, KV_HEADS * width), w->tables,
                           tensor_vector((void *)rows->position, &format_i32, rows->n),
                           tensor_vector((void *)rows->seq, &format_i32, rows->n)}};
     cpu_kernel(OP_CACHE_WRITE, TIER_REFERENCE)->run(&call, 0, (CpuPart){0, 1, NULL});
@@ -100,7 +102,7 @@ static void write_cache(World *w, const Rows *rows)
 
 static void attend(World *w, const Rows *rows)
 {
-    size_t row_elems = HEADS * WIDTH;
+    size_t row_elems = HEADS * width;
     float *q = malloc((size_t)rows->n * row_elems * sizeof *q),
           *y = malloc((size_t)rows->n * row_elems * sizeof *y);
     for (int32_t r = 0; r < rows->n; r++)
@@ -109,8 +111,8 @@ static void attend(World *w, const Rows *rows)
                row_elems * sizeof *q);
     OpCall call = {.op = OP_ATTEND,
                    .attend = w->setup.how,
-                   .out = {tensor_3d(y, &format_f32, rows->n, HEADS, WIDTH)},
-                   .in = {tensor_3d(q, &format_f32, rows->n, HEADS, WIDTH), w->k, w->v, w->tables,
+                   .out = {tensor_3d(y, &format_f32, rows->n, HEADS, width)},
+                   .in = {tensor_3d(q, &format_f32, rows->n, HEADS, width), w->k, w->v, w->tables,
                           tensor_vector((void *)rows->position, &format_i32, rows->n),
                           tensor_vector((void *)rows->seq, &format_i32, rows->n)}};
     void *scratch = malloc(w->kernel->scratch_bytes(&call) + 1);
@@ -125,7 +127,7 @@ static void attend(World *w, const Rows *rows)
     free(y);
 }
 
-static float *outputs(Setup setup, int tier)     /* of sequence 0: [POSITIONS][HEADS][WIDTH] */
+static float *outputs(Setup setup, int tier)     /* of sequence 0: [POSITIONS][HEADS][width] */
 {
     World w;
     static Rows rows;
@@ -140,7 +142,7 @@ static float *outputs(Setup setup, int tier)     /* of sequence 0: [POSITIONS][H
         write_cache(&w, &rows);
         attend(&w, &rows);
     }
-    size_t bytes = sizeof(float) * POSITIONS * HEADS * WIDTH;
+    size_t bytes = sizeof(float) * POSITIONS * HEADS * width;
     float *y = malloc(bytes);
     memcpy(y, w.y, bytes);
     close_world(&w);
@@ -150,10 +152,10 @@ static float *outputs(Setup setup, int tier)     /* of sequence 0: [POSITIONS][H
 static void same_outputs(const float *a, Setup setup, int tier, const char *what)
 {
     float *b = outputs(setup, tier);
-    for (int32_t i = 0; i < POSITIONS * HEADS * WIDTH; i++)
+    for (int32_t i = 0; i < POSITIONS * HEADS * width; i++)
         if (memcmp(&a[i], &b[i], sizeof *a) != 0) {
             print_error("%s, %s: position %d, head %d differs\n", what, cpu_tier_name((CpuTier)tier),
-                        i / (HEADS * WIDTH), i / WIDTH % HEADS);
+                        i / (HEADS * width), i / width % HEADS);
             assert_true(false);
         }
     free(b);
@@ -165,30 +167,45 @@ static const Attend hows[] = {
     {.scale = 0.5f, .chunk = 600, .softcap = 3},
 };
 
-static const Setup plain = {"F16", .block_tokens = 16, .chunk = POSITIONS, .seqs = 1, .parts = 1};
+static const Setup plain = {.block_tokens = 16, .chunk = POSITIONS, .seqs = 1, .parts = 1};
 static const struct { const char *what; Setup setup; } others[] = {
-    {"chunks of 64", {"F16", 16, 64, 1, .parts = 1}},
-    {"chunks of 7, blocks of 64, two threads", {"F16", 64, 7, 1, .parts = 2}},
-    {"one by one, blocks of 5, three threads", {"F16", 5, 1, 1, .parts = 3}},
-    {"chunks of 33 in company", {"F16", 2048, 33, SEQS, .parts = 3}},
-    {"so much room that nothing waits", {"F16", 16, 8, 1, .spare_blocks = 1 << 16, .parts = 2}},
+    {"chunks of 64", {NULL, 16, 64, 1, .parts = 1}},
+    {"chunks of 7, blocks of 64, two threads", {NULL, 64, 7, 1, .parts = 2}},
+    {"one by one, blocks of 5, three threads", {NULL, 5, 1, 1, .parts = 3}},
+    {"chunks of 33 in company", {NULL, 2048, 33, SEQS, .parts = 3}},
+    {"so much room that nothing waits", {NULL, 16, 8, 1, .spare_blocks = 1 << 16, .parts = 2}},
 };
+
+static void nothing_changes_a_bit(const char *format, int32_t head_width, Attend how)
+{
+    width = head_width;
+    for (int tier = TIER_REFERENCE + 1; tier <= (int)cpu_best_tier(); tier++) {
+        Setup setup = plain;
+        setup.format = format;
+        setup.how = how;
+        float *whole = outputs(setup, tier);
+        for (size_t k = 0; k < COUNT_OF(others); k++) {
+            setup = others[k].setup;
+            setup.format = format;
+            setup.how = how;
+            same_outputs(whole, setup, tier, others[k].what);
+        }
+        free(whole);
+    }
+}
 
 static void neither_chunks_nor_blocks_nor_company_change_a_bit(void **state)
 {
     (void)state;
-    for (int tier = TIER_REFERENCE + 1; tier <= (int)cpu_best_tier(); tier++)
-        for (size_t i = 0; i < COUNT_OF(hows); i++) {
-            Setup setup = plain;
-            setup.how = hows[i];
-            float *whole = outputs(setup, tier);
-            for (size_t k = 0; k < COUNT_OF(others); k++) {
-                setup = others[k].setup;
-                setup.how = hows[i];
-                same_outputs(whole, setup, tier, others[k].what);
-            }
-            free(whole);
-        }
+    for (size_t i = 0; i < COUNT_OF(hows); i++)
+        nothing_changes_a_bit("F16", 24, hows[i]);
+}
+
+static void nor_do_they_where_the_cache_has_8_bits(void **state)
+{
+    (void)state;
+    nothing_changes_a_bit("F8_E4M3", 24, hows[0]);
+    nothing_changes_a_bit("Q8_0", 32, hows[1]);
 }
 
 static void few_rows_with_a_long_past_keep_several_threads_busy(void **state)
@@ -197,14 +214,14 @@ static void few_rows_with_a_long_past_keep_several_threads_busy(void **state)
     if (cpu_best_tier() == TIER_REFERENCE)
         skip();
     int32_t position = 4000, seq = 0, table[256] = {0};
-    float q[HEADS * WIDTH], k[1];
+    float q[HEADS * WIDTH_MAX], k[1];
     OpCall call = {
         .op = OP_ATTEND,
         .attend = hows[0],
-        .out = {tensor_3d(q, &format_f32, 1, HEADS, WIDTH)},
-        .in = {tensor_3d(q, &format_f32, 1, HEADS, WIDTH),
-               tensor_4d(k, &format_f32, 9, KV_HEADS, 16, WIDTH),
-               tensor_4d(k, &format_f32, 9, KV_HEADS, 16, WIDTH), tensor_of(table, &format_i32, 1, 256),
+        .out = {tensor_3d(q, &format_f32, 1, HEADS, width)},
+        .in = {tensor_3d(q, &format_f32, 1, HEADS, width),
+               tensor_4d(k, &format_f32, 9, KV_HEADS, 16, width),
+               tensor_4d(k, &format_f32, 9, KV_HEADS, 16, width), tensor_of(table, &format_i32, 1, 256),
                tensor_vector(&position, &format_i32, 1), tensor_vector(&seq, &format_i32, 1)}};
     const CpuKernel *kernel = cpu_kernel(OP_ATTEND, cpu_best_tier());
     assert_true(kernel->scratch_bytes(&call) > 0);
@@ -215,6 +232,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(neither_chunks_nor_blocks_nor_company_change_a_bit),
+        cmocka_unit_test(nor_do_they_where_the_cache_has_8_bits),
         cmocka_unit_test(few_rows_with_a_long_past_keep_several_threads_busy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -163,6 +163,24 @@ static void a_restart_finds_the_same_bits(void **state)
     }
 }
 
+/* Blocks in 8 bits are files like any other, and never taken for those of another format. */
+static void every_format_has_files_of_its_own(void **state)
+{
+    (void)state;
+    static const char *const formats[] = {"F16", "F8_E4M3", "Q8_0"};
+    Answer first[COUNT_OF(formats)];
+    for (int turn = 0; turn < 2; turn++)
+        for (size_t i = 0; i < COUNT_OF(formats); i++) {
+            EngineOptions o = usual();
+            o.cache_format = format_find(formats[i]);
+            Answer a = ask_anew("llama_mqa", o, 0, NULL);
+            assert_int_equal(a.reused, turn ? (PROMPT - 1) / BLOCK * BLOCK : 0);
+            if (turn)
+                same(&a, &first[i]);
+            first[i] = a;
+        }
+}
+
 static void an_evicted_past_comes_back_too(void **state)
 {
     (void)state;
@@ -385,6 +403,7 @@ int main(void)
         cmocka_unit_test(names_are_sha256),
         cmocka_unit_test(a_checkpoint_is_told_from_others),
         cmocka_unit_test_teardown(a_restart_finds_the_same_bits, empty_directory),
+        cmocka_unit_test_teardown(every_format_has_files_of_its_own, empty_directory),
         cmocka_unit_test_teardown(an_evicted_past_comes_back_too, empty_directory),
         cmocka_unit_test_teardown(little_staging_memory_takes_several_turns, empty_directory),
         cmocka_unit_test_teardown(tenants_and_models_stay_apart, empty_directory),

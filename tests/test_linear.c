@@ -4,14 +4,16 @@
 #include <math.h>
 
 #include "base/checked.h"
+#include "base/cpu_tier.h"
 #include "formats/a8/a8.h"
 #include "formats/panel.h"
 #include "kernels/cpu_kernel.h"
 #include "kernels/op_spec.h"
 
-extern const CpuKernel kernel_linear_reference, kernel_linear_avx2, kernel_linear_avx512;
-extern const CpuKernel kernel_linear3_avx2, kernel_linear3_avx512, kernel_gated_mlp_avx2, kernel_gated_mlp_avx512;
-extern const CpuKernel kernel_gate_avx2, kernel_gate_avx512;
+extern const CpuKernel kernel_linear_reference;
+#define KERNELS_OF(x, NAME, tier) \
+    extern const CpuKernel kernel_linear_##tier, kernel_linear3_##tier, kernel_gated_mlp_##tier, kernel_gate_##tier;
+CPU_TIERS(KERNELS_OF, )
 extern const OpSpec spec_linear;
 
 typedef struct Tier {
@@ -21,17 +23,14 @@ typedef struct Tier {
 } Tier;
 
 static const Tier tiers[] = {
-    {"avx2", &kernel_linear_avx2, &kernel_linear3_avx2, &kernel_gated_mlp_avx2, &kernel_gate_avx2,
-     panel_find_avx2},
-    {"avx512", &kernel_linear_avx512, &kernel_linear3_avx512, &kernel_gated_mlp_avx512, &kernel_gate_avx512,
-     panel_find_avx512},
+#define TIER_OF(x, NAME, tier) \
+    {#tier, &kernel_linear_##tier, &kernel_linear3_##tier, &kernel_gated_mlp_##tier, &kernel_gate_##tier, panel_find_##tier},
+    CPU_TIERS(TIER_OF, )
 };
 
 static bool has_tier(int i)
 {
-    __builtin_cpu_init();
-    return i == 0 ? __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")
-                  : __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16");
+    return TIER_REFERENCE + 1 + i <= (int)cpu_best_tier();
 }
 
 static uint32_t state = 1;
@@ -203,7 +202,7 @@ static void all_formats_agree_with_the_reference(void **context)
     int formats = 0;
     const Format *f;
     for (int i = 0; (f = format_at(i)); i++) {
-        if (!multiplies(f) || !panel_find_avx2(f))
+        if (!multiplies(f) || !tiers[0].find(f))
             continue;
         formats++;
         int block = f->block_elems == 1 ? 1 : (int)max_i64(32, f->block_elems);

@@ -54,7 +54,7 @@ static Err open_model(ridge_model *m, const char *path, const ridge_model_option
     CpuOptions cpu = {.tier = TIER_BEST, .threads = options ? options->threads : 0};
     const char *tier = options ? options->tier : NULL;
     if (tier && strcmp(tier, "best") && !cpu_tier_parse(tier, &cpu.tier))
-        return fail(err, BAD_ARGUMENT, "tier '%s' is not one of best, reference, avx2, avx512", tier);
+        return fail(err, BAD_ARGUMENT, "tier '%s' is not one of %s", tier, CPU_TIER_CHOICES);
     TRY(package_open(&m->package, path, err));
     if (!m->package.checkpoint.store)
         return fail(err, BAD_FILE, "%s: holds no weights", m->package.path);

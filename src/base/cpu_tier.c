@@ -1,10 +1,18 @@
 #include "base/cpu_tier.h"
 
 #include <string.h>
+#ifdef __aarch64__
+#include <sys/auxv.h>
+#endif
 
 #include "base/error.h"
 
-static const char *const names[TIER_COUNT] = {"reference", "avx2", "avx512"};
+static const char *const names[TIER_COUNT] = {
+    "reference",
+#define NAME_OF(x, NAME, name) #name,
+    CPU_TIERS(NAME_OF, )
+#undef NAME_OF
+};
 
 const char *cpu_tier_name(CpuTier tier)
 {
@@ -32,6 +40,10 @@ CpuTier cpu_best_tier(void)
         return TIER_AVX512;
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"))
         return TIER_AVX2;
+#endif
+#ifdef __aarch64__
+    if (getauxval(AT_HWCAP) & HWCAP_ASIMDDP || !NEON_HAS_DOT_PRODUCT)
+        return TIER_NEON;
 #endif
     return TIER_REFERENCE;
 }

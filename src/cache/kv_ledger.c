@@ -28,17 +28,23 @@ static Err check_options(const KvOptions *o, Error *err)
                         (long long)bounds[i].value, (long long)bounds[i].min, (long long)bounds[i].max);
     if (o->tokens < 0 || o->bytes < 0)
         return fail(err, BAD_ARGUMENT, "cache: its size must not be negative");
-    if (o->format->block_elems != 1)
-        return fail(err, UNSUPPORTED, "cache: keys and values cannot be kept as %s; choose F32, F16 or BF16", o->format->name);
+    if (!o->format->encode)
+        return fail(err, UNSUPPORTED, "cache: keys and values cannot be kept as %s, which cannot be written; choose F16",
+                    o->format->name);
     return OK;
 }
 
-static Err check_shape(int32_t i, const KvLayer *layer, Error *err)
+/* A key or a value of one head and position is a row of its own: whole blocks of the format. */
+static Err check_shape(int32_t i, const KvLayer *layer, const Format *f, Error *err)
 {
     if (layer->heads < 1 || layer->heads > HEADS_MAX || layer->key_width < 1 || layer->key_width > WIDTH_MAX
         || layer->value_width < 0 || layer->value_width > WIDTH_MAX)
         return fail(err, BAD_ARGUMENT, "layer %d: %d key/value heads of %d and %d values cannot be kept", i, layer->heads,
                     layer->key_width, layer->value_width);
+    int32_t width = layer->key_width % f->block_elems ? layer->key_width : layer->value_width;
+    if (width % f->block_elems)
+        return fail(err, UNSUPPORTED, "layer %d: heads of %d cannot be kept as %s, whose blocks are of %d; choose a format of "
+                    "single values, as F16", i, width, f->name, f->block_elems);
     return OK;
 }
 
@@ -70,7 +76,7 @@ static Err group_layers(KvLedger *l, const KvLayout *layout, Error *err)
                 return fail(err, BAD_ARGUMENT, "layer %d: a window of %d tokens", i, layer->window);
             /* fall through */
         case KV_FULL:
-            TRY(check_shape(i, layer, err));
+            TRY(check_shape(i, layer, l->options.format, err));
             TRY(group_for(l, i, layer, err));
             break;
         case KV_ALIAS:

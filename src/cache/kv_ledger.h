@@ -29,7 +29,7 @@
 #include "model/kv_layout.h"
 
 typedef struct KvOptions {
-    const Format *format;      /* of the keys and values: F32, F16, BF16 */
+    const Format *format;      /* of the keys and values: any that can be written, and whose blocks a head fills */
     int32_t block_tokens;
     int32_t sequences;         /* that may hold blocks at the same time */
     int32_t context;           /* positions that one sequence may have */

@@ -2,12 +2,15 @@
 #define TIER reference
 #include "engine/sampler_scan_cpu.c"
 
-#ifdef __x86_64__
-extern const Scan scan_avx2, scan_avx512;
-static const Scan *const scans[TIER_COUNT] = {&scan_reference, &scan_avx2, &scan_avx512};
-#else
-static const Scan *const scans[TIER_COUNT] = {&scan_reference};
-#endif
+#define SCAN_OF(x, NAME, name) extern const Scan scan_##name;
+CPU_TIERS(SCAN_OF, )
+#undef SCAN_OF
+static const Scan *const scans[TIER_COUNT] = {
+    &scan_reference,
+#define SCAN_OF(x, NAME, name) &scan_##name,
+    CPU_TIERS(SCAN_OF, )
+#undef SCAN_OF
+};
 
 const Scan *scan_of(CpuTier tier)
 {

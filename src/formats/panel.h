@@ -27,6 +27,7 @@
 #ifndef FORMATS_PANEL_H
 #define FORMATS_PANEL_H
 
+#include "base/cpu_tier.h"
 #include "core/format.h"
 
 enum {
@@ -79,7 +80,8 @@ static inline size_t panel_expanded_bytes(const Panel *p)   /* of 32 k */
 void panel_row(const Panel *, float *x, const void *panels, int64_t row, int64_t width);
 
 /* The panels of a format on a tier; NULL: it has none. Both lists hold the same formats. */
-const Panel *panel_find_avx2(const Format *);
-const Panel *panel_find_avx512(const Format *);
+#define PANEL_FIND(x, NAME, tier) const Panel *panel_find_##tier(const Format *);
+CPU_TIERS(PANEL_FIND, )
+#undef PANEL_FIND
 
 #endif

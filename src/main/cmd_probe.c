@@ -16,7 +16,7 @@ typedef struct Options {
 static const Flag flags[] = {
     {"--threads", "-t", "N", FLAG_INT, offsetof(Options, threads), .min = 0, .max = TEAM_THREADS_MAX,
      .help = "threads; 0: as many as the processor and its cgroup allow (0)"},
-    {"--tier", NULL, "TIER", FLAG_CHOICE, offsetof(Options, tier), .choices = "best,reference,avx2,avx512",
+    {"--tier", NULL, "TIER", FLAG_CHOICE, offsetof(Options, tier), .choices = CPU_TIER_CHOICES,
      .help = "instruction set whose products are measured (best)"},
     {"--megabytes", NULL, "N", FLAG_INT, offsetof(Options, megabytes), .min = 0, .max = 1 << 20,
      .help = "of memory to read from; 0: 512, or half of what is free (0)"},

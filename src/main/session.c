@@ -16,7 +16,7 @@ static const double PROGRESS_AFTER_SECONDS = 0.5;
 static const int64_t SMALL_CACHE_BYTES = 64 << 20;
 static const size_t INPUT_BYTES_MAX = (size_t)1 << 28;
 
-enum { CACHE_AUTO, CACHE_F32, CACHE_F16, CACHE_BF16 };
+enum { CACHE_AUTO, CACHE_F32, CACHE_F16, CACHE_BF16, CACHE_F8_E4M3, CACHE_FP8, CACHE_Q8_0 };
 
 #define AT(field) offsetof(ModelFlags, field)
 const Flag model_flags[MODEL_FLAG_COUNT] = {
@@ -24,13 +24,13 @@ const Flag model_flags[MODEL_FLAG_COUNT] = {
      0, 0, 0, 0},
     {"--threads", "-t", "N", FLAG_INT, AT(threads), "threads; 0: as many as the processor and its cgroup allow", 0, 512,
      0, 0},
-    {"--tier", NULL, "TIER", FLAG_CHOICE, AT(tier), "instruction set: best, reference, avx2 or avx512", 0, 0,
-     "best,reference,avx2,avx512", 0},
+    {"--tier", NULL, "TIER", FLAG_CHOICE, AT(tier), "instruction set: the best that there is, or as named: the same bits on each", 0, 0,
+     CPU_TIER_CHOICES, 0},
     {"--context", "-c", "N", FLAG_INT, AT(context),
      "positions of the longest sequence; 0: the model's own, 8192 at most", 0, 1 << 28, 0, 0},
     {"--cache-type", NULL, "TYPE", FLAG_CHOICE, AT(cache_type),
-     "format of keys and values: f32, f16, bf16, or auto: f32 while all of the cache stays under 64 MiB, else f16", 0,
-     0, "auto,f32,f16,bf16", 0},
+     "format of keys and values: f32, f16, bf16, f8_e4m3 (or fp8), q8_0, or auto: f32 while all of the cache stays under "
+     "64 MiB, else f16", 0, 0, "auto,f32,f16,bf16,f8_e4m3,fp8,q8_0", 0},
     {"--block-size", NULL, "N", FLAG_INT, AT(block_tokens), "tokens of a cache block", 1, 1024, 0, 0},
     {"--state-snapshots", NULL, "N", FLAG_INT, AT(state_snapshots),
      "states of fixed size that are kept for prompts that begin alike; 0: none", 0, 65536, 0, 0},
@@ -127,7 +127,8 @@ Err session_open_model(Session *s, const ModelFlags *flags, Error *err)
 
 static const Format *cache_format(const Session *s, int32_t choice, int32_t context, int32_t sequences)
 {
-    static const char *const names[] = {[CACHE_F32] = "F32", [CACHE_F16] = "F16", [CACHE_BF16] = "BF16"};
+    static const char *const names[] = {[CACHE_F32] = "F32", [CACHE_F16] = "F16", [CACHE_BF16] = "BF16",
+                                        [CACHE_F8_E4M3] = "F8_E4M3", [CACHE_FP8] = "F8_E4M3", [CACHE_Q8_0] = "Q8_0"};
     if (choice == CACHE_AUTO) {
         int64_t bytes = 0;
         for (int l = 0; l < s->model->kv.layers; l++) {

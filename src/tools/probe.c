@@ -18,7 +18,9 @@ const int probe_streams[PROBE_STREAMS] = {1, 2, 4, 8};
 const char *const probe_pages[PROBE_PAGES] = {"small", "huge"};
 const char *const probe_kinds[PROBE_KINDS] = {"fp32", "bf16", "int8"};
 
-extern const ProbeLoops probe_loops_avx2 __attribute__((weak)), probe_loops_avx512 __attribute__((weak));
+#define LOOPS_OF(x, NAME, name) extern const ProbeLoops probe_loops_##name;
+CPU_TIERS(LOOPS_OF, )
+#undef LOOPS_OF
 
 /* ---- reading ---- */
 
@@ -132,7 +134,11 @@ static double multiply_rate(Team *team, int threads, ProbeLoop *loop)
 
 static const ProbeLoops *loops_of(CpuTier tier)
 {
-    const ProbeLoops *const loops[TIER_COUNT] = {[TIER_AVX2] = &probe_loops_avx2, [TIER_AVX512] = &probe_loops_avx512};
+    const ProbeLoops *const loops[TIER_COUNT] = {
+#define LOOPS_OF(x, NAME, name) [TIER_##NAME] = &probe_loops_##name,
+        CPU_TIERS(LOOPS_OF, )
+#undef LOOPS_OF
+    };
     return loops[tier];
 }
 

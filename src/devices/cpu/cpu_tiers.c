@@ -1,19 +1,19 @@
 #include "devices/cpu/cpu_tiers.h"
 
+#define DECLARE(op, NAME, tier) extern const CpuKernel kernel_##op##_##tier __attribute__((weak));
 #define OP(kind, NAME, name)                                                                                           \
     extern const CpuKernel kernel_##name##_reference __attribute__((weak));                                            \
-    extern const CpuKernel kernel_##name##_avx2 __attribute__((weak));                                                 \
-    extern const CpuKernel kernel_##name##_avx512 __attribute__((weak));
+    CPU_TIERS(DECLARE, name)
 #include "core/ops.inc"
 #undef OP
+#undef DECLARE
 
 static const CpuKernel *const kernels[OP_COUNT][TIER_COUNT] = {
-#define OP(kind, NAME, name)                                                                                           \
-    [OP_##NAME] = {[TIER_REFERENCE] = &kernel_##name##_reference,                                                      \
-                   [TIER_AVX2] = &kernel_##name##_avx2,                                                                \
-                   [TIER_AVX512] = &kernel_##name##_avx512},
+#define FIND(op, NAME, tier) [TIER_##NAME] = &kernel_##op##_##tier,
+#define OP(kind, NAME, name) [OP_##NAME] = {[TIER_REFERENCE] = &kernel_##name##_reference, CPU_TIERS(FIND, name)},
 #include "core/ops.inc"
 #undef OP
+#undef FIND
 };
 
 const CpuKernel *cpu_kernel(Op op, CpuTier tier)
@@ -22,12 +22,12 @@ const CpuKernel *cpu_kernel(Op op, CpuTier tier)
     return kernels[op][tier];
 }
 
-#pragma weak panel_find_avx2
-#pragma weak panel_find_avx512
-
 const Panel *cpu_panel(const Format *format, CpuTier tier)
 {
     const Panel *(*const find[TIER_COUNT])(const Format *) = {
-        [TIER_AVX2] = panel_find_avx2, [TIER_AVX512] = panel_find_avx512};
+#define FIND(x, NAME, tier) [TIER_##NAME] = panel_find_##tier,
+        CPU_TIERS(FIND, )
+#undef FIND
+    };
     return find[tier] ? find[tier](format) : NULL;
 }

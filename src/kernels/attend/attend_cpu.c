@@ -1,187 +1,31 @@
-/* attend_cpu.c -- a few queries (rows x heads that share a kv head) against tiles of keys and values.
+/* attend_cpu.c -- items of queries over segments of their past; what happens within a tile is in attend_tile.h.
  *
- *     keys     [key width][TILE]       turned, so that 16 keys share a vector: s += q[d] * keys[d]
- *     values   [TILE][value width]     as they are:                             y += p[j] * values[j]
- *
- * A tile is read from the cache and turned into F32 once for all queries that work on it. Whole
- * calls are cut into items of (rows of a sequence, a strip of heads) and, when the rows are few, also
+ * Whole calls are cut into items of (rows of a sequence, a strip of heads) and, when the rows are few, also
  * by segments of the past; then the segments' results wait in scratch and are folded in phase 1. Both
  * ways do the same operations in the same order.
  */
 #include <math.h>
 
-#include "kernels/attend/attend.h"
-#include "kernels/kit/float_rows.h"
-#include "kernels/kit/transpose.h"
+#include "kernels/attend/attend_tile.h"
 #include "kernels/kit/vmath.h"
 
 enum {
-    TILE = 2 * LANES,
     SEGMENT = 512,               /* positions; a multiple of TILE */
-    QUERIES = 64,
-    COLUMNS = 2 * LANES,         /* values of the output that are summed at once */
-    WIDTH_MAX = 576,             /* of a key or value: the latent of DeepSeek; a multiple of COLUMNS */
     SCRATCH_MAX = 8 << 20,       /* bytes for segments that wait */
     OPERATIONS_PER_THREAD = 1 << 16,
-    CACHE_LINE = 64,
-#if defined(TIER_avx512)
-    ABREAST = 8,                 /* queries whose sums fit into registers together */
-#else
-    ABREAST = 2,
-#endif
 };
-
-/* Sums that still need each other: relative to e^most. */
-typedef struct Softmax { float most, total; } Softmax;
-
-typedef struct Query {
-    int32_t row, head;
-    Sees sees;
-    int lo, hi;                  /* what it sees of the present tile */
-    float most, shrink;          /* of the segment: largest score; what a larger one does to the sums */
-    _Alignas(CACHE_LINE) float total[LANES];
-    float q[WIDTH_MAX], p[TILE], sums[WIDTH_MAX];
-    Softmax folded;              /* of the segments before; the sums are in y */
-} Query;
 
 typedef struct Work {
     AttendCall call;
+    KeptKind key_kind, value_kind;
     int columns;                 /* value width, rounded up to COLUMNS */
     size_t key_bytes, value_bytes;       /* of a row in the cache */
     float *waiting;              /* [rows][heads][segments][value width + 2]; NULL: nothing waits */
     int segments;
     int n;
     Query query[QUERIES];
-    _Alignas(CACHE_LINE) float keys[WIDTH_MAX * TILE], values[TILE * WIDTH_MAX];
+    TileMemory memory;
 } Work;
-
-/* A tile of the cache */
-
-typedef struct Tile {
-    int32_t start;
-    int lo, hi;                  /* keys [lo, hi) are seen by someone; the others may not exist */
-    const uint8_t *keys[TILE], *values[TILE];
-} Tile;
-
-/* Rows lie in blocks here and there, where the processor does not see a stream by itself. */
-INLINE void fetch_rows(const uint8_t *const *rows, const Tile *t, size_t bytes)
-{
-    for (int j = t->lo; j < t->hi; j++)
-        for (size_t at = 0; at < bytes; at += CACHE_LINE)
-            prefetch(rows[j] + at);
-}
-
-INLINE void load_keys_as(FloatKind kind, Work *w, const Tile *t)
-{
-    int width = w->call.key_width, bytes = kind_bytes(kind);
-    for (int g = 0; g < TILE; g += LANES)
-        for (int d = 0; d < width; d += LANES) {
-            Vf m[LANES];
-            int n = width - d < LANES ? width - d : LANES;
-            for (int i = 0; i < LANES; i++) {
-                const uint8_t *at = t->keys[g + i] + d * bytes;
-                m[i] = n == LANES ? kind_load(kind, at) : kind_load_n(kind, at, n);
-            }
-            vf_transpose(m);
-            for (int i = 0; i < n; i++)
-                vf_store(w->keys + (d + i) * TILE + g, m[i]);
-        }
-}
-
-INLINE void load_values_as(FloatKind kind, Work *w, const Tile *t)
-{
-    int width = w->call.value_width, bytes = kind_bytes(kind);
-    for (int j = t->lo; j < t->hi; j++) {
-        float *out = w->values + j * w->columns;
-        int d = 0;
-        for (; d + LANES <= width; d += LANES)
-            vf_store(out + d, kind_load(kind, t->values[j] + d * bytes));
-        for (; d < w->columns; d += LANES)
-            vf_store(out + d, d < width ? kind_load_n(kind, t->values[j] + d * bytes, width - d) : vf_zero());
-    }
-}
-
-static void load_keys(Work *w, const Tile *t)
-{
-    switch (float_kind(w->call.k.format)) {
-    case KIND_F32: load_keys_as(KIND_F32, w, t); break;
-    case KIND_F16: load_keys_as(KIND_F16, w, t); break;
-    case KIND_BF16: load_keys_as(KIND_BF16, w, t); break;
-    case KIND_OTHER: ASSERT(false);
-    }
-}
-
-static void load_values(Work *w, const Tile *t)
-{
-    switch (float_kind(w->call.v.format)) {
-    case KIND_F32: load_values_as(KIND_F32, w, t); break;
-    case KIND_F16: load_values_as(KIND_F16, w, t); break;
-    case KIND_BF16: load_values_as(KIND_BF16, w, t); break;
-    case KIND_OTHER: ASSERT(false);
-    }
-}
-
-/* Queries against the tile, n of them abreast; n is a constant after inlining. */
-
-INLINE void dot_keys(int n, const Work *w, Query *const *queries)
-{
-    Vf s[ABREAST][2];
-    for (int r = 0; r < n; r++)
-        s[r][0] = s[r][1] = vf_zero();
-    for (int d = 0; d < w->call.key_width; d++) {
-        Vf k0 = vf_load(w->keys + d * TILE), k1 = vf_load(w->keys + d * TILE + LANES);
-        for (int r = 0; r < n; r++) {
-            Vf q = vf_all(queries[r]->q[d]);
-            s[r][0] = vf_fma(q, k0, s[r][0]);
-            s[r][1] = vf_fma(q, k1, s[r][1]);
-        }
-    }
-    for (int r = 0; r < n; r++) {
-        vf_store(queries[r]->p, s[r][0]);
-        vf_store(queries[r]->p + LANES, s[r][1]);
-    }
-}
-
-INLINE void add_value(Vf sum[2], const Query *q, int j, const float *value)
-{
-    Vf p = vf_all(q->p[j]);
-    sum[0] = vf_fma(p, vf_load(value), sum[0]);
-    sum[1] = vf_fma(p, vf_load(value + LANES), sum[1]);
-}
-
-/* What all n see is read once for all; before and after it each goes alone, in ascending order. */
-INLINE void add_columns(int n, const Work *w, Query *const *queries, int column)
-{
-    const float *values = w->values + column;
-    int step = w->columns, from = 0, to = TILE;
-    Vf sum[ABREAST][2];
-    for (int r = 0; r < n; r++) {
-        Vf shrink = vf_all(queries[r]->shrink);
-        sum[r][0] = vf_mul(vf_load(queries[r]->sums + column), shrink);
-        sum[r][1] = vf_mul(vf_load(queries[r]->sums + column + LANES), shrink);
-        from = queries[r]->lo > from ? queries[r]->lo : from;
-        to = queries[r]->hi < to ? queries[r]->hi : to;
-    }
-    to = to < from ? from : to;
-    for (int r = 0; r < n; r++)
-        for (int j = queries[r]->lo; j < from && j < queries[r]->hi; j++)
-            add_value(sum[r], queries[r], j, values + j * step);
-    for (int j = from; j < to; j++)
-        for (int r = 0; r < n; r++)
-            add_value(sum[r], queries[r], j, values + j * step);
-    for (int r = 0; r < n; r++) {
-        for (int j = to; j < queries[r]->hi; j++)
-            add_value(sum[r], queries[r], j, values + j * step);
-        vf_store(queries[r]->sums + column, sum[r][0]);
-        vf_store(queries[r]->sums + column + LANES, sum[r][1]);
-    }
-}
-
-INLINE void add_values(int n, const Work *w, Query *const *queries)
-{
-    for (int column = 0; column < w->columns; column += COLUMNS)
-        add_columns(n, w, queries, column);
-}
 
 /* Scores become powers of e */
 
@@ -262,52 +106,60 @@ static void find_tile(const Work *w, Tile *t, int32_t start, Sees seen)
     t->start = start;
     t->lo = seen.from > start ? seen.from - start : 0;
     t->hi = seen.to - start < TILE ? seen.to - start : TILE;
-    for (int j = 0; j < TILE; j++)
-        t->keys[j] = nothing;
+    for (int j = 0; j < 2 * TILE; j++)
+        t->rows[j] = nothing;
     for (int j = t->lo, n; j < t->hi; j += n) {      /* block by block */
         int32_t left = tokens - (start + j) % tokens;
         const uint8_t *key = kv_row(a->k, table, head, start + j);
         const uint8_t *value = kv_row(a->v, table, head, start + j);
         n = t->hi - j < left ? t->hi - j : left;
         for (int i = 0; i < n; i++) {
-            t->keys[j + i] = key + (size_t)i * w->key_bytes;
-            t->values[j + i] = value + (size_t)i * w->value_bytes;
+            t->rows[j + i] = key + (size_t)i * w->key_bytes;
+            t->rows[TILE + j + i] = value + (size_t)i * w->value_bytes;
         }
     }
 }
 
-/* The queries that see something of the tile, with what they see of it. */
-static int find_seeing(Work *w, const Tile *t, Query **seeing)
+/* The queries that see something of the tile, with what they see of it. They follow each other: later rows
+ * neither begin nor end to see earlier. */
+static Bench find_seeing(Work *w, const Tile *t)
 {
-    int n = 0;
+    Bench b = {.memory = &w->memory, .tile = t, .key_width = w->call.key_width, .value_width = w->call.value_width};
     for (int i = 0; i < w->n; i++) {
         Query *q = &w->query[i];
         q->lo = q->sees.from - t->start > t->lo ? q->sees.from - t->start : t->lo;
         q->hi = q->sees.to - t->start < t->hi ? q->sees.to - t->start : t->hi;
-        if (q->lo < q->hi)
-            seeing[n++] = q;
+        if (q->lo >= q->hi)
+            continue;
+        b.query = b.n ? b.query : q;
+        ASSERT(b.query + b.n == q);
+        b.n++;
     }
-    return n;
+    return b;
+}
+
+/* Keys, then values; of a latent, whose values are in the keys, these only. */
+static Fetch fetch_of(const Work *w, const Tile *t)
+{
+    bool latent = w->call.v.data == w->call.k.data;
+    size_t bytes = w->key_bytes > w->value_bytes ? w->key_bytes : w->value_bytes;
+    Fetch f = {.row = t->rows, .end = t->rows, .bytes = (int)bytes};
+    if (t->lo < t->hi)
+        f.end += latent ? TILE : 2 * TILE;
+    return f;
 }
 
 static void work_on_tile(Work *w, const Tile *t, const Tile *next)
 {
-    Query *seeing[QUERIES];
-    int n = find_seeing(w, t, seeing), i;
-    load_keys(w, t);
-    fetch_rows(next->keys, next, w->key_bytes);
-    for (i = 0; i + ABREAST <= n; i += ABREAST)
-        dot_keys(ABREAST, w, seeing + i);
-    for (; i < n; i++)
-        dot_keys(1, w, seeing + i);
-    for (i = 0; i < n; i++)
-        soften(&w->call, seeing[i], t->start);
-    load_values(w, t);
-    fetch_rows(next->values, next, w->value_bytes);
-    for (i = 0; i + ABREAST <= n; i += ABREAST)
-        add_values(ABREAST, w, seeing + i);
-    for (; i < n; i++)
-        add_values(1, w, seeing + i);
+    Fetch f = fetch_of(w, next);
+    Bench b = find_seeing(w, t);
+    b.next = &f;
+    score_keys(&b, w->key_kind);
+    for (int i = 0; i < b.n; i++) {
+        fetch_some(&f, (int)(w->key_bytes + w->value_bytes) * TILE / CACHE_LINE / 4 / b.n);
+        soften(&w->call, &b.query[i], t->start);
+    }
+    add_values(&b, w->value_kind);
 }
 
 static Sees seen_of_segment(Sees sees, int segment)     /* from >= to: nothing */
@@ -506,6 +358,8 @@ static void run(const OpCall *c, int phase, CpuPart part)
     Work w;
     w.call = attend_call(c);
     w.columns = (int)(ceil_div(w.call.value_width, COLUMNS) * COLUMNS);
+    w.key_kind = kept_kind(w.call.k.format);
+    w.value_kind = kept_kind(w.call.v.format);
     w.key_bytes = format_row_bytes(w.call.k.format, w.call.k.dim[3]);
     w.value_bytes = format_row_bytes(w.call.v.format, w.call.v.dim[3]);
     w.waiting = scratch_bytes(c) > 0 ? part.scratch : NULL;
@@ -520,8 +374,8 @@ static void run(const OpCall *c, int phase, CpuPart part)
 static bool takes(const OpCall *c)
 {
     AttendCall a = attend_call(c);
-    return a.key_width <= WIDTH_MAX && a.value_width <= WIDTH_MAX && float_kind(a.k.format) != KIND_OTHER &&
-           float_kind(a.v.format) != KIND_OTHER;
+    return a.key_width <= WIDTH_MAX && a.value_width <= WIDTH_MAX && kept_kind(a.k.format) != KEPT_OTHER &&
+           kept_kind(a.v.format) != KEPT_OTHER;
 }
 
 static int64_t threads(const OpCall *c)

@@ -1,6 +1,6 @@
 /* simd.h -- one source for every instruction set: a vector always has 16 lanes.
  *
- *     Vf    16 x f32        AVX-512: one register        AVX2: two        (NEON: four)
+ *     Vf    16 x f32        AVX-512: one register        AVX2: two        NEON: four
  *     Vi    16 x i32, or 64 bytes in 16 groups of 4
  *     Vm    16 x true or false
  *
@@ -21,7 +21,8 @@
  *     bytes    vi_add8, vi_look_up(table of 16 bytes, bytes 0..15 as indices)
  *     masks    vf_less vf_equal vi_equal -> Vm;  vf_pick(m, yes, no)
  *     convert  vf_of_i, vi_of_f (halves to even), vf_bits, vf_of_bits; from memory: vf_of_f16(p) vf_of_bf16(p)
- *              vi_of_i8(p) vi_of_u8(p) vi_of_u16(p); to memory: vf_to_f16(p, v) vf_to_bf16(p, v) vi_to_i8(p, v) vi_to_u16
+ *              vf_of_e4m3(p): bytes s eeee mmm; one_of_f16(p): a float; vi_of_i8(p) vi_of_u8(p) vi_of_u16(p);
+ *              to memory: vf_to_f16(p, v) vf_to_bf16(p, v) vi_to_i8(p, v) vi_to_u16
  *     across   vf_sum vi_sum vf_most vi_most: one fixed tree, lanes i and i + 8, then + 4, + 2, + 1
  *     dot      vi_dot(acc, w, x): see at its definition
  *
@@ -49,6 +50,8 @@ enum { LANES = 16 };
 #include "kernels/kit/simd_avx512.h"
 #elif defined(TIER_avx2)
 #include "kernels/kit/simd_avx2.h"
+#elif defined(TIER_neon)
+#include "kernels/kit/simd_neon.h"
 #else
 #error "simd.h belongs into *_cpu.c files, which are built per tier"
 #endif

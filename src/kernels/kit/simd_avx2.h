@@ -139,6 +139,23 @@ INLINE Vf vf_of_f16(const void *p)
     const __m128i *half = p;
     return (Vf){_mm256_cvtph_ps(_mm_loadu_si128(half)), _mm256_cvtph_ps(_mm_loadu_si128(half + 1))};
 }
+INLINE float one_of_f16(const void *p)
+{
+    uint16_t half;
+    memcpy(&half, p, sizeof half);
+    return _cvtsh_ss(half);
+}
+/* As an f16 with the same fraction it is 2^-8 times as large; what would be 480 becomes the NaN that it is. */
+INLINE Vf vf_of_e4m3(const void *p)
+{
+    __m256i half = _mm256_slli_epi16(_mm256_cvtepi8_epi16(_mm_loadu_si128(p)), 7);
+    half = _mm256_and_si256(half, _mm256_set1_epi16((short)0xbf80));
+    __m256i past = _mm256_add_epi16(half, _mm256_set1_epi16(0x80));
+    half = _mm256_or_si256(half, _mm256_and_si256(past, _mm256_set1_epi16(0x4000)));
+    __m256 larger = _mm256_set1_ps(0x1p8f);
+    return (Vf){_mm256_mul_ps(_mm256_cvtph_ps(_mm256_castsi256_si128(half)), larger),
+                _mm256_mul_ps(_mm256_cvtph_ps(_mm256_extracti128_si256(half, 1)), larger)};
+}
 INLINE void vf_to_f16(void *p, Vf v)
 {
     enum { TO_EVEN = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC };

@@ -72,6 +72,21 @@ INLINE Vi vi_of_f(Vf a) { return _mm512_cvtps_epi32(a); }
 INLINE Vi vf_bits(Vf a) { return _mm512_castps_si512(a); }
 INLINE Vf vf_of_bits(Vi a) { return _mm512_castsi512_ps(a); }
 INLINE Vf vf_of_f16(const void *p) { return _mm512_cvtph_ps(_mm256_loadu_si256(p)); }
+INLINE float one_of_f16(const void *p)
+{
+    uint16_t half;
+    memcpy(&half, p, sizeof half);
+    return _cvtsh_ss(half);
+}
+/* As an f16 with the same fraction it is 2^-8 times as large; what would be 480 becomes the NaN that it is. */
+INLINE Vf vf_of_e4m3(const void *p)
+{
+    __m256i half = _mm256_slli_epi16(_mm256_cvtepi8_epi16(_mm_loadu_si128(p)), 7);
+    half = _mm256_and_si256(half, _mm256_set1_epi16((short)0xbf80));
+    __m256i past = _mm256_add_epi16(half, _mm256_set1_epi16(0x80));
+    half = _mm256_or_si256(half, _mm256_and_si256(past, _mm256_set1_epi16(0x4000)));
+    return _mm512_mul_ps(_mm512_cvtph_ps(half), _mm512_set1_ps(0x1p8f));
+}
 INLINE void vf_to_f16(void *p, Vf v)
 {
     _mm256_storeu_si256(p, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));

@@ -1,4 +1,9 @@
-/* transpose.h -- 16 vectors as a 16 x 16 matrix: rows become columns. Moves bits, computes nothing. */
+/* transpose.h -- a 16 x 16 matrix: rows become columns. Moves bits, computes nothing.
+ *
+ *     vf_transpose(m)           of vectors, in registers
+ *     turn_16(out, rows, at)    of 16-bit numbers: from byte `at` of 16 rows anywhere, to [16][16] in one piece
+ *     turn_8(out, rows, at)     of bytes
+ */
 #ifndef KERNELS_KIT_TRANSPOSE_H
 #define KERNELS_KIT_TRANSPOSE_H
 
@@ -32,7 +37,7 @@ INLINE void vf_transpose(Vf m[LANES])
     }
 }
 
-#else
+#elif defined(TIER_avx2)
 
 INLINE void transpose_8(__m256 m[8])
 {
@@ -70,5 +75,117 @@ INLINE void vf_transpose(Vf m[LANES])
     }
 }
 
+#else
+
+/* Quarters of quarters, 4 x 4: block (i, j) becomes block (j, i). */
+INLINE void transpose_4(float32x4_t m[4])
+{
+    float64x2_t a = vreinterpretq_f64_f32(vtrn1q_f32(m[0], m[1])), b = vreinterpretq_f64_f32(vtrn2q_f32(m[0], m[1]));
+    float64x2_t c = vreinterpretq_f64_f32(vtrn1q_f32(m[2], m[3])), d = vreinterpretq_f64_f32(vtrn2q_f32(m[2], m[3]));
+    m[0] = vreinterpretq_f32_f64(vtrn1q_f64(a, c));
+    m[1] = vreinterpretq_f32_f64(vtrn1q_f64(b, d));
+    m[2] = vreinterpretq_f32_f64(vtrn2q_f64(a, c));
+    m[3] = vreinterpretq_f32_f64(vtrn2q_f64(b, d));
+}
+
+INLINE void vf_transpose(Vf m[LANES])
+{
+    Vf turned[LANES];
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < 4; j++) {
+            float32x4_t block[4];
+            for (int k = 0; k < 4; k++)
+                block[k] = m[4 * i + k].val[j];
+            transpose_4(block);
+            for (int k = 0; k < 4; k++)
+                turned[4 * j + k].val[i] = block[k];
+        }
+    memcpy(m, turned, sizeof turned);
+}
+
 #endif
+
+/* Of 8 rows each step interleaves i and i + 4: what was the upper bit of the row's number becomes the lowest
+ * bit of the place in it. After three steps all three have gone over. */
+#if defined(TIER_avx512) || defined(TIER_avx2)
+
+/* Rows 8 to 15 are upper halves. */
+#define INTERLEAVE(size, to, from)                                                                                     \
+    for (int i = 0; i < 4; i++) {                                                                                      \
+        (to)[2 * i] = _mm256_unpacklo_epi##size((from)[i], (from)[i + 4]);                                             \
+        (to)[2 * i + 1] = _mm256_unpackhi_epi##size((from)[i], (from)[i + 4]);                                         \
+    }
+
+INLINE void load_row_pairs(__m256i to[8], const uint8_t *const *rows, int at)
+{
+    for (int i = 0; i < 8; i++)
+        to[i] = _mm256_loadu2_m128i((const __m128i *)(rows[i + 8] + at), (const __m128i *)(rows[i] + at));
+}
+
+INLINE void turn_16(void *out, const uint8_t *const *rows, int at)
+{
+    __m256i a[8], b[8], *to = out;
+    for (int half = 0; half < 2; half++) {
+        load_row_pairs(a, rows, at + 16 * half);
+        INTERLEAVE(16, b, a)
+        INTERLEAVE(16, a, b)
+        INTERLEAVE(16, b, a)
+        for (int i = 0; i < 8; i++)
+            _mm256_storeu_si256(to + 8 * half + i, b[i]);
+    }
+}
+
+/* The steps leave two columns of 8 rows in each half. */
+INLINE void turn_8(void *out, const uint8_t *const *rows, int at)
+{
+    __m256i a[8], b[8], *to = out;
+    load_row_pairs(a, rows, at);
+    INTERLEAVE(8, b, a)
+    INTERLEAVE(8, a, b)
+    INTERLEAVE(8, b, a)
+    for (int i = 0; i < 8; i++)
+        _mm256_storeu_si256(to + i, _mm256_permute4x64_epi64(b[i], 0xd8));
+}
+
+#else
+
+#define INTERLEAVE(size, to, from)                                                                                     \
+    for (int i = 0; i < 4; i++) {                                                                                      \
+        (to)[2 * i] = vzip1q_u##size((from)[i], (from)[i + 4]);                                                        \
+        (to)[2 * i + 1] = vzip2q_u##size((from)[i], (from)[i + 4]);                                                    \
+    }
+
+INLINE void turn_16(void *out, const uint8_t *const *rows, int at)
+{
+    for (int half = 0; half < 2; half++)
+        for (int first = 0; first < LANES; first += 8) {
+            uint16x8_t a[8], b[8];
+            for (int i = 0; i < 8; i++)
+                a[i] = neon_load_16(rows[first + i] + at + 16 * half);
+            INTERLEAVE(16, b, a)
+            INTERLEAVE(16, a, b)
+            INTERLEAVE(16, b, a)
+            for (int i = 0; i < 8; i++)
+                vst1q_u8((uint8_t *)out + 2 * ((8 * half + i) * LANES + first), vreinterpretq_u8_u16(b[i]));
+        }
+}
+
+INLINE void turn_8(void *out, const uint8_t *const *rows, int at)
+{
+    for (int first = 0; first < LANES; first += 8) {
+        uint8x16_t a[8], b[8];
+        for (int i = 0; i < 8; i++)
+            a[i] = vld1q_u8(rows[first + i] + at);
+        INTERLEAVE(8, b, a)
+        INTERLEAVE(8, a, b)
+        INTERLEAVE(8, b, a)
+        for (int i = 0; i < 8; i++) {
+            vst1_u8((uint8_t *)out + 2 * i * LANES + first, vget_low_u8(b[i]));
+            vst1_u8((uint8_t *)out + (2 * i + 1) * LANES + first, vget_high_u8(b[i]));
+        }
+    }
+}
+
+#endif
+#undef INTERLEAVE
 #endif
