@@ -120,6 +120,17 @@ refuses "penalties of a refinement"          "penalties"        $D -n 8 --presen
 refuses "log-probabilities of a refinement"  "any order"        $D -n 8 --logprobs 1
 refuses "greedy tokens of a diffusion model" "ridge run"        $R logits -m "$T/llada.gguf" --ids 1 --greedy 2 --json
 refuses "its perplexity"                     "ridge denoise"    $R score -m "$T/llada.gguf" -p x
+export RIDGE_MACHINE="$T/machine.json"
+run $R bench -p 0 -n 2 -r 1
+grep -q "run .ridge probe" "$T/err" && grep -q "not known" "$T/out" && ok || bad "bench says how to learn the bounds"
+echo '{"bytes_per_second": 1e9, "fp32": 1e9, "bf16": 1e9, "int8": 1e9, "threads": 1}' > "$RIDGE_MACHINE"
+gives "bench measures all combinations"       "share of the bound" $R bench -p 8 -n 2 -r 1 -b 1,2 -d 0,8 -ctk f32,bf16 --profile
+[ "$(grep -c "% arithmetic" "$T/out")" -ge 4 ] && [ "$(grep -c "BF16 |" "$T/out")" = 6 ] && ok || bad "a row for each, with its bound"
+grep -q "bound" "$T/err" && ok || bad "the profile has the bound of each operation"
+gives "bench in CSV has the share"            ",bound,share_of_bound" $R bench -p 0 -n 2 -r 1 -o csv
+gives "bench in JSON has the share"           '"share_of_bound"'  $R bench -p 0 -n 2 -r 1 -o json
+refuses "a kind of cache that there is not"   "none of auto,"    $R bench -ctk f32,f33
+unset RIDGE_MACHINE
 refuses "its speed by the token"             "ridge denoise"    $R bench -m "$T/llada.gguf"
 refuses "refinement of another model"        "continues a text token by token" $R run -p x --steps 4
 refuses "masks of another model"             "ridge score"      $R denoise -f README.md
