@@ -7,7 +7,7 @@
 #include "model/model_open.h"
 #include "test.h"
 #include "tools/bench.h"
-#include "tools/synth.h"
+#include "model/synth.h"
 
 static const char config[] =
     "{\"model_type\": \"llama\", \"hidden_size\": 64, \"intermediate_size\": 128, \"num_hidden_layers\": 2,"

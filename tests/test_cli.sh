@@ -120,6 +120,15 @@ refuses "penalties of a refinement"          "penalties"        $D -n 8 --presen
 refuses "log-probabilities of a refinement"  "any order"        $D -n 8 --logprobs 1
 refuses "greedy tokens of a diffusion model" "ridge run"        $R logits -m "$T/llada.gguf" --ids 1 --greedy 2 --json
 refuses "its perplexity"                     "ridge denoise"    $R score -m "$T/llada.gguf" -p x
+cat > "$T/tiny.json" <<'END'
+{"model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
+ "num_key_value_heads": 2, "vocab_size": 300, "rms_norm_eps": 1e-6, "max_position_embeddings": 512, "rope_theta": 10000.0}
+END
+gives "a made-up model runs without a file"   ""               $R run -m "synth:$T/tiny.json:q8_0" -p "Hello" -n 4
+gives "and is inspected"                      "Q8_0"           $R inspect "synth:$T/tiny.json:q8_0"
+gives "and measured, in each format of a list" "tiny.json:q4_0" $R bench -m "synth:$T/tiny.json:q8_0,q4_0" -p 0 -n 2 -r 1
+[ "$(grep -c "tg2 " "$T/out")" = 2 ] && ok || bad "a row for each format"
+refuses "a shape that has no name"            "no shape 'x'"   $R run -m synth:x:q8_0 -p "Hello"
 export RIDGE_MACHINE="$T/machine.json"
 run $R bench -p 0 -n 2 -r 1
 grep -q "run .ridge probe" "$T/err" && grep -q "not known" "$T/out" && ok || bad "bench says how to learn the bounds"

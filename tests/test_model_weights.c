@@ -9,7 +9,7 @@
 #include "base/prng.h"
 #include "model/bind.h"
 #include "store/safetensors_write.h"
-#include "tools/tensor_plan.h"
+#include "model/tensor_plan.h"
 
 /* Numbers that all differ, so that one taken for another is seen. D and F are widths that blocks of 32 fill. */
 enum { D = 64, N = 4, H = 6, NH = N * H, E = 3, F = 32, LATENT = 32, NOPE = 5, VALUE = 7 };

@@ -9,7 +9,7 @@
 #include "base/prng.h"
 #include "model/bind.h"
 #include "store/safetensors_write.h"
-#include "tools/tensor_plan.h"
+#include "model/tensor_plan.h"
 
 enum { E = 3, F = 6, D = 64, R = 40, C = 56, BR = 16, BC = 24, N = 4, P = 5, V = 7, ITEMS_MAX = 32 };
 
