@@ -294,7 +294,7 @@ static void bind_one(const Checkpoint *c, Catcher *catcher, const WeightDecl *de
 {
     Error err;
     WeightSource s;
-    if (weight_find(c, decl, &s, &err) != OK || weight_bind(&s, &catcher->device, &err) != OK)
+    if (weight_find(c, decl, &s, &err) != OK || weight_bind(&s, &catcher->device, NULL, &err) != OK)
         print_error("%s\n", err.text), assert_true(false);
     weight_source_deinit(&s);
 }
@@ -332,7 +332,7 @@ static void a_described_slot_has_the_shape_and_format_of_the_bound_one(void **st
         WeightSource s;
         Error err;
         assert_int_equal(weight_find(&c, &list.items[i], &s, &err), OK);
-        assert_int_equal(weight_bind(&s, NULL, &err), OK);
+        assert_int_equal(weight_bind(&s, NULL, NULL, &err), OK);
         weight_source_deinit(&s);
         Tensor described = slots[i];
         bind_one(&c, &catcher, &list.items[i]);

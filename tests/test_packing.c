@@ -217,10 +217,10 @@ static void assert_means(const Checkpoint *ckpt, const Case *c, const char *form
     WeightSource s;
     Device device = {.calls = &calls};
     WeightDecl *decl = declare(&list, c, &described);
-    if (weight_find(ckpt, decl, &s, &err) != OK || weight_bind(&s, NULL, &err) != OK)
+    if (weight_find(ckpt, decl, &s, &err) != OK || weight_bind(&s, NULL, NULL, &err) != OK)
         print_error("%s\n", err.text), assert_true(false);
     decl->slot = &slot;
-    assert_int_equal(weight_bind(&s, &device, &err), OK);
+    assert_int_equal(weight_bind(&s, &device, NULL, &err), OK);
     assert_string_equal(slot.format->name, format);
     assert_ptr_equal(described.format, slot.format);
     float *is = malloc((size_t)tensor_elems(slot) * sizeof *is), line[D];

@@ -112,11 +112,11 @@ Err model_declare(const Checkpoint *c, Model **out, WeightList *list, Error *err
     return OK;
 }
 
-static Err bind(const Checkpoint *c, Device *d, const WeightDecl *decl, double *bytes, Error *err)
+static Err bind(const Checkpoint *c, Device *d, Team *team, const WeightDecl *decl, double *bytes, Error *err)
 {
     WeightSource s;
     TRY(weight_find(c, decl, &s, err));
-    Err result = weight_bind(&s, d, err);
+    Err result = weight_bind(&s, d, team, err);
     *bytes += weight_bytes_as(&s, s.format);
     weight_source_deinit(&s);
     return result;
@@ -131,18 +131,15 @@ static void let_go(const Checkpoint *c)
         store_let_go(c->store);
 }
 
-static Err open_on(const Checkpoint *c, Device *d, const Progress *progress, Model **out, Error *err)
+static Err bind_all(const Checkpoint *c, Device *d, const WeightList *list, const Progress *progress, Error *err)
 {
-    WeightList list;
-    Model *m;
-    TRY(model_declare(c, &m, &list, err));
-    m->device = d;
+    Team *team = NULL;
     double done = 0, total = 0, gone = 0;
     for (size_t i = 0; i < store_count(c->store); i++)
         total += (double)store_at(c->store, i)->bytes.bytes;
-    Err result = OK;
-    for (int i = 0; i < list.count && result == OK; i++) {
-        result = bind(c, d, &list.items[i], &done, err);
+    Err result = d ? team_new(&team, 0, false, err) : OK;
+    for (int i = 0; i < list->count && result == OK; i++) {
+        result = bind(c, d, team, &list->items[i], &done, err);
         if (d && done - gone > LET_GO_BYTES) {
             let_go(c);
             gone = done;
@@ -150,17 +147,27 @@ static Err open_on(const Checkpoint *c, Device *d, const Progress *progress, Mod
         if (progress && progress->report)
             progress->report(progress->context, done < total ? done : total, total);
     }
-    weight_list_deinit(&list);
     if (d)
         let_go(c);
-    if (result != OK) {
-        model_close(m);
-        return result;
-    }
-    if (progress && progress->report)
+    if (progress && progress->report && result == OK)
         progress->report(progress->context, total, total);
-    *out = m;
-    return OK;
+    team_free(team);
+    return result;
+}
+
+static Err open_on(const Checkpoint *c, Device *d, const Progress *progress, Model **out, Error *err)
+{
+    WeightList list;
+    Model *m;
+    TRY(model_declare(c, &m, &list, err));
+    m->device = d;
+    Err result = bind_all(c, d, &list, progress, err);
+    weight_list_deinit(&list);
+    if (result == OK)
+        *out = m;
+    else
+        model_close(m);
+    return result;
 }
 
 Err model_open(const Checkpoint *c, Device *d, const Progress *progress, Model **out, Error *err)
