@@ -20,8 +20,8 @@ enum { CACHE_AUTO, CACHE_F32, CACHE_F16, CACHE_BF16 };
 
 #define AT(field) offsetof(ModelFlags, field)
 const Flag model_flags[MODEL_FLAG_COUNT] = {
-    {"--model", "-m", "MODEL", FLAG_TEXT, AT(model), "checkpoint directory, .gguf file, or synth:SHAPE:FORMAT; without it the default model",
-     0, 0, 0, 0},
+    {"--model", "-m", "MODEL", FLAG_TEXT, AT(model),
+     "checkpoint directory, .gguf file, or synth:SHAPE:FORMAT; without it the default model", 0, 0, 0, 0},
     {"--threads", "-t", "N", FLAG_INT, AT(threads), "threads; 0: as many as the processor and its cgroup allow", 0, 512,
      0, 0},
     {"--tier", NULL, "TIER", FLAG_CHOICE, AT(tier), "instruction set: best, reference, avx2 or avx512", 0, 0,
