@@ -125,6 +125,12 @@ $(BUILD)/bench/%: bench/%.c $(BUILD)/libridge.a
 .PHONY: bench
 bench: $(BENCHES)
 
+# Instructions per token against bench/results/instructions.json; a rise of more than 2 % must be found or accepted.
+.PHONY: bench-gate
+bench-gate: $(BUILD)/ridge
+	@command -v valgrind >/dev/null || { echo "make bench-gate needs valgrind: apt-get install valgrind" >&2; exit 1; }
+	@BUILD=$(BUILD) CC="$(CC)" bench/gate $(if $(NOTE),--accept "$(NOTE)")
+
 # The simulation can replace these functions by faulty ones, to show that it would notice. The linker
 # does so for calls from one object to another, so here the objects are linked one by one.
 MUTABLE := block_pool_own block_pool_give block_pool_share prefix_index_find prefix_index_make kv_group_first \
@@ -167,6 +173,7 @@ help:
 	  'make check-neon    the kernels of 64-bit Arm, by a cross compiler and qemu' \
   'make tidy          the rules of the house' \
 	  'make bench         the programs that measure, in build/bench' \
+	  'make bench-gate    instructions per token: fails where they rose      NOTE="why" accepts it' \
 	  'make install       PREFIX=/usr/local DESTDIR=' \
 	  'make clean'
 .PHONY: setup tests check

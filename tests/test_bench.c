@@ -7,7 +7,7 @@
 #include "model/model_open.h"
 #include "test.h"
 #include "tools/bench.h"
-#include "tools/synth.h"
+#include "model/synth.h"
 
 static const char config[] =
     "{\"model_type\": \"llama\", \"hidden_size\": 64, \"intermediate_size\": 128, \"num_hidden_layers\": 2,"
@@ -103,7 +103,7 @@ static void a_generated_token_reads_each_matrix_once(void **state)
     const Fixture *f = *state;
     BenchResult r = measure(f, (BenchCase){.generate = 20, .batch = 1});
     assert_true(r.tokens == 20);
-    assert_true(r.bytes / 20 >= matrix_bytes(f) && r.bytes / 20 < 1.2 * matrix_bytes(f));
+    assert_true(r.demand.bytes / 20 >= matrix_bytes(f) && r.demand.bytes / 20 < 1.2 * matrix_bytes(f));
 }
 
 static void answers_of_a_batch_share_what_is_read(void **state)
@@ -112,8 +112,8 @@ static void answers_of_a_batch_share_what_is_read(void **state)
     BenchResult one = measure(f, (BenchCase){.generate = 20, .batch = 1});
     BenchResult four = measure(f, (BenchCase){.generate = 20, .batch = 4});
     assert_true(four.tokens == 80);
-    assert_true(four.bytes < 1.5 * one.bytes);
-    assert_true(four.operations > 3 * one.operations);
+    assert_true(four.demand.bytes < 1.5 * one.demand.bytes);
+    assert_true(demand_operations(&four.demand) > 3 * demand_operations(&one.demand));
 }
 
 static void what_was_there_before_is_not_counted(void **state)
@@ -124,9 +124,9 @@ static void what_was_there_before_is_not_counted(void **state)
     BenchResult answer = measure(f, (BenchCase){.generate = 8, .depth = 64, .batch = 1});
     assert_true(whole.tokens == 128);
     assert_true(behind.tokens == 64);
-    assert_true(behind.operations < 0.7 * whole.operations);
+    assert_true(demand_operations(&behind.demand) < 0.7 * demand_operations(&whole.demand));
     assert_true(answer.tokens == 8);
-    assert_true(answer.operations < 8 * 1.5 * whole.operations / 128);
+    assert_true(demand_operations(&answer.demand) < 8 * 1.5 * demand_operations(&whole.demand) / 128);
 }
 
 static void the_median_ignores_one_slow_run(void **state)
@@ -140,12 +140,51 @@ static void the_median_ignores_one_slow_run(void **state)
     assert_true(fabs(bench_summary(&r).seconds_deviation - sqrt(2)) < 1e-12);
 }
 
+/* The products of an 8-bit model are held against the peak of integers, attention against that of floats: protects every
+ * share that is quoted. */
+static void operations_are_counted_by_their_kind(void **state)
+{
+    const Fixture *f = *state;
+    BenchResult r = measure(f, (BenchCase){.prompt = 128, .batch = 1});
+    const double *operations = r.demand.operations;
+    assert_true(operations[ARITHMETIC_INT8] > 0 && operations[ARITHMETIC_FP32] > 0);
+    assert_true(operations[ARITHMETIC_BF16] == 0);
+    double matrices = 0;   /* each value of a matrix but the head's is multiplied for each row */
+    for (size_t i = 0; i < store_count(f->checkpoint.store); i++) {
+        const StoreTensor *t = store_at(f->checkpoint.store, i);
+        matrices += t->dims == 2 && strncmp(t->name, "blk", 3) == 0 ? (double)store_tensor_elems(t) : 0;
+    }
+    assert_true(operations[ARITHMETIC_INT8] >= 2 * 128 * matrices);
+    assert_true(operations[ARITHMETIC_INT8] < 2 * 128 * matrices * 1.05);
+}
+
+static void a_bound_is_the_larger_of_two_times(void **state)
+{
+    (void)state;
+    Machine m = {.bytes_per_second = 10, .fp32 = 100, .int8 = 400};
+    Demand d = {.bytes = 100, .operations = {[ARITHMETIC_FP32] = 200, [ARITHMETIC_INT8] = 800, [ARITHMETIC_BF16] = 100}};
+    assert_true(roofline_bytes_seconds(&m, &d) == 10);
+    assert_true(roofline_operations_seconds(&m, &d) == 2 + 2 + 1);   /* no peak of bf16: taken as fp32 */
+    assert_true(roofline_seconds(&m, &d) == 10);
+    d.bytes = 20;
+    assert_true(roofline_seconds(&m, &d) == 5);
+    BenchResult r = {.repetitions = 1, .tokens = 10, .seconds = {20}, .demand = d};
+    assert_true(bench_share(&r, &m) == 0.25);
+    m = (Machine){.bytes_per_second = 10};
+    assert_true(roofline_seconds(&m, &d) == 2);
+    assert_int_equal(format_arithmetic(format_find("Q4_K")), ARITHMETIC_INT8);
+    assert_int_equal(format_arithmetic(format_find("BF16")), ARITHMETIC_BF16);
+    assert_int_equal(format_arithmetic(format_find("F16")), ARITHMETIC_FP32);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_generated_token_reads_each_matrix_once),
         cmocka_unit_test(answers_of_a_batch_share_what_is_read),
         cmocka_unit_test(what_was_there_before_is_not_counted),
+        cmocka_unit_test(operations_are_counted_by_their_kind),
+        cmocka_unit_test(a_bound_is_the_larger_of_two_times),
         cmocka_unit_test(the_median_ignores_one_slow_run),
     };
     return cmocka_run_group_tests(tests, open_engine, close_engine);

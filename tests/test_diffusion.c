@@ -10,7 +10,7 @@
 #include "model/decoder.h"
 #include "model/model_open.h"
 #include "read_config.h"
-#include "tools/synth.h"
+#include "model/synth.h"
 
 enum { PROMPT = 11, LENGTH = 24, CONTEXT = 64 };
 

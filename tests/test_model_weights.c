@@ -9,7 +9,7 @@
 #include "base/prng.h"
 #include "model/bind.h"
 #include "store/safetensors_write.h"
-#include "tools/tensor_plan.h"
+#include "model/tensor_plan.h"
 
 /* Numbers that all differ, so that one taken for another is seen. D and F are widths that blocks of 32 fill. */
 enum { D = 64, N = 4, H = 6, NH = N * H, E = 3, F = 32, LATENT = 32, NOPE = 5, VALUE = 7 };
@@ -294,7 +294,7 @@ static void bind_one(const Checkpoint *c, Catcher *catcher, const WeightDecl *de
 {
     Error err;
     WeightSource s;
-    if (weight_find(c, decl, &s, &err) != OK || weight_bind(&s, &catcher->device, &err) != OK)
+    if (weight_find(c, decl, &s, &err) != OK || weight_bind(&s, &catcher->device, NULL, &err) != OK)
         print_error("%s\n", err.text), assert_true(false);
     weight_source_deinit(&s);
 }
@@ -332,7 +332,7 @@ static void a_described_slot_has_the_shape_and_format_of_the_bound_one(void **st
         WeightSource s;
         Error err;
         assert_int_equal(weight_find(&c, &list.items[i], &s, &err), OK);
-        assert_int_equal(weight_bind(&s, NULL, &err), OK);
+        assert_int_equal(weight_bind(&s, NULL, NULL, &err), OK);
         weight_source_deinit(&s);
         Tensor described = slots[i];
         bind_one(&c, &catcher, &list.items[i]);

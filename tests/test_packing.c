@@ -9,7 +9,7 @@
 #include "base/prng.h"
 #include "model/bind.h"
 #include "store/safetensors_write.h"
-#include "tools/tensor_plan.h"
+#include "model/tensor_plan.h"
 
 enum { E = 3, F = 6, D = 64, R = 40, C = 56, BR = 16, BC = 24, N = 4, P = 5, V = 7, ITEMS_MAX = 32 };
 
@@ -217,10 +217,10 @@ static void assert_means(const Checkpoint *ckpt, const Case *c, const char *form
     WeightSource s;
     Device device = {.calls = &calls};
     WeightDecl *decl = declare(&list, c, &described);
-    if (weight_find(ckpt, decl, &s, &err) != OK || weight_bind(&s, NULL, &err) != OK)
+    if (weight_find(ckpt, decl, &s, &err) != OK || weight_bind(&s, NULL, NULL, &err) != OK)
         print_error("%s\n", err.text), assert_true(false);
     decl->slot = &slot;
-    assert_int_equal(weight_bind(&s, &device, &err), OK);
+    assert_int_equal(weight_bind(&s, &device, NULL, &err), OK);
     assert_string_equal(slot.format->name, format);
     assert_ptr_equal(described.format, slot.format);
     float *is = malloc((size_t)tensor_elems(slot) * sizeof *is), line[D];

@@ -7,7 +7,7 @@
 #include "base/file_map.h"
 #include "model/model_open.h"
 #include "test.h"
-#include "tools/synth.h"
+#include "model/synth.h"
 
 static const char config[] =
     "{\"model_type\": \"qwen2\", \"hidden_size\": 128, \"intermediate_size\": 256, \"num_hidden_layers\": 2,"
@@ -122,6 +122,89 @@ static void the_same_seed_gives_the_same_file_whatever_the_threads(void **state)
     files_remove(&f);
 }
 
+/* The same model in memory: each tensor that the file has, in its format, of values as large as the file's. Protects
+ * `-m synth:SHAPE:FORMAT`, whose pools must have the deviation of the matrix that they fill. */
+static void a_model_in_memory_has_what_the_file_has(void **state)
+{
+    (void)state;
+    char name[128];
+    Files f = files_new();
+    Error err;
+    Checkpoint file, made;
+    write_model(&f, "BF16", 0, 2);
+    snprintf(name, sizeof name, "synth:%s:bf16", f.config);
+    assert_int_equal(checkpoint_open(&file, f.model, &err), OK);
+    if (checkpoint_open(&made, name, &err) != OK)
+        print_error("%s\n", err.text), assert_true(false);
+    assert_int_equal(store_count(made.store), store_count(file.store));
+    float x[256];
+    for (size_t i = 0; i < store_count(file.store); i++) {
+        const StoreTensor *a = store_at(file.store, i), *b = store_find(made.store, a->name);
+        assert_non_null(b);
+        assert_ptr_equal(a->format, b->format);
+        assert_int_equal(a->bytes.bytes, b->bytes.bytes);
+        if (a->format == &format_f32) {          /* a vector: the same values */
+            assert_memory_equal(a->bytes.data, b->bytes.data, a->bytes.bytes);
+            continue;
+        }
+        double squares = 0, n = (double)store_tensor_elems(b), deviation = 1 / sqrt((double)store_tensor_width(b));
+        for (size_t at = 0; at < b->bytes.bytes; at += 512) {
+            b->format->decode(x, b->bytes.data + at, 256);
+            for (int k = 0; k < 256; k++)
+                squares += (double)x[k] * x[k];
+        }
+        assert_true(fabs(sqrt(squares / n) / deviation - 1) < 0.02);
+    }
+    checkpoint_close(&made);
+    checkpoint_close(&file);
+    files_remove(&f);
+}
+
+/* A matrix that is larger than its pool goes on without a break: its blocks are whole, wherever the pool begins anew. */
+static void blocks_stay_whole_where_a_pool_begins_anew(void **state)
+{
+    (void)state;
+    static const char *const formats[] = {"Q8_0", "Q4_0", "Q5_1"};
+    Files f = files_new();
+    Error err;
+    for (size_t i = 0; i < COUNT_OF(formats); i++) {
+        char name[128];
+        Checkpoint c;
+        snprintf(name, sizeof name, "synth:%s:%s", f.config, formats[i]);
+        assert_int_equal(checkpoint_open(&c, name, &err), OK);
+        const StoreTensor *t = store_find(c.store, "token_embd.weight");
+        assert_true(t->bytes.bytes > 3 << 20);
+        float x[128];
+        double largest = 0;
+        for (size_t row = 0; row < 70000; row++) {
+            t->format->decode(x, t->bytes.data + row * format_row_bytes(t->format, 128), 128);
+            for (int k = 0; k < 128; k++)
+                largest = fabs(x[k]) > largest ? fabs(x[k]) : largest;
+        }
+        assert_true(largest < 7 / sqrt(128));    /* a broken scale would be anything */
+        checkpoint_close(&c);
+    }
+    files_remove(&f);
+}
+
+static void names_of_made_up_models_are_checked(void **state)
+{
+    (void)state;
+    static const struct { const char *name, *told; } bad[] = {
+        {"synth:", "synth:SHAPE:FORMAT"}, {"synth::q8_0", "synth:SHAPE:FORMAT"}, {"synth:tinyllama-1.1b:q9", "'q9' is no"},
+        {"synth:no-such-shape:q8_0", "no shape 'no-such-shape'"}, {"synth:tinyllama-1.1b", "synth:SHAPE:FORMAT"},
+        {"synth:tinyllama-1.1b:", "'' is no number format"},
+        {"synth:tinyllama-1.1b:q8_0:", "'' is no number format"},
+    };
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        Checkpoint c;
+        Error err;
+        assert_int_not_equal(checkpoint_open(&c, bad[i].name, &err), OK);
+        if (!strstr(err.text, bad[i].told))
+            print_error("%s\n", err.text), assert_true(false);
+    }
+}
+
 static int by_text(const void *a, const void *b)
 {
     const Span *x = a, *y = b;
@@ -190,6 +273,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_weight_is_there_in_the_format_asked_for),
         cmocka_unit_test(matrices_keep_the_size_of_what_passes_through_them),
+        cmocka_unit_test(a_model_in_memory_has_what_the_file_has),
+        cmocka_unit_test(blocks_stay_whole_where_a_pool_begins_anew),
+        cmocka_unit_test(names_of_made_up_models_are_checked),
         cmocka_unit_test(the_same_seed_gives_the_same_file_whatever_the_threads),
         cmocka_unit_test(each_token_is_new_and_made_by_its_merge),
         cmocka_unit_test(what_cannot_be_written_is_said),

@@ -37,6 +37,12 @@ void file_map_deinit(FileMap *map)
     *map = (FileMap){0};
 }
 
+void file_map_let_go(const FileMap *map)
+{
+    if (map->span.bytes)
+        madvise((void *)map->span.data, map->span.bytes, MADV_DONTNEED);
+}
+
 bool file_exists(const char *path)
 {
     struct stat info;

@@ -16,6 +16,8 @@ typedef struct FileMap {
 
 Err file_map_init(FileMap *, const char *path, Error *err);   /* NOT_FOUND, IO_FAILED: names the path */
 void file_map_deinit(FileMap *);
+/* Its pages count as this process's memory no more; touched again, they come back from the file. */
+void file_map_let_go(const FileMap *);
 
 bool file_exists(const char *path);        /* any kind */
 bool directory_exists(const char *path);

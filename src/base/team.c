@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/cpu_count.h"
+#include "base/numa.h"
 
 /* Longer than the serial stretches between two operations, shorter than anybody notices as load. */
 #define SPIN_SECONDS 50e-6
@@ -28,7 +29,8 @@ typedef struct Worker {
     Word go;                 /* moves on when there is something to do */
     Team *team;
     pthread_t thread;
-    int index, cpu;          /* cpu -1: not pinned */
+    int index;
+    cpu_set_t cpus;          /* that it may use; none: all */
 } Worker;
 
 struct Team {
@@ -129,12 +131,16 @@ void team_run(Team *t, int count, TeamTask *task, void *context)
     t->running = false;
 }
 
-static void pin_to(int cpu)
+/* One CPU, or where threads may move, all those of its node; a machine of one node leaves them alone. */
+static cpu_set_t cpus_for(const NumaTopology *t, int cpu, bool pin)
 {
     cpu_set_t set;
     CPU_ZERO(&set);
-    CPU_SET(cpu, &set);
-    pthread_setaffinity_np(pthread_self(), sizeof set, &set);   /* a wish: the work is right without it */
+    int node = numa_node_of(t, cpu);
+    for (int i = t->first[node]; i < t->first[node + 1]; i++)
+        if (t->cpu[i] < CPU_SETSIZE && (pin ? t->cpu[i] == cpu : t->nodes > 1))
+            CPU_SET(t->cpu[i], &set);
+    return set;
 }
 
 static void *worker_main(void *argument)
@@ -142,8 +148,8 @@ static void *worker_main(void *argument)
     pthread_setname_np(pthread_self(), "team");
     Worker *w = argument;
     Team *t = w->team;
-    if (w->cpu >= 0)
-        pin_to(w->cpu);
+    if (CPU_COUNT(&w->cpus))
+        pthread_setaffinity_np(pthread_self(), sizeof w->cpus, &w->cpus);   /* a wish: the work is right without it */
     for (uint32_t seen = 0;; seen++) {
         word_wait(&w->go, seen, t->spins);
         if (!t->task)
@@ -153,27 +159,14 @@ static void *worker_main(void *argument)
     }
 }
 
-/* The index-th CPU of those that the process may use, beginning anew when there are fewer. */
-static int cpu_at(int index)
-{
-    cpu_set_t allowed;
-    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0 || CPU_COUNT(&allowed) == 0)
-        return -1;
-    index %= CPU_COUNT(&allowed);
-    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
-        if (CPU_ISSET(cpu, &allowed) && index-- == 0)
-            return cpu;
-    return -1;
-}
-
 /* Signals are for the thread that started the program, so the workers block them all. */
-static bool start_worker(Team *t, int index, bool pin)
+static bool start_worker(Team *t, int index, cpu_set_t cpus)
 {
     Worker *w = &t->workers[index];
     sigset_t all, before;
     w->team = t;
     w->index = index;
-    w->cpu = pin ? cpu_at(index) : -1;
+    w->cpus = cpus;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     bool started = pthread_create(&w->thread, NULL, worker_main, w) == 0;
@@ -201,8 +194,11 @@ Err team_new(Team **out, int threads, bool pin, Error *err)
     t->workers = workers;
     t->spins = threads <= cpus;
     t->threads = 1;
+    NumaTopology topology = numa_topology("");
+    int cpu[TEAM_THREADS_MAX];
+    numa_plan(&topology, threads, cpu);
     for (; t->threads < threads; t->threads++)
-        if (!start_worker(t, t->threads, pin)) {
+        if (!start_worker(t, t->threads, cpus_for(&topology, cpu[t->threads], pin))) {
             int started = t->threads;
             team_free(t);
             return fail(err, NO_MEMORY, "the system starts only %d threads of %d: ask for fewer",

@@ -20,7 +20,8 @@ typedef void TeamTask(void *context, int index, int count);
 
 enum { TEAM_THREADS_MAX = 512 };
 
-/* threads counts the caller; 0: cpu_count(). pin: worker i stays on the i-th CPU that it may use. */
+/* threads counts the caller; 0: cpu_count(). pin: each worker stays on one CPU; else, where there are
+ * several nodes of memory, on those of one node (base/numa.h says which). */
 Err team_new(Team **out, int threads, bool pin, Error *err);
 void team_free(Team *);                  /* NULL is allowed; ends and joins the workers */
 int team_threads(const Team *);

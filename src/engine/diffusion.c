@@ -7,7 +7,7 @@
 #include "engine/runner.h"
 
 enum { ROWS_MAX = 1 << 20, LOGIT_ROWS = 128, SEQUENCES_MAX = 1 << 12, MASK_BITS = 32 };
-static const size_t ARENA_BYTES_MAX = (size_t)1 << 38;   /* addresses; only what is used is touched */
+static const size_t ARENA_BYTES_MAX = (size_t)1 << 35;   /* addresses; only what is used is touched */
 
 typedef struct Place {               /* of a text that is refined, or whose logits are asked for */
     Refinement r;

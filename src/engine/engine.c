@@ -12,7 +12,7 @@
 #include "engine/queue_share.h"
 
 enum { QUEUE_MAX = 1 << 16, EVENTS_MAX = 1 << 16, ROWS_MAX = 1 << 16 };
-static const size_t ARENA_BYTES_MAX = (size_t)1 << 38;   /* addresses; only what is used is touched */
+static const size_t ARENA_BYTES_MAX = (size_t)1 << 35;   /* addresses; only what is used is touched */
 
 struct Engine {
     EngineOptions o;

@@ -36,6 +36,10 @@ static inline void panel_put_4(uint8_t *bytes, unsigned bits, int lane, unsigned
     unsigned j = k / 4;
     uint32_t there;
     uint8_t *at = bytes + 64 * (j % bits) + 4 * lane;
+    if (bits == 8) {   /* nothing else lies there */
+        memcpy(at, &four, sizeof four);
+        return;
+    }
     memcpy(&there, at, sizeof there);
     there |= four << bits * (j / bits);
     memcpy(at, &there, sizeof there);

@@ -9,6 +9,9 @@
  *     Vf scale(const Unit *, int i, int s)       of block i, s-th of SCALES
  *     Vf minimum(const Unit *, int i, int s)     s-th of MINS; what is subtracted (only if there are mins)
  *     void pack_lane(Unit *, int lane, const void *blocks, int blocks_of_32)    into zeros
+ *
+ * and, if it can do better where a unit is full, PACK_UNIT and
+ *     void pack_unit(Unit *, const uint8_t *blocks, size_t row_bytes)           all lanes, all blocks
  */
 #include "formats/panel_bits.h"
 
@@ -31,6 +34,14 @@ static void pack(void *panel, const void *rows, size_t row_bytes, int n, int64_t
 {
     _Static_assert(sizeof(Unit) % 64 == 0, "loads are aligned");
     int blocks = (int)(width / PANEL_BLOCK);
+#ifdef PACK_UNIT
+    if (n == PANEL_ROWS && blocks % UNIT_BLOCKS == 0) {
+        Unit *u = panel;
+        for (int b = 0; b < blocks; b += UNIT_BLOCKS, u++)
+            pack_unit(u, (const uint8_t *)rows + format_row_bytes(&FORMAT_OF_PANEL, (int64_t)b * PANEL_BLOCK), row_bytes);
+        return;
+    }
+#endif
     for (int lane = 0; lane < n; lane++) {
         const uint8_t *row = (const uint8_t *)rows + (size_t)lane * row_bytes;
         for (int b = 0; b < blocks; b += UNIT_BLOCKS) {

@@ -8,6 +8,7 @@
 #define KERNELS_OP_SPEC_H
 
 #include "core/device.h"
+#include "core/roofline.h"
 
 typedef struct OpCost {
     double operations;             /* multiplications and additions, one each */
@@ -23,5 +24,8 @@ typedef struct OpSpec {
 } OpSpec;
 
 const OpSpec *op_spec(Op);
+
+/* What a call asks of a machine: weights and the past from memory, operations of the kind that its weights ask for. */
+Demand op_demand(const OpCall *);
 
 #endif

@@ -8,19 +8,20 @@
 #include "store/store.h"
 #include "tools/bench.h"
 
-enum { CASES_MAX = 256, TOKENS_MAX = 1 << 20, BATCH_MAX = 128 };
+enum { CASES_MAX = 256, TOKENS_MAX = 1 << 20, BATCH_MAX = 128, CACHE_TYPES_MAX = 16, MODEL_BYTES_MAX = 4096 };
 enum { OUTPUT_MD, OUTPUT_JSON, OUTPUT_CSV };
 
 typedef struct Options {
     FlagList models;
-    FlagInts prompt, generate, depth, batch;
+    FlagInts prompt, generate, depth, batch, cache;   /* cache: as --cache-type counts its choices */
     int32_t rows, repetitions, output;
 } Options;
 
 /* Everything that a row says of a model. */
 typedef struct Subject {
     char name[128];
-    const char *tier;
+    const char *tier, *cache;
+    const Machine *machine;        /* NULL: nobody has measured it */
     double bytes;
     int64_t parameters;
     int32_t threads;
@@ -29,11 +30,15 @@ typedef struct Subject {
 typedef struct Printer {
     int32_t output;
     int rows;
+    const Machine *machine;
 } Printer;
+
+static Err take_cache_types(void *options, const char *value, Error *err);
 
 static const Flag own_flags[] = {
     {"--model", "-m", "MODEL", FLAG_LIST, offsetof(Options, models),
-     .help = "checkpoint directory or .gguf file; may be given several times; without it the default model"},
+     .help = "checkpoint directory, .gguf file, or synth:SHAPE:FORMAT,...; may be given several times; without it the "
+             "default model"},
     {"--n-prompt", "-p", "N,...", FLAG_INTS, offsetof(Options, prompt), .max = TOKENS_MAX,
      .help = "tokens of a prompt; 0: none (512)"},
     {"--n-gen", "-n", "N,...", FLAG_INTS, offsetof(Options, generate), .max = TOKENS_MAX,
@@ -42,6 +47,8 @@ static const Flag own_flags[] = {
      .help = "tokens that are in the cache before (0)"},
     {"--batch", "-b", "N,...", FLAG_INTS, offsetof(Options, batch), .max = BATCH_MAX,
      .help = "answers that are generated at a time (1)"},
+    {"--cache-types", "-ctk", "TYPE,...", FLAG_CALL, 0, .take = take_cache_types,
+     .help = "formats of keys and values, each of which is measured: what --cache-type allows"},
     {"--ubatch-size", "-ub", "N", FLAG_INT, offsetof(Options, rows), .min = 1, .max = 1 << 16,
      .help = "rows of one step (512)"},
     {"--repetitions", "-r", "N", FLAG_INT, offsetof(Options, repetitions), .min = 1, .max = BENCH_REPETITIONS_MAX,
@@ -50,12 +57,39 @@ static const Flag own_flags[] = {
      .help = "a table in Markdown, or JSON, or CSV, with llama-bench's names (md)"},
 };
 
+/* "f16,bf16": numbers of --cache-type's choices. */
+static Err take_cache_types(void *options, const char *value, Error *err)
+{
+    Options *o = options;
+    const Flag *one = model_flags;
+    while (strcmp(one->name, "--cache-type"))
+        one++;
+    o->cache.count = 0;
+    while (*value) {
+        int bytes = (int)strcspn(value, ","), number = 0;
+        const char *choice = one->choices;
+        for (; *choice; number++) {
+            size_t length = strcspn(choice, ",");
+            if (length == (size_t)bytes && !strncmp(choice, value, length))
+                break;
+            choice += length + (choice[length] == ',');
+        }
+        if (!*choice)
+            return fail(err, BAD_ARGUMENT, "--cache-types: '%.*s' is none of %s", bytes, value, one->choices);
+        if (o->cache.count == CACHE_TYPES_MAX)
+            return fail(err, LIMIT_REACHED, "--cache-types: more than %d", CACHE_TYPES_MAX);
+        o->cache.value[o->cache.count++] = number;
+        value += bytes + (value[bytes] == ',');
+    }
+    return o->cache.count ? OK : fail(err, BAD_ARGUMENT, "--cache-types: one or more of %s", one->choices);
+}
+
 /* ---- rows ---- */
 
-static Subject subject_of(const Session *s)
+static Subject subject_of(const Session *s, const Machine *machine)
 {
     Subject m = {.tier = cpu_tier_name(cpu_device_tier(s->cpu)), .threads = cpu_device_threads(s->cpu),
-                 .parameters = s->model->parameters};
+                 .parameters = s->model->parameters, .cache = s->cache_format->name, .machine = machine};
     const Store *store = s->package.checkpoint.store;
     const char *path = store_gguf(store) ? store_file(store, 0)->path : s->package.path, *slash = strrchr(path, '/');
     snprintf(m.name, sizeof m.name, "%s", slash && slash[1] ? slash + 1 : path);
@@ -64,24 +98,32 @@ static Subject subject_of(const Session *s)
     return m;
 }
 
-static double median_seconds(const BenchResult *r) { return r->tokens / bench_median(r); }
+/* What stands in the way of more: "memory" or "arithmetic". */
+static const char *bound_name(const Subject *m, const BenchResult *r)
+{
+    return roofline_bytes_seconds(m->machine, &r->demand) > roofline_operations_seconds(m->machine, &r->demand) ? "memory"
+                                                                                                           : "arithmetic";
+}
+
+static double gigabytes(const BenchResult *r) { return r->demand.bytes / bench_seconds(r) / 1e9; }
+static double gigaflops(const BenchResult *r) { return demand_operations(&r->demand) / bench_seconds(r) / 1e9; }
 
 static void print_md(Printer *p, const Subject *m, const BenchResult *r)
 {
-    char name[BENCH_NAME_BYTES];
+    char name[BENCH_NAME_BYTES], rate[48], share[48] = "not known";
     BenchSummary s = bench_summary(r);
-    double seconds = median_seconds(r);
     bench_name(r->what, name);
     if (!p->rows)
         puts("| model                          |       size |     params | backend      | threads |            test |"
-             "                  t/s |     GB/s |   GFLOP/s |\n"
+             "                  t/s |     GB/s |   GFLOP/s | cache | share of the bound |\n"
              "| ------------------------------ | ---------: | ---------: | ------------ | ------: | --------------: |"
-             " -------------------: | -------: | --------: |");
-    char rate[48];
+             " -------------------: | -------: | --------: | ----: | -----------------: |");
     snprintf(rate, sizeof rate, "%.2f ± %.2f", s.rate, s.rate_deviation);
-    printf("| %-30s | %6.2f GiB | %8.2f M | CPU %-8s | %7d | %15s | %21s | %8.1f | %9.1f |\n", m->name,
-           m->bytes / (1 << 30), (double)m->parameters / 1e6, m->tier, m->threads, name, rate, r->bytes / seconds / 1e9,
-           r->operations / seconds / 1e9);
+    if (m->machine)
+        snprintf(share, sizeof share, "%.1f%% %s", 100 * bench_share(r, m->machine), bound_name(m, r));
+    printf("| %-30s | %6.2f GiB | %8.2f M | CPU %-8s | %7d | %15s | %21s | %8.1f | %9.1f | %5s | %18s |\n", m->name,
+           m->bytes / (1 << 30), (double)m->parameters / 1e6, m->tier, m->threads, name, rate, gigabytes(r), gigaflops(r),
+           m->cache, share);
 }
 
 static void print_csv(Printer *p, const Subject *m, const BenchResult *r)
@@ -89,11 +131,15 @@ static void print_csv(Printer *p, const Subject *m, const BenchResult *r)
     BenchSummary s = bench_summary(r);
     if (!p->rows)
         puts("model_filename,model_size,model_n_params,backends,n_threads,n_prompt,n_gen,n_depth,n_batch,avg_ns,stddev_ns,"
-             "avg_ts,stddev_ts,median_ts,gb_per_second,gflop_per_second");
-    printf("\"%s\",%.0f,%lld,\"CPU %s\",%d,%d,%d,%d,%d,%.0f,%.0f,%.6f,%.6f,%.6f,%.3f,%.3f\n", m->name, m->bytes,
+             "avg_ts,stddev_ts,median_ts,gb_per_second,gflop_per_second,type_k,bound,share_of_bound");
+    printf("\"%s\",%.0f,%lld,\"CPU %s\",%d,%d,%d,%d,%d,%.0f,%.0f,%.6f,%.6f,%.6f,%.3f,%.3f,\"%s\",", m->name, m->bytes,
            (long long)m->parameters, m->tier, m->threads, r->what.prompt, r->what.generate, r->what.depth, r->what.batch,
-           1e9 * s.seconds, 1e9 * s.seconds_deviation, s.rate, s.rate_deviation, bench_median(r),
-           r->bytes / median_seconds(r) / 1e9, r->operations / median_seconds(r) / 1e9);
+           1e9 * s.seconds, 1e9 * s.seconds_deviation, s.rate, s.rate_deviation, bench_median(r), gigabytes(r), gigaflops(r),
+           m->cache);
+    if (m->machine)
+        printf("\"%s\",%.4f\n", bound_name(m, r), bench_share(r, m->machine));
+    else
+        puts("\"\",");
 }
 
 static void print_json(Printer *p, const Subject *m, const BenchResult *r)
@@ -104,14 +150,16 @@ static void print_json(Printer *p, const Subject *m, const BenchResult *r)
         json_array_append_new(rates, json_real(r->tokens / r->seconds[i]));
         json_array_append_new(nanoseconds, json_integer((json_int_t)(1e9 * r->seconds[i])));
     }
+    json_t *bound = m->machine ? json_string(bound_name(m, r)) : json_null();
+    json_t *share = m->machine ? json_real(bench_share(r, m->machine)) : json_null();
     json_t *row = json_pack(
-        "{s:s, s:I, s:I, s:s, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:o, s:o}",
+        "{s:s, s:I, s:I, s:s, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:o, s:o, s:s, s:o, s:o}",
         "model_filename", m->name, "model_size", (json_int_t)m->bytes, "model_n_params", (json_int_t)m->parameters,
         "backends", m->tier, "n_threads", m->threads, "n_prompt", r->what.prompt, "n_gen", r->what.generate,
         "n_depth", r->what.depth, "n_batch", r->what.batch, "avg_ns", (json_int_t)(1e9 * s.seconds), "stddev_ns",
         (json_int_t)(1e9 * s.seconds_deviation), "avg_ts", s.rate, "stddev_ts", s.rate_deviation, "median_ts",
-        bench_median(r), "gb_per_second", r->bytes / median_seconds(r) / 1e9, "gflop_per_second",
-        r->operations / median_seconds(r) / 1e9, "samples_ns", nanoseconds, "samples_ts", rates);
+        bench_median(r), "gb_per_second", gigabytes(r), "gflop_per_second", gigaflops(r), "samples_ns", nanoseconds,
+        "samples_ts", rates, "type_k", m->cache, "bound", bound, "share_of_bound", share);
     printf(p->rows ? ",\n" : "[\n");
     if (row)
         json_dumpf(row, stdout, JSON_INDENT(2));
@@ -149,27 +197,33 @@ static int cases_of(const Options *o, BenchCase cases[CASES_MAX])
     return count;
 }
 
-static Err bench_model(const char *path, const Options *o, ModelFlags flags, Printer *printer, Error *err)
+/* The engine that the largest of the cases needs. */
+static EngineOptions engine_for(const Options *o, const BenchCase *cases, int count, int32_t *context)
 {
-    BenchCase cases[CASES_MAX];
-    int count = cases_of(o, cases);
     EngineOptions engine = engine_options_default();
-    int32_t context = 0;
     engine.sequences = 1;
     for (int i = 0; i < count; i++) {
         engine.sequences = cases[i].batch > engine.sequences ? cases[i].batch : engine.sequences;
-        context = bench_context(cases[i]) > context ? bench_context(cases[i]) : context;
+        *context = bench_context(cases[i]) > *context ? bench_context(cases[i]) : *context;
     }
     engine.rows = o->rows > engine.sequences ? o->rows : engine.sequences;
     engine.logit_rows = engine.sequences;
-    flags.model = path;
+    return engine;
+}
+
+static Err bench_cases(const Options *o, ModelFlags flags, Printer *printer, Error *err)
+{
+    BenchCase cases[CASES_MAX];
+    int count = cases_of(o, cases);
+    int32_t context = 0;
+    EngineOptions engine = engine_for(o, cases, count, &context);
     flags.context = flags.context ? flags.context : context;
     if (!count)
         return fail(err, BAD_ARGUMENT, "nothing to measure: --n-prompt and --n-gen are both 0");
     Session session;
     Error closing;
     TRY(session_open(&session, &flags, engine, err));
-    Subject subject = subject_of(&session);
+    Subject subject = subject_of(&session, printer->machine);
     Err result = OK;
     for (int i = 0; i < count && result == OK; i++) {
         BenchResult row;
@@ -179,6 +233,33 @@ static Err bench_model(const char *path, const Options *o, ModelFlags flags, Pri
     }
     Err closed = session_close(&session, &closing);
     return result != OK || closed == OK ? result : fail(err, closed, "%s", closing.text);
+}
+
+static Err bench_model(const char *path, const Options *o, ModelFlags flags, Printer *printer, Error *err)
+{
+    flags.model = path;
+    for (int i = 0; i < o->cache.count; i++) {
+        flags.cache_type = o->cache.value[i];
+        TRY(bench_cases(o, flags, printer, err));
+    }
+    return o->cache.count ? OK : bench_cases(o, flags, printer, err);
+}
+
+/* "synth:SHAPE:q4_0,q8_0" are two models; any other path is one. */
+static Err bench_models(const char *path, const Options *o, ModelFlags flags, Printer *printer, Error *err)
+{
+    const char *formats = path && !strncmp(path, "synth:", 6) ? strrchr(path + 6, ':') : NULL;
+    char one[MODEL_BYTES_MAX];
+    if (!formats || !strchr(formats, ','))
+        return bench_model(path, o, flags, printer, err);
+    for (const char *at = formats + 1; *at;) {
+        int bytes = (int)strcspn(at, ",");
+        if (snprintf(one, sizeof one, "%.*s%.*s", (int)(formats + 1 - path), path, bytes, at) >= (int)sizeof one)
+            return fail(err, LIMIT_REACHED, "%.64s...: a model's name has fewer than %d bytes", path, MODEL_BYTES_MAX);
+        TRY(bench_model(one, o, flags, printer, err));
+        at += bytes + (at[bytes] == ',');
+    }
+    return OK;
 }
 
 static int run(int argc, char **argv);
@@ -192,13 +273,17 @@ const Command command_bench = {
     .description =
         "Measures how fast prompts are read (pp) and tokens are generated (tg), by llama-bench's conventions, so rows can "
         "be held side by side. GB/s is what had to be read (weights and cache) over the time, GFLOP/s the operations over "
-        "the time: a token cannot come sooner than its bytes, nor a prompt sooner than its operations. --profile tells "
-        "which operation the time goes to. Machines are noisy: compare medians of runs that alternate (bench/versus-llama).\n\n"
+        "the time: a token cannot come sooner than its bytes, nor a prompt sooner than its operations. The last column "
+        "says how much of the time this bound would have taken, by what `ridge probe` measured of this machine with "
+        "all its threads, and which of the two it is. --profile tells the same for each operation. Lists are measured "
+        "in all combinations, and synth:SHAPE:FORMAT needs no file (`ridge synth --list`). Machines are noisy: "
+        "compare medians of runs that alternate (bench/versus-llama).\n\n"
         "`ridge bench serve --url URL` measures a server under load instead, any that speaks OpenAI's API: "
         "`ridge bench serve --help`.",
     .examples = "  ridge bench -m model.gguf\n"
                 "  ridge bench -m a.gguf -m b.gguf -p 128,512 -n 32 -d 0,4096 -t 2\n"
                 "  ridge bench -m model.gguf -p 0 -n 64 -b 1,2,4,8,16 -o json\n"
+                "  ridge bench -m synth:llama-2-7b:q4_0,q8_0 -p 0 -n 32 -d 0,8192 -ctk f32,f16\n"
                 "  ridge bench serve --url http://127.0.0.1:8080 -c 16 -n 200\n",
     .groups = groups,
     .run = run,
@@ -217,10 +302,16 @@ static int run(int argc, char **argv)
                                 {"model", model_flags + 1, MODEL_FLAG_COUNT - 1, &model}, {0}};
     if (!command_begin(&command_bench, filled, argc, argv, NULL, 0, &word_count, &status))
         return status;
+    Machine machine;
     Printer printer = {.output = o.output};
-    Err result = OK;
+    Err result = machine_of_this(&machine, &err);
+    if (result == OK)
+        printer.machine = &machine;
+    else
+        fprintf(stderr, "no shares of bounds: %s\n", err.text);
+    result = OK;
     for (int i = 0; i < (o.models.count ? o.models.count : 1) && result == OK; i++)
-        result = bench_model(o.models.count ? o.models.item[i] : NULL, &o, model, &printer, &err);
+        result = bench_models(o.models.count ? o.models.item[i] : NULL, &o, model, &printer, &err);
     if (o.output == OUTPUT_JSON && printer.rows)
         puts("\n]");
     return result == OK && stdout_flush(&err) == OK ? 0 : command_fail(&err);

@@ -2,8 +2,8 @@
 #include <stdio.h>
 
 #include "main/session.h"
-#include "main/shapes.h"
-#include "tools/synth.h"
+#include "model/shapes.h"
+#include "model/synth.h"
 
 typedef struct Options {
     const char *format, *out;
@@ -33,10 +33,14 @@ const Command command_synth = {
         "Speed and memory depend on a model's shape and number format, not on what it has learned. synth "
         "writes a GGUF file of a well-known shape with random weights, so both can be tried without a "
         "download; other programs that read GGUF load it too. SHAPE is a name of `ridge synth --list`, or "
-        "the path of a config.json. The same seed gives the same file, whatever the threads.",
+        "the path of a config.json. The same seed gives the same file, whatever the threads.\n\n"
+        "Where a command takes a model, synth:SHAPE:FORMAT is such a model without a file: made in a moment, at the "
+        "full size in memory that it would have. There matrices repeat a few MB of random blocks, so its noise is not "
+        "that of the file.",
     .examples = "  ridge synth tinyllama-1.1b -f q4_k\n"
                 "  ridge synth path/to/config.json -f bf16 -o big.gguf\n"
-                "  ridge bench -m tinyllama-1.1b-Q4_K.gguf\n",
+                "  ridge bench -m tinyllama-1.1b-Q4_K.gguf\n"
+                "  ridge bench -m synth:llama-2-13b:q4_0\n",
     .groups = groups,
     .run = run,
 };

@@ -20,8 +20,8 @@ enum { CACHE_AUTO, CACHE_F32, CACHE_F16, CACHE_BF16, CACHE_F8_E4M3, CACHE_FP8, C
 
 #define AT(field) offsetof(ModelFlags, field)
 const Flag model_flags[MODEL_FLAG_COUNT] = {
-    {"--model", "-m", "MODEL", FLAG_TEXT, AT(model), "checkpoint directory or .gguf file; without it the default model",
-     0, 0, 0, 0},
+    {"--model", "-m", "MODEL", FLAG_TEXT, AT(model),
+     "checkpoint directory, .gguf file, or synth:SHAPE:FORMAT; without it the default model", 0, 0, 0, 0},
     {"--threads", "-t", "N", FLAG_INT, AT(threads), "threads; 0: as many as the processor and its cgroup allow", 0, 512,
      0, 0},
     {"--tier", NULL, "TIER", FLAG_CHOICE, AT(tier), "instruction set: the best that there is, or as named: the same bits on each", 0, 0,
@@ -38,8 +38,8 @@ const Flag model_flags[MODEL_FLAG_COUNT] = {
      "tokens from one of them to the next; 0: only where prompts part and end", 0, 1 << 26, 0, 0},
     {"--trace", NULL, "FILE", FLAG_TEXT, AT(trace), "write each operation's time as events that ui.perfetto.dev opens",
      0, 0, 0, 0},
-    {"--profile", NULL, NULL, FLAG_SWITCH, AT(profile), "at the end, a table of operations: time, bytes, GB/s", 0, 0, 0,
-     0},
+    {"--profile", NULL, NULL, FLAG_SWITCH, AT(profile),
+     "at the end, a table of operations: time, bytes, GB/s, share of the bound", 0, 0, 0, 0},
     {"--dump", NULL, "PART", FLAG_TEXT, AT(dump),
      "print the outputs of parts, as layer.3.attn, layer.*.mlp, embed or head", 0, 0, 0, 0},
     {"--compare", NULL, NULL, FLAG_SWITCH, AT(compare),
@@ -158,7 +158,7 @@ Err session_open_engine(Session *s, const ModelFlags *flags, EngineOptions optio
     options.block_tokens = flags->block_tokens;
     options.state_snapshots = flags->state_snapshots;
     options.state_interval = flags->state_interval;
-    options.cache_format = cache_format(s, flags->cache_type, options.context, options.sequences);
+    options.cache_format = s->cache_format = cache_format(s, flags->cache_type, options.context, options.sequences);
     EngineModel model = engine_model(s->model);
     return engine_new(&s->engine, &options, &model, s->device, err);
 }
@@ -192,8 +192,13 @@ Err session_close(Session *s, Error *err)
                 d->found ? "first difference after %lld operations: %s\n" : "%lld operations compared: none differs\n",
                 (long long)d->calls, d->text);
     }
-    if (s->tracer)
-        trace_print(s->tracer, stderr);
+    if (s->tracer) {
+        Machine machine;
+        bool known = machine_of_this(&machine, &(Error){0}) == OK;
+        trace_print(s->tracer, known ? &machine : NULL, stderr);
+        if (!known)
+            fprintf(stderr, "`ridge probe` measures this machine; then each operation's share of its bound is told too\n");
+    }
     model_close(s->model);
     device_close(s->device);
     Err result = trace_events_close(s->events, err);

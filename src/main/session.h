@@ -38,6 +38,7 @@ typedef struct Session {
     Model *model;
     Engine *engine; /* one of these two is open */
     Diffusion *diffusion;
+    const Format *cache_format; /* of the engine's keys and values */
 } Session;
 
 enum { SESSION_CONTEXT = 8192 }; /* without --context: at most so many positions, whatever the model could */

@@ -352,34 +352,47 @@ static const uint8_t *in_one_piece(const WeightSource *s)
 
 bool weight_stays(const WeightSource *s) { return s->tensor && !weight_maps(s->place) && !is_scaled(s); }
 
-/* All rows, one after another, as they are stored or through `wide`, a row of numbers. */
-static void gather(const WeightSource *s, float *wide, uint8_t *out)
+typedef struct Gather {
+    const WeightSource *s;
+    float *wide;                 /* a row of numbers for each thread */
+    uint8_t *out;
+} Gather;
+
+/* Rows one after another, as they are stored or through numbers; each thread takes a stretch of them. */
+static void gather_task(void *context, int index, int count)
 {
+    const Gather *g = context;
+    const WeightSource *s = g->s;
     size_t row_bytes = format_row_bytes(s->becomes, s->slot.width);
-    for (int64_t e = 0; e < s->slot.experts; e++)
-        for (int64_t r = 0; r < s->slot.rows; r++, out += row_bytes) {
-            if (weight_stays(s)) {
-                weight_row(s, e, r, out);
-                continue;
-            }
-            weight_values(s, e, r, wide);
-            s->becomes->encode(out, wide, (size_t)s->slot.width, NULL);
+    int64_t rows = s->slot.experts * s->slot.rows;
+    float *wide = g->wide + (size_t)index * (size_t)s->slot.width;
+    for (int64_t i = rows * index / count; i < rows * (index + 1) / count; i++) {
+        int64_t e = i / s->slot.rows, r = i % s->slot.rows;
+        uint8_t *out = g->out + (size_t)i * row_bytes;
+        if (weight_stays(s)) {
+            weight_row(s, e, r, out);
+            continue;
         }
+        weight_values(s, e, r, wide);
+        s->becomes->encode(out, wide, (size_t)s->slot.width, NULL);
+    }
 }
 
 /* Kernels may read words, and a safetensors file aligns nothing: what is not aligned there is copied as well. */
-static Err upload_copy(const WeightSource *s, Device *d, Tensor host, const uint8_t *piece, Error *err)
+static Err upload_copy(const WeightSource *s, Device *d, Team *team, Tensor host, const uint8_t *piece, Error *err)
 {
     size_t bytes = tensor_bytes(host);
-    float *wide = malloc((size_t)s->slot.width * sizeof *wide);
+    float *wide = malloc((size_t)s->slot.width * (size_t)(team ? team_threads(team) : 1) * sizeof *wide);
     host.data = aligned_alloc(64, (bytes + 63) / 64 * 64);
     Err result = OK;
     if (!host.data || !wide)
         result = fail(err, NO_MEMORY, "tensor '%s': no memory for %zu bytes", s->tensor->name, bytes);
     else if (piece)
         memcpy(host.data, piece, bytes);
+    else if (team)
+        team_run(team, team_threads(team), gather_task, &(Gather){s, wide, host.data});
     else
-        gather(s, wide, host.data);
+        gather_task(&(Gather){s, wide, host.data}, 0, 1);
     if (result == OK)
         result = d->calls->upload(d, s->tensor->name, host, s->decl->use, s->decl->slot, err);
     free(host.data);
@@ -387,7 +400,7 @@ static Err upload_copy(const WeightSource *s, Device *d, Tensor host, const uint
     return result;
 }
 
-Err weight_bind(const WeightSource *s, Device *d, Error *err)
+Err weight_bind(const WeightSource *s, Device *d, Team *team, Error *err)
 {
     const WeightDecl *decl = s->decl;
     if (decl->same_as)
@@ -404,7 +417,7 @@ Err weight_bind(const WeightSource *s, Device *d, Error *err)
         return d->calls->upload(d, "(constant)", host, decl->use, decl->slot, err);
     const uint8_t *piece = in_one_piece(s);
     if (!piece || (uintptr_t)piece % 8)
-        return upload_copy(s, d, host, piece, err);
+        return upload_copy(s, d, team, host, piece, err);
     host.data = (void *)piece;
     return d->calls->upload(d, s->tensor->name, host, decl->use, decl->slot, err);
 }

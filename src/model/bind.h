@@ -14,6 +14,7 @@
 #ifndef MODEL_BIND_H
 #define MODEL_BIND_H
 
+#include "base/team.h"
 #include "model/model_open.h"
 
 /* Counts parameters and bytes of the model as well. */
@@ -58,7 +59,7 @@ void weight_row(const WeightSource *, int64_t expert, int64_t row, void *out);
 float weight_value(const WeightSource *, int64_t expert, int64_t row, int64_t column);
 void weight_values(const WeightSource *, int64_t expert, int64_t row, float *out);
 
-/* device NULL: only shape and format of the slot. */
-Err weight_bind(const WeightSource *, Device *, Error *err);
+/* device NULL: only shape and format of the slot. team: gathers; NULL: this thread alone does. */
+Err weight_bind(const WeightSource *, Device *, Team *, Error *err);
 
 #endif

@@ -8,6 +8,7 @@
 #include "model/text_half.h"
 
 static const size_t CONFIG_BYTES_MAX = 16 << 20;
+static const double LET_GO_BYTES = 256 << 20;
 static const size_t SHAPE_BYTES_MAX = (size_t)1 << 30; /* of addresses: shapes, slots, tables */
 
 static Err read_config(Checkpoint *c, const char *path, Error *err)
@@ -40,10 +41,18 @@ static Err read_metadata(Checkpoint *c, Error *err)
     return OK;
 }
 
+static Err open_store(Checkpoint *c, const char *path, Error *err)
+{
+    if (!synth_memory_names(path))
+        return store_open(path, &c->store, err);
+    TRY(synth_memory_open(path, &c->made, err));
+    return store_open_bytes(synth_memory_file(c->made), path, &c->store, err);
+}
+
 Err checkpoint_open(Checkpoint *c, const char *path, Error *err)
 {
     *c = (Checkpoint){0};
-    Err result = store_open(path, &c->store, err);
+    Err result = open_store(c, path, err);
     if (result == OK) {
         c->keys.store = c->store;
         result = store_gguf(c->store) ? read_metadata(c, err) : read_config(c, path, err);
@@ -58,6 +67,7 @@ Err checkpoint_open(Checkpoint *c, const char *path, Error *err)
 void checkpoint_close(Checkpoint *c)
 {
     store_free(c->store);
+    synth_memory_close(c->made);
     json_decref(c->config);
     free(c->config_path);
     *c = (Checkpoint){0};
@@ -102,13 +112,46 @@ Err model_declare(const Checkpoint *c, Model **out, WeightList *list, Error *err
     return OK;
 }
 
-static Err bind(const Checkpoint *c, Device *d, const WeightDecl *decl, double *bytes, Error *err)
+static Err bind(const Checkpoint *c, Device *d, Team *team, const WeightDecl *decl, double *bytes, Error *err)
 {
     WeightSource s;
     TRY(weight_find(c, decl, &s, err));
-    Err result = weight_bind(&s, d, err);
+    Err result = weight_bind(&s, d, team, err);
     *bytes += weight_bytes_as(&s, s.format);
     weight_source_deinit(&s);
+    return result;
+}
+
+/* What was uploaded lies with the device, and need not count here as well. */
+static void let_go(const Checkpoint *c)
+{
+    if (c->made)
+        synth_memory_let_go(c->made);
+    else
+        store_let_go(c->store);
+}
+
+static Err bind_all(const Checkpoint *c, Device *d, const WeightList *list, const Progress *progress, Error *err)
+{
+    Team *team = NULL;
+    double done = 0, total = 0, gone = 0;
+    for (size_t i = 0; i < store_count(c->store); i++)
+        total += (double)store_at(c->store, i)->bytes.bytes;
+    Err result = d ? team_new(&team, 0, false, err) : OK;
+    for (int i = 0; i < list->count && result == OK; i++) {
+        result = bind(c, d, team, &list->items[i], &done, err);
+        if (d && done - gone > LET_GO_BYTES) {
+            let_go(c);
+            gone = done;
+        }
+        if (progress && progress->report)
+            progress->report(progress->context, done < total ? done : total, total);
+    }
+    if (d)
+        let_go(c);
+    if (progress && progress->report && result == OK)
+        progress->report(progress->context, total, total);
+    team_free(team);
     return result;
 }
 
@@ -118,24 +161,13 @@ static Err open_on(const Checkpoint *c, Device *d, const Progress *progress, Mod
     Model *m;
     TRY(model_declare(c, &m, &list, err));
     m->device = d;
-    double done = 0, total = 0;
-    for (size_t i = 0; i < store_count(c->store); i++)
-        total += (double)store_at(c->store, i)->bytes.bytes;
-    Err result = OK;
-    for (int i = 0; i < list.count && result == OK; i++) {
-        result = bind(c, d, &list.items[i], &done, err);
-        if (progress && progress->report)
-            progress->report(progress->context, done < total ? done : total, total);
-    }
+    Err result = bind_all(c, d, &list, progress, err);
     weight_list_deinit(&list);
-    if (result != OK) {
+    if (result == OK)
+        *out = m;
+    else
         model_close(m);
-        return result;
-    }
-    if (progress && progress->report)
-        progress->report(progress->context, total, total);
-    *out = m;
-    return OK;
+    return result;
 }
 
 Err model_open(const Checkpoint *c, Device *d, const Progress *progress, Model **out, Error *err)

@@ -1,6 +1,7 @@
 /* model_open.h -- from a path to a Model.
  *
- *     MODEL    a directory with config.json and *.safetensors, or with one *.gguf; a .gguf; or a shard
+ *     MODEL    a directory with config.json and *.safetensors, or with one *.gguf; a .gguf; or a shard;
+ *              or synth:SHAPE:FORMAT, a made-up model without a file (synth_memory.h)
  *
  * model_describe() does all but upload: shapes, formats and sizes are known, no weight is read. It is
  * how `ridge inspect` and the planner look at a model that would not fit.
@@ -11,9 +12,11 @@
 #include "base/file_map.h"
 #include "model/arch.h"
 #include "model/packing.h"
+#include "model/synth_memory.h"
 
 typedef struct Checkpoint {      /* an open file and what it says of itself */
     Store *store;
+    SynthMemory *made;           /* in which the store's bytes lie; NULL: in files */
     json_t *config;              /* NULL: a GGUF */
     char *config_path;
     Keys keys;

@@ -239,16 +239,26 @@ static Err pad(const GgufWriter *w, FileOut *out, Error *err)
     return file_out_zeros(out, -file_out_bytes(out) & (w->alignment - 1), err);
 }
 
-static Err write_head(const GgufWriter *w, FileOut *out, Error *err)
+Err gguf_write_head(const GgufWriter *w, const char *what, Buf *out, Error *err)
 {
+    static const uint8_t zeros[4096];
     struct { char magic[4]; uint32_t version; uint64_t tensors, keys; } head = {
         {'G', 'G', 'U', 'F'}, 3, w->tensor_index.count, w->key_index.count,
     };
-    TRY(file_out_put(out, &head, sizeof head, err));
-    TRY(file_out_put(out, w->keys.data, w->keys.bytes, err));
-    TRY(file_out_put(out, w->infos.data, w->infos.bytes, err));
-    return w->tensor_index.count ? pad(w, out, err) : OK;
+    buf_init(out, 3 * (size_t)WRITER_BYTES_MAX);
+    if (w->wrong.code != OK)
+        return fail(err, w->wrong.code, "%s: %s", what, w->wrong.text);
+    bool fits = !w->keys.full && !w->infos.full && buf_put(out, &head, sizeof head) &&
+                buf_put(out, w->keys.data, w->keys.bytes) && buf_put(out, w->infos.data, w->infos.bytes);
+    size_t padding = w->tensor_index.count ? -out->bytes & (w->alignment - 1) : 0;
+    for (size_t n; fits && padding; padding -= n) {
+        n = padding < sizeof zeros ? padding : sizeof zeros;
+        fits = buf_put(out, zeros, n);
+    }
+    return fits ? OK : fail(err, NO_MEMORY, "%s: no memory for its keys", what);
 }
+
+uint64_t gguf_data_bytes(const GgufWriter *w) { return w->data_bytes; }
 
 static Err write_tensor(const GgufWriter *w, size_t number, FileOut *out, GgufFill *fill,
                         void *context, Error *err)
@@ -265,25 +275,32 @@ static Err write_tensor(const GgufWriter *w, size_t number, FileOut *out, GgufFi
     return pad(w, out, err);   /* the last one too: other readers take the data in whole units */
 }
 
-static Err write_all(const GgufWriter *w, FileOut *out, GgufFill *fill, void *context, Error *err)
+static Err write_tensors(const GgufWriter *w, FileOut *out, GgufFill *fill, void *context, Error *err)
 {
-    TRY(write_head(w, out, err));
     for (size_t i = 0; i < w->tensor_index.count; i++)
         TRY(write_tensor(w, i, out, fill, context, err));
     return OK;
 }
 
-Err gguf_write(const GgufWriter *w, const char *path, GgufFill *fill, void *context, Error *err)
+static Err write_after_head(const GgufWriter *w, const char *path, const Buf *head, GgufFill *fill, void *context, Error *err)
 {
-    if (w->wrong.code != OK)
-        return fail(err, w->wrong.code, "%s: %s", path, w->wrong.text);
-    if (w->keys.full || w->infos.full)
-        return fail(err, NO_MEMORY, "%s: no memory for its keys", path);
     FileOut *out;
     TRY(file_out_new(path, &out, err));
-    Err result = write_all(w, out, fill, context, err);
+    Err result = file_out_put(out, head->data, head->bytes, err);
+    if (result == OK)
+        result = write_tensors(w, out, fill, context, err);
     if (result == OK)
         return file_out_commit(out, err);
     file_out_drop(out);
+    return result;
+}
+
+Err gguf_write(const GgufWriter *w, const char *path, GgufFill *fill, void *context, Error *err)
+{
+    Buf head;
+    Err result = gguf_write_head(w, path, &head, err);
+    if (result == OK)
+        result = write_after_head(w, path, &head, fill, context, err);
+    buf_deinit(&head);
     return result;
 }

@@ -16,6 +16,7 @@
 #ifndef STORE_GGUF_WRITE_H
 #define STORE_GGUF_WRITE_H
 
+#include "base/buf.h"
 #include "base/file_out.h"
 #include "core/format.h"
 #include "store/gguf.h"
@@ -66,5 +67,10 @@ void gguf_put_tensor(GgufWriter *, const char *name, const Format *, int dims, c
 /* Puts the bytes of this tensor, in as many pieces as it likes. */
 typedef Err GgufFill(void *context, size_t tensor, FileOut *out, Error *err);
 Err gguf_write(const GgufWriter *, const char *path, GgufFill *fill, void *context, Error *err);
+
+/* All that lies before the bytes of the tensors. A buffer of its own, which the caller gives back in any case. `what` names
+ * the file in messages. */
+Err gguf_write_head(const GgufWriter *, const char *what, Buf *out, Error *err);
+uint64_t gguf_data_bytes(const GgufWriter *);   /* that come after it, up to the end of the last tensor */
 
 #endif

@@ -48,6 +48,12 @@ void store_free(Store *s)
     free(s);
 }
 
+void store_let_go(const Store *s)
+{
+    for (size_t i = 0; i < s->file_count && s->maps; i++)
+        file_map_let_go(&s->maps[i]);
+}
+
 static Err check_split(const StoreFile *file, size_t number, size_t files, const Gguf *gguf,
                        Error *err)
 {

@@ -74,7 +74,7 @@ static Err serve(Bench *b, int32_t prompt, int32_t tokens, int32_t samples, bool
     return result;
 }
 
-static Err repetition(Bench *b, double *seconds, double *tokens, OpCost *cost, Error *err)
+static Err repetition(Bench *b, double *seconds, double *tokens, Demand *demand, Error *err)
 {
     const BenchCase *c = &b->what;
     int32_t length = (int32_t)max_i64(1, c->depth + c->prompt);
@@ -92,7 +92,7 @@ static Err repetition(Bench *b, double *seconds, double *tokens, OpCost *cost, E
         *tokens = m.tokens;
     }
     *seconds = m.end - m.start;
-    *cost = tally_read(b->tally)->total;
+    *demand = tally_read(b->tally)->demand;
     return OK;
 }
 
@@ -105,13 +105,10 @@ Err bench_run(Engine *engine, Device *tally, int32_t vocabulary, BenchCase what,
     if (!b.prompt)
         return fail(err, NO_MEMORY, "no memory for a prompt of %d tokens", bench_context(what));
     *out = (BenchResult){.what = what, .repetitions = repetitions};
-    OpCost cost;
-    Err result = repetition(&b, &out->seconds[0], &out->tokens, &cost, err);   /* warms up */
+    Err result = repetition(&b, &out->seconds[0], &out->tokens, &out->demand, err);   /* warms up */
     for (int32_t r = 0; r < repetitions && result == OK; r++)
-        result = repetition(&b, &out->seconds[r], &out->tokens, &cost, err);
+        result = repetition(&b, &out->seconds[r], &out->tokens, &out->demand, err);
     free(b.prompt);
-    out->bytes = cost.weight_bytes + cost.cache_bytes;
-    out->operations = cost.operations;
     return result;
 }
 
@@ -143,11 +140,15 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-double bench_median(const BenchResult *r)
+double bench_seconds(const BenchResult *r)
 {
     double sorted[BENCH_REPETITIONS_MAX];
     int n = r->repetitions;
     memcpy(sorted, r->seconds, sizeof *sorted * (size_t)n);
     qsort(sorted, (size_t)n, sizeof *sorted, by_value);
-    return r->tokens / ((sorted[n / 2] + sorted[(n - 1) / 2]) / 2);
+    return (sorted[n / 2] + sorted[(n - 1) / 2]) / 2;
 }
+
+double bench_median(const BenchResult *r) { return r->tokens / bench_seconds(r); }
+
+double bench_share(const BenchResult *r, const Machine *m) { return roofline_seconds(m, &r->demand) / bench_seconds(r); }

@@ -6,12 +6,13 @@
  *     tg128 x 8    eight answers at a time, to one prompt
  *
  * The conventions are llama-bench's (one warm-up that does not count, then repetitions), so that rows can
- * be held side by side; unlike there, a token is also chosen. Bytes and operations are what the tally
- * saw go by: weights and cache that had to be read, not what the caches of the processor made of it.
+ * be held side by side; unlike there, a token is also chosen. The work is what the tally saw go by:
+ * weights and cache that had to be read, not what the caches of the processor made of it.
  */
 #ifndef TOOLS_BENCH_H
 #define TOOLS_BENCH_H
 
+#include "core/roofline.h"
 #include "engine/engine.h"
 
 enum { BENCH_REPETITIONS_MAX = 100, BENCH_NAME_BYTES = 64 };
@@ -26,7 +27,7 @@ typedef struct BenchResult {
     int32_t repetitions;
     double tokens;                 /* of a repetition, all sequences together */
     double seconds[BENCH_REPETITIONS_MAX];
-    double bytes, operations;      /* of a repetition */
+    Demand demand;                     /* of a repetition */
 } BenchResult;
 
 typedef struct BenchSummary {
@@ -38,6 +39,9 @@ typedef struct BenchSummary {
 Err bench_run(Engine *, Device *tally, int32_t vocabulary, BenchCase, int32_t repetitions, BenchResult *, Error *);
 BenchSummary bench_summary(const BenchResult *);
 double bench_median(const BenchResult *);      /* tokens per second: what a noisy machine disturbs least */
+double bench_seconds(const BenchResult *);     /* of the median repetition */
+/* What the machine would have needed, over what the median repetition took. */
+double bench_share(const BenchResult *, const Machine *);
 void bench_name(BenchCase, char out[BENCH_NAME_BYTES]);
 
 /* Positions that the longest sequence of this case takes. */

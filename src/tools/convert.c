@@ -9,7 +9,7 @@
 #include "kernels/cpu_kernel.h"
 #include "store/gguf_write.h"
 #include "tools/gguf_vocabulary.h"
-#include "tools/tensor_plan.h"
+#include "model/tensor_plan.h"
 
 enum { CHUNK_ELEMS = 1 << 20 };
 

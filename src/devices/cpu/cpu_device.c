@@ -248,11 +248,30 @@ static Err upload_f32(CpuDevice *c, Tensor host, Tensor *out, Error *err)
     return OK;
 }
 
+typedef struct CopyTask {
+    uint8_t *to;
+    const uint8_t *from;
+    size_t bytes;
+} CopyTask;
+
+/* In pages, so that no two threads clear the same new one. */
+static void copy_run(void *context, int index, int count)
+{
+    const CopyTask *t = context;
+    Range pages = part_range((CpuPart){index, count, NULL}, ceil_div((int64_t)t->bytes, HUGE_PAGE), 1);
+    size_t from = (size_t)pages.from * HUGE_PAGE, to = (size_t)pages.to * HUGE_PAGE;
+    to = to < t->bytes ? to : t->bytes;
+    if (from < to)
+        memcpy(t->to + from, t->from + from, to - from);
+}
+
 static Err upload_rows(CpuDevice *c, Tensor host, Tensor *out, Error *err)
 {
+    CopyTask task = {.from = host.data, .bytes = tensor_bytes(host)};
     *out = host;
-    TRY(take_memory(c, tensor_bytes(host), &out->data, err));
-    memcpy(out->data, host.data, tensor_bytes(host));
+    TRY(take_memory(c, task.bytes, &out->data, err));
+    task.to = out->data;
+    team_run(c->team, team_threads(c->team), copy_run, &task);
     return OK;
 }
 

@@ -20,6 +20,8 @@ static void tally_run(Device *d, const OpCall *call)
 {
     Tally *t = &((TallyDevice *)d)->tally;
     OpCost cost = op_spec(call->op)->cost(call);
+    Demand demand = op_demand(call);
+    demand_add(&t->demand, &demand);
     add(&t->total, cost);
     add(&t->by_op[call->op], cost);
     t->calls[call->op]++;

@@ -10,6 +10,7 @@ typedef struct TraceDevice {
     bool planning;             /* nothing is computed, so nothing is timed */
     double seconds[OP_COUNT];
     OpCost cost[OP_COUNT];
+    Demand demand[OP_COUNT];
     int64_t calls[OP_COUNT];
 } TraceDevice;
 
@@ -36,6 +37,8 @@ static void trace_run(Device *d, const OpCall *call)
     d->inner->calls->read(d->inner, &nothing, call->out[0].data, 0); /* waits */
     double seconds = clock_seconds() - start;
     OpCost cost = op_spec(call->op)->cost(call), *sum = &t->cost[call->op];
+    Demand demand = op_demand(call);
+    demand_add(&t->demand[call->op], &demand);
     sum->operations += cost.operations;
     sum->weight_bytes += cost.weight_bytes;
     sum->cache_bytes += cost.cache_bytes;
@@ -93,21 +96,29 @@ void trace_reset(Device *d)
         t->seconds[op] = 0;
         t->calls[op] = 0;
         t->cost[op] = (OpCost){0};
+        t->demand[op] = (Demand){0};
     }
 }
 
-void trace_print(const Device *d, FILE *out)
+static void print_row(const TraceDevice *t, Op op, double total, const Machine *m, FILE *out)
+{
+    double s = t->seconds[op], bytes = bytes_of(t->cost[op]);
+    fprintf(out, "%-14s %9lld %10.3f %5.1f%% %10.2f %8.2f %9.2f", op_name(op), (long long)t->calls[op], 1e3 * s,
+            100 * s / total, bytes / 1e6, bytes / s / 1e9, t->cost[op].operations / s / 1e9);
+    if (m)
+        fprintf(out, " %6.1f%%", 100 * roofline_seconds(m, &t->demand[op]) / s);
+    fputc('\n', out);
+}
+
+void trace_print(const Device *d, const Machine *m, FILE *out)
 {
     const TraceDevice *t = (const TraceDevice *)d;
     double total = 0;
     for (int op = 0; op < OP_COUNT; op++)
         total += t->seconds[op];
-    fprintf(out, "%-14s %9s %10s %6s %10s %8s %9s\n", "operation", "calls", "ms", "share", "MB", "GB/s", "GFLOP/s");
-    for (int op = 0; op < OP_COUNT; op++) {
-        if (!t->calls[op])
-            continue;
-        double s = t->seconds[op], bytes = bytes_of(t->cost[op]);
-        fprintf(out, "%-14s %9lld %10.3f %5.1f%% %10.2f %8.2f %9.2f\n", op_name((Op)op), (long long)t->calls[op],
-                1e3 * s, 100 * s / total, bytes / 1e6, bytes / s / 1e9, t->cost[op].operations / s / 1e9);
-    }
+    fprintf(out, "%-14s %9s %10s %6s %10s %8s %9s%s\n", "operation", "calls", "ms", "share", "MB", "GB/s", "GFLOP/s",
+            m ? "   bound" : "");
+    for (int op = 0; op < OP_COUNT; op++)
+        if (t->calls[op])
+            print_row(t, (Op)op, total, m, out);
 }

@@ -19,6 +19,7 @@
 
 #include "base/trace_events.h"
 #include "core/device.h"
+#include "core/machine.h"
 #include "kernels/op_spec.h"
 
 /* What goes by unchanged. A watcher's table takes those that it does not look at. */
@@ -43,6 +44,7 @@ void label_text(const char *part, int layer, char out[LABEL_BYTES]);
 
 typedef struct Tally {
     OpCost total, by_op[OP_COUNT];
+    Demand demand;             /* of all */
     int64_t calls[OP_COUNT];
 } Tally;
 Err tally_open(Device *inner, Device **out, Error *err);
@@ -52,7 +54,9 @@ void tally_reset(Device *);
 /* events: NULL, or where each operation is told as well (not owned). */
 Err trace_open(Device *inner, TraceEvents *events, Device **out, Error *err);
 void trace_reset(Device *);
-void trace_print(const Device *, FILE *);      /* per operation: calls, time, share, bytes, GB/s, GFLOP/s */
+/* Per operation: calls, time, share, bytes, GB/s, GFLOP/s; and how much of that time its bound would have taken on this
+ * machine (NULL: not known). */
+void trace_print(const Device *, const Machine *, FILE *);
 
 /* pattern: shell wildcards over labels. Each output: name, shape, least, largest, mean, first values. */
 Err dump_open(Device *inner, const char *pattern, FILE *to, Device **out, Error *err);

@@ -10,8 +10,8 @@
  * GGUF, each tensor stays as it is. Either way a line (a row, or a whole vector) is made when it is
  * asked for, from the mapped file, so any number of threads may ask.
  */
-#ifndef TOOLS_TENSOR_PLAN_H
-#define TOOLS_TENSOR_PLAN_H
+#ifndef MODEL_TENSOR_PLAN_H
+#define MODEL_TENSOR_PLAN_H
 
 #include "model/bind.h"
 

@@ -1,4 +1,4 @@
-#include "tools/synth.h"
+#include "model/synth.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -6,27 +6,12 @@
 
 #include "base/checked.h"
 #include "base/prng.h"
-#include "model/arch.h"
-#include "store/gguf_write.h"
-#include "tools/synth_vocabulary.h"
-#include "tools/tensor_plan.h"
+#include "model/synth_parts.h"
+#include "model/synth_vocabulary.h"
 
 enum { CONFIG_BYTES_MAX = 1 << 20, PIECE_BYTES = 4 << 20 };
 static const size_t SHAPE_BYTES_MAX = (size_t)1 << 30;   /* of addresses: shapes, slots, names */
 static const float BIAS_DEVIATION = 0.02f;
-
-typedef struct Synth {
-    const SynthOptions *options;
-    json_t *config;
-    Store *nothing;              /* a family may ask what tensors there are: none */
-    GgufWriter *writer;
-    Arena *arena;
-    ModelShape shape;
-    WeightList list;
-    TensorPlan *tensor;          /* by number in the file */
-    size_t tensors;
-    double done, total;          /* bytes */
-} Synth;
 
 /* ---- numbers ---- */
 
@@ -39,12 +24,11 @@ static void gaussian_pair(uint32_t a, uint32_t b, float out[2])
     out[1] = radius * sinf(angle);
 }
 
-/* Elements [0, width) of a row: a pure function of seed, tensor and row. */
-static void random_row(float *x, int64_t width, float mean, float deviation, uint64_t seed, size_t tensor, int64_t row)
+void synth_values(float *x, int64_t width, float mean, float deviation, uint64_t seed, size_t tensor, int64_t line)
 {
     for (int64_t i = 0; i < width; i += 4) {
         float four[4];
-        PhiloxBlock at = {{(uint32_t)(i / 4), (uint32_t)row, (uint32_t)tensor, PRNG_WORLD}};
+        PhiloxBlock at = {{(uint32_t)(i / 4), (uint32_t)line, (uint32_t)tensor, PRNG_WORLD}};
         PhiloxBlock bits = philox(seed, at);
         gaussian_pair(bits.word[0], bits.word[1], four);
         gaussian_pair(bits.word[2], bits.word[3], four + 2);
@@ -57,7 +41,10 @@ static void random_row(float *x, int64_t width, float mean, float deviation, uin
 
 static bool in_file(const WeightDecl *w) { return w->gguf.name[0] && !w->same_as; }
 static bool is_matrix(const WeightDecl *w) { return w->rows && !w->constant && w->use != USE_VECTOR; }
-static const Format *format_for(const Synth *s, const TensorPlan *t)
+
+bool synth_is_matrix(const TensorPlan *t) { return is_matrix(t->decl); }
+
+const Format *synth_format(const Synth *s, const TensorPlan *t)
 {
     return is_matrix(t->decl) && t->decl->use != USE_EXACT_MATRIX ? s->options->format : &format_f32;
 }
@@ -109,91 +96,120 @@ static Err announce(Synth *s, Error *err)
             continue;
         TensorPlan *t = &s->tensor[s->tensors++];
         *t = tensor_plan_of(w);
-        gguf_put_tensor(s->writer, t->name, format_for(s, t), t->dims, t->dim);
-        s->total += (double)t->lines * (double)format_row_bytes(format_for(s, t), t->width);
+        gguf_put_tensor(s->writer, t->name, synth_format(s, t), t->dims, t->dim);
+        s->total += (double)t->lines * (double)format_row_bytes(synth_format(s, t), t->width);
     }
     return OK;
 }
 
 /* ---- the bytes ---- */
 
-/* Some rows of a tensor: computed by all threads, then written by one. */
+/* Some lines of a tensor. */
 typedef struct Piece {
     const Synth *synth;
     size_t tensor;
-    int64_t first, rows;
-    float *values;               /* a row for each thread */
-    uint8_t *bytes;
+    int64_t first, count;
+    float *values;               /* a line for each thread */
+    uint8_t *out;
 } Piece;
+
+static bool is_bias(const TensorPlan *t) { return ends_with(t->name, ".bias"); }
+
+float synth_deviation(const TensorPlan *t)
+{
+    return synth_is_matrix(t) ? 1 / sqrtf((float)t->width) : is_bias(t) ? BIAS_DEVIATION : 0;
+}
+
+static float mean_of(const TensorPlan *t)
+{
+    bool decays = t->decl->hf.map == MAP_MINUS_EXP;      /* of a state: it must not grow */
+    return synth_is_matrix(t) || is_bias(t) ? 0 : decays ? -1 : 1;
+}
 
 static void piece_task(void *context, int index, int count)
 {
     const Piece *p = context;
     const Synth *s = p->synth;
     const TensorPlan *t = &s->tensor[p->tensor];
-    const Format *f = format_for(s, t);
+    const Format *f = synth_format(s, t);
     const float *constant = t->decl->constant;
-    bool bias = ends_with(t->name, ".bias"), matrix = is_matrix(t->decl);
-    bool decays = t->decl->hf.map == MAP_MINUS_EXP;      /* of a state: it must not grow */
-    float mean = matrix || bias ? 0 : decays ? -1 : 1;
-    float deviation = matrix ? 1 / sqrtf((float)t->width) : bias ? BIAS_DEVIATION : 0;
     float *x = p->values + (size_t)index * (size_t)t->width;
-    for (int64_t r = index; r < p->rows; r += count) {
+    for (int64_t r = index; r < p->count; r += count) {
         if (constant)
             memcpy(x, constant + (p->first + r) * t->width, sizeof(float) * (size_t)t->width);
         else
-            random_row(x, t->width, mean, deviation, s->options->seed, p->tensor, p->first + r);
-        f->encode(p->bytes + (size_t)r * format_row_bytes(f, t->width), x, (size_t)t->width, NULL);
+            synth_values(x, t->width, mean_of(t), synth_deviation(t), s->options->seed, p->tensor, p->first + r);
+        f->encode(p->out + (size_t)r * format_row_bytes(f, t->width), x, (size_t)t->width, NULL);
     }
 }
 
+Err synth_lines(const Synth *s, size_t tensor, int64_t first, int64_t count, uint8_t *out, Error *err)
+{
+    const TensorPlan *t = &s->tensor[tensor];
+    int threads = team_threads(s->options->team);
+    Piece piece = {.synth = s, .tensor = tensor, .first = first, .count = count, .out = out};
+    piece.values = malloc(sizeof(float) * (size_t)t->width * (size_t)threads);
+    if (!piece.values)
+        return fail(err, NO_MEMORY, "no memory for tensor '%s'", t->name);
+    team_run(s->options->team, threads, piece_task, &piece);
+    free(piece.values);
+    return OK;
+}
+
+/* All lines go through a buffer, some at a time. */
 static Err fill(void *context, size_t tensor, FileOut *out, Error *err)
 {
     Synth *s = context;
     const TensorPlan *t = &s->tensor[tensor];
-    size_t row_bytes = format_row_bytes(format_for(s, t), t->width);
-    int64_t rows = t->lines, rows_max = max_i64(1, min_i64(rows, (int64_t)(PIECE_BYTES / row_bytes)));
-    int threads = team_threads(s->options->team);
-    Piece piece = {.synth = s, .tensor = tensor};
-    piece.values = malloc(sizeof(float) * (size_t)t->width * (size_t)threads);
-    piece.bytes = malloc(row_bytes * (size_t)rows_max);
-    Err result = piece.values && piece.bytes ? OK : fail(err, NO_MEMORY, "no memory for tensor '%s'", t->name);
-    for (; result == OK && piece.first < rows; piece.first += piece.rows) {
-        piece.rows = min_i64(rows_max, rows - piece.first);
-        team_run(s->options->team, threads, piece_task, &piece);
-        result = file_out_put(out, piece.bytes, row_bytes * (size_t)piece.rows, err);
-        s->done += (double)row_bytes * (double)piece.rows;
+    size_t row_bytes = format_row_bytes(synth_format(s, t), t->width);
+    int64_t rows_max = max_i64(1, min_i64(t->lines, (int64_t)(PIECE_BYTES / row_bytes)));
+    uint8_t *bytes = malloc(row_bytes * (size_t)rows_max);
+    Err result = bytes ? OK : fail(err, NO_MEMORY, "no memory for tensor '%s'", t->name);
+    for (int64_t first = 0, rows; result == OK && first < t->lines; first += rows) {
+        rows = min_i64(rows_max, t->lines - first);
+        result = synth_lines(s, tensor, first, rows, bytes, err);
+        if (result == OK)
+            result = file_out_put(out, bytes, row_bytes * (size_t)rows, err);
+        s->done += (double)row_bytes * (double)rows;
         if (s->options->report)
             s->options->report(s->options->report_context, s->done, s->total);
     }
-    free(piece.values);
-    free(piece.bytes);
+    free(bytes);
     return result;
 }
 
-static Err write_with(Synth *s, const char *path, Error *err)
+Err synth_begin(Synth *s, const SynthOptions *options, uint32_t alignment, Error *err)
 {
-    const Format *f = s->options->format;
+    const Format *f = options->format;
+    *s = (Synth){.options = options};
     if (!f->encode || f->gguf_id < 0)
         return fail(err, UNSUPPORTED, "format %s is one that ridge cannot write a GGUF in", f->name);
     s->arena = arena_new(SHAPE_BYTES_MAX);
     s->writer = gguf_writer_new();
     if (!s->arena || !s->writer)
         return fail(err, NO_MEMORY, "no memory for a model's shape");
+    if (alignment)
+        gguf_put_u32(s->writer, "general.alignment", alignment);
     TRY(read_shape(s, err));
     TRY(synth_vocabulary_put(s->writer, s->shape.V, err));
-    TRY(announce(s, err));
-    return gguf_write(s->writer, path, fill, s, err);
+    return announce(s, err);
+}
+
+void synth_end(Synth *s)
+{
+    weight_list_deinit(&s->list);
+    gguf_writer_free(s->writer);
+    store_free(s->nothing);
+    json_decref(s->config);
+    arena_free(s->arena);
 }
 
 Err synth_write(const SynthOptions *options, const char *path, Error *err)
 {
-    Synth s = {.options = options};
-    Err result = write_with(&s, path, err);
-    weight_list_deinit(&s.list);
-    gguf_writer_free(s.writer);
-    store_free(s.nothing);
-    json_decref(s.config);
-    arena_free(s.arena);
+    Synth s;
+    Err result = synth_begin(&s, options, 0, err);
+    if (result == OK)
+        result = gguf_write(s.writer, path, fill, &s, err);
+    synth_end(&s);
     return result;
 }

@@ -10,8 +10,8 @@
  * its place only: never on the threads. The vocabulary is complete: all bytes, then all pairs of tokens
  * before, in order, as merges; the last token ends the text.
  */
-#ifndef TOOLS_SYNTH_H
-#define TOOLS_SYNTH_H
+#ifndef MODEL_SYNTH_H
+#define MODEL_SYNTH_H
 
 #include "base/team.h"
 #include "core/format.h"

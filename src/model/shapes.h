@@ -2,8 +2,8 @@
  *
  * They lie beside the program: ../share/shapes from build/, ../share/ridge/shapes where it is installed.
  */
-#ifndef MAIN_SHAPES_H
-#define MAIN_SHAPES_H
+#ifndef MODEL_SHAPES_H
+#define MODEL_SHAPES_H
 
 #include <limits.h>
 #include <stdio.h>

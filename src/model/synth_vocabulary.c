@@ -1,4 +1,4 @@
-#include "tools/synth_vocabulary.h"
+#include "model/synth_vocabulary.h"
 
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-#include "tools/tensor_plan.h"
+#include "model/tensor_plan.h"
 
 #include <stdlib.h>
 #include <string.h>

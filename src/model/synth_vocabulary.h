@@ -6,8 +6,8 @@
  *
  * So every text has tokens, every token is made by merges, and no two are alike.
  */
-#ifndef TOOLS_SYNTH_VOCABULARY_H
-#define TOOLS_SYNTH_VOCABULARY_H
+#ifndef MODEL_SYNTH_VOCABULARY_H
+#define MODEL_SYNTH_VOCABULARY_H
 
 #include "store/gguf_write.h"
 

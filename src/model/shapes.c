@@ -1,4 +1,4 @@
-#include "main/shapes.h"
+#include "model/shapes.h"
 
 #include <dirent.h>
 #include <stdarg.h>
