@@ -4,6 +4,8 @@
  *     Vi    16 x i32, or 64 bytes in 16 groups of 4
  *     Vm    16 x true or false
  *
+ * VF_REGISTERS says how many vectors a processor has room for at once.
+ *
  * The same lanes, the same order of sums, always fma where fma is written and never where it is not:
  * every tier gives the same bits. (Only the payload of a NaN may differ.)
  *

@@ -6,6 +6,8 @@
 
 #include <immintrin.h>
 
+enum { VF_REGISTERS = 8 };
+
 typedef struct Vf { __m256 lo, hi; } Vf;
 typedef struct Vi { __m256i lo, hi; } Vi;
 typedef struct Vm { __m256 lo, hi; } Vm;

@@ -4,6 +4,8 @@
 
 #include <immintrin.h>
 
+enum { VF_REGISTERS = 32 };
+
 typedef __m512 Vf;
 typedef __m512i Vi;
 typedef __mmask16 Vm;

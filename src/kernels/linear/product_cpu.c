@@ -4,8 +4,8 @@
 #include "kernels/linear/tile.h"
 
 enum {
-    FEW_ROWS = 32,               /* up to which expanding a panel does not pay */
-    PART_BYTES = 20 << 10,       /* of two expanded panels: they stay in the first-level cache */
+    FEW_ROWS = 16,               /* up to which expanding a panel does not pay */
+    PART_BYTES = 30 << 10,       /* of two expanded panels: they stay in the first-level cache */
     DECODED_K = 256,             /* of plain rows at a time: a multiple of every format's block */
     DECODED_BYTES = DECODED_K * PANEL_ROWS * sizeof(float),
 };
@@ -79,6 +79,8 @@ typedef void TileRun(const Tile *, int rows);
         case 1: call(1); break;                 \
         case 2: call(2); break;                 \
         case 3: call(3); break;                 \
+        case 4: call(4); break;                 \
+        case 5: call(TILE_ROWS - 1); break;     \
         default: call(TILE_ROWS); break;        \
         }                                       \
     }

@@ -5,7 +5,7 @@
  *       row 1  | 32 k | 32 k | ...          panel 1  | 32 k x 16 | 32 k x 16 | ...
  *
  * All sums of a tile stay in registers: each weight that is loaded meets all rows, each group of
- * activations both panels.
+ * activations both panels. x lies in the second-level cache, so the rows of the next tile are asked for.
  */
 #ifndef KERNELS_LINEAR_TILE_H
 #define KERNELS_LINEAR_TILE_H
@@ -13,7 +13,7 @@
 #include "formats/panel.h"
 #include "kernels/kit/simd.h"
 
-enum { TILE_ROWS = 4, TILE_PANELS = 2 };
+enum { TILE_ROWS = VF_REGISTERS >= 32 ? 6 : 4, TILE_PANELS = 2 };   /* 6 x 2 sums and as many of integers */
 
 typedef struct Tile {
     const uint8_t *w[TILE_PANELS];
@@ -80,6 +80,9 @@ INLINE void int_tile(const Tile *t, int rows, int scales, int mins)
         UNROLL
         for (int r = 0; r < rows; r++)
             x[r] = (const XBlock *)(t->x + (size_t)r * t->x_row_bytes) + b;
+        UNROLL
+        for (int r = 0; r < rows; r++)
+            prefetch((const uint8_t *)x[r] + TILE_ROWS * t->x_row_bytes);   /* of the next tile */
         UNROLL
         for (int s = 0; s < scales; s++)
             tile_dot(acc, w, x, rows, s, scales);
