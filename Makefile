@@ -243,7 +243,7 @@ $(BUILD)/neon-tests/%: tests/%.c $(filter-out $(BUILD)/src/server/%,$(LIB_O)) $(
 	$(SAY) CC $@
 	$(Q)$(CC) $(FLAGS) -Itests $^ -o $@ -lcmocka $(LIBS)
 neon-tests: $(NEON_TESTS:%=$(BUILD)/neon-tests/%)
-check-neon:
+check-neon: $(BUILD)/tests/test_kernels
 	@command -v aarch64-linux-gnu-gcc qemu-aarch64-static >/dev/null && [ -e $(ARM_ROOT)$(ARM_LIB)/libcmocka.so ] || { \
 	  echo "make check-neon needs a cross compiler, qemu, and libraries of that processor:"; \
 	  echo "  apt-get install gcc-aarch64-linux-gnu qemu-user-static; dpkg --add-architecture arm64; apt-get update"; \
@@ -253,6 +253,9 @@ check-neon:
 	  PKG_LIBS="-L$(ARM_ROOT)$(ARM_LIB) -Wl,-rpath-link,$(ARM_ROOT)$(ARM_LIB) -lpcre2-8 -lutf8proc -ljansson" \
 	  EXTRA="$(if $(ARM_ROOT),-I$(ARM_ROOT)/usr/include -L$(ARM_ROOT)$(ARM_LIB))" neon-tests
 	@for test in $(NEON_TESTS); do echo "$$test"; $(QEMU) $(BUILD)/neon/neon-tests/$$test || exit 1; done
+	@$(BUILD)/tests/test_kernels digest > $(BUILD)/kernels.here
+	@$(QEMU) $(BUILD)/neon/neon-tests/test_kernels digest > $(BUILD)/kernels.neon
+	@diff $(BUILD)/kernels.here $(BUILD)/kernels.neon && echo "NEON gives the bits of this processor's best tier in all kernels"
 CROSS_CC ?= aarch64-linux-gnu-gcc
 
 .PHONY: matrix

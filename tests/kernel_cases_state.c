@@ -1,4 +1,5 @@
 /* Cases of the operations that keep a state (StateView in core/kv_view.h). */
+#include "base/half.h"
 #include "kernel_case_parts.h"
 
 #include <math.h>
@@ -69,7 +70,8 @@ static void shape(Tensor t, float (*f)(float))
 }
 static float to_decay(float x) { return 1 / (1 + expf(-2 * x - 1)); }
 static float to_negative(float x) { return -expf(x); }
-static float to_step(float x) { return log1pf(expf(x - 2)); }
+/* Rounded, so that the libm of another processor makes the same cases. */
+static float to_step(float x) { return bf16_round(log1pf(expf(x - 2))); }
 
 void make_conv(KernelCase *c)
 {

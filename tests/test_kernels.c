@@ -4,6 +4,7 @@
 
 #include <math.h>
 
+#include "base/sha256.h"
 #include "kernel_cases.h"
 
 enum { SEEDS = 40, SEEDS_OF_BLOCKS = 6 };       /* formats of blocks are slow to encode, and many */
@@ -32,19 +33,24 @@ static const CpuKernel *kernel_for(const KernelCase *c, int tier)
     return takes(kernel, c) ? kernel : NULL;
 }
 
-static void each_case(void (*check)(KernelCase *))
+static void each_case_of(Op op, void (*check)(KernelCase *))
 {
     const Format *format;
-    for (int op = 0; op < OP_COUNT; op++)
-        for (int f = 0; kernel_case_exists((Op)op) && (format = format_at(f)); f++) {
-            int seeds = format->block_elems > 1 ? SEEDS_OF_BLOCKS : SEEDS;
-            for (int seed = 0; kernel_case_varies((Op)op, format) && seed < seeds; seed++) {
-                KernelCase c;
-                kernel_case_init(&c, (Op)op, format, (uint64_t)seed);
-                check(&c);
-                kernel_case_deinit(&c);
-            }
+    for (int f = 0; kernel_case_exists(op) && (format = format_at(f)); f++) {
+        int seeds = format->block_elems > 1 ? SEEDS_OF_BLOCKS : SEEDS;
+        for (int seed = 0; kernel_case_varies(op, format) && seed < seeds; seed++) {
+            KernelCase c;
+            kernel_case_init(&c, op, format, (uint64_t)seed);
+            check(&c);
+            kernel_case_deinit(&c);
         }
+    }
+}
+
+static void each_case(void (*check)(KernelCase *))
+{
+    for (int op = 0; op < OP_COUNT; op++)
+        each_case_of((Op)op, check);
 }
 
 static void same_bits(const KernelCase *c, const char *what, Output a, Output b)
@@ -215,8 +221,38 @@ static void every_operation_has_a_specification_and_cases(void **state)
     }
 }
 
-int main(void)
+/* For processors of other kinds, which cannot run the tiers of this one: what the best tier computes, an operation a
+ * line. `make check-neon` holds the lines against those of the processor that it runs on. */
+static Sha256 digest;
+
+static void put_outputs(KernelCase *c)
 {
+    const CpuKernel *kernel = kernel_for(c, cpu_best_tier());
+    if (!kernel)
+        return;
+    Output out = run(c, kernel, 1, false);
+    sha256_put(&digest, out.data, out.bytes);
+    free(out.data);
+}
+
+static int print_digests(void)
+{
+    for (int op = 0; op < OP_COUNT; op++) {
+        digest = sha256_begin();
+        each_case_of((Op)op, put_outputs);
+        Digest d = sha256_end(&digest);
+        printf("%-14s ", op_name((Op)op));
+        for (int i = 0; i < DIGEST_BYTES; i++)
+            printf("%02x", d.byte[i]);
+        printf("\n");
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 2 && strcmp(argv[1], "digest") == 0)
+        return print_digests();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_operation_has_a_specification_and_cases),
         cmocka_unit_test(fast_kernels_compute_what_the_reference_computes),
