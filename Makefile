@@ -205,18 +205,23 @@ check-model: $(BUILD)/ridge $(BUILD)/tests/models
 
 # The server as its clients meet it: curl, raw sockets, and the clients that are installed.
 .PHONY: check-server
-SERVER_TESTS := $(BUILD)/tests/test_server_core $(sort $(wildcard tests/test_serve*.sh tests/server/test_*.sh tests/server/test_*.py))
+# test_openai.py goes through pytest: by test_openai.sh
+SERVER_TESTS := $(BUILD)/tests/test_server_core $(sort $(wildcard tests/test_serve*.sh tests/server/test_*.sh) \
+                $(filter-out %/test_openai.py,$(wildcard tests/server/test_*.py)))
 check-server: $(BUILD)/ridge $(BUILD)/tests/test_server_core
-	@BUILD=$(BUILD) TEST_SECONDS=600 tests/run $(SERVER_TESTS)
+	@tests/server/clients $(BUILD)/clients
+	@PATH="$(abspath $(BUILD))/clients/bin:$$PATH" BUILD=$(BUILD) TEST_SECONDS=600 tests/run $(SERVER_TESTS)
 
 # A bad day of a server: N requests of all kinds at once, malformed and cancelled ones among them, to a server that
-# this starts. CI takes N=500; N=10000 takes minutes. -thread: the same under the thread sanitizer.
+# this starts. CI takes N=500; N=10000 takes minutes. -thread: the same under the thread sanitizer. The cache is small,
+# so that pasts are evicted and sequences interrupted, and soon full, so that memory can be watched.
 .PHONY: check-load check-load-thread
 N    ?= 10000
 LOAD ?=
+LOAD_SERVER = $(BUILD)/ridge serve --cache-tokens 8192 --idle-seconds 3600
 check-load: $(BUILD)/ridge
 	@command -v python3 >/dev/null || { echo "make check-load needs python3" >&2; exit 1; }
-	@tests/load/abuse.py --server '$(BUILD)/ridge serve' --log $(BUILD)/load.log --requests $(N) $(LOAD) || \
+	@tests/load/abuse.py --server '$(LOAD_SERVER)' --log $(BUILD)/load.log --requests $(N) $(LOAD) || \
 	  { echo "what the server said is in $(BUILD)/load.log" >&2; exit 1; }
 check-load-thread:
 	+@$(MAKE) --no-print-directory BUILD=$(BUILD)/sanitize-thread OPT="-O1 -g" TIER_OPT= EXTRA=-fsanitize=thread \

@@ -160,6 +160,7 @@ typedef struct Visit {             /* a request, what came of it, and what shoul
 typedef struct Tally {
     int64_t worlds, steps, preemptions, copies, reused, tokens, reused_states, drafted, accepted, promoted;
     int64_t ends[END_ERROR + 1];   /* of those that were cut */
+    int64_t all_said;              /* grammars that left nothing to say */
 } Tally;
 
 typedef enum WorldKind {
@@ -390,8 +391,9 @@ static void solo_close(void)
     arena_free(solo.arena);
 }
 
-/* The answer of one sample; *reason says why it ends. Leaves the logits of the prompt in solo. */
-static int32_t solo_run(const World *w, const Visit *v, uint32_t sample, int32_t *answer, EndReason *reason)
+/* The answer of one sample; *reason says why it ends, *all_said whether a grammar did it without a token. Leaves the
+ * logits of the prompt in solo. */
+static int32_t solo_run(const World *w, const Visit *v, uint32_t sample, int32_t *answer, EndReason *reason, bool *all_said)
 {
     const RequestOptions *o = &v->options;
     int32_t tokens[CONTEXT_MAX], known = o->prompt_count;
@@ -403,6 +405,7 @@ static int32_t solo_run(const World *w, const Visit *v, uint32_t sample, int32_t
     memcpy(solo.model.weight, weights, sizeof weights);
     solo_rows(tokens, 0, known);
     *reason = END_LENGTH;
+    *all_said = false;
     while (known < limit) {
         Sampled s;
         SamplePlace place = {.tokens = tokens, .prompt_count = o->prompt_count, .token_count = known, .sample = sample};
@@ -411,7 +414,8 @@ static int32_t solo_run(const World *w, const Visit *v, uint32_t sample, int32_t
         if (v->grammar.rule > 0)
             place.allowed = &mask;
         if (__real_sampler_sample(solo.sampler, &o->sampling, &place, solo.logits[known - 1], &s, NULL) != OK) {
-            *reason = END_ERROR;
+            *reason = END_STOP;    /* the grammar leaves nothing: all is said, without a token */
+            *all_said = true;
             break;
         }
         if (sampler_ends_at(&o->sampling, s.id)) {
@@ -493,7 +497,8 @@ static void submit(World *w)
          v->grammar.rule ? ", grammar" : "", v->options.queue_seconds, v->options.total_seconds);
     for (int32_t s = 0; w->options.drafter.propose && s < v->options.samples; s++) {
         EndReason reason;
-        v->truths[s] = solo_run(w, v, (uint32_t)s, v->truth[s], &reason);
+    bool all_said;
+        v->truths[s] = solo_run(w, v, (uint32_t)s, v->truth[s], &reason, &all_said);
     }
     w->visits++;
 }
@@ -513,14 +518,13 @@ static void check_scores(const Visit *v)
 }
 
 /* Whether a sample may have ended before its solo run does. */
-static bool may_be_cut(const Visit *v, const Event *end, EndReason alone)
+static bool may_be_cut(const Visit *v, const Event *end)
 {
     const RequestOptions *o = &v->options;
     double age = end->times.ended + 1e-6;
     switch (end->reason) {
     case END_CANCELLED: return v->cancelled;
     case END_STOP: return v->stopped[end->sample] && end->token.id < 0;
-    case END_ERROR: return alone == END_ERROR || (v->grammar.rule > 0 && o->samples > 1);   /* of another sample */
     case END_EXPIRED:
         return (o->total_seconds > 0 && age >= o->total_seconds)
                || (o->queue_seconds > 0 && age >= o->queue_seconds && v->count[end->sample] == 0);
@@ -532,13 +536,15 @@ static void check_end(World *w, Visit *v, const Event *end)
 {
     int32_t answer[CONTEXT_MAX], sample = end->sample, said = v->count[sample];
     EndReason reason;
-    int32_t count = solo_run(w, v, (uint32_t)sample, answer, &reason);
+    bool all_said;
+    int32_t count = solo_run(w, v, (uint32_t)sample, answer, &reason, &all_said);
     tell("request %d.%d ends: reason %d, %d tokens", (int)(v - w->visit), sample, end->reason, said);
     if (v->ended[sample])
         wrong("it ended before");
-    bool whole = end->reason == reason && said == count && !(reason == END_STOP && end->token.id < 0);
-    w->tally->ends[end->reason] += !whole || reason == END_ERROR;
-    if (!whole && !may_be_cut(v, end, reason))
+    bool whole = end->reason == reason && said == count && (reason != END_STOP || (end->token.id < 0) == all_said);
+    w->tally->ends[end->reason] += !whole;
+    w->tally->all_said += whole && all_said;
+    if (!whole && !may_be_cut(v, end))
         wrong("%d tokens, reason %d; alone %d tokens, reason %d", said, end->reason, count, reason);
     if (said > count)
         wrong("%d tokens, alone %d", said, count);
@@ -547,7 +553,7 @@ static void check_end(World *w, Visit *v, const Event *end)
             wrong("token %d is %d, alone %d", i, v->tokens[sample][i], answer[i]);
     if (v->grammar.rule > 0 && v->grammar.count[sample] != said + (end->token.id >= 0))
         wrong("the grammar was told of %d tokens; there are %d", v->grammar.count[sample], said);
-    if (whole && end->reason != END_ERROR)
+    if (whole)
         check_scores(v);
     v->ended[sample] = true;
 }
@@ -714,8 +720,8 @@ static void print_tally(const Tally *t)
            (long long)t->worlds, (long long)t->steps, (long long)t->tokens, (long long)t->preemptions, (long long)t->copies,
            (long long)t->reused, (long long)t->reused_states, (long long)t->drafted, (long long)t->accepted,
            (long long)t->promoted);
-    printf("%lld stopped, %lld cancelled, %lld expired, %lld without a token to choose\n", (long long)t->ends[END_STOP],
-           (long long)t->ends[END_CANCELLED], (long long)t->ends[END_EXPIRED], (long long)t->ends[END_ERROR]);
+    printf("%lld stopped, %lld cancelled, %lld expired, %lld with all said\n", (long long)t->ends[END_STOP],
+           (long long)t->ends[END_CANCELLED], (long long)t->ends[END_EXPIRED], (long long)t->all_said);
 }
 
 /* Whether enough has happened in the worlds for them to show anything. */
@@ -724,7 +730,7 @@ static bool rich(const Tally *t)
     return t->preemptions > t->worlds && t->copies > t->worlds / 2 && t->reused - t->reused_states > t->worlds
            && t->reused_states > t->worlds && t->accepted > t->worlds && t->drafted - t->accepted > t->worlds
            && t->promoted > t->worlds / 10 && t->ends[END_STOP] > t->worlds / 10 && t->ends[END_EXPIRED] > t->worlds / 10
-           && t->ends[END_CANCELLED] > t->worlds / 10 && t->ends[END_ERROR] > t->worlds / 20;
+           && t->ends[END_CANCELLED] > t->worlds / 10 && t->all_said > t->worlds / 20;
 }
 
 static int exit_status_of(Mutant m, uint64_t seeds)

@@ -4,6 +4,8 @@
 #include "test.h"
 
 #include "base/buf.h"
+#include "server/choice_run.h"
+#include "server/grammar_guard.h"
 
 static ServiceAid *aid;
 
@@ -256,9 +258,8 @@ static void many_answers(void **state)
     for (size_t i = 0; i < 4; i++)
         assert_int_equal(json_integer_value(at(json_array_get(at(two, "choices"), i), "index")), i);
     assert_int_equal(json_integer_value(at(two, "usage/completion_tokens")), 12);
-    const char *made = "{\"prompt\": \"A dog\", \"n\": 6, \"max_tokens\": 6, \"seed\": 5, \"logprobs\": 0, \"temperature\": 1.2, \"ignore_eos\": true}";
-    const char *chosen = "{\"prompt\": \"A dog\", \"n\": 2, \"best_of\": 6, \"max_tokens\": 6, \"seed\": 5, \"logprobs\": 0, \"temperature\": 1.2, \"ignore_eos\": true}";
-    json_t *all = complete(made), *best = complete(chosen);
+#define DOG "\"prompt\": \"A dog\", \"max_tokens\": 6, \"seed\": 5, \"logprobs\": 0, \"temperature\": 1.2, \"ignore_eos\": true"
+    json_t *all = complete("{" DOG ", \"n\": 6}"), *best = complete("{" DOG ", \"n\": 2, \"best_of\": 6}");
     double top = -1e9;
     for (size_t i = 0; i < 6; i++)
         top = mean_logprob(json_array_get(at(all, "choices"), i)) > top ? mean_logprob(json_array_get(at(all, "choices"), i)) : top;
@@ -324,6 +325,147 @@ static void tools_are_called(void **state)
     json_decref(none);
     json_decref(arguments);
     json_decref(a);
+}
+
+/* ---- the form of an answer ---- */
+
+static bool all_of(const char *text, const char *letters, size_t bytes)
+{
+    return strlen(text) == bytes && strspn(text, letters) == bytes;
+}
+
+/* Whatever the model would rather say, an answer has the form that was asked for, in each sample of its own. */
+static void forms_are_kept(void **state)
+{
+    (void)state;
+#define FORM "{\"prompt\": \"Once upon\", \"max_tokens\": 64, \"seed\": 3, \"temperature\": 1.5, \"n\": 4, "
+    json_t *digits = complete(FORM "\"regex\": \"[0-9]{7}\"}"), *choice = complete(FORM "\"choice\": [\"left\", \"right\"]}");
+    json_t *object = complete(FORM "\"response_format\": {\"type\": \"json_schema\", \"json_schema\": {\"name\": \"x\", \"schema\": "
+                              "{\"type\": \"object\", \"properties\": {\"ok\": {\"type\": \"boolean\"}}, \"required\": [\"ok\"]}}}}");
+    json_t *rules = complete(FORM "\"grammar\": \"root ::= [ab]+ \\\"!\\\"\", \"best_of\": 6}");
+    for (size_t i = 0; i < 4; i++) {
+        const char *text = text_at(json_array_get(at(digits, "choices"), i), "text");
+        assert_true(all_of(text, "0123456789", 7));
+        text = text_at(json_array_get(at(choice, "choices"), i), "text");
+        assert_true(!strcmp(text, "left") || !strcmp(text, "right"));
+        json_t *value = json_loads(text_at(json_array_get(at(object, "choices"), i), "text"), 0, NULL);
+        assert_true(json_is_boolean(at(value, "ok")) && json_object_size(value) == 1);
+        json_decref(value);
+        json_t *one = json_array_get(at(rules, "choices"), i);
+        size_t letters = strspn(text_at(one, "text"), "ab");
+        assert_true(!strcmp(text_at(one, "finish_reason"), "length") || !strcmp(text_at(one, "text") + letters, "!"));
+    }
+    json_decref(digits);
+    json_decref(choice);
+    json_decref(object);
+    json_decref(rules);
+    refused("/v1/completions", "{\"prompt\": \"x\", \"regex\": \"(a\"}", 400, "regex", "");
+    refused("/v1/completions", "{\"prompt\": \"x\", \"regex\": \"a\", \"choice\": [\"b\"]}", 400, "choice", "another field");
+}
+
+/* A call that must come is one of the tools with arguments by its schema, however unlikely the model finds it. */
+static void calls_can_be_required(void **state)
+{
+    (void)state;
+#define HELLO "{\"messages\": [{\"role\": \"user\", \"content\": \"Hello!\"}], \"seed\": 1, \"max_tokens\": 200, " WEATHER
+    static const char *const choices[] = {"\"required\"", "{\"type\": \"function\", \"function\": {\"name\": \"get_weather\"}}"};
+    for (size_t i = 0; i < COUNT_OF(choices); i++) {
+        char body[1024];
+        snprintf(body, sizeof body, HELLO ", \"parallel_tool_calls\": false, \"tool_choice\": %s}", choices[i]);
+        json_t *a = post("/v1/chat/completions", body);
+        if (!strcmp(text_at(a, "choices/0/finish_reason"), "length")) {
+            json_decref(a);
+            continue;
+        }
+        assert_int_equal(json_array_size(at(a, "choices/0/message/tool_calls")), 1);
+        json_t *arguments = json_loads(text_at(a, "choices/0/message/tool_calls/0/function/arguments"), 0, NULL);
+        assert_true(json_is_string(at(arguments, "city")));
+        json_decref(arguments);
+        json_decref(a);
+    }
+}
+
+/* The best of several beams comes first, and is at least as likely as the greedy answer. */
+static void beams_come_best_first(void **state)
+{
+    (void)state;
+#define KING "\"prompt\": \"The king\", \"max_tokens\": 6, \"temperature\": 0, \"logprobs\": 0, \"ignore_eos\": true"
+    json_t *greedy = complete("{" KING "}"), *beams = complete("{" KING ", \"use_beam_search\": true, \"n\": 3, \"best_of\": 5}");
+    assert_int_equal(json_array_size(at(beams, "choices")), 3);
+    assert_true(mean_logprob(at(beams, "choices/0")) >= mean_logprob(at(greedy, "choices/0")));
+    assert_true(mean_logprob(at(beams, "choices/0")) >= mean_logprob(at(beams, "choices/1")));
+    assert_true(mean_logprob(at(beams, "choices/1")) >= mean_logprob(at(beams, "choices/2")));
+    json_decref(greedy);
+    json_decref(beams);
+}
+
+/* ---- reasoning ---- */
+
+static void feed(ChoiceRun *r, const char *text)
+{
+    Encoding ids;
+    Error err;
+    assert_int_equal(tokenizer_encode(service_aid_service(aid)->tokenizer, span_text(text), 0, &ids, &err), OK);
+    for (size_t i = 0; i < ids.count; i++)
+        choice_run_take(r, &(Event){.kind = EVENT_TOKEN, .token = {.id = ids.ids[i]}});
+    encoding_deinit(&ids);
+    choice_run_take(r, &(Event){.kind = EVENT_END, .reason = END_STOP, .token = {.id = 2}});
+}
+
+/* A section of reasoning that the prompt has opened is kept apart from the answer, and its tokens are counted. */
+static void reasoning_is_told_apart(void **state)
+{
+    (void)state;
+    Error err;
+    ChoiceRun r = {0};
+    GenerationSpec spec;
+    generation_spec_init(&spec, service_aid_service(aid));
+    spec.dialect = dialect_find("hermes");
+    spec.reads_reasoning = spec.reasoning_open = true;
+    assert_int_equal(choice_run_init(&r, &spec, service_aid_service(aid)->tokenizer, NULL, &err), OK);
+    feed(&r, "It is in France.</think>Paris");
+    assert_string_equal(r.choice.reasoning.data, "It is in France.");
+    assert_string_equal(r.choice.text.data, "Paris");
+    assert_int_equal(r.choice.finish, FINISH_STOP);
+    assert_true(r.reasoning_tokens > 4 && r.reasoning_tokens < r.choice.token_count);
+    choice_run_deinit(&r);
+    generation_spec_deinit(&spec);
+}
+
+static void accept_text(Constraint c, const char *text)
+{
+    Encoding ids;
+    Error err;
+    assert_int_equal(tokenizer_encode(service_aid_service(aid)->tokenizer, span_text(text), 0, &ids, &err), OK);
+    for (size_t i = 0; i < ids.count; i++)
+        c.accept(c.with, 0, ids.ids[i]);
+    encoding_deinit(&ids);
+}
+
+/* Reasoning is free, and the form holds for what comes after it, in each sample by itself. */
+static void forms_wait_for_reasoning(void **state)
+{
+    (void)state;
+    const Service *s = service_aid_service(aid);
+    Grammar *grammar;
+    GrammarGuard *guard;
+    Error err;
+    assert_int_equal(grammar_from_regex(span_text("[0-9]+"), &grammar, &err), OK);
+    assert_int_equal(grammar_guard_new(&guard, grammar, s->vocab, s->tokenizer, span_text("</think>"), 2, &err), OK);
+    Constraint c = grammar_guard_constraint(guard);
+    accept_text(c, "Seven? </thin</think");
+    assert_null(c.allowed(c.with, 0));
+    accept_text(c, ">");
+    const uint32_t *allowed = c.allowed(c.with, 0);
+    assert_non_null(allowed);
+    int32_t digit = tokenizer_find(s->tokenizer, span_text("7")), letter = tokenizer_find(s->tokenizer, span_text("x"));
+    assert_true(allowed[digit / 32] >> digit % 32 & 1);
+    assert_false(allowed[letter / 32] >> letter % 32 & 1);
+    assert_null(c.allowed(c.with, 1));
+    c.copy(c.with, 1, 0);
+    assert_non_null(c.allowed(c.with, 1));
+    grammar_guard_free(guard);
+    grammar_free(grammar);
 }
 
 /* ---- responses ---- */
@@ -409,6 +551,41 @@ static void hanging_up_frees_all(void **state)
     assert_true(aid_idle(aid));
 }
 
+static void look(void *resting, const Engine *engine) { *(int32_t *)resting = engine_stats(engine).resting; }
+
+/* A reader who is slow makes his own answer rest, no other one, and loses nothing of it. */
+static void slow_readers_lose_nothing(void **state)
+{
+    (void)state;
+#define LONG "\"prompt\": \"The sea\", \"seed\": 2, \"temperature\": 1, \"max_tokens\": 160, \"ignore_eos\": true, \"logprobs\": 20, \"n\": 4"
+    AidCall *slow = aid_begin(aid, "POST", "/v1/completions", "{" LONG ", \"stream\": true}", NULL);
+    int32_t resting = 0;
+    for (int tries = 0; tries < 2000 && !resting; tries++) {
+        assert_true(service_between_steps(service_aid_service(aid), look, &resting));
+        json_decref(complete("{\"prompt\": \"Meanwhile\", \"max_tokens\": 1}"));
+    }
+    assert_true(resting > 0);
+    Streamed s = read_stream(aid_finish(slow), 3);
+    json_t *whole = complete("{" LONG "}");
+    assert_string_equal(s.text.data, text_at(whole, "choices/3/text"));
+    assert_true(s.done);
+    streamed_end(&s);
+    aid_end(slow);
+    json_decref(whole);
+}
+
+/* What does not end within its time ends with what it has, and says why; with nothing, it is refused. */
+static void time_limits_cut(void **state)
+{
+    (void)state;
+    int status;
+    json_t *cut = aid_post(aid, "/v1/completions", "{\"prompt\": \"The sea\", \"max_tokens\": 480, \"ignore_eos\": true, \"n\": 8, "
+                           "\"total_seconds\": 0.1}", &status);
+    assert_string_equal(text_at(cut, status == 200 ? "choices/7/stop_reason" : "error/code"), "expired");
+    assert_true(status == 200 || status == 503);
+    json_decref(cut);
+}
+
 static void bad_fields_are_named(void **state)
 {
     (void)state;
@@ -478,8 +655,11 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(streams_say_the_same), cmocka_unit_test(company_changes_nothing), cmocka_unit_test(stops_end_a_sample),
         cmocka_unit_test(echo_scores_the_prompt), cmocka_unit_test(many_answers), cmocka_unit_test(chats),
-        cmocka_unit_test(tools_are_called), cmocka_unit_test(responses_are_kept_apart), cmocka_unit_test(embeds),
-        cmocka_unit_test(hanging_up_frees_all), cmocka_unit_test(bad_fields_are_named),
+        cmocka_unit_test(tools_are_called), cmocka_unit_test(forms_are_kept), cmocka_unit_test(calls_can_be_required),
+        cmocka_unit_test(beams_come_best_first), cmocka_unit_test(reasoning_is_told_apart),
+        cmocka_unit_test(forms_wait_for_reasoning), cmocka_unit_test(responses_are_kept_apart), cmocka_unit_test(embeds),
+        cmocka_unit_test(hanging_up_frees_all), cmocka_unit_test(slow_readers_lose_nothing),
+        cmocka_unit_test(time_limits_cut), cmocka_unit_test(bad_fields_are_named),
         cmocka_unit_test(bad_conversations_are_named),
     };
     if (argc > 1)

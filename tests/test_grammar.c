@@ -481,11 +481,13 @@ static void wrong_grammars_are_refused_by_name(void **state)
     static const struct { const char *text, *says; } cases[] = {
         {"", "no rule 'root'"}, {"a ::= \"x\"", "no rule 'root'"}, {"root ::= \"x\n\"", "line 1: a literal does not end"},
         {"root ::= [a-", "does not end"}, {"root ::= [z-a]", "runs backwards"}, {"root ::= b\n", "'b' is used but not defined"},
-        {"root ::= \"a\"\nroot ::= \"b\"", "line 2: the rule 'root' is defined twice"}, {"root ::= root \"a\" | \"b\"", "'root' begins with itself"},
+        {"root ::= \"a\"\nroot ::= \"b\"", "line 2: the rule 'root' is defined twice"},
+        {"root ::= root \"a\" | \"b\"", "'root' begins with itself"},
         {"root ::= a\na ::= \"\" b? c\nb ::= \"b\"\nc ::= a \"x\"", "begins with itself"}, {"root ::= ( \"a\"", "parenthesis is not closed"},
         {"root ::= \"a\"{3,2}", "fewer than the fewest"}, {"root ::= \"a\"{99999999}", "more than"}, {"root = \"a\"", "::= is expected"},
         {"root ::= \"\\q\"", "unknown escape"}, {"root ::= \"\\uD800\"", "no character"}, {"root ::= a\na ::= \"x\" a", "never be completed"},
-        {"root ::= <[1000]>", "<[1000]>"}, {"root ::= !<think>", "!<"}, {"root ::= \"\xFF\"", "not UTF-8"}, {"root ::= \"a\" )", "not expected"},
+        {"root ::= <[1000]>", "<[1000]>"}, {"root ::= !<think>", "!<"}, {"root ::= \"\xFF\"", "not UTF-8"},
+        {"root ::= \"a\" )", "not expected"},
         {"root ::= a{1,2", "not closed"}, {"root ::= [a-z]{60000} [0-9]{60000} [x-z]{60000}", "too large"},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {

@@ -7,9 +7,9 @@ command -v curl >/dev/null || { echo "NOT TESTED: curl is absent"; exit 0; }
 
 ok() { passed=$((passed + 1)); }
 bad() { failed=$((failed + 1)); echo "FAILED: $1"; sed 's/^/    /' "$T/head" "$T/out" "$T/log" 2>/dev/null | tail -20; }
-start() { # options ...: a server on a port of its own
+start() { # options ...: a server on a port of its own, which does not measure the memory first
     : >"$T/start"
-    "$R" serve --port 0 "$@" >>"$T/start" 2>"$T/log" &
+    "$R" serve --port 0 --bandwidth 10 "$@" >>"$T/start" 2>"$T/log" &
     pid=$!
     for _ in $(seq 200); do
         grep -q serves "$T/start" && break
@@ -134,7 +134,7 @@ child = os.fork()
 if child == 0:
     os.dup2(door.fileno(), 3); os.set_inheritable(3, True)
     os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", NOTIFY_SOCKET=sys.argv[2])
-    os.execv(sys.argv[1], [sys.argv[1], "serve"])
+    os.execv(sys.argv[1], [sys.argv[1], "serve", "--bandwidth", "10"])
 door.close()
 def wait_for(notice):
     while not notices.recv(4096).startswith(notice): pass

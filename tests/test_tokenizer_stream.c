@@ -278,6 +278,13 @@ static void a_stop_string_is_held_back_until_it_is_known(void **state)
     buf_clear(&out);
     assert_true(stop_matcher_put(m, span_text("the EN"), &out, &stopped) && stop_matcher_finish(m, &out));
     assert_string_equal(out.data, "the EN");
+    /* A twin is at another place in the same strings. */
+    StopMatcher *twin = stop_matcher_twin(m);
+    buf_clear(&out);
+    assert_true(stop_matcher_put(twin, span_text("One END"), &out, &stopped) && stopped >= 0);
+    stop_matcher_reset(m);
+    assert_true(stop_matcher_put(m, span_text("D"), &out, &stopped) && stopped < 0);
+    stop_matcher_free(twin);
     buf_deinit(&out);
     stop_matcher_free(m);
     Error err;

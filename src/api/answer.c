@@ -64,7 +64,7 @@ Err answer_take(Answer *a, const Event *event, Error *err)
         TRY(keep_token(a, &event->token, err));
         fits = detokenizer_put(&a->detokenizer, event->token.id, &a->whole);
     } else {
-        if (event->reason == END_STOP) /* the token that ended it has no text, but it was chosen */
+        if (event->reason == END_STOP && event->token.id >= 0) /* the token that ended it has no text, but it was chosen */
             TRY(keep_token(a, &event->token, err));
         a->ended = true;
         a->reason = a->stopped ? END_STOP : event->reason;

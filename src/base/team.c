@@ -145,6 +145,7 @@ static cpu_set_t cpus_for(const NumaTopology *t, int cpu, bool pin)
 
 static void *worker_main(void *argument)
 {
+    pthread_setname_np(pthread_self(), "team");
     Worker *w = argument;
     Team *t = w->team;
     if (CPU_COUNT(&w->cpus))

@@ -114,7 +114,8 @@ static Err check_tokens(int fd, const char *path, const KvBlockShape *shape, con
     return OK;
 }
 
-static Err check_header(const char *path, const KvBlockShape *shape, const Header *h, const KvUnit *u, uint64_t size, Error *err)
+static Err check_header(const char *path, const KvBlockShape *shape, const Header *h, const KvUnit *u, uint64_t size,
+                        Error *err)
 {
     if (memcmp(h->magic, magic, sizeof magic))
         return fail(err, BAD_FILE, "%s: is not a block of a cache", path);

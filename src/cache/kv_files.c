@@ -153,7 +153,8 @@ static void look_at(KvFiles *f, const char *file, Found *list, int32_t *count)
     char path[PATH_MAX];
     struct stat info;
     Found found = {0};
-    if (snprintf(path, sizeof path, "%s/%s", f->directory, file) >= (int)sizeof path || !name_of(file, &found.name, &found.groups))
+    if (snprintf(path, sizeof path, "%s/%s", f->directory, file) >= (int)sizeof path
+        || !name_of(file, &found.name, &found.groups))
         return;
     if (strlen(file) > NAME_CHARACTERS) {
         if (!strncmp(file + NAME_CHARACTERS, ".part-", 6))

@@ -32,8 +32,8 @@ struct Beam {
     Track *track;                  /* [beams] by sequence */
     bool *live, *ready;            /* takes part; its candidates are there */
     int32_t *found;                /* how many */
-    Candidate *candidate;          /* [beams, 2 beams] ascending ids do not matter: they are sorted */
-    Candidate *all;                /* [beams * 2 beams] */
+    Candidate *candidate;          /* [beams, 2 beams] of each row */
+    Candidate *all;                /* [beams * 2 beams] of all of them, the best first */
     Candidate *next;               /* [beams] who goes on, by sequence; id -1: nobody */
     Track *kept;                   /* [beams] answers, the best first */
     int32_t kept_count;
@@ -59,8 +59,8 @@ Err beam_check(const RequestOptions *o, int32_t sequences, int32_t longest, Erro
                     (double)LENGTH_PENALTY_MOST, (double)LENGTH_PENALTY_MOST);
     int64_t room = o->max_tokens == TOKENS_ALL ? longest - o->prompt_count : o->max_tokens;
     if (room * o->beams > ANSWER_TOKENS_MAX)
-        return fail(err, BAD_ARGUMENT, "beams: %d of %lld tokens each; %d tokens are allowed in all: lower max_tokens", o->beams,
-                    (long long)room, ANSWER_TOKENS_MAX);
+        return fail(err, BAD_ARGUMENT, "beams: %d of %lld tokens each; %d tokens are allowed in all: lower max_tokens",
+                    o->beams, (long long)room, ANSWER_TOKENS_MAX);
     return OK;
 }
 

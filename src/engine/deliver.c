@@ -83,7 +83,12 @@ static Err deliver_token(Deliver *d, Sequence *q, const float *logits, Error *er
     Event event = {.kind = EVENT_TOKEN, .sample = q->sample, .position = q->known};
     if (constraint->allowed)
         place.allowed = constraint->allowed(constraint->with, q->sample);
-    TRY(sampler_sample(d->sampler, &o->sampling, &place, logits, &event.token, err));
+    Err chosen = sampler_sample(d->sampler, &o->sampling, &place, logits, &event.token, err);
+    if (chosen == LIMIT_REACHED && place.allowed) {   /* all is said, and there is no token to say so */
+        deliver_end(d, q, END_STOP, NULL);
+        return OK;
+    }
+    TRY(chosen);
     if (constraint->accept)
         constraint->accept(constraint->with, q->sample, event.token.id);
     if (q->times.first_token == 0)

@@ -99,7 +99,8 @@ enum { TOKENS_ALL = -1, SAMPLES_MAX = 128 };
 
 /* What may come next in the answers of one request: a grammar. Called on the engine's thread, allocates nothing. */
 typedef struct Constraint {
-    const uint32_t *(*allowed)(void *with, int32_t sample);      /* as SamplePlace.allowed; NULL: all may */
+    /* As SamplePlace.allowed; NULL: all may. Where nothing may come, the answer ends (END_STOP). */
+    const uint32_t *(*allowed)(void *with, int32_t sample);
     void (*accept)(void *with, int32_t sample, int32_t id);      /* it came; also called for the token that ends */
     void (*copy)(void *with, int32_t to, int32_t from);          /* a beam goes on from another's past */
     void *with;                /* alive until the last event */

@@ -43,7 +43,7 @@ static const Flag arrival_flags[] = {
      .help = "requests in all (100; with --duration as many as come)"},
     {"--duration", NULL, "S", FLAG_FLOAT, offsetof(Options, duration), .min = 0.1, .max = 1e6,
      .help = "seconds after which no more are asked; what runs is waited for"},
-    {"--warm-up", NULL, "N", FLAG_INT, offsetof(Options, warmup), .max = LOAD_REQUESTS_MAX,
+    {"--warm-up", "--warmup", "N", FLAG_INT, offsetof(Options, warmup), .max = LOAD_REQUESTS_MAX,
      .help = "requests before, with prompts of their own, that do not count (0)"},
     {"--seed", NULL, "N", FLAG_SEED, offsetof(Options, seed),
      .help = "of arrivals, lengths and prompts (1). The same seed gives the same prompts, which a server may still have in "

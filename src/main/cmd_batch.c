@@ -40,6 +40,7 @@ typedef struct BatchWork {
     Bell bell;
     BatchRun *run;
     Bar bar;
+    double shown;              /* when the bar moved last */
 } BatchWork;
 
 /* ---- opening ---- */
@@ -95,8 +96,11 @@ static void show(BatchWork *w)
 {
     char text[64];
     BatchCounts c = batch_run_counts(w->run);
-    double seconds = clock_seconds() - w->bar.started;
+    double now = clock_seconds(), seconds = now - w->bar.started;
     int64_t done = c.completed + c.failed - c.before;
+    if (now - w->shown < LOOK_SECONDS)
+        return;
+    w->shown = now;
     snprintf(text, sizeof text, "%.1f tokens/s", (double)c.completion_tokens / seconds);
     if (done > 0)
         bar_show(&w->bar, done, c.total - c.before, text);

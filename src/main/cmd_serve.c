@@ -12,15 +12,18 @@
 
 #include "base/clock.h"
 #include "base/number_text.h"
+#include "cache/kv_explain.h"
+#include "core/machine.h"
 #include "devices/watch/watch.h"
-#include "main/memory_speed.h"
 #include "main/serve_flags.h"
 #include "main/session.h"
+#include "model/identity.h"
 #include "server/otlp.h"
 #include "server/systemd.h"
 #include "store/store.h"
 
-enum { FILES_BESIDE_CONNECTIONS = 128 };
+enum { FILES_BESIDE_CONNECTIONS = 128, EXPLANATION_BYTES_MAX = 1 << 16 };
+static const double EXPLAIN_SECONDS = 10;
 
 typedef struct Server {
     ServeFlags flags;
@@ -140,23 +143,54 @@ static Err open_doors(Server *s, Error *err)
     return http_new(&s->http, &http, &s->listener, err);
 }
 
+/* What was told, else what was measured once; else nothing is said of shares. Weights of 8 bits or fewer are
+ * multiplied as integers. */
+static void machine_rates(const ServeFlags *f, double *bandwidth, double *peak)
+{
+    Machine m = {0};
+    Error ignored;
+    if (machine_of_this(&m, &ignored) != OK)
+        m = (Machine){0};
+    *bandwidth = f->bandwidth > 0 ? 1e9 * f->bandwidth : m.bytes_per_second;
+    *peak = m.int8;
+}
+
+/* On the engine's thread, which also writes the operations between: see --trace. */
+static void observe_step(void *with, const StepReport *r)
+{
+    Server *s = with;
+    TraceEvents *events = s->session.events;
+    char rows[96];
+    step_counts_take(&s->steps, r);
+    if (!events)
+        return;
+    snprintf(rows, sizeof rows, "\"step\": %lld, \"decode_rows\": %d, \"prefill_rows\": %d", (long long)r->step,
+             r->decode_rows, r->prefill_rows);
+    double forward = r->begun + r->plan_seconds, deliver = forward + r->forward_seconds;
+    trace_events_put(events, "step", "plan", r->begun, r->plan_seconds, rows);
+    trace_events_put(events, "step", "forward", forward, r->forward_seconds, rows);
+    trace_events_put(events, "step", "deliver", deliver, r->deliver_seconds, rows);
+}
+
 static Err open_model(Server *s, Error *err)
 {
     const ServeFlags *f = &s->flags;
     TRY(session_open_model(&s->session, &s->model, err));
     EngineOptions engine = serve_engine_options(f);
     bound_cache(s, &engine);
-    engine.files.model = s->session.package.path;
-    engine.observe = step_counts_take;
-    engine.observe_with = &s->steps;
+    char identity[IDENTITY_BYTES];
+    if (f->cache_dir)
+        TRY(checkpoint_identity(&s->session.package.checkpoint, identity, err));
+    engine.files.model = identity;
+    engine.observe = observe_step;
+    engine.observe_with = s;
     TRY(session_open_engine(&s->session, &s->model, engine, err));
     ServiceOptions o = {.model_name = f->name, .package = &s->session.package, .model = s->session.model,
                         .engine = s->session.engine, .workers = f->workers, .body_bytes_max = (size_t)f->body_bytes,
                         .queue_seconds = f->queue_seconds, .total_seconds = f->total_seconds,
                         .drain_seconds = f->drain_seconds, .state_dir = f->state_dir, .keys = s->keys, .log = s->log,
-                        .otlp = s->otlp,
-                        .steps = &s->steps, .work = work_of, .work_with = s->session.tally,
-                        .bandwidth = f->bandwidth > 0 ? 1e9 * f->bandwidth : memory_speed(s->model.threads)};
+                        .otlp = s->otlp, .steps = &s->steps, .work = work_of, .work_with = s->session.tally};
+    machine_rates(f, &o.bandwidth, &o.peak);
     TRY(service_new(&s->service, &o, err));
     http_serve(s->http, s->service);
     return OK;
@@ -191,18 +225,36 @@ static void reload(Server *s)
     systemd_notify("READY=1");
 }
 
+static void take_usage(void *with, const Engine *e) { *(KvUsage *)with = kv_cache_usage(engine_cache(e)); }
+
+static void explain_cache(Server *s)
+{
+    KvUsage usage;
+    Buf text;
+    buf_init(&text, EXPLANATION_BYTES_MAX);
+    if (service_between_steps(s->service, take_usage, &usage) && kv_explain(&usage, &text))
+        fwrite(text.data, 1, text.bytes, stderr);
+    buf_deinit(&text);
+}
+
 /* Until a stop is asked for. */
 static void watch_over(Server *s)
 {
-    double every = systemd_watchdog_seconds();
+    double watchdog = systemd_watchdog_seconds(), every = watchdog / 2, explained = clock_seconds();
+    if (s->flags.explain_cache && !(every > 0 && every < EXPLAIN_SECONDS))
+        every = EXPLAIN_SECONDS;
     while (!atomic_load(&stop_asked)) {
         struct pollfd woken = {.fd = wake, .events = POLLIN};
         uint64_t count;
-        poll(&woken, 1, every > 0 ? (int)(500 * every) : -1);
+        poll(&woken, 1, every > 0 ? (int)(1000 * every) : -1);
         if (read(wake, &count, sizeof count) < 0)
             count = 0;   /* it was time, and no signal */
         if (atomic_exchange(&reload_asked, false))
             reload(s);
+        if (s->flags.explain_cache && clock_seconds() - explained >= EXPLAIN_SECONDS) {
+            explain_cache(s);
+            explained = clock_seconds();
+        }
         if (service_health(s->service) == SERVICE_WELL)
             systemd_notify("WATCHDOG=1");
     }
@@ -219,6 +271,8 @@ static Err serve(Server *s, Error *err)
     systemd_notify("STOPPING=1");
     server_log_event(s->log, LOG_INFO, "stopping: what runs may end within %g seconds", (double)s->flags.drain_seconds);
     service_stop(s->service);
+    if (s->flags.explain_cache)
+        explain_cache(s);
     return OK;
 }
 

@@ -25,20 +25,12 @@ static void bound_tokens(const Service *s, GenerationSpec *spec)
         spec->max_tokens = TOKENS_ALL;
 }
 
-static bool begin_answer(Exchange *x, const Fields *f, GenerationSpec *spec, ApiError *error)
+static bool begin_answer(Exchange *x, GenerationSpec *spec, ApiError *error)
 {
-    if (!fields_ok(f))
-        return false;
     bound_tokens(exchange_service(x), spec);
     void *answer = anthropic_answer_new();
     return answer ? generation_begin(x, spec, &anthropic_wire, answer, error)
                   : api_refuse(error, 500, NULL, "no memory for an answer");
-}
-
-static bool count_input(Exchange *x, const GenerationSpec *spec)
-{
-    exchange_json(x, 200, json_pack("{s:i}", "input_tokens", (int)spec->prompts[0].count));
-    return true;
 }
 
 static void answer(Exchange *x, bool counts_only)
@@ -52,8 +44,10 @@ static void answer(Exchange *x, bool counts_only)
     if (good && !counts_only)
         anthropic_read_options(&f, &spec, exchange_service(x));
     good = good && read_input(x, &f, &spec, &error);
-    if (good && !(counts_only ? count_input(x, &spec) : begin_answer(x, &f, &spec, &error)))
-        good = false;
+    if (good && counts_only)
+        exchange_json(x, 200, json_pack("{s:i}", "input_tokens", (int)spec.prompts[0].count));
+    else if (good)
+        good = begin_answer(x, &spec, &error);
     generation_spec_deinit(&spec);
     fields_close(&f);
     if (!good)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/file_map.h"
+#include "base/sha256.h"
 #include "text/utf8.h"
 
 /* What has been read at one time; it lives until nobody uses a key of it. */
@@ -55,15 +56,16 @@ static void set_drop(KeySet *s)
 
 /* ---- reading ---- */
 
-/* Not cryptographic: names and secrets are the administrator's own. FNV-1a, then mixed (splitmix64). */
-static uint64_t text_hash(Span text)
+/* The same after a restart, so that what files keep of a tenant's past is found again. */
+static uint64_t text_hash(const char *purpose, Span text)
 {
-    uint64_t h = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < text.bytes; i++)
-        h = (h ^ text.data[i]) * 0x100000001b3u;
-    h = (h ^ h >> 30) * 0xbf58476d1ce4e5b9u;
-    h = (h ^ h >> 27) * 0x94d049bb133111ebu;
-    return h ^ h >> 31;
+    uint64_t h;
+    Sha256 sha = sha256_begin();
+    sha256_put(&sha, purpose, strlen(purpose) + 1);
+    sha256_put(&sha, text.data, text.bytes);
+    Digest d = sha256_end(&sha);
+    memcpy(&h, d.byte, sizeof h);
+    return h;
 }
 
 static Span next_word(Span *line)
@@ -120,13 +122,14 @@ static Err read_name(ApiKey *k, Span name, Span secret, const char *what, int li
 {
     if (name.bytes >= KEY_NAME_BYTES || !utf8_is_valid(name))
         return fail(err, BAD_FILE, "%s: line %d: a name has at most %d bytes of UTF-8", what, line, KEY_NAME_BYTES - 1);
-    uint64_t h = text_hash(name.bytes ? name : secret);
+    Span who = name.bytes ? name : secret;
+    uint64_t h = text_hash("tenant", who);
     if (name.bytes)
         *span_copy(k->name, name) = 0;
     else
         snprintf(k->name, sizeof k->name, "key-%08x", (unsigned)(h >> 32));
     k->tenant = h;
-    k->salt = text_hash(span_of(&h, sizeof h));
+    k->salt = text_hash("salt", who);
     return OK;
 }
 

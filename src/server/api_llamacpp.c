@@ -11,6 +11,17 @@
 
 enum { TOKENS_MAX = 1 << 24 };
 
+/* True: refused, since the model knows no texts. */
+static bool refuses_text(Exchange *x)
+{
+    ApiError error;
+    if (exchange_service(x)->tokenizer)
+        return false;
+    api_refuse(&error, 501, NULL, "the model has no tokenizer, so it can neither read nor write text");
+    exchange_refuse(x, &error);
+    return true;
+}
+
 /* ---- completions ---- */
 
 /* More than fits beside the only prompt: until the context is full, as `truncated` then says. */
@@ -43,6 +54,8 @@ static void answer(Exchange *x, void (*read)(Fields *, GenerationSpec *, const S
     ApiError error = {0};
     GenerationSpec spec;
     Fields f;
+    if (refuses_text(x))
+        return;
     generation_spec_init(&spec, exchange_service(x));
     bool good = fields_open(&f, exchange_body(x), &error) && begin(x, &f, &spec, read, &error);
     generation_spec_deinit(&spec);
@@ -139,11 +152,10 @@ static void reply(Exchange *x, json_t *(*work)(const Service *, Fields *))
     ApiError error = {0};
     Fields f;
     json_t *out = NULL;
-    const Service *s = exchange_service(x);
-    if (!s->tokenizer)
-        api_refuse(&error, 501, NULL, "the model has no tokenizer, so it can neither read nor write text");
-    else if (fields_open(&f, exchange_body(x), &error)) {
-        out = work(s, &f);
+    if (refuses_text(x))
+        return;
+    if (fields_open(&f, exchange_body(x), &error)) {
+        out = work(exchange_service(x), &f);
         fields_close(&f);
     }
     if (error.status)

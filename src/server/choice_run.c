@@ -8,9 +8,8 @@
 
 static const size_t TEXT_BYTES_MAX = (size_t)1 << 28;
 
-Err choice_run_init(ChoiceRun *r, const GenerationSpec *spec, const Tokenizer *tokenizer, Error *err)
+Err choice_run_init(ChoiceRun *r, const GenerationSpec *spec, const Tokenizer *tokenizer, const StopMatcher *stops, Error *err)
 {
-    Span stops[STOP_STRINGS_MAX];
     r->spec = spec;
     r->tokenizer = tokenizer;
     r->choice.stop_token = TOKEN_NONE;
@@ -19,10 +18,8 @@ Err choice_run_init(ChoiceRun *r, const GenerationSpec *spec, const Tokenizer *t
     Buf *all[] = {&r->whole, &r->certain, &r->choice.text, &r->choice.reasoning};
     for (size_t i = 0; i < COUNT_OF(all); i++)
         buf_init(all[i], TEXT_BYTES_MAX);
-    for (int i = 0; i < spec->stop_count; i++)
-        stops[i] = span_text(spec->stop[i]);
-    if (spec->stop_count > 0)
-        TRY(stop_matcher_new(stops, (size_t)spec->stop_count, &r->stops, err));
+    if (stops && !(r->stops = stop_matcher_twin(stops)))
+        return fail(err, NO_MEMORY, "no memory for an answer");
     if (!spec->dialect || (!spec->reads_calls && !spec->reads_reasoning))
         return OK;
     DialectOptions o = {.calls = spec->reads_calls, .reasoning = spec->reads_reasoning, .in_reasoning = r->in_reasoning,

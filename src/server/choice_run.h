@@ -30,7 +30,8 @@ typedef struct ChoiceRun {
     void *with;
 } ChoiceRun;
 
-Err choice_run_init(ChoiceRun *, const GenerationSpec *, const Tokenizer *, Error *);
+/* stops: of the spec's stop texts, shared by all choices and alive as long as them; NULL: none. */
+Err choice_run_init(ChoiceRun *, const GenerationSpec *, const Tokenizer *, const StopMatcher *stops, Error *);
 void choice_run_deinit(ChoiceRun *);         /* a zeroed one is fine */
 
 /* Takes a token or the end. True: the sample need not go on (see `stopped` and `failed`). `error`: what an engine

@@ -219,6 +219,7 @@ static void take_event(Connections *all, uint64_t id)
 
 static void *watch(void *with)
 {
+    pthread_setname_np(pthread_self(), "sockets");
     Connections *all = with;
     struct epoll_event events[EVENTS_AT_ONCE];
     double swept = 0;

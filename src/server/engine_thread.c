@@ -72,6 +72,7 @@ static void publish(EngineThread *t, double began, bool computed)
 
 static void *engine_loop(void *with)
 {
+    pthread_setname_np(pthread_self(), "engine");
     EngineThread *t = with;
     while (!atomic_load(&t->stop)) {
         run_calls(t);

@@ -36,6 +36,7 @@ void generation_free(void *generation)
     }
     for (int32_t i = 0; g->runs && i < generation_made(g); i++)
         choice_run_deinit(&g->runs[i]);
+    stop_matcher_free(g->stops);
     if (g->wire.free_with)
         g->wire.free_with(g->with);
     for (int i = 0; i < g->spec.stop_count; i++)
@@ -94,6 +95,14 @@ static bool tells_at_once(const Generation *g)
     return g->spec.stream && g->wire.delta && !chooses(&g->spec) && !g->spec.beam_search;
 }
 
+static Err open_stops(Generation *g, Error *err)
+{
+    Span stops[STOP_STRINGS_MAX];
+    for (int i = 0; i < g->spec.stop_count; i++)
+        stops[i] = span_text(g->spec.stop[i]);
+    return g->spec.stop_count > 0 ? stop_matcher_new(stops, (size_t)g->spec.stop_count, &g->stops, err) : OK;
+}
+
 static Err open_choices(Generation *g, Error *err)
 {
     for (int32_t i = 0; i < generation_made(g); i++) {
@@ -105,7 +114,7 @@ static Err open_choices(Generation *g, Error *err)
             r->emit = emit;
             r->with = g;
         }
-        TRY(choice_run_init(r, &g->spec, g->service->tokenizer, err));
+        TRY(choice_run_init(r, &g->spec, g->service->tokenizer, g->stops, err));
     }
     return OK;
 }
@@ -288,6 +297,7 @@ static Err build(Generation *g, GenerationSpec *spec, Error *err)
 {
     if (!take_spec(g, spec) || !take_room(g))
         return fail(err, NO_MEMORY, "no memory for the answers to a request");
+    TRY(open_stops(g, err));
     TRY(open_choices(g, err));
     for (int32_t i = 0; i < g->spec.prompt_count; i++)
         TRY(submit_prompt(g, i, err));

@@ -27,6 +27,7 @@ struct Generation {
     GenerationSpec spec;           /* strings are its own */
     PromptRun *prompts;
     int32_t made;                  /* samples of each prompt */
+    StopMatcher *stops;            /* whose automaton all choices use; NULL: no stop texts */
     ChoiceRun *runs;               /* [prompts x made] */
     int32_t *given;                /* [prompts x n] places in `runs`: those that are given */
     int32_t left;                  /* samples that have not ended */

@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "base/checked.h"
+#include "base/sha256.h"
 #include "server/generation_inside.h"
 #include "server/api_keys.h"
 
@@ -77,32 +79,28 @@ bool generation_refuse(ApiError *error, const Error *from)
 
 /* ---- whose past is shared ---- */
 
-/* The finaliser of splitmix64 (Steele et al. 2014). */
-static uint64_t mix(uint64_t x)
-{
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-    return x ^ x >> 31;
-}
-
-/* A key's salt is random and secret, so no text that a client chooses leads into another's past. */
+/* No text that a client chooses leads into another's past: of this hash nobody finds a second text. */
 uint64_t generation_salt(const ApiKey *key, const char *cache_salt)
 {
     uint64_t salt = key ? key->salt : 0;
-    if (cache_salt)
-        salt = mix(salt + 1);    /* an empty one is one too */
-    for (; cache_salt && *cache_salt; cache_salt++)
-        salt = mix(salt * 0x9e3779b97f4a7c15u + (uint8_t)*cache_salt);
+    if (!cache_salt)
+        return salt;
+    Sha256 sha = sha256_begin();
+    sha256_put(&sha, &salt, sizeof salt);
+    sha256_put(&sha, cache_salt, strlen(cache_salt));
+    Digest d = sha256_end(&sha);
+    memcpy(&salt, d.byte, sizeof salt);
     return salt;
 }
 
 uint64_t generation_tenant(const ApiKey *key) { return key ? key->tenant : 0; }
 
-/* A key may ask to go later, never sooner than it is allowed to. */
+/* A key has a place of its own; its requests may ask to go later than that, never sooner. */
 int32_t generation_priority(const Exchange *x, int32_t asked)
 {
     const ApiKey *key = exchange_key(x);
     if (exchange_is_background(x))
         return BACKGROUND_PRIORITY;
-    return key && asked > key->priority ? key->priority : asked;
+    int64_t priority = key ? (int64_t)key->priority + (asked < 0 ? asked : 0) : asked;
+    return (int32_t)max_i64(priority, INT32_MIN);
 }

@@ -24,7 +24,7 @@
 
 typedef struct Metrics Metrics;          /* metrics.h; has its own lock */
 typedef struct ServerLog ServerLog;      /* server_log.h; likewise */
-typedef struct GrammarCache GrammarCache;   /* grammar_cache.h; likewise */
+typedef struct GrammarCache GrammarCache;   /* text/grammar_cache.h; likewise */
 typedef struct ResponseStore ResponseStore; /* response_store.h; likewise */
 
 typedef struct ServiceOptions {

@@ -75,6 +75,7 @@ static void run_turn(Workers *w, Exchange *x)
 
 static void *worker(void *with)
 {
+    pthread_setname_np(pthread_self(), "worker");
     Workers *w = with;
     pthread_mutex_lock(&w->lock);
     while (!w->stop) {

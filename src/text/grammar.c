@@ -51,7 +51,8 @@ Err grammar_from_gbnf(Span text, Grammar **out, Error *err) { return compile(tex
 static Err compile_written(Err result, Buf *gbnf, const char *what, Grammar **out, Error *err)
 {
     if (result == OK && gbnf->full)
-        result = fail(err, LIMIT_REACHED, "%s: it is too large: its rules take more than %d bytes", what, (int)GRAMMAR_TEXT_MAX);
+        result = fail(err, LIMIT_REACHED, "%s: it is too large: its rules take more than %d bytes", what,
+                      (int)GRAMMAR_TEXT_MAX);
     if (result == OK)
         result = compile(buf_span(gbnf), false, what, out, err);
     buf_deinit(gbnf);
@@ -114,6 +115,14 @@ void grammar_free(Grammar *g)
     grammar_program_deinit(&g->program);
     pthread_mutex_destroy(&g->lock);
     free(g);
+}
+
+GrammarStats grammar_stats(Grammar *g)
+{
+    pthread_mutex_lock(&g->lock);
+    GrammarStats out = {g->masks.asked, g->masks.walked};
+    pthread_mutex_unlock(&g->lock);
+    return out;
 }
 
 /* ---- matchers ---- */

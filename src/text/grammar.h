@@ -20,13 +20,17 @@ typedef struct GrammarMatcher GrammarMatcher;
 
 /* BAD_ARGUMENT: names the line, the offset or the schema's path; LIMIT_REACHED: too large. One reference each. */
 Err grammar_from_gbnf(Span text, Grammar **, Error *);                 /* llama.cpp's notation; begins at `root` */
-Err grammar_from_regex(Span pattern, Grammar **, Error *);             /* the whole answer matches; no look-around or back-references */
-Err grammar_from_schema(json_t *schema, Grammar **, Error *);          /* JSON Schema, 2020-12's common part; see grammar_schema.h */
+Err grammar_from_regex(Span pattern, Grammar **, Error *);             /* the whole answer matches; see grammar_regex.h */
+Err grammar_from_schema(json_t *schema, Grammar **, Error *);          /* 2020-12's common part; see grammar_schema.h */
 Err grammar_from_choices(const Span *choices, size_t count, Grammar **, Error *);
 Err grammar_json_object(Grammar **, Error *);                          /* any JSON object */
 
 Grammar *grammar_share(Grammar *);     /* one more reference; any thread */
 void grammar_free(Grammar *);          /* one less; NULL is allowed */
+
+/* Of all matchers so far: masks that were asked for, and those that were not found but walked. */
+typedef struct GrammarStats { uint64_t masks, walked; } GrammarStats;
+GrammarStats grammar_stats(Grammar *);
 
 /* ends: the ids that end an answer: allowed exactly where the grammar is complete. */
 Err grammar_vocab_new(GrammarVocab **, const Tokenizer *, int32_t vocabulary, const int32_t *ends, size_t end_count, Error *);

@@ -321,7 +321,8 @@ static Err read_sequence(GbnfReader *r, bool nested, uint32_t *out)
         if (!push(r, node) || r->rules->full)
             return fail_here(r, LIMIT_REACHED, "the grammar is too large or too deep");
     }
-    *out = rules_list(r->rules, NODE_SEQUENCE, r->stack.data + base, r->stack.count - base);
+    uint32_t count = r->stack.count - base;
+    *out = rules_list(r->rules, NODE_SEQUENCE, count ? r->stack.data + base : NULL, count);
     r->stack.count = base;
     return OK;
 }

@@ -312,7 +312,6 @@ static uint32_t compile_choice(Compiler *c, const RuleNode *node, uint32_t next)
 static uint32_t compile_node(Compiler *c, uint32_t number, uint32_t next)
 {
     const RuleNode *node = &c->rules->nodes[number];
-    const uint32_t *kids = c->rules->kids + node->first;
     if (c->full)
         return next;
     switch ((NodeKind)node->kind) {
@@ -322,7 +321,7 @@ static uint32_t compile_node(Compiler *c, uint32_t number, uint32_t next)
     case NODE_REPEAT: return compile_repeat(c, node, next);
     case NODE_SEQUENCE:
         for (uint32_t i = node->count; i-- > 0;)
-            next = compile_node(c, kids[i], next);
+            next = compile_node(c, c->rules->kids[node->first + i], next);
         return next;
     case NODE_CHOICE: return compile_choice(c, node, next);
     }

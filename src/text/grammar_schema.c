@@ -16,10 +16,9 @@ static const char *const refused[] = {
 
 static bool says_nothing_here(const json_t *schema, const char *key, const json_t *value)
 {
+    const char *type = json_string_value(json_object_get(schema, "type"));
     if (!strcmp(key, "multipleOf"))      /* every integer is a multiple of 1 */
-        return json_is_number(value) && json_number_value(value) == 1 &&
-               !strcmp(json_string_value(json_object_get(schema, "type")) ? json_string_value(json_object_get(schema, "type")) : "",
-                       "integer");
+        return json_is_number(value) && json_number_value(value) == 1 && type && !strcmp(type, "integer");
     return !strcmp(key, "uniqueItems") && json_is_false(value);
 }
 
@@ -75,7 +74,7 @@ Err schema_rule(SchemaCompiler *c, json_t *schema, const char *path, int32_t *ou
         *out = SCHEMA_NONE;
         return OK;
     }
-    uint64_t hash;
+    uint64_t hash = 0;
     TRY(hash_of(c, schema, path, &hash));
     int32_t *bucket = bucket_of(c, schema, hash);
     if (*bucket < 0) {
@@ -118,12 +117,14 @@ Err schema_path(SchemaCompiler *c, const char *path, const char *key, const char
 /* ---- what all schemas share ---- */
 
 static const struct { const char *name, *body; unsigned needs; } shared_rules[] = {
-    [SHARED_CHAR] = {"char", "[^\"\\\\\\x00-\\x1F] | \"\\\\\" ([\"\\\\/bfnrt] | \"u\" ([0-9a-cefA-CEF] [0-9a-fA-F]{3} | [dD] [0-7] "
-                     "[0-9a-fA-F]{2} | [dD] [89abAB] [0-9a-fA-F]{2} \"\\\\u\" [dD] [c-fC-F] [0-9a-fA-F]{2}))", 0},
+    [SHARED_CHAR] = {"char", "[^\"\\\\\\x00-\\x1F] | \"\\\\\" ([\"\\\\/bfnrt] | \"u\" "
+                     "([0-9a-cefA-CEF] [0-9a-fA-F]{3} | [dD] [0-7] [0-9a-fA-F]{2} | "
+                     "[dD] [89abAB] [0-9a-fA-F]{2} \"\\\\u\" [dD] [c-fC-F] [0-9a-fA-F]{2}))", 0},
     [SHARED_STRING] = {"string", "\"\\\"\" %-char* \"\\\"\"", 1 << SHARED_CHAR},
     [SHARED_INTEGER] = {"integer", "\"0\" | \"-\"? [1-9] [0-9]{0,17}", 0},
     [SHARED_NUMBER] = {"number", "\"-\"? (\"0\" | [1-9] [0-9]{0,15}) (\".\" [0-9]{1,16})? ([eE] [+-]? [0-9]{1,2})?", 0},
-    [SHARED_OBJECT] = {"object", "\"{\" \" \"? (%-string \":\" \" \"? %-value (\",\" \" \"? %-string \":\" \" \"? %-value)* \" \"?)? \"}\"",
+    [SHARED_OBJECT] = {"object", "\"{\" \" \"? (%-string \":\" \" \"? %-value "
+                       "(\",\" \" \"? %-string \":\" \" \"? %-value)* \" \"?)? \"}\"",
                        1 << SHARED_STRING | 1 << SHARED_VALUE},
     [SHARED_ARRAY] = {"array", "\"[\" \" \"? (%-value (\",\" \" \"? %-value)* \" \"?)? \"]\"", 1 << SHARED_VALUE},
     [SHARED_VALUE] = {"value", "%-object | %-array | %-string | %-number | \"true\" | \"false\" | \"null\"",
@@ -175,8 +176,8 @@ Err schema_count(SchemaCompiler *c, const json_t *schema, const char *key, const
     return OK;
 }
 
-static Err read_bound(SchemaCompiler *c, const json_t *schema, const char *key, const char *exclusive, const char *path, int sign,
-                      double *bound, bool *excluded)
+static Err read_bound(SchemaCompiler *c, const json_t *schema, const char *key, const char *exclusive, const char *path,
+                      int sign, double *bound, bool *excluded)
 {
     const json_t *value = json_object_get(schema, key), *beyond = json_object_get(schema, exclusive);
     *bound = sign < 0 ? -INFINITY : INFINITY;
@@ -212,7 +213,8 @@ static int64_t within_limit(double value)
 static int64_t integer_bound(const json_t *schema, const char *key, double bound, double rounded)
 {
     const json_t *value = json_object_get(schema, key);
-    int64_t exact = json_is_integer(value) && json_number_value(value) == bound ? json_integer_value(value) : within_limit(rounded);
+    bool is_exact = json_is_integer(value) && json_number_value(value) == bound;
+    int64_t exact = is_exact ? json_integer_value(value) : within_limit(rounded);
     return exact > INTEGER_LIMIT ? INTEGER_LIMIT : exact < -INTEGER_LIMIT ? -INTEGER_LIMIT : exact;
 }
 
@@ -253,8 +255,8 @@ static Err put_number(SchemaCompiler *c, const json_t *schema, const char *path)
     }
     if (b.low <= b.high && put_number_range(b, c->out))
         return OK;
-    return fail(c->source.err, UNSUPPORTED, "%s: no number that is written here (up to 10^15, without an exponent) lies within the "
-                "bounds", path);
+    return fail(c->source.err, UNSUPPORTED, "%s: no number that is written here (up to 10^15, without an exponent) "
+                "lies within the bounds", path);
 }
 
 /* ---- strings ---- */
@@ -328,8 +330,8 @@ static Err check_beside_values(SchemaCompiler *c, const json_t *schema, unsigned
         {"propertyNames", TYPE_OBJECT}, {"minProperties", TYPE_OBJECT}, {"maxProperties", TYPE_OBJECT}};
     for (size_t i = 0; i < COUNT_OF(others); i++)
         if (json_object_get(schema, others[i].key) && (types & others[i].types))
-            return fail(c->source.err, UNSUPPORTED, "%s/%s: beside enum or const this is not supported: list only what may come",
-                        path, others[i].key);
+            return fail(c->source.err, UNSUPPORTED, "%s/%s: beside enum or const this is not supported: list only "
+                        "what may come", path, others[i].key);
     return OK;
 }
 
@@ -384,7 +386,8 @@ static Err put_type(SchemaCompiler *c, int32_t number, json_t *schema, unsigned 
 
 static Err put_types(SchemaCompiler *c, int32_t number, json_t *schema, const char *path)
 {
-    static const unsigned in_order[] = {TYPE_OBJECT, TYPE_ARRAY, TYPE_STRING, TYPE_NUMBER, TYPE_INTEGER, TYPE_BOOLEAN, TYPE_NULL};
+    static const unsigned in_order[] = {TYPE_OBJECT, TYPE_ARRAY, TYPE_STRING, TYPE_NUMBER, TYPE_INTEGER, TYPE_BOOLEAN,
+                                        TYPE_NULL};
     unsigned types = schema_types(&c->source, schema, path);
     bool bar = false;
     if (!types)
@@ -406,8 +409,8 @@ static Err check_exclusive(SchemaCompiler *c, const json_t *branches, const char
     for (size_t i = 0; i < count && count <= SCHEMA_PAIRS_MAX; i++)
         for (size_t k = i + 1; k < count; k++)
             if (!schema_exclude(&c->source, json_array_get(branches, i), json_array_get(branches, k)))
-                return fail(c->source.err, UNSUPPORTED, "%s/oneOf: the branches %zu and %zu may both hold, and exactly one must: "
-                            "use anyOf, or tell them apart by type, by const or by required properties", path, i, k);
+                return fail(c->source.err, UNSUPPORTED, "%s/oneOf: the branches %zu and %zu may both hold, and exactly one "
+                            "must: use anyOf, or tell them apart by type, by const or by required properties", path, i, k);
     return count <= SCHEMA_PAIRS_MAX ? OK
            : fail(c->source.err, LIMIT_REACHED, "%s/oneOf: more than %d branches", path, (int)SCHEMA_PAIRS_MAX);
 }

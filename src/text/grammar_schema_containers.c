@@ -129,7 +129,8 @@ static Err read_patterns(SchemaCompiler *c, json_t *schema, const char *path, Ob
     if (!json_is_object(patterns))
         return fail(c->source.err, BAD_ARGUMENT, "%s/patternProperties: is not an object", path);
     if (json_object_size(patterns) > 1)
-        return fail(c->source.err, UNSUPPORTED, "%s/patternProperties: several patterns may match one name; one is supported", path);
+        return fail(c->source.err, UNSUPPORTED, "%s/patternProperties: several patterns may match one name; one is "
+                    "supported", path);
     json_object_foreach(patterns, pattern, value) {
         SchemaPath at;
         TRY(schema_path(c, path, "patternProperties", pattern, &at));

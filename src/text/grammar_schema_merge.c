@@ -25,8 +25,8 @@ json_t *schema_keep(SchemaSource *s, json_t *made)
 
 static Err no_room(SchemaSource *s, const char *path)
 {
-    return fail(s->err, LIMIT_REACHED, "%s: the schemas that allOf, anyOf and $ref make are more than %d, or there is no memory",
-                path, (int)SCHEMAS_MADE_MAX);
+    return fail(s->err, LIMIT_REACHED, "%s: the schemas that allOf, anyOf and $ref make are more than %d, or there is no "
+                "memory", path, (int)SCHEMAS_MADE_MAX);
 }
 
 static bool says_something(const json_t *schema)
@@ -154,7 +154,8 @@ static Err follow(SchemaSource *s, const json_t *ref, const char *path, json_t *
     if (!text)
         return fail(s->err, BAD_ARGUMENT, "%s/$ref: is not a string", path);
     if (text[0] != '#' || (text[1] && text[1] != '/'))
-        return fail(s->err, UNSUPPORTED, "%s/$ref: '%.100s' points elsewhere: only #/... within the schema is followed", path, text);
+        return fail(s->err, UNSUPPORTED, "%s/$ref: '%.100s' points elsewhere: only #/... within the schema is followed", path,
+                    text);
     json_t *at = s->root;
     for (const char *c = text + 1; at && *c == '/';) {
         c++;
@@ -366,8 +367,8 @@ Err schema_merge(SchemaSource *s, json_t *a, json_t *b, const char *path, json_t
     if (!key)
         key = merge_keys(merged, a, b);
     if (key && *key)
-        return fail(s->err, UNSUPPORTED, "%s: '%s' stands in several schemas that hold at once (allOf, $ref, anyOf) and cannot be "
-                    "joined: write it once", path, key);
+        return fail(s->err, UNSUPPORTED, "%s: '%s' stands in several schemas that hold at once (allOf, $ref, anyOf) and "
+                    "cannot be joined: write it once", path, key);
     unsigned types = types_of(a, true) & types_of(b, true);
     *out = json_false();
     if (key || !types)

@@ -87,7 +87,8 @@ static bool put_value(const json_t *value, int depth, Buf *out)
     json_object_foreach((json_t *)value, name, member) {
         buf_put_text(out, first ? "" : " \",\" \" \"? ");
         first = false;
-        if (!put_string_literal(span_text(name), ":", out) || !buf_put_text(out, " \" \"? ") || !put_value(member, depth + 1, out))
+        if (!put_string_literal(span_text(name), ":", out) || !buf_put_text(out, " \" \"? ") ||
+            !put_value(member, depth + 1, out))
             return false;
     }
     return buf_put_text(out, " \"}\"");
@@ -378,8 +379,8 @@ bool put_number_range(NumberBounds b, Buf *out)
 #define HEX4 "[0-9a-fA-F]{1,4}"
 #define YEAR "([1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])"
 #define LEAP_YEAR "([0-9]{2}(0[48]|[2468][048]|[13579][26])|(0[48]|[2468][048]|[13579][26])00)"
-#define DATE "(" YEAR "-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))" \
-             "|" LEAP_YEAR "-02-29)"
+#define DATE "(" YEAR "-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)" \
+             "|02-(0[1-9]|1[0-9]|2[0-8]))|" LEAP_YEAR "-02-29)"
 #define TIME "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?(Z|[+\\-]([01][0-9]|2[0-3]):[0-5][0-9])"
 #define LABEL "[a-zA-Z0-9]([a-zA-Z0-9\\-]{0,61}[a-zA-Z0-9])?"
 #define URI_CHAR "([a-zA-Z0-9._~!$&'()*+,;=:@/?\\-]|%[0-9a-fA-F]{2})"

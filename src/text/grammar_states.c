@@ -1,7 +1,5 @@
 #include "text/grammar_states.h"
 
-#include "text/grammar_utf8.h"
-
 enum {
     STATES_BUCKETS = 2 * STATES_MAX,
     SEEN_SLOTS = 4 * ITEMS_MAX,
@@ -11,6 +9,7 @@ enum {
     NO_CALL = UINT16_MAX,
     RUN_CHARS_MAX = 2 * RUN_CHARS,    /* how far a run that ends is followed */
     RUN_ASCII_MIN = 16,          /* fewer characters are no free text */
+    FINISHED_MAX = 24,
 };
 
 typedef struct SeenSlot { StateItem item; uint32_t round; } SeenSlot;
@@ -380,47 +379,48 @@ void states_unpin(StatePin *pin)
 /* The state that most letters lead to, and which do. */
 static uint16_t main_target(GrammarStates *s, uint16_t from, StateRun *run)
 {
+    const StateBytes *letters = &s->bytes[UTF8_WHOLE];
     uint16_t to[128], best = STATE_DEAD;
-    int best_count = 0;
-    for (int b = 0; b < 128; b++)
-        to[b] = step_without_forgetting(s, from, (uint8_t)b);
-    for (int b = 0; b < 128; b++) {
-        int count = 0;
-        if (to[b] == STATE_DEAD || to[b] == best)
-            continue;
-        for (int k = b; k < 128; k++)
-            count += to[k] == to[b];
+    uint32_t best_count = 0;
+    for (uint32_t i = 0; i < letters->count; i++)
+        to[i] = step_without_forgetting(s, from, letters->byte[i]);
+    for (uint32_t i = 0; i < letters->count && best_count < 64; i++) {
+        uint32_t count = 0;
+        for (uint32_t k = i; to[i] != STATE_DEAD && to[i] != best && k < letters->count; k++)
+            count += to[k] == to[i] ? letters->alike[k] : 0u;
         if (count > best_count) {
             best_count = count;
-            best = to[b];
+            best = to[i];
         }
-        if (best_count >= 64)
-            break;
     }
     if (best_count < RUN_ASCII_MIN)
         return STATE_DEAD;
     for (int b = 0; b < 128; b++)
-        if (to[b] == best)
+        if (step_known(s, from, (uint8_t)b) == best)
             run->ascii[b >> 6] |= 1ull << (b & 63);
     return best;
 }
 
+/* States within characters that were found to lead to `to`, so that each is looked at once. */
+typedef struct Finished { uint16_t state[FINISHED_MAX]; uint8_t at[FINISHED_MAX]; int count; } Finished;
+
 /* Whether every way of finishing a character from here leads to `to`. */
-static bool finishes(GrammarStates *s, uint16_t from, Utf8State at, uint16_t to)
+static bool finishes(GrammarStates *s, uint16_t from, Utf8State at, uint16_t to, Finished *done)
 {
     if (at == UTF8_WHOLE)
         return from == to;
-    int class = -1;
-    Utf8State kind = UTF8_BROKEN;
-    for (int b = 0x80; b < 0x100; b++) {
-        Utf8State next = utf8_next(at, (uint8_t)b);
-        if (next == UTF8_BROKEN || (s->program->class_of[b] == class && next == kind))
-            continue;
-        class = s->program->class_of[b];
-        kind = next;
-        uint16_t state = step_without_forgetting(s, from, (uint8_t)b);
-        if (state == STATE_DEAD || !finishes(s, state, next, to))
+    for (int i = 0; i < done->count; i++)
+        if (done->state[i] == from && done->at[i] == at)
+            return true;
+    const StateBytes *bytes = &s->bytes[at];
+    for (uint32_t i = 0; i < bytes->count; i++) {
+        uint16_t state = step_without_forgetting(s, from, bytes->byte[i]);
+        if (state == STATE_DEAD || !finishes(s, state, utf8_next(at, bytes->byte[i]), to, done))
             return false;
+    }
+    if (done->count < FINISHED_MAX) {
+        done->state[done->count] = from;
+        done->at[done->count++] = (uint8_t)at;
     }
     return true;
 }
@@ -448,7 +448,8 @@ static uint16_t run_step(GrammarStates *s, uint16_t at, StateRun *run)
 {
     *run = (StateRun){.known = true};
     uint16_t to = has_letters(s, at) ? main_target(s, at, run) : STATE_DEAD;
-    run->multibyte = to != STATE_DEAD && finishes(s, at, UTF8_WHOLE_NEXT, to);
+    Finished done = {.count = 0};
+    run->multibyte = to != STATE_DEAD && finishes(s, at, UTF8_WHOLE_NEXT, to, &done);
     return to;
 }
 
@@ -469,11 +470,15 @@ const StateRun *states_run(GrammarStates *s, uint16_t state)
         runs[at].chars = state == at ? RUN_FOREVER : 0;
         break;
     }
+    bool cut_short = count == RUN_CHARS_MAX && !runs[path[count]].known;
     for (int i = count; i-- > 0;) {
         StateRun *run = &runs[path[i]], *next = &runs[path[i + 1]];
-        uint8_t more = next->known && run_within(run, next) ? next->chars : 0;
+        bool goes_on = run_within(run, next);
+        uint8_t more = next->known && goes_on ? next->chars : 0;
+        more = i + 1 < count && goes_on ? next->chars : more;
+        cut_short = cut_short && (goes_on || i + 1 == count);
         run->chars = more >= RUN_FOREVER - 1 ? more : (uint8_t)(more + 1);
-        run->known = count < RUN_CHARS_MAX || run->chars >= RUN_CHARS;     /* cut short: to be followed again */
+        run->known = !cut_short || run->chars >= RUN_CHARS;     /* otherwise it is followed again */
     }
     for (int i = 0; s->starved != starved && i <= count; i++)
         runs[path[i]] = (StateRun){0};
@@ -481,6 +486,26 @@ const StateRun *states_run(GrammarStates *s, uint16_t state)
 }
 
 /* ---- birth ---- */
+
+/* One byte for each class and each way on within a character. For UTF8_WHOLE those of one byte only. */
+static void choose_bytes(GrammarStates *s)
+{
+    for (int at = 0; at < UTF8_BROKEN; at++) {
+        StateBytes *bytes = &s->bytes[at];
+        for (int b = 0; b < (at == UTF8_WHOLE ? 0x80 : 0x100); b++) {
+            Utf8State next = utf8_next((Utf8State)at, (uint8_t)b);
+            uint32_t i = 0;
+            while (i < bytes->count && (s->program->class_of[bytes->byte[i]] != s->program->class_of[b] ||
+                                        utf8_next((Utf8State)at, bytes->byte[i]) != next))
+                i++;
+            if (next == UTF8_BROKEN)
+                continue;
+            bytes->byte[i] = (uint8_t)b;
+            bytes->alike[i]++;
+            bytes->count += i == bytes->count;
+        }
+    }
+}
 
 static bool take_arrays(GrammarStates *s)
 {
@@ -508,6 +533,7 @@ Err grammar_states_init(GrammarStates *s, const GrammarProgram *p, Error *err)
 {
     *s = (GrammarStates){.program = p};
     s->pins.before = s->pins.after = &s->pins;
+    choose_bytes(s);
     s->arena = arena_new((size_t)64 << 20);
     if (!s->arena || !take_arrays(s)) {
         grammar_states_deinit(s);

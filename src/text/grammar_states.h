@@ -20,10 +20,11 @@
 
 #include "base/arena.h"
 #include "text/grammar_program.h"
+#include "text/grammar_utf8.h"
 
 enum {
-    STATES_MAX = 1 << 14,
-    STATE_ITEMS_MAX = 1 << 18,   /* of all states together */
+    STATES_MAX = 1 << 15,
+    STATE_ITEMS_MAX = 1 << 19,   /* of all states together */
     ITEMS_MAX = 1 << 14,         /* of one state */
     WALK_MAX = 1 << 10,          /* bytes of a token */
     STATE_END = 0,
@@ -41,6 +42,9 @@ typedef struct StateRun {
     bool multibyte;              /* all characters above U+007F too */
     bool known;
 } StateRun;
+
+/* Bytes that stand for all that are alike, and how many those are. */
+typedef struct StateBytes { uint8_t byte[128], alike[128]; uint32_t count; } StateBytes;
 
 typedef uint64_t StateItem;      /* place << 16 | state */
 
@@ -62,6 +66,7 @@ typedef struct GrammarStates {
     uint32_t walk_count;
     uint64_t work;               /* items looked at so far: what a walk is bounded by */
     uint64_t starved;            /* steps that were not made, for want of room */
+    StateBytes bytes[UTF8_BROKEN];   /* by where in a character */
     struct StateScratch *scratch;
 } GrammarStates;
 

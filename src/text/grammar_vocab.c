@@ -154,6 +154,51 @@ static Err copy_pieces(GrammarVocab *v, const Span *pieces, const bool *control,
     return OK;
 }
 
+/* ---- classes ---- */
+
+static void make_class(const GrammarVocab *v, VocabClass *c)
+{
+    memset(c->tokens, 0, v->words * sizeof *c->tokens);
+    uint8_t chars[WALK_MAX + 1] = {0};
+    Utf8State state[WALK_MAX + 1] = {UTF8_WHOLE};
+    for (uint32_t i = 0; i < v->node_count;) {
+        const VocabNode *n = &v->nodes[i];
+        Utf8State at = utf8_next(state[n->depth - 1], n->byte);
+        uint32_t count = chars[n->depth - 1] + ((n->byte & 0xC0) != 0x80);
+        bool in = n->byte < 0x80 ? c->ascii[n->byte >> 6] >> (n->byte & 63) & 1 : c->multibyte;
+        if (!in || at == UTF8_BROKEN || count > RUN_CHARS) {
+            i = n->after;
+            continue;
+        }
+        state[n->depth] = at;
+        chars[n->depth] = (uint8_t)count;
+        for (uint32_t k = n->first, end = vocab_own_end(v, i); at == UTF8_WHOLE && n->own && k < end; k++)
+            c->tokens[v->order[k] / 32] |= 1u << v->order[k] % 32;
+        i++;
+    }
+    c->made = true;
+}
+
+static VocabClass *add_class(GrammarVocab *v, const uint64_t ascii[2], bool multibyte)
+{
+    VocabClass *c = &v->classes[v->next_class];
+    v->next_class = (v->next_class + 1) % VOCAB_CLASSES;
+    c->ascii[0] = ascii[0];
+    c->ascii[1] = ascii[1];
+    c->multibyte = multibyte;
+    make_class(v, c);
+    return c;
+}
+
+/* What stands in strings of JSON is asked for in nearly every grammar. */
+static void prepare_class(GrammarVocab *v)
+{
+    const uint64_t ascii[2] = {~0ull << ' ' & ~(1ull << '"'), ~(1ull << ('\\' - 64))};
+    add_class(v, ascii, true);
+}
+
+/* ---- birth ---- */
+
 Err grammar_vocab_of_pieces(GrammarVocab **out, const Span *pieces, const bool *control, int32_t count, const int32_t *ends,
                             size_t end_count, Error *err)
 {
@@ -182,6 +227,8 @@ Err grammar_vocab_of_pieces(GrammarVocab **out, const Span *pieces, const bool *
     }
     if (result == OK)
         result = grow_tree(v, err);
+    if (result == OK)
+        prepare_class(v);
     if (result != OK) {
         grammar_vocab_free(v);
         return result;
@@ -228,31 +275,6 @@ void grammar_vocab_free(GrammarVocab *v)
     free(v);
 }
 
-/* ---- classes ---- */
-
-static void make_class(const GrammarVocab *v, VocabClass *c)
-{
-    memset(c->tokens, 0, v->words * sizeof *c->tokens);
-    uint8_t chars[WALK_MAX + 1] = {0};
-    Utf8State state[WALK_MAX + 1] = {UTF8_WHOLE};
-    for (uint32_t i = 0; i < v->node_count;) {
-        const VocabNode *n = &v->nodes[i];
-        Utf8State at = utf8_next(state[n->depth - 1], n->byte);
-        uint32_t count = chars[n->depth - 1] + ((n->byte & 0xC0) != 0x80);
-        bool in = n->byte < 0x80 ? c->ascii[n->byte >> 6] >> (n->byte & 63) & 1 : c->multibyte;
-        if (!in || at == UTF8_BROKEN || count > RUN_CHARS) {
-            i = n->after;
-            continue;
-        }
-        state[n->depth] = at;
-        chars[n->depth] = (uint8_t)count;
-        for (uint32_t k = n->first, end = vocab_own_end(v, i); at == UTF8_WHOLE && n->own && k < end; k++)
-            c->tokens[v->order[k] / 32] |= 1u << v->order[k] % 32;
-        i++;
-    }
-    c->made = true;
-}
-
 void grammar_vocab_class(GrammarVocab *v, const uint64_t ascii[2], bool multibyte, uint32_t *mask)
 {
     pthread_mutex_lock(&v->lock);
@@ -262,14 +284,8 @@ void grammar_vocab_class(GrammarVocab *v, const uint64_t ascii[2], bool multibyt
         if (c->made && c->multibyte == multibyte && c->ascii[0] == ascii[0] && c->ascii[1] == ascii[1])
             found = c;
     }
-    if (!found) {
-        found = &v->classes[v->next_class];
-        v->next_class = (v->next_class + 1) % VOCAB_CLASSES;
-        found->ascii[0] = ascii[0];
-        found->ascii[1] = ascii[1];
-        found->multibyte = multibyte;
-        make_class(v, found);
-    }
+    if (!found)
+        found = add_class(v, ascii, multibyte);
     memcpy(mask, found->tokens, v->words * sizeof *mask);
     pthread_mutex_unlock(&v->lock);
 }

@@ -16,6 +16,7 @@ struct StopMatcher {
     uint16_t *fallback;        /* [states] the longest proper end of a state's text that is a state too */
     int state_count;
     int at;                    /* the state now; -1: stopped */
+    bool borrowed;             /* all but `at` is another's */
 };
 
 static Span string_of(const StopMatcher *m, size_t i)
@@ -113,14 +114,29 @@ Err stop_matcher_new(const Span *strings, size_t count, StopMatcher **out, Error
     return result;
 }
 
-void stop_matcher_free(StopMatcher *m)
+StopMatcher *stop_matcher_twin(const StopMatcher *m)
 {
-    if (!m)
-        return;
+    StopMatcher *twin = malloc(sizeof *twin);
+    if (!twin)
+        return NULL;
+    *twin = *m;
+    twin->at = 0;
+    twin->borrowed = true;
+    return twin;
+}
+
+static void free_automaton(StopMatcher *m)
+{
     buf_deinit(&m->text);
     free(m->states);
     free(m->next);
     free(m->fallback);
+}
+
+void stop_matcher_free(StopMatcher *m)
+{
+    if (m && !m->borrowed)
+        free_automaton(m);
     free(m);
 }
 

@@ -20,6 +20,8 @@ typedef struct StopMatcher StopMatcher;
 
 /* Empty strings are errors: they would stop before the first byte. count 0: a matcher that lets all pass. */
 Err stop_matcher_new(const Span *strings, size_t count, StopMatcher **out, Error *err);
+/* One more for another text, with the automaton of the first, which it borrows and must not outlive. NULL: no memory. */
+StopMatcher *stop_matcher_twin(const StopMatcher *);
 void stop_matcher_free(StopMatcher *);
 void stop_matcher_reset(StopMatcher *);      /* for another text */
 

@@ -23,6 +23,7 @@ import random
 import re
 import resource
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -36,6 +37,7 @@ TOLD_MOST = 20
 SLOW_CONNECTIONS = 32
 BODY_MEGABYTES = 100
 RETRIES = 200
+WARM_REQUESTS = 300     # until the cache and the heaps of all threads have been touched
 
 
 class Report:
@@ -240,16 +242,21 @@ class Abuse:
 
     async def ask_idle(self, held):
         answered = 0
-        for reader, writer in held:
+        for i, (reader, writer) in enumerate(held):
             try:
                 await wire.send(writer, wire.get("/health"))
                 answered += (await asyncio.wait_for(wire.read_answer(reader), self.o.patience)).status == 200
-            except (wire.Closed, asyncio.TimeoutError):
+            except wire.Closed:
                 pass
+            except asyncio.TimeoutError:
+                self.report.fail(f"idle connection {i}, from {writer.get_extra_info('sockname')}: no answer within "
+                                 f"{self.o.patience:g} s")
+                break
+        for _, writer in held:
             writer.close()
         self.report.counts["idle connections that still answered"] = answered
         if answered < len(held):
-            self.report.fail(f"of {len(held)} idle connections {len(held) - answered} were closed meanwhile")
+            self.report.fail(f"of {len(held)} idle connections {answered} still answered")
 
     async def dribble(self):
         """Slow loris: a header that comes a byte at a time and never ends."""
@@ -338,7 +345,7 @@ class Abuse:
     def check_memory(self, before, after):
         if not before or not after or self.o.no_memory:
             return print("NOT TESTED: the server's memory", flush=True)
-        print(f"memory: {before >> 20} MiB after the first tenth, {after >> 20} MiB at the end", flush=True)
+        print(f"memory: {before >> 20} MiB once warm, {after >> 20} MiB at the end", flush=True)
         if after > before * 1.05 + (16 << 20):
             self.report.fail(f"memory grew from {before >> 20} to {after >> 20} MiB")
 
@@ -349,9 +356,10 @@ class Abuse:
         beside = [asyncio.ensure_future(task) for task in
                   [self.probe(), *(self.dribble() for _ in range(min(SLOW_CONNECTIONS, self.o.idle or 1)))]]
         pours = [asyncio.ensure_future(self.pour(chunked)) for chunked in (False, True)]
-        await self.load(max(self.o.requests // 10, 1))
+        first = max(self.o.requests // 10, min(self.o.requests // 2, WARM_REQUESTS))
+        await self.load(first)
         before = self.server.resident_bytes()
-        await self.load(self.o.requests - max(self.o.requests // 10, 1))
+        await self.load(self.o.requests - first)
         await asyncio.gather(*pours)
         for task in beside:
             task.cancel()
@@ -389,6 +397,7 @@ def main():
     options, report = read_options(), Report()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 4 * options.idle + 4096)), hard))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("abuse: told to stop"))    # the server too, on the way out
     server = Server(options)
     try:
         asyncio.run(run(options, server, report))

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Anthropic's API as its own Python client sees it: the default model behind /v1/messages."""
+import json
 import os
 import sys
 
@@ -15,7 +16,7 @@ CALCULATOR = {"name": "calculator", "description": "Computes an expression.",
 
 def fields_of(fields):
     """Newer clients have no parameters for sampling: they go into the body by hand."""
-    extra = {name: fields.pop(name) for name in ("temperature", "top_k", "top_p") if name in fields}
+    extra = {name: fields.pop(name) for name in ("temperature", "top_k", "top_p", "output_config") if name in fields}
     return {"timeout": 60, **fields, "extra_body": extra}
 
 
@@ -122,6 +123,13 @@ def forced(client, model):
               isinstance(m.content[0].input.get("expression"), str), m)
 
 
+def forms(client, model):
+    schema = {"type": "object", "properties": {"city": {"enum": ["Paris", "Rome"]}}, "required": ["city"], "additionalProperties": False}
+    m = create(client, model=model, max_tokens=40, temperature=0, messages=QUESTION,
+               output_config={"format": {"type": "json_schema", "schema": schema}})
+    check("an answer of a form", json.loads(m.content[0].text)["city"] in ("Paris", "Rome"), m)
+
+
 def refusals(client, model):
     def asking(**fields):
         return lambda: create(client, **{"model": model, "max_tokens": 5, "messages": QUESTION, **fields})
@@ -178,6 +186,7 @@ def run():
         options(client, model)
         tools(client, model)
         forced(client, model)
+        forms(client, model)
         refusals(client, model)
         status, body, heads = s.post("/v1/messages", b"{")
         check("broken JSON", status == 400 and body["error"]["type"] == "invalid_request_error" and

@@ -130,6 +130,40 @@ def over_a_restart(state, how):
         check("what was there was kept", 5 < len(kept) < 60 and [a["id"] for a in found[:len(kept)]] == [json.loads(k)["id"] for k in kept])
 
 
+def changed(state, batch_id, **fields):
+    path = f"{state}/batches/{batch_id}.json"
+    with open(path) as f:
+        kept = json.load(f)
+    kept["batch"].update(fields)
+    with open(path, "w") as f:
+        json.dump(kept, f)
+
+
+def too_late(state):
+    """The time of a batch is over: what has no answer is refused, what has one stays."""
+    with Server("--state-dir", state) as s:
+        made = begin(client_of(s), [line(f"l{i}", max_tokens=60) for i in range(60)])
+        check("it runs", until(lambda: 5 < client_of(s).batches.retrieve(made.id).request_counts.completed < 55))
+    changed(state, made.id, expires_at=1)
+    with Server("--state-dir", state) as s:
+        done = ended(client_of(s), made)
+        out, errors = (answers(client_of(s), one) for one in (done.output_file_id, done.error_file_id))
+        check("a batch expires", done.status == "expired" and done.expired_at and len(out) > 5 and len(out) + len(errors) == 60 and
+              {a["error"]["code"] for a in errors} == {"batch_expired"} and
+              {a["custom_id"] for a in out + errors} == {f"l{i}" for i in range(60)}, done)
+        gone = begin(client_of(s), [line(f"l{i}", max_tokens=100) for i in range(60)])
+        client_of(s).files.delete(gone.input_file_id)
+        check("a batch goes on whose file was deleted", until(lambda: client_of(s).batches.retrieve(gone.id).request_counts.completed > 3)
+              or client_of(s).batches.retrieve(gone.id).status == "failed")
+    with open(f"{state}/batches/batch_bad.json", "w") as f:
+        f.write("{}")
+    try:
+        Server("--state-dir", state).start()
+        check("damaged state is told", False)
+    except RuntimeError:
+        check("damaged state is told", True)
+
+
 def owners(state):
     keys = ["--api-key", "ka alice", "--api-key", "kb bob"]
     with Server("--state-dir", state, *keys) as s:
@@ -181,8 +215,9 @@ def run():
     for how in (signal.SIGTERM, signal.SIGKILL):
         with tempfile.TemporaryDirectory() as state:
             over_a_restart(state, how)
-    with tempfile.TemporaryDirectory() as state:
-        owners(state)
+    for part in (too_late, owners):
+        with tempfile.TemporaryDirectory() as state:
+            part(state)
     with Server() as s:
         refused("no state, no files", 501, "--state-dir", lambda: client_of(s).files.list())
 

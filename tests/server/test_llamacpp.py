@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """llama.cpp's API: /completion in its forms, /infill, tokens, templates, properties, slots, and what is refused."""
+import json
 import math
 import os
 import sys
@@ -115,6 +116,15 @@ def texts(s):
     check("a conversation as the model reads it", "user\nHi" in prompt and prompt.endswith("assistant\n"), prompt)
 
 
+def forms(s):
+    def ask(**fields):
+        return s.post("/completion", {"prompt": "The answer:", "n_predict": 40, "temperature": 0, **fields})[1]["content"]
+    check("a grammar", ask(grammar='root ::= "yes" | "no"') in ("yes", "no"))
+    check("an empty grammar is none", ask(grammar="") == ask())
+    made = json.loads(ask(json_schema={"type": "object", "properties": {"n": {"type": "integer", "maximum": 9, "minimum": 0}}, "required": ["n"]}))
+    check("a schema", 0 <= made["n"] <= 9, made)
+
+
 def state(s):
     props = s.get("/props")[1]
     check("properties", props["total_slots"] == 3 and props["chat_template"] and props["default_generation_settings"]["n_ctx"] > 0 and
@@ -148,7 +158,7 @@ def refusals(s):
 
 def run():
     with Server("--parallel", "3") as s:
-        for part in (completions, probabilities, biases, streams, gaps, texts, state, refusals):
+        for part in (completions, probabilities, biases, streams, gaps, texts, forms, state, refusals):
             part(s)
     with Server("--api-key", "user", "--api-key", "boss ops admin") as s:
         check("others' requests are the administrator's to see",

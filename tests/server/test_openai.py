@@ -105,11 +105,8 @@ def test_prompts_of_every_kind(client):
 
 
 def test_fill_in_the_middle(client):
-    try:
-        r = client.completions.create(model="base", prompt="int add(int a, int b) {", suffix="}", max_tokens=8, temperature=0)
-        assert r.usage.prompt_tokens > 8
-    except openai.BadRequestError as e:
-        assert e.param == "suffix"
+    r = client.completions.create(model="base", prompt="int add(int a, int b) {", suffix="}", max_tokens=8, temperature=0)
+    assert r.usage.prompt_tokens == 14     # three of them mark the gap
 
 
 def test_echo_and_logprobs(client):
@@ -178,10 +175,7 @@ def test_sampling_fields(client):
 
 def test_beam_search(client):
     ask = dict(model="base", prompt="The king", max_tokens=6, temperature=0, extra_body={"use_beam_search": True})
-    try:
-        r = client.completions.create(**ask, n=2, best_of=4)
-    except openai.BadRequestError as e:
-        pytest.skip(str(e))
+    r = client.completions.create(**ask, n=2, best_of=4)
     assert len(r.choices) == 2 and r.choices[0].text != r.choices[1].text
 
 
@@ -203,7 +197,7 @@ def test_forms(client):
     assert constrained(client, choice=["red", "green"]) in ("red", "green")
     assert constrained(client, guided_choice=["red", "green"]) in ("red", "green")
     assert constrained(client, structured_outputs={"choice": ["red", "green"]}) in ("red", "green")
-    assert constrained(client, grammar='root ::= "yes " [0-9]+ "!"' if False else 'root ::= "yes " [0-9] "!"')[:4] == "yes "
+    assert constrained(client, grammar='root ::= "yes " [0-9] "!"')[:4] == "yes "
     schema = {"type": "object", "properties": {"a": {"type": "boolean"}, "b": {"enum": ["x", "y"]}}, "required": ["a", "b"],
               "additionalProperties": False}
     for body in ({"guided_json": schema}, {"guided_json": json.dumps(schema)}, {"structured_outputs": {"json": schema}},
@@ -236,8 +230,7 @@ def test_json_object(client):
     for seed in range(3):
         r = client.chat.completions.create(model="base", messages=user("Give name and age as JSON: Tom is 7 years old."), seed=seed,
                                            response_format={"type": "json_object"}, max_tokens=120)
-        if r.choices[0].finish_reason == "stop":
-            assert isinstance(json.loads(r.choices[0].message.content), dict)
+        assert r.choices[0].finish_reason == "stop" and isinstance(json.loads(r.choices[0].message.content), dict)
 
 
 # ---- chat ----
@@ -336,12 +329,10 @@ def test_tool_required(client, seed):
         return r.choices[0]
 
     c = call("required")
-    if c.finish_reason == "tool_calls":
-        assert c.message.tool_calls[0].function.name in ("get_weather", "set_timer")
+    assert c.finish_reason == "tool_calls" and c.message.tool_calls[0].function.name in ("get_weather", "set_timer")
     c = call({"type": "function", "function": {"name": "set_timer"}})
-    if c.finish_reason == "tool_calls":
-        assert len(c.message.tool_calls) == 1 and c.message.tool_calls[0].function.name == "set_timer"
-        assert isinstance(json.loads(c.message.tool_calls[0].function.arguments)["minutes"], int)
+    assert len(c.message.tool_calls) == 1 and c.message.tool_calls[0].function.name == "set_timer"
+    assert isinstance(json.loads(c.message.tool_calls[0].function.arguments)["minutes"], int)
     assert call("none").message.tool_calls is None
 
 
@@ -416,7 +407,7 @@ def test_responses_parse(client):
 
     r = client.responses.parse(model="base", input="Give name and age as JSON: Tom is 7 years old.", text_format=Person, temperature=0,
                                instructions="Answer in JSON.", max_output_tokens=80)
-    assert r.status == "incomplete" or isinstance(r.output_parsed, Person)
+    assert r.status == "completed" and isinstance(r.output_parsed, Person)
 
 
 # ---- errors, company ----

@@ -1,15 +1,21 @@
+#!/usr/bin/env python3
 """The page in a real headless Chromium: a chat that streams, samples side by side, probabilities on hover, a stop,
-an error that is told, the engine's live view, both colours; no request leaves the server. Run by tests/server/run.
+an error that is told, the engine's live view, both colours; no request leaves the server.
 
-    test_page.py URL [FOLDER FOR SCREENSHOTS]
+SHOTS=FOLDER keeps pictures of it.
 """
+import json
 import os
+import shutil
 import sys
 import threading
 import time
 import urllib.request
-import json
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from serving import Server, check, finish, needs
+
+needs("selenium")
 from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
@@ -17,8 +23,9 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.ui import WebDriverWait
 
-URL = sys.argv[1].rstrip("/")
-SHOTS = sys.argv[2] if len(sys.argv) > 2 else None
+URL = None
+SHOTS = os.environ.get("SHOTS")
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
 
 def browser():
@@ -26,9 +33,9 @@ def browser():
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1200,800", "--disable-dev-shm-usage",
                      "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"):
         options.add_argument(argument)
-    options.binary_location = "/usr/bin/chromium"
+    options.binary_location = CHROMIUM
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    return webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
+    return webdriver.Chrome(options=options, service=Service(DRIVER))
 
 
 def wait(driver, condition, seconds=30, what=""):
@@ -168,22 +175,25 @@ def test_nothing_from_elsewhere(driver):
     assert not severe, severe
 
 
-def main():
-    driver = browser()
-    failed = 0
-    try:
-        driver.get(URL + "/")
-        for name, test in list(globals().items()):
-            if name.startswith("test_"):
-                try:
-                    test(driver)
-                    print(f"ok    {name}")
-                except Exception as error:      # told, and the next one runs
-                    failed += 1
-                    print(f"FAIL  {name}: {error!r}")
-    finally:
-        driver.quit()
-    sys.exit(failed > 0)
+def run():
+    global URL
+    with Server() as server:
+        URL = server.url
+        driver = browser()
+        try:
+            driver.get(URL + "/")
+            for name, test in list(globals().items()):
+                if name.startswith("test_"):
+                    try:
+                        test(driver)
+                        check(name, True)
+                    except Exception as error:      # told, and the next one runs
+                        check(name, False, repr(error)[:500])
+        finally:
+            driver.quit()
 
 
-main()
+if not CHROMIUM or not DRIVER:
+    print("NOT TESTED: there is no Chromium here (apt-get install chromium chromium-driver)")
+    sys.exit(0)
+finish(run)
