@@ -37,12 +37,14 @@ static float round_group(const KSearch *s, KBlock *b, int g)
     const float *x = s->x + g * s->size, *w = s->w + g * s->size;
     int8_t *to = b->q + g * s->size;
     float errors[K_ELEMS];
-    for (int i = 0; i < s->size; i++) {      /* level_near(), in vectors */
+    for (int i = 0; i < s->size && !s->shape->q.table; i++) {      /* level_near(), in vectors */
         float level = (x[i] + min) * inverse;
-        level = level < low ? low : level > high ? high : level;
-        int q = round_even(level);
-        float off = scale * (float)q - min - x[i];
-        to[i] = (int8_t)q;
+        to[i] = (int8_t)round_even(level < low ? low : level > high ? high : level);
+    }
+    for (int i = 0; i < s->size && s->shape->q.table; i++)
+        to[i] = (int8_t)level_near(s->shape->q, (x[i] + min) * inverse);
+    for (int i = 0; i < s->size; i++) {
+        float off = scale * (float)to[i] - min - x[i];
         errors[i] = w[i] * off * off;
     }
     for (int i = 0; i < s->size; i++)
