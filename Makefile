@@ -36,6 +36,9 @@ CURL_FLAGS := $(shell pkg-config --exists libcurl 2>/dev/null && echo -DRIDGE_CU
 LIBS       += $(if $(CURL_FLAGS),$(shell pkg-config --libs libcurl))
 $(BUILD)/src/main/load_client.o: FLAGS += $(CURL_FLAGS)
 
+# Searching for scales is what encoding takes; its lanes become vectors only here.
+$(BUILD)/src/formats/quant_search.o $(BUILD)/src/formats/k_quant.o: FLAGS += $(if $(filter -O2,$(OPT)),-O3)
+
 # A tier is an instruction set. *_cpu.c is built once for each.
 TIER_OPT     ?= -O3
 NEON         ?= armv8.2-a+dotprod      # armv8-a: for processors that have no dot product of bytes

@@ -33,13 +33,22 @@ static float rounded_to_f16(float d) { return f16_to_f32(f32_to_f16(scale_within
 static float round_group(const KSearch *s, KBlock *b, int g)
 {
     float scale = b->d * (float)b->scale[g], min = b->dmin * (float)b->min[g], error = 0;
-    float inverse = fabsf(scale) > 0 ? 1 / scale : 0;
-    for (int i = g * s->size; i < (g + 1) * s->size; i++) {
-        int q = level_near(s->shape->q, (s->x[i] + min) * inverse);
-        float off = scale * (float)q - min - s->x[i];
-        b->q[i] = (int8_t)q;
-        error += s->w[i] * off * off;
+    float inverse = fabsf(scale) > 0 ? 1 / scale : 0, low = (float)s->shape->q.low, high = (float)s->shape->q.high;
+    const float *x = s->x + g * s->size, *w = s->w + g * s->size;
+    int8_t *to = b->q + g * s->size;
+    float errors[K_ELEMS];
+    for (int i = 0; i < s->size && !s->shape->q.table; i++) {      /* level_near(), in vectors */
+        float level = (x[i] + min) * inverse;
+        to[i] = (int8_t)round_even(level < low ? low : level > high ? high : level);
     }
+    for (int i = 0; i < s->size && s->shape->q.table; i++)
+        to[i] = (int8_t)level_near(s->shape->q, (x[i] + min) * inverse);
+    for (int i = 0; i < s->size; i++) {
+        float off = scale * (float)to[i] - min - x[i];
+        errors[i] = w[i] * off * off;
+    }
+    for (int i = 0; i < s->size; i++)
+        error += errors[i];
     return error;
 }
 

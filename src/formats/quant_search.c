@@ -11,6 +11,7 @@ enum {
     STARTS = 5,             /* to either side of an end of the levels, within one step of it */
     ALTERNATIONS_MAX = 4,
     GROUP_MAX = 256,
+    TRIES = 12,             /* 2 STARTS + 1, and a lane to fill vectors of four */
 };
 #define WEIGHT_FLOOR 1e-4f   /* so that no element is free, and no sum of weights 0 */
 
@@ -93,10 +94,24 @@ float fit_scale(const float *x, const float *w, int n, Levels levels)
 
 /* ---- x ~ s q - m ---- */
 
+/* As round_even(), of what lies in [0, 2^22], and in a form that compilers turn into vectors. */
+static inline float round_to_even(float x) { return x + 0x1.8p23f - 0x1.8p23f; }
+
 typedef struct AffineFit {
     Affine affine;
     float error;
 } AffineFit;
+
+static Affine affine_of(float sw, float sq, float sqq, float sx, float sxq, bool signed_min)
+{
+    float determinant = sw * sqq - sq * sq;
+    Affine a = {0, -sx / sw};
+    if (determinant > 0)
+        a = (Affine){(sw * sxq - sq * sx) / determinant, (sq * sxq - sqq * sx) / determinant};
+    if (a.min < 0 && !signed_min)
+        a = (Affine){sqq > 0 ? sxq / sqq : 0, 0};
+    return a;
+}
 
 /* The levels nearest under `from`, then the scale and min that suit these levels best. */
 static AffineFit affine_fit_at(const float *x, const float *w, int n, int high, bool signed_min,
@@ -112,18 +127,51 @@ static AffineFit affine_fit_at(const float *x, const float *w, int n, int high, 
         sx += w[i] * x[i];
         sxq += w[i] * x[i] * q[i];
     }
-    float determinant = sw * sqq - sq * sq;
-    Affine a = {0, -sx / sw};
-    if (determinant > 0)
-        a = (Affine){(sw * sxq - sq * sx) / determinant, (sq * sxq - sqq * sx) / determinant};
-    if (a.min < 0 && !signed_min)
-        a = (Affine){sqq > 0 ? sxq / sqq : 0, 0};
+    Affine a = affine_of(sw, sq, sqq, sx, sxq, signed_min);
     float error = 0;
     for (int i = 0; i < n; i++) {
         float off = a.scale * q[i] - a.min - x[i];
         error += w[i] * off * off;
     }
     return (AffineFit){a, error};
+}
+
+/* Several scales for one min at a time, a lane each: each lane makes its sums as affine_fit_at() makes them. */
+typedef struct ScaleLanes { float of[TRIES]; } ScaleLanes;
+
+static void affine_fits_of(const float *x, const float *w, int n, int high, bool signed_min, float min, const ScaleLanes *scale,
+                           AffineFit out[TRIES])
+{
+    ScaleLanes q[GROUP_MAX], inverse, sq = {{0}}, sqq = {{0}}, sxq = {{0}};
+    float sw = 0, sx = 0;
+    for (int k = 0; k < TRIES; k++)
+        inverse.of[k] = 1 / scale->of[k];
+    for (int i = 0; i < n; i++) {
+        sw += w[i];
+        sx += w[i] * x[i];
+        for (int k = 0; k < TRIES; k++) {
+            float level = (x[i] + min) * inverse.of[k];
+            level = level < 0 ? 0 : level > (float)high ? (float)high : level;
+            level = round_to_even(level);
+            q[i].of[k] = level;
+            sq.of[k] += w[i] * level;
+            sqq.of[k] += w[i] * level * level;
+            sxq.of[k] += w[i] * x[i] * level;
+        }
+    }
+    ScaleLanes a_scale, a_min, error = {{0}};
+    for (int k = 0; k < TRIES; k++) {
+        Affine a = affine_of(sw, sq.of[k], sqq.of[k], sx, sxq.of[k], signed_min);
+        a_scale.of[k] = a.scale;
+        a_min.of[k] = a.min;
+    }
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < TRIES; k++) {
+            float off = a_scale.of[k] * q[i].of[k] - a_min.of[k] - x[i];
+            error.of[k] += w[i] * off * off;
+        }
+    for (int k = 0; k < TRIES; k++)
+        out[k] = (AffineFit){{a_scale.of[k], a_min.of[k]}, error.of[k]};
 }
 
 Affine fit_affine(const float *x, const float *w, int n, int high, bool signed_min)
@@ -133,11 +181,13 @@ Affine fit_affine(const float *x, const float *w, int n, int high, bool signed_m
     if (span < QUANT_TINY)
         return (Affine){0, -bottom};
     AffineFit best = {{0, 0}, INFINITY};
-    for (int k = -STARTS; k <= STARTS; k++) {
-        Affine from = {span / ((float)high + (float)k / STARTS), -bottom};
-        AffineFit fit = affine_fit_at(x, w, n, high, signed_min, from);
-        best = fit.error < best.error ? fit : best;
-    }
+    ScaleLanes scale;
+    AffineFit fit[TRIES];
+    for (int k = 0; k < TRIES; k++)      /* the last lanes only fill a vector: they try once more what was tried first */
+        scale.of[k] = span / ((float)high + (float)(k <= 2 * STARTS ? k - STARTS : -STARTS) / STARTS);
+    affine_fits_of(x, w, n, high, signed_min, -bottom, &scale, fit);
+    for (int k = 0; k < TRIES; k++)
+        best = fit[k].error < best.error ? fit[k] : best;
     for (int i = 0; i < ALTERNATIONS_MAX && best.affine.scale > 0; i++) {
         AffineFit next = affine_fit_at(x, w, n, high, signed_min, best.affine);
         if (!(next.error < best.error))

@@ -15,7 +15,7 @@
 enum { PAGE = 4096, LINE = 256, POOLS_MAX = 64 };
 enum { POOL_TENSOR = 1 << 30 };                  /* numbers of random streams that no tensor has */
 static const size_t POOL_BYTES_MIN = 1 << 20;
-static const double MAPPINGS = 8192;             /* that all pools together are mapped at most; the system allows 65530 */
+static const double MAPPINGS = 32768;            /* that all pools together are mapped at most; the system allows 65530 */
 
 typedef struct Pool {                            /* blocks of one format and deviation */
     const Format *format;
