@@ -11,13 +11,9 @@ XKind TIERED(x_kind)(Tensor w)
     return w.packing == PACKING_PANELS ? X_BLOCKS : X_ROUNDED;
 }
 
-/* An odd number of XBlocks, which are cache lines: rows at a distance of a power of two would contend for the same
- * places in a cache. */
-static int64_t row_blocks(int64_t width) { return width / PANEL_BLOCK | 1; }
-
 size_t TIERED(x_row_bytes)(XKind kind, int64_t width)
 {
-    return kind == X_BLOCKS ? (size_t)row_blocks(width) * sizeof(XBlock) : (size_t)width * sizeof(float);
+    return kind == X_BLOCKS ? (size_t)(width / PANEL_BLOCK) * sizeof(XBlock) : (size_t)width * sizeof(float);
 }
 
 /* As a8.h says: the same bits as from a8_encode(). */
@@ -84,12 +80,12 @@ void TIERED(prepare)(Tensor x, const Tensor *weights, int n, void *memory, CpuPa
     if (!blocks && !rounded)
         return;
     float *to = (float *)((uint8_t *)memory + rounded_offset(x, weights, n));
-    int64_t of_row = tensor_width(x) / PANEL_BLOCK, apart = row_blocks(tensor_width(x));
+    int64_t of_row = tensor_width(x) / PANEL_BLOCK;
     Range range = part_range(part, of_row * x.dim[0], 1);
     for (int64_t i = range.from; i < range.to; i++) {
         const float *from = (const float *)tensor_row(x, i / of_row) + i % of_row * PANEL_BLOCK;
         if (blocks)
-            TIERED(x_block)((XBlock *)memory + i / of_row * apart + i % of_row, from);
+            TIERED(x_block)((XBlock *)memory + i, from);
         if (rounded)
             TIERED(x_round)(to + i * PANEL_BLOCK, from);
     }
