@@ -215,7 +215,7 @@ static void a_cache_in_8_bits_is_searched_as_plainly(void **state)
         const Search s = {4, 4, 12, -1, 1};
         search(&w, s, kept);
         check(&w, s, kept);
-        close_world(&w);
+        small_model_close(&w.of);
     }
 }
 
