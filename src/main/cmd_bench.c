@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "devices/cpu/cpu_device.h"
 #include "main/bench_serve.h"
 #include "main/session.h"
 #include "store/store.h"
@@ -20,7 +19,7 @@ typedef struct Options {
 /* Everything that a row says of a model. */
 typedef struct Subject {
     char name[128];
-    const char *tier;
+    const char *backend;
     double bytes;
     int64_t parameters;
     int32_t threads;
@@ -54,7 +53,7 @@ static const Flag own_flags[] = {
 
 static Subject subject_of(const Session *s)
 {
-    Subject m = {.tier = cpu_tier_name(cpu_device_tier(s->cpu)), .threads = cpu_device_threads(s->cpu),
+    Subject m = {.backend = s->backend, .threads = s->threads,
                  .parameters = s->model->parameters};
     const Store *store = s->package.checkpoint.store;
     const char *path = store_gguf(store) ? store_file(store, 0)->path : s->package.path, *slash = strrchr(path, '/');
@@ -79,8 +78,8 @@ static void print_md(Printer *p, const Subject *m, const BenchResult *r)
              " -------------------: | -------: | --------: |");
     char rate[48];
     snprintf(rate, sizeof rate, "%.2f ± %.2f", s.rate, s.rate_deviation);
-    printf("| %-30s | %6.2f GiB | %8.2f M | CPU %-8s | %7d | %15s | %21s | %8.1f | %9.1f |\n", m->name,
-           m->bytes / (1 << 30), (double)m->parameters / 1e6, m->tier, m->threads, name, rate, r->bytes / seconds / 1e9,
+    printf("| %-30s | %6.2f GiB | %8.2f M | %-12s | %7d | %15s | %21s | %8.1f | %9.1f |\n", m->name,
+           m->bytes / (1 << 30), (double)m->parameters / 1e6, m->backend, m->threads, name, rate, r->bytes / seconds / 1e9,
            r->operations / seconds / 1e9);
 }
 
@@ -90,8 +89,8 @@ static void print_csv(Printer *p, const Subject *m, const BenchResult *r)
     if (!p->rows)
         puts("model_filename,model_size,model_n_params,backends,n_threads,n_prompt,n_gen,n_depth,n_batch,avg_ns,stddev_ns,"
              "avg_ts,stddev_ts,median_ts,gb_per_second,gflop_per_second");
-    printf("\"%s\",%.0f,%lld,\"CPU %s\",%d,%d,%d,%d,%d,%.0f,%.0f,%.6f,%.6f,%.6f,%.3f,%.3f\n", m->name, m->bytes,
-           (long long)m->parameters, m->tier, m->threads, r->what.prompt, r->what.generate, r->what.depth, r->what.batch,
+    printf("\"%s\",%.0f,%lld,\"%s\",%d,%d,%d,%d,%d,%.0f,%.0f,%.6f,%.6f,%.6f,%.3f,%.3f\n", m->name, m->bytes,
+           (long long)m->parameters, m->backend, m->threads, r->what.prompt, r->what.generate, r->what.depth, r->what.batch,
            1e9 * s.seconds, 1e9 * s.seconds_deviation, s.rate, s.rate_deviation, bench_median(r),
            r->bytes / median_seconds(r) / 1e9, r->operations / median_seconds(r) / 1e9);
 }
@@ -107,7 +106,7 @@ static void print_json(Printer *p, const Subject *m, const BenchResult *r)
     json_t *row = json_pack(
         "{s:s, s:I, s:I, s:s, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:o, s:o}",
         "model_filename", m->name, "model_size", (json_int_t)m->bytes, "model_n_params", (json_int_t)m->parameters,
-        "backends", m->tier, "n_threads", m->threads, "n_prompt", r->what.prompt, "n_gen", r->what.generate,
+        "backends", m->backend, "n_threads", m->threads, "n_prompt", r->what.prompt, "n_gen", r->what.generate,
         "n_depth", r->what.depth, "n_batch", r->what.batch, "avg_ns", (json_int_t)(1e9 * s.seconds), "stddev_ns",
         (json_int_t)(1e9 * s.seconds_deviation), "avg_ts", s.rate, "stddev_ts", s.rate_deviation, "median_ts",
         bench_median(r), "gb_per_second", r->bytes / median_seconds(r) / 1e9, "gflop_per_second",

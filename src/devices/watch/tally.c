@@ -19,7 +19,7 @@ static void add(OpCost *sum, OpCost more)
 static void tally_run(Device *d, const OpCall *call)
 {
     Tally *t = &((TallyDevice *)d)->tally;
-    OpCost cost = op_spec(call->op)->cost(call);
+    OpCost cost = watch_cost(d, call);
     add(&t->total, cost);
     add(&t->by_op[call->op], cost);
     t->calls[call->op]++;

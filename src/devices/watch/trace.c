@@ -35,7 +35,7 @@ static void trace_run(Device *d, const OpCall *call)
     d->inner->calls->run(d->inner, call);
     d->inner->calls->read(d->inner, &nothing, call->out[0].data, 0); /* waits */
     double seconds = clock_seconds() - start;
-    OpCost cost = op_spec(call->op)->cost(call), *sum = &t->cost[call->op];
+    OpCost cost = watch_cost(d, call), *sum = &t->cost[call->op];
     sum->operations += cost.operations;
     sum->weight_bytes += cost.weight_bytes;
     sum->cache_bytes += cost.cache_bytes;

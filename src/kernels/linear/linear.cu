@@ -1,0 +1,438 @@
+/* linear.cu -- see linear.h and product_cuda.h.
+ *
+ * Few rows: a warp has an output, its lanes stride over k with 16 bytes of weights each, so that a warp's load is 512
+ * neighbouring bytes, and all rows meet the weights while they are in registers. Such a step costs the reading of the
+ * weights. Many rows: tiles of 64 outputs by 64 rows through shared memory.
+ */
+#include "kernels/linear/lt.h"
+#include "kernels/linear/product_cuda.h"
+
+enum { GEMV_WARPS = 4, GEMV_ROWS = 8, TILE = 64, TILE_K = 32, FEW_ROWS = 16, LIBRARY_ROWS = 4 };
+
+/* ---- activations in 8 bits ---- */
+
+/* A warp has a block of 32: see formats/a8/a8.h. */
+static __global__ void round_rows(XBlock8 *to, Product p, int rows)
+{
+    int blocks = p.in / PLANE_BLOCK, warp = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32, lane = threadIdx.x % 32;
+    if (warp >= rows * blocks)
+        return;
+    int r = warp / blocks, at = warp % blocks * PLANE_BLOCK + lane;
+    float x = p.k && p.own_x ? p.x[r / p.k * p.x_step + (int64_t)(r % p.k) * p.in + at] : p.x[r * p.x_step + at];
+    unsigned bits = __float_as_uint(x) & 0x7fffffff;
+    for (int i = 16; i > 0; i /= 2)
+        bits = max(bits, __shfl_xor_sync(0xffffffff, bits, i));
+    float amax = __uint_as_float(bits);
+    bool none = bits >= 0x7f800000 || amax < 0x1p-100f;      /* A8_AMAX_MIN */
+    int q = none ? 0 : __float2int_rn(__fmul_rn(x, __fdiv_rn(127, amax))), sum = q;
+    for (int i = 8; i > 0; i /= 2)
+        sum += __shfl_xor_sync(0xffffffff, sum, i);
+    XBlock8 *b = to + warp;
+    ((signed char *)b->q)[lane] = (signed char)q;
+    if (lane % 16 == 0)
+        b->sum[lane / 16] = (short)sum;
+    if (lane == 0)
+        b->d = none ? bits >= 0x7f800000 ? __uint_as_float(0x7fc00000) : 0 : __fdiv_rn(amax, 127);
+}
+
+template <int K> static __device__ inline float block_dot(const Block &w, const XBlock8 *x)
+{
+    const int2 *words = (const int2 *)x;
+    int2 head = __ldg(words);
+    float d = __int_as_float(head.x);
+    int s0 = (short)head.y, s1 = head.y >> 16, dot[2] = {0, 0};
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        int2 v = __ldg(words + 1 + i);
+        dot[i / 2] = __dp4a(w.q[2 * i], v.x, dot[i / 2]);
+        dot[i / 2] = __dp4a(w.q[2 * i + 1], v.y, dot[i / 2]);
+    }
+    float sum;
+    if (Kind<K>::halves) {
+        sum = w.s[0] * (float)(dot[0] - Kind<K>::offset * s0) + w.s[1] * (float)(dot[1] - Kind<K>::offset * s1);
+        if (Kind<K>::mins)
+            sum -= w.m[0] * (float)s0 + w.m[1] * (float)s1;
+    } else {
+        sum = w.s[0] * (float)(dot[0] + dot[1] - Kind<K>::offset * (s0 + s1));
+        if (Kind<K>::mins)
+            sum -= w.m[0] * (float)(s0 + s1);
+    }
+    return d * sum;
+}
+
+/* ---- few rows ---- */
+
+/* Products that are one launch: their outputs one after another, each begins at a block of threads. */
+typedef struct Several {
+    Product p[PRODUCTS];
+    int end[PRODUCTS];         /* in blocks of threads */
+} Several;
+
+template <int K, int R> static __device__ void dot_blocks(float *sum, const Product &p, int64_t at, int first, int lane)
+{
+    int blocks = p.in / PLANE_BLOCK;
+#pragma unroll 4
+    for (int b = lane; b < blocks; b += 32) {
+        Block w;
+        block_load<K>(&w, p.planes, at * blocks + b);
+#pragma unroll
+        for (int r = 0; r < R; r++)
+            if (first + r < p.pairs)
+                sum[r] += block_dot<K>(w, p.rounded + x_index(p, first + r) * blocks + b);
+    }
+}
+
+static __device__ inline float dot4(const float *w, const float *x, float sum)
+{
+    float4 q = __ldg((const float4 *)x);
+    sum = fmaf(w[0], q.x, sum);
+    sum = fmaf(w[1], q.y, sum);
+    sum = fmaf(w[2], q.z, sum);
+    return fmaf(w[3], q.w, sum);
+}
+
+/* WIDE: rows of w and of x begin and end at 16 bytes. */
+template <int K, int R, bool WIDE>
+static __device__ void dot_plain(float *sum, const Product &p, int64_t at, int first, int lane)
+{
+    constexpr int V = WIDE ? plain_in_16<K>() : 1;
+    const uint8_t *w = p.w + at * p.row_bytes;
+    const float *x[R];
+#pragma unroll
+    for (int r = 0; r < R; r++)
+        x[r] = x_at(p, first + r < p.pairs ? first + r : first);
+#pragma unroll 4
+    for (int k = lane * V; k < p.in; k += 32 * V) {
+        float v[16];
+        if (WIDE)
+            plain_expand<K>(v, __ldg((const uint4 *)w + k / V));
+        else
+            v[0] = plain_value<K>(w, k);
+#pragma unroll
+        for (int r = 0; r < R; r++)
+            if (WIDE) {
+#pragma unroll
+                for (int i = 0; i < V; i += 4)
+                    sum[r] = dot4(v + i, x[r] + k + i, sum[r]);
+            } else
+                sum[r] = fmaf(v[0], x[r][k], sum[r]);
+    }
+}
+
+/* A warp has an output, and R rows. */
+template <int K, int R, bool WIDE> static __global__ void few_rows(const __grid_constant__ Several s)
+{
+    int which = 0, lane = threadIdx.x % 32, first = blockIdx.y * R;
+    while (which < PRODUCTS - 1 && (int)blockIdx.x >= s.end[which])
+        which++;
+    const Product &p = s.p[which];
+    int block = blockIdx.x - (which ? s.end[which - 1] : 0), o = block * GEMV_WARPS + threadIdx.x / 32;
+    int expert = expert_at(p, first);
+    if (o >= p.out)
+        return;
+    float sum[R] = {0};
+    bool computes = expert < p.experts;
+    int64_t at = (int64_t)expert * p.out + o;
+    if constexpr (K >= W_PLAIN_KINDS) {
+        if (computes)
+            dot_blocks<K, R>(sum, p, at, first, lane);
+    } else {
+        if (computes)
+            dot_plain<K, R, WIDE>(sum, p, at, first, lane);
+    }
+#pragma unroll
+    for (int r = 0; r < R; r++) {
+        float total = warp_sum(sum[r]);
+        if (lane != 0 || first + r >= p.pairs)
+            continue;
+        if (computes)
+            put(p, first + r, expert, o, total);
+        else
+            y_at(p, first + r)[o] = 0;
+    }
+}
+
+/* ---- many rows ---- */
+
+template <int K> static __global__ void tile_plain(Product p)
+{
+    __shared__ float ws[TILE_K][TILE + 4], xs[TILE_K][TILE + 4];
+    int o0 = blockIdx.x * TILE, r0 = blockIdx.y * TILE, tx = threadIdx.x % 16, ty = threadIdx.x / 16;
+    float sum[4][4] = {{0}};
+    for (int k0 = 0; k0 < p.in; k0 += TILE_K) {
+        for (int i = threadIdx.x; i < TILE * TILE_K; i += blockDim.x) {
+            int k = k0 + i % TILE_K, at = i / TILE_K;
+            bool w_in = k < p.in && o0 + at < p.out, x_in = k < p.in && r0 + at < p.pairs;
+            ws[i % TILE_K][at] = w_in ? plain_value<K>(p.w + (int64_t)(o0 + at) * p.row_bytes, k) : 0;
+            xs[i % TILE_K][at] = x_in ? p.x[(r0 + at) * p.x_step + k] : 0;
+        }
+        __syncthreads();
+#pragma unroll 8
+        for (int k = 0; k < TILE_K; k++) {
+            float4 w = *(const float4 *)&ws[k][4 * tx], x = *(const float4 *)&xs[k][4 * ty];
+            const float wv[4] = {w.x, w.y, w.z, w.w}, xv[4] = {x.x, x.y, x.z, x.w};
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+#pragma unroll
+                for (int j = 0; j < 4; j++)
+                    sum[i][j] = fmaf(wv[j], xv[i], sum[i][j]);
+        }
+        __syncthreads();
+    }
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < 4; j++)
+            if (r0 + 4 * ty + i < p.pairs && o0 + 4 * tx + j < p.out)
+                put(p, r0 + 4 * ty + i, 0, o0 + 4 * tx + j, sum[i][j]);
+}
+
+typedef struct BlockTile {
+    int wq[8][TILE + 1], xq[8][TILE + 1];
+    float s[2][TILE], m[2][TILE], d[TILE];
+    int sums[2][TILE];
+} BlockTile;
+
+template <int K> static __device__ void load_tile(BlockTile *t, const Product &p, int o0, int r0, int b)
+{
+    int at = threadIdx.x % TILE, blocks = p.in / PLANE_BLOCK;
+    if (threadIdx.x < TILE) {
+        Block w = {{0}, {0}, {0}};
+        if (o0 + at < p.out)
+            block_load<K>(&w, p.planes, (int64_t)(o0 + at) * blocks + b);
+        for (int i = 0; i < 8; i++)
+            t->wq[i][at] = w.q[i];
+        for (int h = 0; h < 2; h++)
+            t->s[h][at] = w.s[h], t->m[h][at] = w.m[h];
+    } else if (threadIdx.x < 2 * TILE) {
+        XBlock8 x = {0, {0, 0}, {0}};
+        if (r0 + at < p.pairs)
+            x = p.rounded[(int64_t)(r0 + at) * blocks + b];
+        for (int i = 0; i < 8; i++)
+            t->xq[i][at] = x.q[i];
+        t->d[at] = x.d, t->sums[0][at] = x.sum[0], t->sums[1][at] = x.sum[1];
+    }
+}
+
+template <int K> static __global__ void tile_blocks(Product p)
+{
+    __shared__ BlockTile t;
+    int o0 = blockIdx.x * TILE, r0 = blockIdx.y * TILE, tx = threadIdx.x % 16, ty = threadIdx.x / 16;
+    float sum[4][4] = {{0}};
+    for (int b = 0; b < p.in / PLANE_BLOCK; b++) {
+        load_tile<K>(&t, p, o0, r0, b);
+        __syncthreads();
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            int dot[4][4] = {{0}};
+#pragma unroll
+            for (int n = 4 * h; n < 4 * h + 4; n++)
+#pragma unroll
+                for (int i = 0; i < 4; i++)
+#pragma unroll
+                    for (int j = 0; j < 4; j++)
+                        dot[i][j] = __dp4a(t.wq[n][tx + 16 * j], t.xq[n][ty + 16 * i], dot[i][j]);
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+#pragma unroll
+                for (int j = 0; j < 4; j++) {
+                    int x_sum = t.sums[h][ty + 16 * i];
+                    float part = t.s[h][tx + 16 * j] * (float)(dot[i][j] - Kind<K>::offset * x_sum);
+                    if (Kind<K>::mins)
+                        part -= t.m[h][tx + 16 * j] * (float)x_sum;
+                    sum[i][j] = fmaf(t.d[ty + 16 * i], part, sum[i][j]);
+                }
+        }
+        __syncthreads();
+    }
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < 4; j++)
+            if (r0 + ty + 16 * i < p.pairs && o0 + tx + 16 * j < p.out)
+                put(p, r0 + ty + 16 * i, 0, o0 + tx + 16 * j, sum[i][j]);
+}
+
+/* ---- choosing ---- */
+
+static bool is_wide(const Product *p, WeightKind kind)
+{
+    int V = kind == W_F32 ? 4 : kind == W_F16 || kind == W_BF16 ? 8 : 16;
+    return p->in % V == 0 && (uintptr_t)p->w % 16 == 0 && p->row_bytes % 16 == 0 && (uintptr_t)p->x % 16 == 0 &&
+           p->x_step % 4 == 0;
+}
+
+template <int K, int R> static void run_few(const Product *products, int n, const CudaRun *g)
+{
+    Several s = {{{0}}, {0}};
+    int blocks = 0;
+    bool wide = true;
+    for (int i = 0; i < n; i++) {
+        s.p[i] = products[i];
+        blocks += (int)blocks_for(products[i].out, GEMV_WARPS);
+        wide = wide && is_wide(&products[i], (WeightKind)K);
+    }
+    for (int i = 0, end = 0; i < PRODUCTS; i++)
+        s.end[i] = end += i < n ? (int)blocks_for(products[i].out, GEMV_WARPS) : 0;
+    dim3 grid(blocks, blocks_for(products->pairs, R));
+    if (K >= W_PLAIN_KINDS || wide)
+        LAUNCH((few_rows<K, R, true>), grid, 32 * GEMV_WARPS, 0, g, s);
+    else if constexpr (K < W_PLAIN_KINDS)
+        LAUNCH((few_rows<K, R, false>), grid, 32 * GEMV_WARPS, 0, g, s);
+}
+
+template <int K> static void run_kind(const Product *p, int n, const CudaRun *g)
+{
+    if (p->k > 0 || p->pairs == 1) {      /* each pair may have an expert of its own */
+        run_few<K, 1>(p, n, g);
+    } else if (p->pairs == 2) {
+        run_few<K, 2>(p, n, g);
+    } else if (p->pairs <= 4) {
+        run_few<K, 4>(p, n, g);
+    } else if (p->pairs <= FEW_ROWS) {
+        run_few<K, GEMV_ROWS>(p, n, g);
+    } else
+        for (int i = 0; i < n; i++) {
+            dim3 grid(blocks_for(p[i].out, TILE), blocks_for(p[i].pairs, TILE));
+            if constexpr (K >= W_PLAIN_KINDS)
+                LAUNCH(tile_blocks<K>, grid, 256, 0, g, p[i]);
+            else
+                LAUNCH(tile_plain<K>, grid, 256, 0, g, p[i]);
+        }
+}
+
+/* ---- the library's products: many rows, bf16 ----
+ *
+ * x becomes two rows of bf16 that add up to it within 2^-17, all of the upper ones before all of the lower ones, and the
+ * library multiplies twice as many rows; weights are read once. Where bf16 is enough there are only the upper ones.
+ *
+ *     scratch   | workspace | x [2 rows, in] bf16 | y [2 rows, out] f32 |
+ */
+static bool by_library(const Product *p, WeightKind kind, const CudaRun *g)
+{
+    return g->lt && kind == W_BF16 && p->k == 0 && p->pairs > LIBRARY_ROWS && p->in % 8 == 0 && p->out % 8 == 0 &&
+           p->row_bytes == 2 * (int64_t)p->in && (uintptr_t)p->w % 16 == 0;
+}
+static size_t x_bytes(const Product *p, const CudaRun *g)
+{
+    return ((size_t)p->pairs * (size_t)p->in * 2 * (g->exact ? 2 : 1) + 255) / 256 * 256;
+}
+
+static __global__ void split_rows(unsigned short *upper, unsigned short *lower, Product p)
+{
+    const float *x = p.x + blockIdx.x * p.x_step;
+    int64_t at = blockIdx.x * (int64_t)p.in;
+    for (int i = blockIdx.y * blockDim.x + threadIdx.x; i < p.in; i += gridDim.y * blockDim.x) {
+        unsigned short high = bf16_of_f32(x[i]);
+        upper[at + i] = high;
+        if (lower)
+            lower[at + i] = bf16_of_f32(x[i] - f32_of_bf16(high));
+    }
+}
+
+static __global__ void join_rows(Product p, const float *sums, bool both)
+{
+    const float *upper = sums + blockIdx.x * (int64_t)p.out, *lower = upper + (int64_t)p.pairs * p.out;
+    for (int o = blockIdx.y * blockDim.x + threadIdx.x; o < p.out; o += gridDim.y * blockDim.x)
+        put(p, blockIdx.x, 0, o, both ? upper[o] + lower[o] : upper[o]);
+}
+
+static bool library_run(const Product *p, int n, const CudaRun *g)
+{
+    uint8_t *scratch = (uint8_t *)g->scratch, *x = scratch + LT_WORKSPACE_BYTES;
+    float *sums = (float *)(x + x_bytes(p, g));
+    unsigned short *upper = (unsigned short *)x, *lower = g->exact ? upper + (int64_t)p->pairs * p->in : NULL;
+    int rows = p->pairs * (g->exact ? 2 : 1);
+    LAUNCH(split_rows, dim3(p->pairs, blocks_for(p->in, 1024)), 256, 0, g, upper, lower, *p);
+    for (int i = 0; i < n; i++) {
+        LtProduct product = {p[i].w, x, sums, p[i].out, p[i].out, p[i].in, rows, false};
+        if (!lt_product(g->lt, &product, scratch, g->stream))
+            return false;
+        LAUNCH(join_rows, dim3(p->pairs, blocks_for(p[i].out, 1024)), 256, 0, g, p[i], sums, g->exact);
+    }
+    return true;
+}
+
+static int rows_of_x(const Product *p) { return p->k && !p->own_x ? p->pairs / p->k : p->pairs; }
+
+size_t product_scratch(const Product *p, WeightKind kind, const CudaRun *g)
+{
+    if (by_library(p, kind, g))
+        return LT_WORKSPACE_BYTES + x_bytes(p, g) + (size_t)p->pairs * (size_t)p->out * sizeof(float) * (g->exact ? 2 : 1);
+    return kind < W_PLAIN_KINDS ? 0 : (size_t)rows_of_x(p) * (size_t)(p->in / PLANE_BLOCK) * sizeof(XBlock8);
+}
+
+void products_run(const Product *p, int n, WeightKind kind, const CudaRun *g)
+{
+    bool library = true;
+    for (int i = 0; i < n; i++)
+        library = library && by_library(&p[i], kind, g);
+    if (library && library_run(p, n, g))
+        return;
+    if (kind >= W_PLAIN_KINDS) {
+        int rows = rows_of_x(p);
+        LAUNCH(round_rows, blocks_for((int64_t)rows * (p->in / PLANE_BLOCK), 8), 256, 0, g, p->rounded, *p, rows);
+    }
+    switch (kind) {
+#define DO(K) case K: run_kind<K>(p, n, g); break;
+        EACH_PLAIN_KIND(DO) EACH_PLANE_KIND(DO)
+#undef DO
+    default: break;
+    }
+}
+
+const char *product_refuses(Tensor w)
+{
+    if (weight_kind(w.format) == W_NONE)
+        return "has no decoder for the weights' format";
+    return weight_kind(w.format) >= W_PLAIN_KINDS && w.packing != PACKING_PLANES ? "needs weights in planes" : NULL;
+}
+
+static void set_weights(Product *p, Tensor w, int64_t elems)
+{
+    p->w = (const uint8_t *)w.data;
+    p->row_bytes = (int64_t)format_row_bytes(w.format, p->in);
+    if (w.packing == PACKING_PLANES)
+        p->planes = planes_at(weight_kind(w.format), elems, w.data);
+}
+
+Product product_of_linear(const OpCall *c, const CudaRun *g)
+{
+    Product p = {0};
+    Tensor y = c->out[0], x = c->in[0], w = c->in[1];
+    p.y = tensor_f32(y), p.y_step = y.row_elems, p.x = tensor_f32(x), p.x_step = x.row_elems;
+    p.bias = rows_of(c->in[2]).at;
+    p.rounded = (XBlock8 *)g->scratch;
+    p.pairs = y.dim[0], p.experts = 1, p.in = w.dim[1], p.out = w.dim[0];
+    p.adds = c->reads_out;
+    set_weights(&p, w, tensor_elems(w));
+    if (w.packing == PACKING_ROWS)
+        p.row_bytes = (int64_t)format_row_bytes(w.format, w.row_elems);
+    return p;
+}
+
+Product product_of_experts(const OpCall *c, const CudaRun *g)
+{
+    Product p = {0};
+    Tensor y = c->out[0], x = c->in[0], w = c->in[1], ids = c->in[3];
+    p.y = tensor_f32(y), p.y_step = y.row_elems, p.x = tensor_f32(x), p.x_step = x.row_elems;
+    p.bias = tensor_is_none(c->in[2]) ? NULL : tensor_f32(c->in[2]);
+    p.ids = ids_of(ids), p.ids_step = ids.row_elems;
+    p.rounded = (XBlock8 *)g->scratch;
+    p.k = y.dim[1], p.pairs = y.dim[0] * p.k, p.experts = w.dim[0], p.in = w.dim[2], p.out = w.dim[1];
+    p.own_x = x.dims == 3;
+    set_weights(&p, w, tensor_elems(w));
+    return p;
+}
+
+static size_t scratch_bytes(const OpCall *c, const CudaRun *g)
+{
+    Product p = product_of_linear(c, g);
+    return product_scratch(&p, weight_kind(c->in[1].format), g);
+}
+
+static void run(const OpCall *c, const CudaRun *g)
+{
+    Product p = product_of_linear(c, g);
+    products_run(&p, 1, weight_kind(c->in[1].format), g);
+}
+
+static const char *refuses(const OpCall *c) { return product_refuses(c->in[1]); }
+
+CUDA_KERNEL(linear, refuses, scratch_bytes, run)

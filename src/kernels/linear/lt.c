@@ -1,0 +1,131 @@
+/* lt.c -- see lt.h. What the library proposes for a shape is asked once and kept. */
+#ifdef RIDGE_CUDA
+
+#include "kernels/linear/lt.h"
+
+#include <cublasLt.h>
+#include <dlfcn.h>
+#include <stdlib.h>
+
+enum { PLANS = 1024 };
+
+typedef struct LtPlan {
+    int out, in, n, state;     /* state 0: free, 1: there is a way, 2: there is none */
+    int64_t y_step;
+    cublasLtMatrixLayout_t a, b, d;
+    cublasLtMatmulAlgo_t algorithm;
+} LtPlan;
+
+#define LT_CALLS(DO)                                                                                                   \
+    DO(cublasLtCreate) DO(cublasLtDestroy) DO(cublasLtMatmul) DO(cublasLtMatmulAlgoGetHeuristic)                        \
+    DO(cublasLtMatmulDescCreate) DO(cublasLtMatmulDescDestroy) DO(cublasLtMatmulDescSetAttribute)                       \
+    DO(cublasLtMatrixLayoutCreate) DO(cublasLtMatrixLayoutDestroy) DO(cublasLtMatmulPreferenceCreate)                   \
+    DO(cublasLtMatmulPreferenceDestroy) DO(cublasLtMatmulPreferenceSetAttribute)
+
+struct Lt {
+    void *library;
+#define DO(name) __typeof__(name) *name;
+    LT_CALLS(DO)
+#undef DO
+    cublasLtHandle_t handle;
+    cublasLtMatmulDesc_t how;
+    cublasLtMatmulPreference_t wish;
+    LtPlan plans[PLANS];
+};
+
+static bool find_calls(Lt *lt)
+{
+    static const char *const names[] = {"libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"};
+    for (size_t i = 0; i < sizeof names / sizeof *names && !lt->library; i++)
+        lt->library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
+    if (!lt->library)
+        return false;
+#define DO(name)                                                                                                       \
+    if (!(lt->name = (__typeof__(name) *)dlsym(lt->library, #name)))                                                   \
+        return false;
+    LT_CALLS(DO)
+#undef DO
+    return true;
+}
+
+static bool prepare(Lt *lt)
+{
+    const cublasOperation_t turned = CUBLAS_OP_T;
+    const size_t workspace = LT_WORKSPACE_BYTES;
+    return lt->cublasLtCreate(&lt->handle) == CUBLAS_STATUS_SUCCESS &&
+           lt->cublasLtMatmulDescCreate(&lt->how, CUBLAS_COMPUTE_32F, CUDA_R_32F) == CUBLAS_STATUS_SUCCESS &&
+           lt->cublasLtMatmulDescSetAttribute(lt->how, CUBLASLT_MATMUL_DESC_TRANSA, &turned, sizeof turned) ==
+               CUBLAS_STATUS_SUCCESS &&
+           lt->cublasLtMatmulPreferenceCreate(&lt->wish) == CUBLAS_STATUS_SUCCESS &&
+           lt->cublasLtMatmulPreferenceSetAttribute(lt->wish, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace,
+                                                    sizeof workspace) == CUBLAS_STATUS_SUCCESS;
+}
+
+Lt *lt_open(void)
+{
+    Lt *lt = calloc(1, sizeof *lt);
+    if (lt && find_calls(lt) && prepare(lt))
+        return lt;
+    lt_close(lt);
+    return NULL;
+}
+
+void lt_close(Lt *lt)
+{
+    if (!lt)
+        return;
+    for (int i = 0; i < PLANS && lt->cublasLtMatrixLayoutDestroy; i++)
+        if (lt->plans[i].state) {
+            lt->cublasLtMatrixLayoutDestroy(lt->plans[i].a);
+            lt->cublasLtMatrixLayoutDestroy(lt->plans[i].b);
+            lt->cublasLtMatrixLayoutDestroy(lt->plans[i].d);
+        }
+    if (lt->wish)
+        lt->cublasLtMatmulPreferenceDestroy(lt->wish);
+    if (lt->how)
+        lt->cublasLtMatmulDescDestroy(lt->how);
+    if (lt->handle)
+        lt->cublasLtDestroy(lt->handle);
+    free(lt);      /* the library stays open: its threads may still end */
+}
+
+/* To the library a matrix of rows is one of columns: y^T [out, n] = w [out, in] x^T [in, n]. */
+static void ask(Lt *lt, LtPlan *plan)
+{
+    cublasLtMatmulHeuristicResult_t found;
+    int count = 0;
+    lt->cublasLtMatrixLayoutCreate(&plan->a, CUDA_R_16BF, (uint64_t)plan->in, (uint64_t)plan->out, plan->in);
+    lt->cublasLtMatrixLayoutCreate(&plan->b, CUDA_R_16BF, (uint64_t)plan->in, (uint64_t)plan->n, plan->in);
+    lt->cublasLtMatrixLayoutCreate(&plan->d, CUDA_R_32F, (uint64_t)plan->out, (uint64_t)plan->n, plan->y_step);
+    bool fine = lt->cublasLtMatmulAlgoGetHeuristic(lt->handle, lt->how, plan->a, plan->b, plan->d, plan->d, lt->wish, 1,
+                                                   &found, &count) == CUBLAS_STATUS_SUCCESS && count > 0;
+    plan->state = fine ? 1 : 2;
+    plan->algorithm = found.algo;
+}
+
+static LtPlan *plan_of(Lt *lt, const LtProduct *p)
+{
+    uint32_t at = (uint32_t)p->out * 2654435761u ^ (uint32_t)p->in * 40503u ^ (uint32_t)p->n * 97u ^ (uint32_t)p->y_step;
+    for (int i = 0; i < PLANS; i++, at++) {
+        LtPlan *plan = &lt->plans[at % PLANS];
+        if (plan->state == 0) {
+            *plan = (LtPlan){.out = p->out, .in = p->in, .n = p->n, .y_step = p->y_step};
+            ask(lt, plan);
+            return plan;
+        }
+        if (plan->out == p->out && plan->in == p->in && plan->n == p->n && plan->y_step == p->y_step)
+            return plan;
+    }
+    return NULL;
+}
+
+bool lt_product(Lt *lt, const LtProduct *p, void *workspace, void *stream)
+{
+    const float one = 1, keep = p->adds ? 1 : 0;
+    LtPlan *plan = plan_of(lt, p);
+    return plan && plan->state == 1 &&
+           lt->cublasLtMatmul(lt->handle, lt->how, &one, p->w, plan->a, p->x, plan->b, &keep, p->y, plan->d, p->y, plan->d,
+                              &plan->algorithm, workspace, LT_WORKSPACE_BYTES, stream) == CUBLAS_STATUS_SUCCESS;
+}
+
+#endif

@@ -1,0 +1,35 @@
+/* rms_norm.cu -- see rms_norm.h. A block of threads has a head; small heads have a warp each. */
+#include "kernels/kit/cuda_kit.h"
+
+typedef struct Norm {
+    Rows y, x;
+    const float *gain;         /* NULL: ones */
+    int heads, width, gain_step;
+    double eps;
+} Norm;
+
+static __global__ void norm_heads(Norm n)
+{
+    __shared__ double shared[32];
+    int64_t r = blockIdx.x / n.heads, h = blockIdx.x % n.heads;
+    const float *x = row(n.x, r) + h * n.width;
+    float *y = row(n.y, r) + h * n.width;
+    double squares = 0;
+    for (int i = threadIdx.x; i < n.width; i += blockDim.x)
+        squares += (double)x[i] * x[i];
+    double factor = 1 / sqrt(block_sum(squares, shared) / n.width + n.eps);
+    const float *gain = n.gain ? n.gain + h * n.gain_step : NULL;
+    for (int i = threadIdx.x; i < n.width; i += blockDim.x)
+        y[i] = (float)(x[i] * factor * (gain ? gain[i] : 1));
+}
+
+static void run(const OpCall *c, const CudaRun *g)
+{
+    Norm n = {rows_of(c->out[0]), rows_of(c->in[0]), rows_of(c->in[1]).at, 0, innermost_of(c->in[0]), 0, c->eps};
+    n.heads = n.x.width / n.width;
+    if (n.gain && tensor_width(c->in[1]) != n.width)
+        n.gain_step = n.width;
+    LAUNCH(norm_heads, n.x.rows * n.heads, n.width <= 256 ? 32 : n.width <= 1024 ? 128 : 512, 0, g, n);
+}
+
+CUDA_KERNEL(rms_norm, NULL, NULL, run)
