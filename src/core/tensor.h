@@ -6,7 +6,7 @@
  *
  * `data` is an address of the device that made the tensor, not always one that the host may read.
  * `packing` is PACKING_ROWS where the rows lie as `format` says; PACKING_PANELS is the CPU's own layout
- * (formats/panel.h) and PACKING_PLANES the GPU's (kernels/linear/planes.h), which only their kernels read.
+ * (formats/panel.h) and PACKING_PLANES the GPU's (formats/planes.h), which only their kernels read.
  */
 #ifndef CORE_TENSOR_H
 #define CORE_TENSOR_H

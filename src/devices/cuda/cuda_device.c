@@ -53,8 +53,9 @@ static Err map_region(CudaDevice *c, size_t bytes, void **out, Error *err)
     c->regions = region;
     c->taken += bytes;
     *out = region->data;
-    return cuda_fine(c, cudaMemsetAsync(region->data, 0, bytes, c->stream), "clearing memory") ? OK
-                                                                                              : fail(err, c->trouble.code, "%s", c->trouble.text);
+    if (!cuda_fine(c, cudaMemsetAsync(region->data, 0, bytes, c->stream), "clearing memory"))
+        return fail(err, c->trouble.code, "%s", c->trouble.text);
+    return OK;
 }
 
 Err cuda_region(CudaDevice *c, size_t bytes, void **out, Error *err)

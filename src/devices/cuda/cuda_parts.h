@@ -6,7 +6,7 @@
 
 #include "devices/cuda/cuda_device.h"
 #include "devices/cuda/cuda_graph.h"
-#include "kernels/cuda_kernel.h"
+#include "kernels/kit/cuda_kernel.h"
 
 enum { CUDA_STAGING_BYTES = 64 << 20, CUDA_WRITES_BYTES = 4 << 20 };
 

@@ -27,6 +27,7 @@ static __global__ void fill(uint2 *to, size_t n, uint64_t seed)
 void cuda_fill_random(void *to, size_t bytes, uint64_t seed, void *stream)
 {
     fill<<<1024, 256, 0, (cudaStream_t)stream>>>((uint2 *)to, bytes / sizeof(uint2), seed);
+    cudaStreamSynchronize((cudaStream_t)stream);
 }
 
 static __global__ void read_all(const uint4 *from, size_t n, unsigned *out)

@@ -6,7 +6,7 @@
 
 #include "base/checked.h"
 #include "devices/cuda/cuda_parts.h"
-#include "kernels/linear/planes.h"
+#include "formats/planes.h"
 
 enum { HALF_BYTES = CUDA_STAGING_BYTES / 2 };
 

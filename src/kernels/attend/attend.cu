@@ -3,65 +3,16 @@
  * A block of threads has a row, some query heads that share a kv head, and a part of the positions. It goes over tiles
  * of keys through the block table: warps find the scores of a tile, then each thread sums its columns of the values for
  * all of its heads, so that a key and a value are read once for the whole group. Parts are folded by a second kernel.
+ * This takes heads of any width and any plain format; attend_few.cu is faster for the usual ones.
  */
-#include "kernels/linear/planes_cuda.h"
+#include "kernels/attend/attend_cuda.h"
 
-enum { HEADS = 8, KEYS = 64, THREADS = 128, COLUMNS_MAX = 8, PARTS_MAX = 64 };
-
-typedef struct Past {
-    const uint8_t *at;
-    int64_t block_bytes;
-    int width;
-} Past;
-
-typedef struct Attention {
-    Attend how;
-    Rows y, q;
-    Past k, v;
-    const int32_t *tables, *positions, *row_seq;
-    int64_t table_step;
-    const float *sinks, *slopes;
-    float *parts;              /* of row, head, part: largest score, sum, sums of values */
-    int heads, kv_heads, group, head_blocks, key_width, value_width, tokens, rows, count, part_tokens;
-} Attention;
-
-/* The row's positions [from, to). All threads of the block ask at once. */
-static __device__ int2 sees(const Attention &a, int r)
-{
-    int pos = a.positions[r], seq = a.row_seq[r], from = 0, to = pos + 1;
-    if (a.how.bidirectional) {
-        int first = first_at_least(a.row_seq, a.rows, seq), end = first_at_least(a.row_seq, a.rows, seq + 1);
-        for (int i = first; i < end; i++)
-            to = max(to, a.positions[i] + 1);
-    }
-    if (a.how.window > 0) {
-        from = max(from, pos - a.how.window + 1);
-        to = (int)min((long long)to, (long long)pos + a.how.window);
-    }
-    if (a.how.chunk > 0) {
-        from = max(from, pos - pos % a.how.chunk);
-        to = (int)min((long long)to, (long long)pos - pos % a.how.chunk + a.how.chunk);
-    }
-    return make_int2(from, to);
-}
+enum { HEADS = 8, KEYS = 64, THREADS = 128, COLUMNS_MAX = 8, PARTS_MAX = 64, FILLED = 32 };
 
 static __device__ inline int64_t past_at(const Attention &a, const int32_t *table, int j, int kv_head, int64_t *in_block)
 {
     *in_block = (int64_t)kv_head * a.tokens + j % a.tokens;
     return table[j / a.tokens];
-}
-
-static __device__ float bend(const Attention &a, float s, int head, int j, int pos)
-{
-    s *= a.how.scale;
-    if (a.how.softcap > 0)
-        s = a.how.softcap * tanhf(s / a.how.softcap);
-    if (!a.slopes)
-        return s;
-    float slope = a.slopes[head];
-    if (a.how.coarse != 0)
-        return s + a.how.coarse * (bf16_near(slope * bf16_near((float)j)) - bf16_near(slope * bf16_near((float)pos)));
-    return s + slope * (float)(j - pos);
 }
 
 /* Scores of the keys [j0, j0 + n) for all heads of the block: a warp has a key. */
@@ -155,7 +106,8 @@ static __device__ Where where(const Attention &a)
 }
 
 /* The only part gives y; else parts are kept for fold_parts(). */
-template <int C> static __device__ void finish(const Attention &a, Where w, float (*sums)[C], const float *most, const float *total)
+template <int C>
+static __device__ void finish(const Attention &a, Where w, float (*sums)[C], const float *most, const float *total)
 {
     for (int h = 0; h < HEADS; h++) {
         if (h >= w.heads)
@@ -247,7 +199,7 @@ static Attention attention_of(const OpCall *c, const CudaRun *g)
     a.key_width = q.dim[2], a.value_width = y.dim[2], a.tokens = k.dim[2], a.rows = q.dim[0];
     /* As many parts as keep the multiprocessors busy, of 64 positions at least. */
     int64_t blocks = (int64_t)a.rows * a.kv_heads * a.head_blocks, capacity = (int64_t)tables.dim[1] * a.tokens;
-    int64_t wanted = 8 * g->multiprocessors / (blocks > 0 ? blocks : 1), most = (capacity + KEYS - 1) / KEYS;
+    int64_t wanted = FILLED * g->multiprocessors / (blocks > 0 ? blocks : 1), most = (capacity + KEYS - 1) / KEYS;
     int64_t count = wanted < 1 ? 1 : wanted > PARTS_MAX ? PARTS_MAX : wanted;
     count = count > most ? most : count;
     a.part_tokens = (int)(((capacity + count - 1) / count + KEYS - 1) / KEYS * KEYS);
@@ -259,7 +211,7 @@ static Attention attention_of(const OpCall *c, const CudaRun *g)
 static size_t scratch_bytes(const OpCall *c, const CudaRun *g)
 {
     Attention a = attention_of(c, g);
-    int64_t blocks = (int64_t)a.rows * a.kv_heads * a.head_blocks, filled = 8 * g->multiprocessors;
+    int64_t blocks = (int64_t)a.rows * a.kv_heads * a.head_blocks, filled = FILLED * g->multiprocessors;
     int64_t heads = (a.heads + a.kv_heads * a.head_blocks - 1) / (a.kv_heads * a.head_blocks);
     heads = a.group < HEADS ? a.group : heads > HEADS ? heads : HEADS;
     return (size_t)((blocks > filled ? blocks : filled) * heads) * (size_t)(a.value_width + 2) * sizeof(float);
@@ -286,7 +238,10 @@ template <int K> static void launch_kind(const Attention &a, const CudaRun *g)
 static void run(const OpCall *c, const CudaRun *g)
 {
     Attention a = attention_of(c, g);
-    switch (weight_kind(c->in[1].format)) {
+    WeightKind kind = weight_kind(c->in[1].format);
+    if (attend_few_takes(&a, kind))
+        attend_few(&a, kind, g);
+    else switch (kind) {
 #define DO(K) case K: launch_kind<K>(a, g); break;
         EACH_PLAIN_KIND(DO)
 #undef DO

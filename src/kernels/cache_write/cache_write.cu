@@ -1,5 +1,5 @@
 /* cache_write.cu -- see cache_write.h. */
-#include "kernels/linear/planes_cuda.h"
+#include "formats/planes_cuda.h"
 
 typedef struct Pool {
     uint8_t *at;

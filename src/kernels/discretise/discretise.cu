@@ -8,7 +8,10 @@ static __device__ Complex complex_of(double re, double im)
     Complex z = {re, im};
     return z;
 }
-static __device__ Complex times(Complex a, Complex b) { return complex_of(a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re); }
+static __device__ Complex times(Complex a, Complex b)
+{
+    return complex_of(a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re);
+}
 static __device__ Complex over(Complex a, Complex b)
 {
     double size = b.re * b.re + b.im * b.im;

@@ -1,5 +1,5 @@
 /* embed.cu -- see embed.h. A block of threads has a row; a thread decodes 32 elements of it. */
-#include "kernels/linear/planes_cuda.h"
+#include "formats/planes_cuda.h"
 
 typedef struct Embed {
     Rows y;

@@ -2,7 +2,7 @@
 #ifndef KERNELS_KIT_CUDA_KIT_H
 #define KERNELS_KIT_CUDA_KIT_H
 
-#include "kernels/cuda_kernel.h"
+#include "kernels/kit/cuda_kernel.h"
 
 /* Rows of F32 with a step in between; a missing tensor has no data. */
 typedef struct Rows {

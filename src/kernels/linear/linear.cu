@@ -7,7 +7,7 @@
 #include "kernels/linear/lt.h"
 #include "kernels/linear/product_cuda.h"
 
-enum { GEMV_WARPS = 4, GEMV_ROWS = 8, TILE = 64, TILE_K = 32, FEW_ROWS = 16, LIBRARY_ROWS = 4 };
+enum { GEMV_WARPS = 4, GEMV_ROWS = 8, TILE = 64, TILE_K = 32, FEW_ROWS = 16, LIBRARY_ROWS = 1 };
 
 /* ---- activations in 8 bits ---- */
 
@@ -68,88 +68,105 @@ typedef struct Several {
     int end[PRODUCTS];         /* in blocks of threads */
 } Several;
 
-template <int K, int R> static __device__ void dot_blocks(float *sum, const Product &p, int64_t at, int first, int lane)
+/* M outputs from row `at` of w on, which meet each x while it is in registers. */
+template <int K, int R, int M>
+static __device__ void dot_blocks(float (*sum)[R], const Product &p, int64_t at, int outs, int first, int lane)
 {
     int blocks = p.in / PLANE_BLOCK;
-#pragma unroll 4
+#pragma unroll 2
     for (int b = lane; b < blocks; b += 32) {
-        Block w;
-        block_load<K>(&w, p.planes, at * blocks + b);
+        Block w[M];
+#pragma unroll
+        for (int m = 0; m < M; m++)
+            block_load<K>(&w[m], p.planes, (at + (m < outs ? m : 0)) * blocks + b);
 #pragma unroll
         for (int r = 0; r < R; r++)
-            if (first + r < p.pairs)
-                sum[r] += block_dot<K>(w, p.rounded + x_index(p, first + r) * blocks + b);
+            if (first + r < p.pairs) {
+                const XBlock8 *x = p.rounded + x_index(p, first + r) * blocks + b;
+#pragma unroll
+                for (int m = 0; m < M; m++)
+                    sum[m][r] += block_dot<K>(w[m], x);
+            }
     }
 }
 
-static __device__ inline float dot4(const float *w, const float *x, float sum)
-{
-    float4 q = __ldg((const float4 *)x);
-    sum = fmaf(w[0], q.x, sum);
-    sum = fmaf(w[1], q.y, sum);
-    sum = fmaf(w[2], q.z, sum);
-    return fmaf(w[3], q.w, sum);
-}
-
 /* WIDE: rows of w and of x begin and end at 16 bytes. */
-template <int K, int R, bool WIDE>
-static __device__ void dot_plain(float *sum, const Product &p, int64_t at, int first, int lane)
+template <int K, int R, bool WIDE, int M>
+static __device__ void dot_plain(float (*sum)[R], const Product &p, int64_t at, int outs, int first, int lane)
 {
     constexpr int V = WIDE ? plain_in_16<K>() : 1;
-    const uint8_t *w = p.w + at * p.row_bytes;
+    const uint8_t *w[M];
     const float *x[R];
+#pragma unroll
+    for (int m = 0; m < M; m++)
+        w[m] = p.w + (at + (m < outs ? m : 0)) * p.row_bytes;
 #pragma unroll
     for (int r = 0; r < R; r++)
         x[r] = x_at(p, first + r < p.pairs ? first + r : first);
 #pragma unroll 4
     for (int k = lane * V; k < p.in; k += 32 * V) {
-        float v[16];
-        if (WIDE)
-            plain_expand<K>(v, __ldg((const uint4 *)w + k / V));
-        else
-            v[0] = plain_value<K>(w, k);
+        float v[M][16];
+#pragma unroll
+        for (int m = 0; m < M; m++)
+            if (WIDE)
+                plain_expand<K>(v[m], __ldg((const uint4 *)w[m] + k / V));
+            else
+                v[m][0] = plain_value<K>(w[m], k);
 #pragma unroll
         for (int r = 0; r < R; r++)
-            if (WIDE) {
 #pragma unroll
-                for (int i = 0; i < V; i += 4)
-                    sum[r] = dot4(v + i, x[r] + k + i, sum[r]);
-            } else
-                sum[r] = fmaf(v[0], x[r][k], sum[r]);
+            for (int i = 0; i < V; i += 4) {
+                float4 q;
+                if (WIDE)
+                    q = __ldg((const float4 *)(x[r] + k + i));
+                else
+                    q.x = x[r][k];
+#pragma unroll
+                for (int m = 0; m < M; m++) {
+                    sum[m][r] = fmaf(v[m][i], q.x, sum[m][r]);
+                    if (WIDE) {
+                        sum[m][r] = fmaf(v[m][i + 1], q.y, sum[m][r]);
+                        sum[m][r] = fmaf(v[m][i + 2], q.z, sum[m][r]);
+                        sum[m][r] = fmaf(v[m][i + 3], q.w, sum[m][r]);
+                    }
+                }
+            }
     }
 }
 
-/* A warp has an output, and R rows. */
-template <int K, int R, bool WIDE> static __global__ void few_rows(const __grid_constant__ Several s)
+/* A warp has M outputs, and R rows. */
+template <int K, int R, bool WIDE, int M> static __global__ void few_rows(const __grid_constant__ Several s)
 {
     int which = 0, lane = threadIdx.x % 32, first = blockIdx.y * R;
     while (which < PRODUCTS - 1 && (int)blockIdx.x >= s.end[which])
         which++;
     const Product &p = s.p[which];
-    int block = blockIdx.x - (which ? s.end[which - 1] : 0), o = block * GEMV_WARPS + threadIdx.x / 32;
-    int expert = expert_at(p, first);
+    int block = blockIdx.x - (which ? s.end[which - 1] : 0), o = (block * GEMV_WARPS + threadIdx.x / 32) * M;
+    int expert = expert_at(p, first), outs = min(M, p.out - o);
     if (o >= p.out)
         return;
-    float sum[R] = {0};
+    float sum[M][R] = {{0}};
     bool computes = expert < p.experts;
     int64_t at = (int64_t)expert * p.out + o;
     if constexpr (K >= W_PLAIN_KINDS) {
         if (computes)
-            dot_blocks<K, R>(sum, p, at, first, lane);
+            dot_blocks<K, R, M>(sum, p, at, outs, first, lane);
     } else {
         if (computes)
-            dot_plain<K, R, WIDE>(sum, p, at, first, lane);
+            dot_plain<K, R, WIDE, M>(sum, p, at, outs, first, lane);
     }
 #pragma unroll
-    for (int r = 0; r < R; r++) {
-        float total = warp_sum(sum[r]);
-        if (lane != 0 || first + r >= p.pairs)
-            continue;
-        if (computes)
-            put(p, first + r, expert, o, total);
-        else
-            y_at(p, first + r)[o] = 0;
-    }
+    for (int m = 0; m < M; m++)
+#pragma unroll
+        for (int r = 0; r < R; r++) {
+            float total = warp_sum(sum[m][r]);
+            if (lane != 0 || first + r >= p.pairs || m >= outs)
+                continue;
+            if (computes)
+                put(p, first + r, expert, o + m, total);
+            else
+                y_at(p, first + r)[o + m] = 0;
+        }
 }
 
 /* ---- many rows ---- */
@@ -260,21 +277,23 @@ static bool is_wide(const Product *p, WeightKind kind)
 
 template <int K, int R> static void run_few(const Product *products, int n, const CudaRun *g)
 {
+    constexpr int M = R > 4 ? 1 : R > 1 ? 2 : K >= W_PLAIN_KINDS ? 4 : 2;
     Several s = {{{0}}, {0}};
-    int blocks = 0;
     bool wide = true;
-    for (int i = 0; i < n; i++) {
-        s.p[i] = products[i];
-        blocks += (int)blocks_for(products[i].out, GEMV_WARPS);
-        wide = wide && is_wide(&products[i], (WeightKind)K);
+    int end = 0;
+    for (int i = 0; i < PRODUCTS; i++) {
+        if (i < n) {
+            s.p[i] = products[i];
+            end += (int)blocks_for(products[i].out, GEMV_WARPS * M);
+            wide = wide && is_wide(&products[i], (WeightKind)K);
+        }
+        s.end[i] = end;
     }
-    for (int i = 0, end = 0; i < PRODUCTS; i++)
-        s.end[i] = end += i < n ? (int)blocks_for(products[i].out, GEMV_WARPS) : 0;
-    dim3 grid(blocks, blocks_for(products->pairs, R));
+    dim3 grid(end, blocks_for(products->pairs, R));
     if (K >= W_PLAIN_KINDS || wide)
-        LAUNCH((few_rows<K, R, true>), grid, 32 * GEMV_WARPS, 0, g, s);
+        LAUNCH((few_rows<K, R, true, M>), grid, 32 * GEMV_WARPS, 0, g, s);
     else if constexpr (K < W_PLAIN_KINDS)
-        LAUNCH((few_rows<K, R, false>), grid, 32 * GEMV_WARPS, 0, g, s);
+        LAUNCH((few_rows<K, R, false, M>), grid, 32 * GEMV_WARPS, 0, g, s);
 }
 
 template <int K> static void run_kind(const Product *p, int n, const CudaRun *g)
@@ -309,9 +328,15 @@ static bool by_library(const Product *p, WeightKind kind, const CudaRun *g)
     return g->lt && kind == W_BF16 && p->k == 0 && p->pairs > LIBRARY_ROWS && p->in % 8 == 0 && p->out % 8 == 0 &&
            p->row_bytes == 2 * (int64_t)p->in && (uintptr_t)p->w % 16 == 0;
 }
+/* Rounded up, so that the library is asked about few numbers of rows; what the rows above hold does not matter. */
+static int library_rows(const Product *p, const CudaRun *g)
+{
+    int n = p->pairs * (g->exact ? 2 : 1), unit = n <= 64 ? 16 : n <= 256 ? 32 : 128;
+    return (n + unit - 1) / unit * unit;
+}
 static size_t x_bytes(const Product *p, const CudaRun *g)
 {
-    return ((size_t)p->pairs * (size_t)p->in * 2 * (g->exact ? 2 : 1) + 255) / 256 * 256;
+    return ((size_t)library_rows(p, g) * (size_t)p->in * 2 + 255) / 256 * 256;
 }
 
 static __global__ void split_rows(unsigned short *upper, unsigned short *lower, Product p)
@@ -338,7 +363,7 @@ static bool library_run(const Product *p, int n, const CudaRun *g)
     uint8_t *scratch = (uint8_t *)g->scratch, *x = scratch + LT_WORKSPACE_BYTES;
     float *sums = (float *)(x + x_bytes(p, g));
     unsigned short *upper = (unsigned short *)x, *lower = g->exact ? upper + (int64_t)p->pairs * p->in : NULL;
-    int rows = p->pairs * (g->exact ? 2 : 1);
+    int rows = library_rows(p, g);
     LAUNCH(split_rows, dim3(p->pairs, blocks_for(p->in, 1024)), 256, 0, g, upper, lower, *p);
     for (int i = 0; i < n; i++) {
         LtProduct product = {p[i].w, x, sums, p[i].out, p[i].out, p[i].in, rows, false};
@@ -354,7 +379,7 @@ static int rows_of_x(const Product *p) { return p->k && !p->own_x ? p->pairs / p
 size_t product_scratch(const Product *p, WeightKind kind, const CudaRun *g)
 {
     if (by_library(p, kind, g))
-        return LT_WORKSPACE_BYTES + x_bytes(p, g) + (size_t)p->pairs * (size_t)p->out * sizeof(float) * (g->exact ? 2 : 1);
+        return LT_WORKSPACE_BYTES + x_bytes(p, g) + (size_t)library_rows(p, g) * (size_t)p->out * sizeof(float);
     return kind < W_PLAIN_KINDS ? 0 : (size_t)rows_of_x(p) * (size_t)(p->in / PLANE_BLOCK) * sizeof(XBlock8);
 }
 

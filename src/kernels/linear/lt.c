@@ -1,13 +1,14 @@
-/* lt.c -- see lt.h. What the library proposes for a shape is asked once and kept. */
+/* lt.c -- see lt.h. What the library proposes for a shape is tried once, and the fastest kept. */
 #ifdef RIDGE_CUDA
 
 #include "kernels/linear/lt.h"
 
 #include <cublasLt.h>
+#include <cuda_runtime_api.h>
 #include <dlfcn.h>
 #include <stdlib.h>
 
-enum { PLANS = 1024 };
+enum { PLANS = 1024, WAYS = 8, TRIES = 3 };
 
 typedef struct LtPlan {
     int out, in, n, state;     /* state 0: free, 1: there is a way, 2: there is none */
@@ -89,28 +90,76 @@ void lt_close(Lt *lt)
     free(lt);      /* the library stays open: its threads may still end */
 }
 
-/* To the library a matrix of rows is one of columns: y^T [out, n] = w [out, in] x^T [in, n]. */
-static void ask(Lt *lt, LtPlan *plan)
+static bool multiply(Lt *lt, const LtPlan *plan, const cublasLtMatmulAlgo_t *way, const LtProduct *p, void *workspace,
+                     void *stream)
 {
-    cublasLtMatmulHeuristicResult_t found;
+    const float one = 1, keep = p->adds ? 1 : 0;
+    return lt->cublasLtMatmul(lt->handle, lt->how, &one, p->w, plan->a, p->x, plan->b, &keep, p->y, plan->d, p->y, plan->d,
+                              way, workspace, LT_WORKSPACE_BYTES, stream) == CUBLAS_STATUS_SUCCESS;
+}
+
+/* The least of some runs, in ms. */
+static float time_of(Lt *lt, const LtPlan *plan, const cublasLtMatmulAlgo_t *way, const LtProduct *p, void *workspace,
+                     void *stream, cudaEvent_t begin, cudaEvent_t end)
+{
+    float least = 1e30f, ms;
+    for (int i = 0; i < TRIES; i++) {
+        cudaEventRecord(begin, stream);
+        if (!multiply(lt, plan, way, p, workspace, stream))
+            return 1e30f;
+        cudaEventRecord(end, stream);
+        cudaEventSynchronize(end);
+        if (cudaEventElapsedTime(&ms, begin, end) == cudaSuccess && ms < least)
+            least = ms;
+    }
+    return least;
+}
+
+/* The fastest of the proposals; while a graph is recorded nothing can be timed, and the first is taken. */
+static int choose(Lt *lt, const LtPlan *plan, cublasLtMatmulHeuristicResult_t *found, int count, const LtProduct *p,
+                  void *workspace, void *stream)
+{
+    enum cudaStreamCaptureStatus recording = cudaStreamCaptureStatusNone;
+    cudaEvent_t begin, end;
+    int best = 0;
+    float least = 1e30f;
+    if (p->adds || cudaStreamIsCapturing(stream, &recording) != cudaSuccess || recording != cudaStreamCaptureStatusNone)
+        return 0;
+    cudaEventCreate(&begin);
+    cudaEventCreate(&end);
+    for (int i = 0; i < count; i++) {
+        float ms = time_of(lt, plan, &found[i].algo, p, workspace, stream, begin, end);
+        if (ms < least)
+            least = ms, best = i;
+    }
+    cudaEventDestroy(begin);
+    cudaEventDestroy(end);
+    return best;
+}
+
+/* To the library a matrix of rows is one of columns: y^T [out, n] = w [out, in] x^T [in, n]. */
+static void ask(Lt *lt, LtPlan *plan, const LtProduct *p, void *workspace, void *stream)
+{
+    cublasLtMatmulHeuristicResult_t found[WAYS];
     int count = 0;
     lt->cublasLtMatrixLayoutCreate(&plan->a, CUDA_R_16BF, (uint64_t)plan->in, (uint64_t)plan->out, plan->in);
     lt->cublasLtMatrixLayoutCreate(&plan->b, CUDA_R_16BF, (uint64_t)plan->in, (uint64_t)plan->n, plan->in);
     lt->cublasLtMatrixLayoutCreate(&plan->d, CUDA_R_32F, (uint64_t)plan->out, (uint64_t)plan->n, plan->y_step);
-    bool fine = lt->cublasLtMatmulAlgoGetHeuristic(lt->handle, lt->how, plan->a, plan->b, plan->d, plan->d, lt->wish, 1,
-                                                   &found, &count) == CUBLAS_STATUS_SUCCESS && count > 0;
+    bool fine = lt->cublasLtMatmulAlgoGetHeuristic(lt->handle, lt->how, plan->a, plan->b, plan->d, plan->d, lt->wish, WAYS,
+                                                   found, &count) == CUBLAS_STATUS_SUCCESS && count > 0;
     plan->state = fine ? 1 : 2;
-    plan->algorithm = found.algo;
+    if (fine)
+        plan->algorithm = found[choose(lt, plan, found, count, p, workspace, stream)].algo;
 }
 
-static LtPlan *plan_of(Lt *lt, const LtProduct *p)
+static LtPlan *plan_of(Lt *lt, const LtProduct *p, void *workspace, void *stream)
 {
     uint32_t at = (uint32_t)p->out * 2654435761u ^ (uint32_t)p->in * 40503u ^ (uint32_t)p->n * 97u ^ (uint32_t)p->y_step;
     for (int i = 0; i < PLANS; i++, at++) {
         LtPlan *plan = &lt->plans[at % PLANS];
         if (plan->state == 0) {
             *plan = (LtPlan){.out = p->out, .in = p->in, .n = p->n, .y_step = p->y_step};
-            ask(lt, plan);
+            ask(lt, plan, p, workspace, stream);
             return plan;
         }
         if (plan->out == p->out && plan->in == p->in && plan->n == p->n && plan->y_step == p->y_step)
@@ -121,11 +170,8 @@ static LtPlan *plan_of(Lt *lt, const LtProduct *p)
 
 bool lt_product(Lt *lt, const LtProduct *p, void *workspace, void *stream)
 {
-    const float one = 1, keep = p->adds ? 1 : 0;
-    LtPlan *plan = plan_of(lt, p);
-    return plan && plan->state == 1 &&
-           lt->cublasLtMatmul(lt->handle, lt->how, &one, p->w, plan->a, p->x, plan->b, &keep, p->y, plan->d, p->y, plan->d,
-                              &plan->algorithm, workspace, LT_WORKSPACE_BYTES, stream) == CUBLAS_STATUS_SUCCESS;
+    LtPlan *plan = plan_of(lt, p, workspace, stream);
+    return plan && plan->state == 1 && multiply(lt, plan, &plan->algorithm, p, workspace, stream);
 }
 
 #endif

@@ -7,7 +7,7 @@
 #ifndef KERNELS_LINEAR_PRODUCT_CUDA_H
 #define KERNELS_LINEAR_PRODUCT_CUDA_H
 
-#include "kernels/linear/planes_cuda.h"
+#include "formats/planes_cuda.h"
 
 /* 32 activations in 8 bits (formats/a8/a8.h), and the sums of their halves. */
 typedef struct XBlock8 {

@@ -1,5 +1,5 @@
 /* planes.c -- see planes.h. */
-#include "kernels/linear/planes.h"
+#include "formats/planes.h"
 
 #include <string.h>
 

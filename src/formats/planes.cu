@@ -1,5 +1,5 @@
 /* planes.cu -- takes blocks of files apart (planes.h). A thread has a block of 32; it is done once, when weights come. */
-#include "kernels/linear/planes_cuda.h"
+#include "formats/planes_cuda.h"
 
 /* As bits_get() of formats/bits.h. */
 static __device__ unsigned bits_at(const uint8_t *bytes, int bits, int run, int elem)

@@ -1,9 +1,9 @@
 /* planes_cuda.h -- a block of 32 weights out of its planes (planes.h), in the registers of a thread. */
-#ifndef KERNELS_LINEAR_PLANES_CUDA_H
-#define KERNELS_LINEAR_PLANES_CUDA_H
+#ifndef FORMATS_PLANES_CUDA_H
+#define FORMATS_PLANES_CUDA_H
 
 #include "kernels/kit/cuda_kit.h"
-#include "kernels/linear/planes.h"
+#include "formats/planes.h"
 
 /* x = s (q - offset) - m: four q in a word, in order; s and m of elements 0-15 and 16-31. */
 typedef struct Block {
@@ -141,7 +141,28 @@ template <int K> static __device__ inline float plain_value(const void *p, int64
 }
 
 /* So many elements lie in 16 bytes. */
-template <int K> static __host__ __device__ constexpr int plain_in_16() { return K == W_F32 ? 4 : K == W_F16 || K == W_BF16 ? 8 : 16; }
+template <int K> static __host__ __device__ constexpr int plain_in_16()
+{
+    return K == W_F32 ? 4 : K == W_F16 || K == W_BF16 ? 8 : 16;
+}
+
+/* Two bytes; since compute capability 8.9 there is an instruction. */
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 890
+enum { FAST_F8 = 1 };
+template <int K> static __device__ inline void f8_pair(float *x, unsigned two)
+{
+    unsigned h;
+    if (K == W_E4M3)
+        asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(h) : "h"((unsigned short)two));
+    else
+        asm("cvt.rn.f16x2.e5m2x2 %0, %1;" : "=r"(h) : "h"((unsigned short)two));
+    x[0] = f32_of_f16((unsigned short)h);
+    x[1] = f32_of_f16((unsigned short)(h >> 16));
+}
+#else
+enum { FAST_F8 = 0 };
+template <int K> static __device__ inline void f8_pair(float *, unsigned) {}
+#endif
 
 /* The elements of 16 bytes. */
 template <int K> static __device__ inline void plain_expand(float *x, const uint4 &v)
@@ -157,6 +178,9 @@ template <int K> static __device__ inline void plain_expand(float *x, const uint
         } else if (K == W_F16) {
             x[2 * i] = f32_of_f16((unsigned short)w[i]);
             x[2 * i + 1] = f32_of_f16((unsigned short)(w[i] >> 16));
+        } else if (FAST_F8) {
+            f8_pair<K>(x + 4 * i, w[i]);
+            f8_pair<K>(x + 4 * i + 2, w[i] >> 16);
         } else {
 #pragma unroll
             for (int j = 0; j < 4; j++)
