@@ -281,6 +281,7 @@ static Err choose_gpu(CudaDevice *c, const CudaOptions *options, Error *err)
                     "--device cpu", properties.name, properties.major, properties.minor);
     snprintf(c->title, sizeof c->title, "%s", properties.name);
     c->run.multiprocessors = properties.multiProcessorCount;
+    c->run.overlaps = properties.major >= 9;
     return OK;
 }
 

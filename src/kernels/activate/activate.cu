@@ -3,6 +3,7 @@
 
 static __global__ void activate_rows(Rows y, Rows x, Activation f)
 {
+    previous();
     EACH(i, y)
         row(y, blockIdx.x)[i] = (float)activation_at(f, row(x, blockIdx.x)[i]);
 }

@@ -3,6 +3,7 @@
 
 static __global__ void add_rows(Rows y, Rows x, float factor)
 {
+    previous();
     float *to = row(y, blockIdx.x);
     const float *from = row(x, blockIdx.x);
     EACH(i, y)

@@ -131,6 +131,7 @@ static __device__ void finish(const Attention &a, Where w, float (*sums)[C], con
 
 template <int K, int C> static __global__ void attend_rows(Attention a)
 {
+    previous();
     extern __shared__ float q[];
     __shared__ float scores[HEADS][KEYS], most[HEADS], total[HEADS], older[HEADS];
     Where w = where(a);
@@ -165,6 +166,7 @@ template <int K, int C> static __global__ void attend_rows(Attention a)
 /* A block of threads has a row and a head. */
 static __global__ void fold_parts(Attention a)
 {
+    previous();
     int64_t r = blockIdx.x, head = blockIdx.y, step = a.value_width + 2;
     const float *parts = a.parts + (r * a.heads + head) * a.count * step;
     float most = a.sinks ? a.sinks[head] : -INFINITY, total = 0;

@@ -41,6 +41,7 @@ template <int K> static __device__ void put_value(uint8_t *to, int64_t i, float 
 
 template <int K> static __global__ void write_rows(Write w)
 {
+    previous();
     const Pool &p = w.pool[blockIdx.z];
     int64_t r = blockIdx.x;
     int h = blockIdx.y, position = w.positions[r];

@@ -3,6 +3,7 @@
 
 static __global__ void clamp_rows(Rows y, Rows x, ClampRange range)
 {
+    previous();
     EACH(i, y) {
         float v = row(x, blockIdx.x)[i];
         row(y, blockIdx.x)[i] = v < range.low ? range.low : v > range.high ? range.high : v;

@@ -10,6 +10,7 @@ typedef struct Combine {
 
 static __global__ void combine_rows(Combine c)
 {
+    previous();
     int64_t r = blockIdx.x;
     const int32_t *ids = c.ids ? c.ids + r * c.ids_step : NULL;
     EACH(o, c.y) {

@@ -9,6 +9,7 @@ typedef struct Scan {
 
 static __global__ void scan_channels(Scan m, States s)
 {
+    previous();
     StateSpan run = state_span(s, blockIdx.y);
     int64_t i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= m.x.width)

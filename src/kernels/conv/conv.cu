@@ -9,6 +9,7 @@ typedef struct Conv {
 
 static __global__ void convolve(Conv c, States s)
 {
+    previous();
     StateSpan run = state_span(s, blockIdx.y);
     int channel = blockIdx.x * blockDim.x + threadIdx.x, before = c.w.width - 1;
     int64_t width = c.y.width;

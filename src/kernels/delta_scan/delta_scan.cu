@@ -9,6 +9,7 @@ typedef struct Scan {
 
 static __global__ void scan_columns(Scan m, States s)
 {
+    previous();
     StateSpan run = state_span(s, blockIdx.y);
     int column = blockIdx.x * blockDim.x + threadIdx.x;
     if (column >= m.heads * m.P)

@@ -39,6 +39,7 @@ static __device__ void discretise(Discretise how, double dt, Complex a, Complex 
 
 static __global__ void discretise_channels(Modes s)
 {
+    previous();
     int64_t r = blockIdx.x, of = r % s.a_real.rows;
     for (int m = threadIdx.x; m < s.a_real.width; m += blockDim.x) {
         Complex l, gain;

@@ -19,6 +19,7 @@ static __device__ int64_t id_of(const Embed &e)
 
 template <int K> static __global__ void embed_plain(Embed e)
 {
+    previous();
     const uint8_t *from = e.table + id_of(e) * e.row_bytes;
     for (int i = threadIdx.x; i < e.y.width; i += blockDim.x)
         row(e.y, blockIdx.x)[i] = __fmul_rn(plain_value<K>(from, i), e.how.factor);
@@ -26,6 +27,7 @@ template <int K> static __global__ void embed_plain(Embed e)
 
 template <int K> static __global__ void embed_planes(Embed e)
 {
+    previous();
     int blocks = e.y.width / PLANE_BLOCK;
     float *y = row(e.y, blockIdx.x);
     for (int b = threadIdx.x; b < blocks; b += blockDim.x) {

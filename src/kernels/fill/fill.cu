@@ -3,6 +3,7 @@
 
 static __global__ void fill_rows(Rows y, float value)
 {
+    previous();
     EACH(i, y)
         row(y, blockIdx.x)[i] = value;
 }

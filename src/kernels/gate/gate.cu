@@ -3,6 +3,7 @@
 
 static __global__ void gate_rows(Rows y, Rows gate, Rows up, int share, Activation f)
 {
+    previous();
     const float *by = row(gate, blockIdx.x), *from = row(up, blockIdx.x);
     EACH(i, y)
         row(y, blockIdx.x)[i] = (float)(activation_at(f, by[share == 1 ? i : i / share]) * from[i]);

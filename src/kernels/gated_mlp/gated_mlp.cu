@@ -58,6 +58,7 @@ static size_t scratch_bytes(const OpCall *c, const CudaRun *g)
 
 static __global__ void gate_rows(Rows h, Rows up, Activation f)
 {
+    previous();
     EACH(i, h)
         row(h, blockIdx.x)[i] = (float)(activation_at(f, row(h, blockIdx.x)[i]) * row(up, blockIdx.x)[i]);
 }

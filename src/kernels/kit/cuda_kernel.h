@@ -27,6 +27,7 @@ typedef struct CudaRun {
     void *scratch;
     int multiprocessors;
     struct Lt *lt;             /* kernels/linear/lt.h; NULL: not there */
+    bool overlaps;             /* the GPU starts a kernel while the one before it ends */
     bool exact;                /* products keep activations as their contracts say; else bf16 is near enough */
 } CudaRun;
 

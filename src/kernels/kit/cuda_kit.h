@@ -31,8 +31,43 @@ static inline int32_t *ids_of(const Tensor &t) { return tensor_is_none(t) ? NULL
 
 static inline unsigned blocks_for(int64_t n, int64_t each) { return (unsigned)((n + each - 1) / each); }
 
-#define LAUNCH(kernel, grid, threads, shared, g, ...)                                                                  \
-    kernel<<<grid, threads, shared, (cudaStream_t)(g)->stream>>>(__VA_ARGS__)
+/* Each kernel is launched while the one before it still runs (programmatic dependent launch, since compute capability 9.0),
+ * so that getting ready costs nothing, and begins with previous(): it lets the next one get ready, and waits for all that
+ * was sent before. Nothing that a kernel before may have written may be read above it. */
+static __device__ inline void previous_later() /* the first half: for kernels that have something to fetch before they wait */
+{
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+static __device__ inline void previous_ended()
+{
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+static __device__ inline void previous()
+{
+    previous_later();
+    previous_ended();
+}
+
+template <typename... As, typename... Bs>
+static inline void launch_kernel(void (*kernel)(As...), dim3 grid, dim3 threads, size_t shared, const CudaRun *g, Bs... args)
+{
+    cudaLaunchConfig_t config = {};
+    cudaLaunchAttribute attribute[1];
+    attribute[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attribute[0].val.programmaticStreamSerializationAllowed = 1;
+    config.gridDim = grid;
+    config.blockDim = threads;
+    config.dynamicSmemBytes = shared;
+    config.stream = (cudaStream_t)g->stream;
+    config.attrs = attribute;
+    config.numAttrs = g->overlaps ? 1 : 0;
+    cudaLaunchKernelEx(&config, kernel, As(args)...);
+}
+#define LAUNCH(kernel, grid, threads, shared, g, ...) launch_kernel(kernel, grid, threads, shared, g, __VA_ARGS__)
 
 /* One block of threads for a row, or several where it is wide: EACH(i, of) goes over this block's columns. */
 enum { EACH_THREADS = 256 };

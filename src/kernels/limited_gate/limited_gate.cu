@@ -3,6 +3,7 @@
 
 static __global__ void limited_gate_rows(Rows y, Rows gate, Rows up, LimitedGate l)
 {
+    previous();
     EACH(i, y) {
         double a = row(gate, blockIdx.x)[i], b = row(up, blockIdx.x)[i];
         double v = fmin(a, (double)l.limit), u = fmax(-(double)l.limit, fmin(b, (double)l.limit));

@@ -14,6 +14,7 @@ enum { GEMV_WARPS = 4, GEMV_ROWS = 8, TILE = 64, TILE_K = 32, FEW_ROWS = 16, LIB
 /* A warp has a block of 32: see formats/a8/a8.h. */
 static __global__ void round_rows(XBlock8 *to, Product p, int rows)
 {
+    previous();
     int blocks = p.in / PLANE_BLOCK, warp = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32, lane = threadIdx.x % 32;
     if (warp >= rows * blocks)
         return;
@@ -134,14 +135,34 @@ static __device__ void dot_plain(float (*sum)[R], const Product &p, int64_t at, 
     }
 }
 
+/* Weights do not depend on what was computed before: their beginnings are on their way while the GPU still ends that. */
+template <int K, int M> static __device__ void fetch(const Product &p, int o, int lane)
+{
+    enum { LINE = 128, LINES = 16 };
+    if (lane >= LINES)
+        return;
+#pragma unroll
+    for (int m = 0; m < M; m++) {
+        const uint8_t *w = p.w + (int64_t)(o + m) * p.row_bytes;
+        if constexpr (K >= W_PLAIN_KINDS)
+            w = p.planes.low + (int64_t)(o + m) * (p.in / PLANE_BLOCK) * p.low_bytes;
+        if (o + m < p.out)
+            asm volatile("prefetch.global.L2 [%0];" ::"l"(w + lane * LINE));
+    }
+}
+
 /* A warp has M outputs, and R rows. */
 template <int K, int R, bool WIDE, int M> static __global__ void few_rows(const __grid_constant__ Several s)
 {
+    previous_later();
     int which = 0, lane = threadIdx.x % 32, first = blockIdx.y * R;
     while (which < PRODUCTS - 1 && (int)blockIdx.x >= s.end[which])
         which++;
     const Product &p = s.p[which];
     int block = blockIdx.x - (which ? s.end[which - 1] : 0), o = (block * GEMV_WARPS + threadIdx.x / 32) * M;
+    if (p.k == 0 && o < p.out)
+        fetch<K, M>(p, o, lane);
+    previous_ended();
     int expert = expert_at(p, first), outs = min(M, p.out - o);
     if (o >= p.out)
         return;
@@ -173,10 +194,12 @@ template <int K, int R, bool WIDE, int M> static __global__ void few_rows(const 
 
 template <int K> static __global__ void tile_plain(Product p)
 {
+    previous();
     __shared__ float ws[TILE_K][TILE + 4], xs[TILE_K][TILE + 4];
     int o0 = blockIdx.x * TILE, r0 = blockIdx.y * TILE, tx = threadIdx.x % 16, ty = threadIdx.x / 16;
-    float sum[4][4] = {{0}};
+    double all[4][4] = {{0}};      /* of tiles, each summed in f32 */
     for (int k0 = 0; k0 < p.in; k0 += TILE_K) {
+        float sum[4][4] = {{0}};
         for (int i = threadIdx.x; i < TILE * TILE_K; i += blockDim.x) {
             int k = k0 + i % TILE_K, at = i / TILE_K;
             bool w_in = k < p.in && o0 + at < p.out, x_in = k < p.in && r0 + at < p.pairs;
@@ -194,12 +217,15 @@ template <int K> static __global__ void tile_plain(Product p)
                 for (int j = 0; j < 4; j++)
                     sum[i][j] = fmaf(wv[j], xv[i], sum[i][j]);
         }
+        for (int i = 0; i < 4; i++)
+            for (int j = 0; j < 4; j++)
+                all[i][j] += sum[i][j];
         __syncthreads();
     }
     for (int i = 0; i < 4; i++)
         for (int j = 0; j < 4; j++)
             if (r0 + 4 * ty + i < p.pairs && o0 + 4 * tx + j < p.out)
-                put(p, r0 + 4 * ty + i, 0, o0 + 4 * tx + j, sum[i][j]);
+                put(p, r0 + 4 * ty + i, 0, o0 + 4 * tx + j, (float)all[i][j]);
 }
 
 typedef struct BlockTile {
@@ -231,6 +257,7 @@ template <int K> static __device__ void load_tile(BlockTile *t, const Product &p
 
 template <int K> static __global__ void tile_blocks(Product p)
 {
+    previous();
     __shared__ BlockTile t;
     int o0 = blockIdx.x * TILE, r0 = blockIdx.y * TILE, tx = threadIdx.x % 16, ty = threadIdx.x / 16;
     float sum[4][4] = {{0}};
@@ -341,6 +368,7 @@ static size_t x_bytes(const Product *p, const CudaRun *g)
 
 static __global__ void split_rows(unsigned short *upper, unsigned short *lower, Product p)
 {
+    previous();
     const float *x = p.x + blockIdx.x * p.x_step;
     int64_t at = blockIdx.x * (int64_t)p.in;
     for (int i = blockIdx.y * blockDim.x + threadIdx.x; i < p.in; i += gridDim.y * blockDim.x) {
@@ -353,6 +381,7 @@ static __global__ void split_rows(unsigned short *upper, unsigned short *lower, 
 
 static __global__ void join_rows(Product p, const float *sums, bool both)
 {
+    previous();
     const float *upper = sums + blockIdx.x * (int64_t)p.out, *lower = upper + (int64_t)p.pairs * p.out;
     for (int o = blockIdx.y * blockDim.x + threadIdx.x; o < p.out; o += gridDim.y * blockDim.x)
         put(p, blockIdx.x, 0, o, both ? upper[o] + lower[o] : upper[o]);
@@ -413,8 +442,10 @@ static void set_weights(Product *p, Tensor w, int64_t elems)
 {
     p->w = (const uint8_t *)w.data;
     p->row_bytes = (int64_t)format_row_bytes(w.format, p->in);
-    if (w.packing == PACKING_PLANES)
+    if (w.packing == PACKING_PLANES) {
         p->planes = planes_at(weight_kind(w.format), elems, w.data);
+        p->low_bytes = plane_shape(weight_kind(w.format)).low;
+    }
 }
 
 Product product_of_linear(const OpCall *c, const CudaRun *g)

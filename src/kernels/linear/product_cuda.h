@@ -28,7 +28,7 @@ typedef struct Product {
     const int32_t *ids;        /* NULL: linear, or pair i of a row meets expert i */
     int64_t ids_step;
     XBlock8 *rounded;          /* x in 8 bits, of pair after pair or row after row */
-    int pairs, k, experts, in, out;
+    int pairs, k, experts, in, out, low_bytes;
     bool own_x, adds;
 } Product;
 

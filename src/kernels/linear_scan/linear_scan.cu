@@ -3,6 +3,7 @@
 
 static __global__ void scan_channels(Rows y, Rows as, Rows bs, States s, bool keeps_size)
 {
+    previous();
     StateSpan run = state_span(s, blockIdx.y);
     int i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= y.width)

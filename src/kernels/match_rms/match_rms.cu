@@ -11,6 +11,7 @@ static __device__ double mean_square(const float *x, int width, double *shared)
 
 static __global__ void match_rms_rows(Rows y, Rows x, Rows of, int width, double least)
 {
+    previous();
     __shared__ double shared[32];
     double target = sqrt(mean_square(row(of, blockIdx.x), of.width, shared));
     for (int at = 0; at < x.width; at += width) {

@@ -17,6 +17,7 @@ static __device__ void begin(const StateSpan &run, int64_t at, int64_t n)
 
 static __global__ void scan_heads(Scan s, States states)
 {
+    previous();
     __shared__ double shared[32];
     StateSpan run = state_span(states, blockIdx.y);
     int64_t h = blockIdx.x, at_C = h * s.N * s.P, at_n = (int64_t)s.heads * s.N * s.P + h * s.N;

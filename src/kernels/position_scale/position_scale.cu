@@ -3,6 +3,7 @@
 
 static __global__ void scale_by_position(Rows x, const int32_t *positions, PositionScale s)
 {
+    previous();
     int64_t steps = ((int64_t)positions[blockIdx.x] + s.offset) / s.floor;
     float factor = (float)(1 + (double)s.growth * log(1 + (double)steps));
     EACH(i, x)

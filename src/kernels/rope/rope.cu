@@ -3,6 +3,7 @@
 
 static __global__ void turn_rows(Rows x, Rows angles, int width, bool interleaved)
 {
+    previous();
     int half = angles.width / 2, heads = x.width / width;
     const float *cosines = row(angles, blockIdx.x), *sines = cosines + half;
     for (int n = blockIdx.y * blockDim.x + threadIdx.x; n < heads * half; n += gridDim.y * blockDim.x) {

@@ -10,6 +10,7 @@ static __device__ float dynamic_base(const RopeAngles &a, int length)
 static __global__ void angles_of_rows(Rows angles, const int32_t *positions, const int32_t *lengths, Rows inv_freq,
                                       RopeAngles a)
 {
+    previous();
     int64_t r = blockIdx.x;
     int half = a.dims / 2, length = lengths ? lengths[r] : 0;
     bool beyond = a.kind != ROPE_FIXED && length > a.original_length;

@@ -129,6 +129,7 @@ static __device__ void sparsemixer(const Route &c, const float *scores, unsigned
 
 static __global__ void route_rows(Route c)
 {
+    previous();
     extern __shared__ float shared[];
     float *s = shared, *choice = s + c.experts, *good = choice + c.experts;
     unsigned char *may = (unsigned char *)(good + c.experts), *used = may + c.experts;

@@ -3,6 +3,7 @@
 
 static __global__ void scale_rows(Rows y, Rows x, float factor)
 {
+    previous();
     EACH(i, y)
         row(y, blockIdx.x)[i] = factor * row(x, blockIdx.x)[i];
 }

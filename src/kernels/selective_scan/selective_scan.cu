@@ -8,6 +8,7 @@ typedef struct Scan {
 
 static __global__ void scan_channels(Scan m, States s)
 {
+    previous();
     StateSpan run = state_span(s, blockIdx.y);
     int channel = blockIdx.x * blockDim.x + threadIdx.x, states = m.A.width;
     int64_t width = m.y.width;

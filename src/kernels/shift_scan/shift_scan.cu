@@ -8,6 +8,7 @@ typedef struct Scan {
 
 static __global__ void scan_channels(Scan m, States s)
 {
+    previous();
     StateSpan run = state_span(s, blockIdx.y);
     int64_t i = blockIdx.x * blockDim.x + threadIdx.x, N = m.b.width;
     if (i >= m.x.width)

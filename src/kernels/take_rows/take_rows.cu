@@ -3,6 +3,7 @@
 
 static __global__ void take(uint8_t *y, int64_t y_step, const uint8_t *x, int64_t x_step, const int32_t *rows, int64_t bytes)
 {
+    previous();
     uint8_t *to = y + blockIdx.x * y_step;
     const uint8_t *from = x + rows[blockIdx.x] * x_step;
     bool words = ((uintptr_t)to | (uintptr_t)from | (uint64_t)bytes) % 4 == 0;

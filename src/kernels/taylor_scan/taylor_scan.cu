@@ -23,6 +23,7 @@ static __device__ float feature(const float *x, int F, int at, float square)
 
 static __global__ void scan_heads(Scan s, States states)
 {
+    previous();
     extern __shared__ float features[];
     __shared__ double shared[32];
     float *f = features, *g = features + s.M;

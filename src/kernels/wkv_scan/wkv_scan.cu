@@ -12,6 +12,7 @@ static __device__ Mean mean_add(Mean m, double exponent, double v)
 
 static __global__ void scan_channels(Rows y, Rows ks, Rows vs, const float *decays, const float *firsts, States s)
 {
+    previous();
     StateSpan run = state_span(s, blockIdx.y);
     int64_t i = blockIdx.x * blockDim.x + threadIdx.x, C = y.width;
     if (i >= C)

@@ -3,6 +3,7 @@
 
 static __global__ void xielu_rows(Rows y, Rows from, Xielu f)
 {
+    previous();
     EACH(i, y) {
         double x = row(from, blockIdx.x)[i];
         double curve = x > 0 ? f.alpha_p * x * x : f.alpha_n * (expm1(fmin(x, (double)f.eps)) - x);
