@@ -163,25 +163,38 @@ template <int K, int C> static __global__ void attend_rows(Attention a)
     finish<C>(a, w, sums, most, total);
 }
 
-/* A block of threads has a row and a head. */
-static __global__ void fold_parts(Attention a)
+/* A block of threads has a row and a head: what each part weighs is found by a warp, a lane for a part. */
+static __global__ void fold_parts(const __grid_constant__ Attention a)
 {
-    previous();
+    __shared__ float weights[PARTS_MAX];
     int64_t r = blockIdx.x, head = blockIdx.y, step = a.value_width + 2;
     const float *parts = a.parts + (r * a.heads + head) * a.count * step;
-    float most = a.sinks ? a.sinks[head] : -INFINITY, total = 0;
-    for (int p = 0; p < a.count; p++)
-        most = fmaxf(most, parts[p * step]);
-    if (a.sinks)
-        total = expf(a.sinks[head] - most);
-    for (int p = 0; p < a.count; p++)
-        total += parts[p * step + 1] * expf(parts[p * step] - most);
+    previous();
+    if (threadIdx.x < 32) {
+        float mine[PARTS_MAX / 32], most = a.sinks ? a.sinks[head] : -INFINITY, total = 0;
+        for (int i = 0; i < PARTS_MAX / 32; i++) {
+            int p = threadIdx.x + 32 * i;
+            mine[i] = p < a.count ? parts[p * step] : -INFINITY;
+            most = fmaxf(most, mine[i]);
+        }
+        for (int i = 16; i > 0; i /= 2)
+            most = fmaxf(most, __shfl_xor_sync(0xffffffff, most, i));
+        for (int i = 0; i < PARTS_MAX / 32; i++) {
+            int p = threadIdx.x + 32 * i;
+            mine[i] = mine[i] == -INFINITY ? 0 : expf(mine[i] - most);
+            total += mine[i] > 0 ? mine[i] * parts[p * step + 1] : 0;
+        }
+        total = warp_sum(total) + (a.sinks ? expf(a.sinks[head] - most) : 0);
+        for (int i = 0; i < PARTS_MAX / 32; i++)
+            weights[threadIdx.x + 32 * i] = mine[i] / total;
+    }
+    __syncthreads();
     for (int i = threadIdx.x; i < a.value_width; i += blockDim.x) {
         float sum = 0;
+#pragma unroll 8
         for (int p = 0; p < a.count; p++)
-            if (parts[p * step] > -INFINITY)
-                sum += parts[p * step + 2 + i] * expf(parts[p * step] - most);
-        row(a.y, r)[head * a.value_width + i] = sum / total;
+            sum = fmaf(weights[p], parts[p * step + 2 + i], sum);
+        row(a.y, r)[head * a.value_width + i] = sum;
     }
 }
 
@@ -197,8 +210,9 @@ static Attention attention_of(const OpCall *c, const CudaRun *g)
     Attention a = {c->attend, rows_of(y), rows_of(q), past_of(k), past_of(v), ids_of(tables), ids_of(c->in[4]),
                    ids_of(c->in[5]), tables.row_elems, rows_of(c->in[6]).at, rows_of(c->in[7]).at, (float *)g->scratch};
     a.heads = q.dim[1], a.kv_heads = k.dim[1], a.group = a.heads / a.kv_heads;
-    a.head_blocks = (a.group + HEADS - 1) / HEADS;
     a.key_width = q.dim[2], a.value_width = y.dim[2], a.tokens = k.dim[2], a.rows = q.dim[0];
+    a.per_block = attend_few_takes(&a, weight_kind(k.format)) ? attend_few_heads(a.group) : HEADS;
+    a.head_blocks = (a.group + a.per_block - 1) / a.per_block;
     /* As many parts as keep the multiprocessors busy, of 64 positions at least. */
     int64_t blocks = (int64_t)a.rows * a.kv_heads * a.head_blocks, capacity = (int64_t)tables.dim[1] * a.tokens;
     int64_t wanted = FILLED * g->multiprocessors / (blocks > 0 ? blocks : 1), most = (capacity + KEYS - 1) / KEYS;
@@ -214,8 +228,7 @@ static size_t scratch_bytes(const OpCall *c, const CudaRun *g)
 {
     Attention a = attention_of(c, g);
     int64_t blocks = (int64_t)a.rows * a.kv_heads * a.head_blocks, filled = FILLED * g->multiprocessors;
-    int64_t heads = (a.heads + a.kv_heads * a.head_blocks - 1) / (a.kv_heads * a.head_blocks);
-    heads = a.group < HEADS ? a.group : heads > HEADS ? heads : HEADS;
+    int64_t heads = a.group < a.per_block ? a.group : a.per_block;
     return (size_t)((blocks > filled ? blocks : filled) * heads) * (size_t)(a.value_width + 2) * sizeof(float);
 }
 

@@ -18,12 +18,16 @@ typedef struct Attention {
     int64_t table_step;
     const float *sinks, *slopes;
     float *parts;              /* of row, head, part: largest score, sum, sums of values */
-    int heads, kv_heads, group, head_blocks, key_width, value_width, tokens, rows, count, part_tokens;
+    int heads, kv_heads, group, per_block, head_blocks;      /* per_block: query heads of a block of threads */
+    int key_width, value_width, tokens, rows, count, part_tokens;
 } Attention;
 
 /* Heads of keys and values of 64, 128 or 256 numbers of 16 bits: attend_few.cu. */
 bool attend_few_takes(const Attention *, WeightKind);
 void attend_few(const Attention *, WeightKind, const CudaRun *);
+/* How many query heads of a group a block of threads has: more of them cost more registers than they save reading, as the
+ * blocks of a group run side by side and the L2 cache gives all but the first what they read. */
+static inline int attend_few_heads(int group) { return group > 1 ? 2 : 1; }
 
 #ifdef __CUDACC__
 /* The row's positions [from, to). */

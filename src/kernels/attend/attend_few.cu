@@ -2,12 +2,12 @@
  *
  * L lanes have a key: 16 bytes each of it and of its value, and 8 columns of the sums. A warp has 32 / L such groups,
  * which go over keys of their own with a running softmax of their own: nothing is shared until the end, and a thread has
- * STEPS keys and as many values on their way at a time. All query heads of a group meet a key while it is in registers.
- * Bytes: each seen key and value once for a group of heads; that is the floor of decoding.
+ * STEPS keys and as many values on their way at a time. Two query heads of a group meet a key while it is in registers;
+ * the others read it from the L2 cache. Floor: each seen key and value once from memory.
  */
 #include "kernels/attend/attend_cuda.h"
 
-enum { WARPS = 4, STEPS = 4, HEADS_MAX = 8 };
+enum { WARPS = 4, STEPS = 4 };
 
 /* What a group of lanes knows of a head. */
 template <int H> struct Running {
@@ -125,7 +125,7 @@ template <int K, int L, int H> static __global__ void __launch_bounds__(WARPS * 
     previous();
     enum { GROUPS = WARPS * 32 / L };
     __shared__ float shared[GROUPS * (2 + 8 * L)];
-    int r = blockIdx.x, kv_head = blockIdx.y / a.head_blocks, skip = blockIdx.y % a.head_blocks * HEADS_MAX;
+    int r = blockIdx.x, kv_head = blockIdx.y / a.head_blocks, skip = blockIdx.y % a.head_blocks * a.per_block;
     int first_head = kv_head * a.group + skip, heads = min(H, a.group - skip), part = blockIdx.z;
     int group = threadIdx.x / L, lane = threadIdx.x % L, pos = a.positions[r];
     int2 seen = sees(a, r);
@@ -171,16 +171,10 @@ bool attend_few_takes(const Attention *a, WeightKind kind)
 template <int K, int L> static void launch(const Attention *a, const CudaRun *g)
 {
     dim3 grid(a->rows, a->kv_heads * a->head_blocks, a->count);
-    if (a->group == 1)
+    if (a->per_block == 1)
         LAUNCH((few<K, L, 1>), grid, WARPS * 32, 0, g, *a);
-    else if (a->group == 2)
-        LAUNCH((few<K, L, 2>), grid, WARPS * 32, 0, g, *a);
-    else if (a->group <= 4)
-        LAUNCH((few<K, L, 4>), grid, WARPS * 32, 0, g, *a);
-    else if (a->group == 5)
-        LAUNCH((few<K, L, 5>), grid, WARPS * 32, 0, g, *a);
     else
-        LAUNCH((few<K, L, 8>), grid, WARPS * 32, 0, g, *a);
+        LAUNCH((few<K, L, 2>), grid, WARPS * 32, 0, g, *a);
 }
 
 template <int K> static void launch_kind(const Attention *a, const CudaRun *g)
