@@ -30,6 +30,8 @@ const Flag model_flags[MODEL_FLAG_COUNT] = {
      "best,reference,avx2,avx512", 0},
     {"--device", NULL, "DEVICE", FLAG_CHOICE, AT(device),
      "what computes: cpu; cuda, an NVIDIA GPU; or auto: the GPU where there is one, else the CPU", 0, 0, "cpu,cuda,auto", 0},
+    {"--products", NULL, "HOW", FLAG_CHOICE, AT(products),
+     "on a GPU, many rows at a time: exact, activations as they are; or bf16, rounded: faster", 0, 0, "exact,bf16", 0},
     {"--context", "-c", "N", FLAG_INT, AT(context),
      "positions of the longest sequence; 0: the model's own, 8192 at most", 0, 1 << 28, 0, 0},
     {"--cache-type", NULL, "TYPE", FLAG_CHOICE, AT(cache_type),
@@ -102,7 +104,7 @@ static Err watch_over(Session *s, const ModelFlags *flags, Error *err)
 static Err open_device(Session *s, const ModelFlags *flags, Error *err)
 {
     if (flags->device == DEVICE_CUDA || (flags->device == DEVICE_AUTO && cuda_is_there())) {
-        TRY(cuda_device_open(&(CudaOptions){.exact = true}, &s->computes, err));
+        TRY(cuda_device_open(&(CudaOptions){.exact = flags->products == 0}, &s->computes, err));
         snprintf(s->backend, sizeof s->backend, "%s", cuda_device_title(s->computes));
         s->threads = 1;
     } else {

@@ -18,7 +18,7 @@
 
 typedef struct CudaOptions {
     int index;            /* which GPU, from 0 */
-    bool exact;           /* products keep activations as their contracts say (f32, or 8 bits); else bf16 is enough */
+    bool exact;           /* products keep activations as their contracts say; else bf16 is enough where rows are many */
     bool no_graphs;       /* each operation is launched by itself, as it comes */
 } CudaOptions;
 

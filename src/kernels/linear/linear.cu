@@ -345,11 +345,14 @@ template <int K> static void run_kind(const Product *p, int n, const CudaRun *g)
 
 /* ---- the library's products: many rows, bf16 ----
  *
- * x becomes two rows of bf16 that add up to it within 2^-17, all of the upper ones before all of the lower ones, and the
- * library multiplies twice as many rows; weights are read once. Where bf16 is enough there are only the upper ones.
+ * A number of f32 has 24 bits and one of bf16 has 8, so x becomes three rows that add up to it exactly: the upper ones of
+ * all rows, then the middle ones, then the lower ones. The library multiplies three times as many rows and reads the
+ * weights once. Where bf16 is enough there are only the upper ones.
  *
- *     scratch   | workspace | x [2 rows, in] bf16 | y [2 rows, out] f32 |
+ *     scratch   | workspace | x [3 rows, in] bf16 | y [3 rows, out] f32 |
  */
+static int parts_of(const CudaRun *g) { return g->exact ? 3 : 1; }
+
 static bool by_library(const Product *p, WeightKind kind, const CudaRun *g)
 {
     return g->lt && kind == W_BF16 && p->k == 0 && p->pairs > LIBRARY_ROWS && p->in % 8 == 0 && p->out % 8 == 0 &&
@@ -358,7 +361,7 @@ static bool by_library(const Product *p, WeightKind kind, const CudaRun *g)
 /* Rounded up, so that the library is asked about few numbers of rows; what the rows above hold does not matter. */
 static int library_rows(const Product *p, const CudaRun *g)
 {
-    int n = p->pairs * (g->exact ? 2 : 1), unit = n <= 64 ? 16 : n <= 256 ? 32 : 128;
+    int n = p->pairs * parts_of(g), unit = n <= 64 ? 16 : n <= 256 ? 32 : 128;
     return (n + unit - 1) / unit * unit;
 }
 static size_t x_bytes(const Product *p, const CudaRun *g)
@@ -366,39 +369,44 @@ static size_t x_bytes(const Product *p, const CudaRun *g)
     return ((size_t)library_rows(p, g) * (size_t)p->in * 2 + 255) / 256 * 256;
 }
 
-static __global__ void split_rows(unsigned short *upper, unsigned short *lower, Product p)
+static __global__ void split_rows(unsigned short *to, int parts, Product p)
 {
     previous();
     const float *x = p.x + blockIdx.x * p.x_step;
-    int64_t at = blockIdx.x * (int64_t)p.in;
+    int64_t at = blockIdx.x * (int64_t)p.in, step = (int64_t)p.pairs * p.in;
     for (int i = blockIdx.y * blockDim.x + threadIdx.x; i < p.in; i += gridDim.y * blockDim.x) {
-        unsigned short high = bf16_of_f32(x[i]);
-        upper[at + i] = high;
-        if (lower)
-            lower[at + i] = bf16_of_f32(x[i] - f32_of_bf16(high));
+        float left = x[i];
+        for (int part = 0; part < parts; part++) {
+            unsigned short near = bf16_of_f32(left);
+            to[at + part * step + i] = near;
+            left -= f32_of_bf16(near);
+        }
     }
 }
 
-static __global__ void join_rows(Product p, const float *sums, bool both)
+static __global__ void join_rows(Product p, const float *sums, int parts)
 {
     previous();
-    const float *upper = sums + blockIdx.x * (int64_t)p.out, *lower = upper + (int64_t)p.pairs * p.out;
-    for (int o = blockIdx.y * blockDim.x + threadIdx.x; o < p.out; o += gridDim.y * blockDim.x)
-        put(p, blockIdx.x, 0, o, both ? upper[o] + lower[o] : upper[o]);
+    int64_t step = (int64_t)p.pairs * p.out;
+    const float *upper = sums + blockIdx.x * (int64_t)p.out;
+    for (int o = blockIdx.y * blockDim.x + threadIdx.x; o < p.out; o += gridDim.y * blockDim.x) {
+        float sum = 0;
+        for (int part = parts - 1; part >= 0; part--)
+            sum += upper[part * step + o];
+        put(p, blockIdx.x, 0, o, sum);
+    }
 }
 
 static bool library_run(const Product *p, int n, const CudaRun *g)
 {
     uint8_t *scratch = (uint8_t *)g->scratch, *x = scratch + LT_WORKSPACE_BYTES;
     float *sums = (float *)(x + x_bytes(p, g));
-    unsigned short *upper = (unsigned short *)x, *lower = g->exact ? upper + (int64_t)p->pairs * p->in : NULL;
-    int rows = library_rows(p, g);
-    LAUNCH(split_rows, dim3(p->pairs, blocks_for(p->in, 1024)), 256, 0, g, upper, lower, *p);
+    LAUNCH(split_rows, dim3(p->pairs, blocks_for(p->in, 1024)), 256, 0, g, (unsigned short *)x, parts_of(g), *p);
     for (int i = 0; i < n; i++) {
-        LtProduct product = {p[i].w, x, sums, p[i].out, p[i].out, p[i].in, rows, false};
+        LtProduct product = {p[i].w, x, sums, p[i].out, p[i].out, p[i].in, library_rows(p, g), false};
         if (!lt_product(g->lt, &product, scratch, g->stream))
             return false;
-        LAUNCH(join_rows, dim3(p->pairs, blocks_for(p[i].out, 1024)), 256, 0, g, p[i], sums, g->exact);
+        LAUNCH(join_rows, dim3(p->pairs, blocks_for(p[i].out, 1024)), 256, 0, g, p[i], sums, parts_of(g));
     }
     return true;
 }
