@@ -45,7 +45,7 @@ endif
 TIER_avx2   := -mavx2 -mfma -mf16c -mbmi2
 TIER_avx512 := $(TIER_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx512vbmi -mavx512bf16 -mprefer-vector-width=512
 
-# Optional: an NVIDIA GPU (docs/GPU.md). Built where nvcc is found; make CUDA=0 leaves it out. The runtime library is
+# Optional: an NVIDIA GPU (docs/PERFORMANCE.md). Built where nvcc is found; make CUDA=0 leaves it out. The runtime library is
 # linked in and opens the driver when it is asked for, so the program starts on machines without one.
 NVCC       ?= $(firstword $(wildcard $(CUDA_HOME)/bin/nvcc) $(shell command -v nvcc 2>/dev/null) $(wildcard /usr/local/cuda/bin/nvcc))
 CUDA       ?= $(if $(NVCC),1,0)
