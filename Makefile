@@ -54,11 +54,26 @@ TIER_neon   := -march=$(NEON)
 TIER_avx2   := -mavx2 -mfma -mf16c -mbmi2
 TIER_avx512 := $(TIER_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx512vbmi -mavx512bf16 -mprefer-vector-width=512
 
+# Optional: an NVIDIA GPU (docs/PERFORMANCE.md). Built where nvcc is found; make CUDA=0 leaves it out. The runtime library is
+# linked in and opens the driver when it is asked for, so the program starts on machines without one.
+NVCC       ?= $(firstword $(wildcard $(CUDA_HOME)/bin/nvcc) $(shell command -v nvcc 2>/dev/null) $(wildcard /usr/local/cuda/bin/nvcc))
+CUDA       ?= $(if $(NVCC),1,0)
+CUDA_ARCHS ?= 80 90a
+ifeq ($(CUDA),1)
+CUDA_ROOT  := $(patsubst %/bin/nvcc,%,$(realpath $(NVCC)))
+CUDART     := $(firstword $(wildcard $(CUDA_ROOT)/lib64/libcudart_static.a $(CUDA_ROOT)/targets/*/lib/libcudart_static.a))
+CUDA_C     := -DRIDGE_CUDA -isystem $(CUDA_ROOT)/include
+CU_O       := $(patsubst %.cu,$(BUILD)/%.cu.o,$(sort $(shell find src -name '*.cu')))
+CU_FLAGS   := -std=c++17 -O3 -Isrc $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) -t0 \
+              -Xcompiler -fPIC,-fvisibility=hidden,-fno-exceptions,-fno-threadsafe-statics
+endif
+
 ALL_C    := $(shell find src -name '*.c' | sort)
 MAIN_C   := $(filter src/main/%,$(ALL_C))
 TIERED_C := $(filter %_cpu.c,$(filter-out src/main/%,$(ALL_C)))
 PLAIN_C  := $(filter-out $(TIERED_C) $(MAIN_C),$(ALL_C))
 LIB_O    := $(PLAIN_C:%.c=$(BUILD)/%.o) $(foreach t,$(TIERS),$(TIERED_C:%.c=$(BUILD)/%.$(t).o))
+LIB_O    += $(CU_O)
 MAIN_O   := $(MAIN_C:%.c=$(BUILD)/%.o)
 TEST_C   := $(sort $(wildcard tests/test_*.c))
 TEST_SH  := $(sort $(wildcard tests/test_*.sh))      # of the programs, as a person runs them
@@ -88,6 +103,12 @@ $(BUILD)/%.o: %.c | $(GEN)
 	$(SAY) CC $@
 	$(Q)$(CC) $(FLAGS) -MMD -MP -c $< -o $@
 
+$(BUILD)/src/devices/cuda/%.o $(BUILD)/src/kernels/linear/lt.o: FLAGS += $(CUDA_C)
+$(BUILD)/%.cu.o: %.cu
+	@mkdir -p $(@D)
+	$(SAY) NVCC $@
+	$(Q)$(NVCC_CACHE) $(NVCC) $(CU_FLAGS) -MMD -MP -MF $(BUILD)/$*.cu.d -c $< -o $@
+
 define tier_rule
 $(BUILD)/%.$(1).o: %.c | $(GEN)
 	@mkdir -p $$(@D)
@@ -99,13 +120,13 @@ $(foreach t,$(TIERS),$(eval $(call tier_rule,$(t))))
 # One object in the archive: kernels are found by weak names, for which a linker takes nothing out of it.
 $(BUILD)/ridge.o: $(LIB_O)
 	$(SAY) LD $@
-	$(Q)$(LD) -r -o $@ $^
+	$(Q)$(LD) -r -o $@ $^ $(CUDART)
 $(BUILD)/libridge.a: $(BUILD)/ridge.o
 	@rm -f $@
 	$(Q)ar rcs $@ $^
 $(BUILD)/libridge.so: $(LIB_O)
 	$(SAY) LD $@
-	$(Q)$(CC) $(OPT) -shared -Wl,-soname,libridge.so.0 -Wl,--no-undefined -o $@ $^ $(LIB_LIBS)
+	$(Q)$(CC) $(OPT) -shared -Wl,-soname,libridge.so.0 -Wl,--no-undefined -o $@ $^ $(CUDART) $(LIB_LIBS)
 	$(Q)ln -sf libridge.so $(BUILD)/libridge.so.0
 $(BUILD)/ridge: $(MAIN_O) $(BUILD)/libridge.a
 	$(SAY) LD $@
@@ -143,7 +164,7 @@ MUTABLE := block_pool_own block_pool_give block_pool_share prefix_index_find pre
 $(BUILD)/tests/test_engine_sim: tests/test_engine_sim.c $(LIB_O)
 	@mkdir -p $(@D)
 	$(SAY) CC $@
-	$(Q)$(CC) $(FLAGS) -Itests -MMD -MP $< -o $@ $(LIB_O) $(MUTABLE:%=-Wl,--wrap=%) -lcmocka $(LIBS)
+	$(Q)$(CC) $(FLAGS) -Itests -MMD -MP $< -o $@ $(LIB_O) $(MUTABLE:%=-Wl,--wrap=%) -lcmocka $(CUDART) $(LIBS)
 
 # make sim SEED=n: one random world of the simulation, step by step. make sim SEED=n WORLDS=m: many, quietly.
 SEED ?= 1
@@ -166,7 +187,8 @@ help:
 	  'make check         set-up, build, all tests: under a minute' \
 	  'make check-parity  every family against the logits of transformers' \
 	  'make check-model   trained models against their measured losses and answers (minutes)' \
-	  'make check-load    a bad day of the server: all kinds of requests at once   N=10000' \
+	  'make check-gpu     the kernels of the GPU against the reference, all families on it' \
+  'make check-load    a bad day of the server: all kinds of requests at once   N=10000' \
 	  'make sim           random schedules of the engine from a seed          SEED=1 STEPS=...' \
 	  'make matrix        which operation is fast in which format on which tier' \
 	  'make sanitize      all tests under address and undefined sanitizers' \
@@ -201,6 +223,12 @@ SHARED_HF := $(wildcard $(or $(RIDGE_SHARED),../shared)/fixtures/hf)
 check-parity: $(BUILD)/tests/parity
 	@[ -n "$(SHARED_HF)" ] || echo "NOT TESTED: ../shared/fixtures/hf is absent, only the carried families are tested"
 	@$< $(patsubst %/config.json,%,$(wildcard $(or $(SHARED_HF),tests/fixtures/hf)/*/config.json))
+
+# The kernels of the GPU against the reference, every family on the GPU against the logits of transformers.
+.PHONY: check-gpu
+check-gpu: $(BUILD)/tests/check_gpu $(BUILD)/tests/parity
+	@$(BUILD)/tests/check_gpu
+	@$(BUILD)/tests/parity --gpu $(patsubst %/config.json,%,$(wildcard $(or $(SHARED_HF),tests/fixtures/hf)/*/config.json))
 
 # The trained models of ../shared against what their training program measured: some minutes.
 .PHONY: check-model
@@ -268,7 +296,7 @@ matrix: $(BUILD)/tests/matrix
 # The same tests, watched for what the compiler's sanitizers see; each in a build of its own. Kernels at
 # -O1: what -O3 unrolls takes the sanitizers minutes a file.
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-WATCHED   = TEST_SECONDS=600 $(MAKE) --no-print-directory BUILD=$(BUILD)/$@ OPT="-O1 -g" TIER_OPT= EXTRA="$(1)" EXTRA_LIBS="$(1)" run-tests
+WATCHED   = TEST_SECONDS=600 $(MAKE) CUDA=0 --no-print-directory BUILD=$(BUILD)/$@ OPT="-O1 -g" TIER_OPT= EXTRA="$(1)" EXTRA_LIBS="$(1)" run-tests
 .PHONY: sanitize sanitize-thread
 sanitize:
 	+@$(call WATCHED,$(SANITIZE))
@@ -286,7 +314,7 @@ $(BUILD)/fuzz_%: tests/fuzz/fuzz_%.c $(BUILD)/main.a $(BUILD)/libridge.a
 fuzz:
 	@command -v clang >/dev/null || { echo "make fuzz needs clang, which brings libFuzzer: apt-get install clang" >&2; exit 1; }
 	@[ -f "tests/fuzz/fuzz_$(T).c" ] || { echo "make fuzz T=<target> [SECONDS=20]; the targets: $(FUZZ)" >&2; exit 1; }
-	@$(MAKE) --no-print-directory CC=clang BUILD=$(BUILD)/fuzz OPT="-O1 -g" TIER_OPT=-fno-sanitize=all \
+	@$(MAKE) --no-print-directory CUDA=0 CC=clang BUILD=$(BUILD)/fuzz OPT="-O1 -g" TIER_OPT=-fno-sanitize=all \
 	  EXTRA="$(SANITIZE) -fsanitize=fuzzer-no-link" $(BUILD)/fuzz/fuzz_$(T)
 	@mkdir -p $(BUILD)/fuzz/corpus/$(T) tests/fuzz/corpus/$(T)
 	$(BUILD)/fuzz/fuzz_$(T) $(FUZZ_RUN) -max_total_time=$(SECONDS) -artifact_prefix=$(BUILD)/fuzz/$(T)- \
