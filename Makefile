@@ -65,6 +65,7 @@ CUDART     := $(firstword $(wildcard $(CUDA_ROOT)/lib64/libcudart_static.a $(CUD
 CUDA_C     := -DRIDGE_CUDA -isystem $(CUDA_ROOT)/include
 CU_O       := $(patsubst %.cu,$(BUILD)/%.cu.o,$(sort $(shell find src -name '*.cu')))
 CU_FLAGS   := -std=c++17 -O3 -Isrc $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) -t0 \
+              $(if $(shell $(NVCC) --help | grep -e --compress-mode),--compress-mode=size) \
               -Xcompiler -fPIC,-fvisibility=hidden,-fno-exceptions,-fno-threadsafe-statics
 endif
 
