@@ -61,14 +61,14 @@ static Err compare_upload(Device *d, const char *name, Tensor host, WeightUse us
     return pair_up(c, out->data, reference) ? OK : fail(err, NO_MEMORY, "tensor '%s': no memory to compare with", name);
 }
 
-static size_t span_of(Tensor t)      /* from its first byte to its last */
+static size_t tensor_reach(Tensor t)      /* from its first byte to its last */
 {
     return t.dim[0] == 0 ? 0 : (size_t)(t.dim[0] - 1) * format_row_bytes(t.format, t.row_elems) + tensor_row_bytes(t);
 }
 
 static void *copy_of(Device *d, Tensor t)
 {
-    size_t bytes = span_of(t);
+    size_t bytes = tensor_reach(t);
     void *copy = malloc(bytes ? bytes : 1);
     ASSERT(copy);
     d->calls->read(d, copy, t.data, bytes);
