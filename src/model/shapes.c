@@ -11,7 +11,7 @@ static bool is_file(const char *path) { return access(path, R_OK) == 0; }
 /* The directory of the named shapes; an empty text: there is none. */
 static void shapes_directory(char out[PATH_MAX])
 {
-    static const char *const beside[] = {"../share/shapes", "../share/ridge/shapes"};
+    static const char *const beside[] = {"../share/shapes", "../../share/shapes", "../share/ridge/shapes"};
     char program[PATH_MAX / 2];
     ssize_t bytes = readlink("/proc/self/exe", program, sizeof program - 1);
     program[bytes > 0 ? bytes : 0] = 0;

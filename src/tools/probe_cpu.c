@@ -25,7 +25,7 @@ static double run_fp32(int64_t rounds, float *sink)
 
 static double run_int8(int64_t rounds, float *sink)
 {
-    Vi sum[SUMS], w = vi_all(0x01010101 * (int)(*sink + 1)), x = vi_all(0x01010101);
+    Vi sum[SUMS], w = vi_all(*sink > 0 ? 0x02020202 : 0x01010101), x = vi_all(0x01010101);
     UNROLL
     for (int i = 0; i < SUMS; i++)
         sum[i] = vi_all(i);
@@ -44,7 +44,7 @@ static double run_int8(int64_t rounds, float *sink)
 static double run_bf16(int64_t rounds, float *sink)
 {
     __m512 sum[SUMS];
-    __m512bh a = (__m512bh)vi_all(0x3f803f80), b = (__m512bh)vi_all((int)*sink + 0x3f803f80);
+    __m512bh a = (__m512bh)vi_all(0x3f803f80), b = (__m512bh)vi_all(*sink > 0 ? 0x3f003f00 : 0x3f803f80);
     UNROLL
     for (int i = 0; i < SUMS; i++)
         sum[i] = vf_all((float)i);
