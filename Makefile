@@ -14,8 +14,9 @@ PREFIX  ?= /usr/local
 VERSION := 0.1.0
 
 # make V=1 shows the commands.
-SAY := @echo ' '
-Q   := $(if $(V),,@)
+SAY   := @echo ' '
+Q     := $(if $(V),,@)
+comma := ,
 
 PACKAGES  := libpcre2-8 libutf8proc jansson libmicrohttpd libedit
 # Traces for a collector go through libcurl, where there is one.
@@ -55,17 +56,23 @@ TIER_avx2   := -mavx2 -mfma -mf16c -mbmi2
 TIER_avx512 := $(TIER_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx512vbmi -mavx512bf16 -mprefer-vector-width=512
 
 # Optional: an NVIDIA GPU (docs/PERFORMANCE.md). Built where nvcc is found; make CUDA=0 leaves it out. The runtime library is
-# linked in and opens the driver when it is asked for, so the program starts on machines without one.
+# linked in and opens the driver when it is asked for, so the program starts on machines without one. Built for this
+# machine's GPU, without one for Hopper; for others too, and later ones: make CUDA_ARCHS="80 90a".
 NVCC       ?= $(firstword $(wildcard $(CUDA_HOME)/bin/nvcc) $(shell command -v nvcc 2>/dev/null) $(wildcard /usr/local/cuda/bin/nvcc))
-CUDA       ?= $(if $(NVCC),1,0)
-CUDA_ARCHS ?= 80 90a
-ifeq ($(CUDA),1)
 CUDA_ROOT  := $(patsubst %/bin/nvcc,%,$(realpath $(NVCC)))
-CUDART     := $(firstword $(wildcard $(CUDA_ROOT)/lib64/libcudart_static.a $(CUDA_ROOT)/targets/*/lib/libcudart_static.a))
+CUDART     := $(if $(NVCC),$(firstword $(wildcard $(CUDA_ROOT)/lib64/libcudart_static.a \
+                                                  $(CUDA_ROOT)/targets/*/lib/libcudart_static.a)))
+NVCC_KNOWS := $(if $(CUDART),$(shell $(NVCC) --help | grep -o -w -e sm_90a -e --compress-mode))
+CUDA       ?= $(if $(filter sm_90a,$(NVCC_KNOWS)),1,0)
+ifeq ($(CUDA),1)
+GPU_HERE   := $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | grep -E '^[0-9.]+$$' | tr -d .)
+CUDA_ARCHS ?= $(or $(sort $(patsubst 90,90a,$(GPU_HERE))),90a)
+CUDA_CODE  := $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a),code=[sm_$(a)$(if $(filter %a,$(a)),,$(comma)compute_$(a))])
+CUDA_LIBS  := $(CUDART)
 CUDA_C     := -DRIDGE_CUDA -isystem $(CUDA_ROOT)/include
 CU_O       := $(patsubst %.cu,$(BUILD)/%.cu.o,$(sort $(shell find src -name '*.cu')))
-CU_FLAGS   := -std=c++17 -O3 -Isrc $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) -t0 \
-              $(if $(shell $(NVCC) --help | grep -e --compress-mode),--compress-mode=size) \
+CU_FLAGS   := -std=c++17 -O3 -Isrc $(CUDA_CODE) -t0 \
+              $(if $(filter --compress-mode,$(NVCC_KNOWS)),--compress-mode=size) \
               -Xcompiler -fPIC,-fvisibility=hidden,-fno-exceptions,-fno-threadsafe-statics
 endif
 
@@ -104,7 +111,14 @@ $(BUILD)/%.o: %.c | $(GEN)
 	$(SAY) CC $@
 	$(Q)$(CC) $(FLAGS) -MMD -MP -c $< -o $@
 
-$(BUILD)/src/devices/cuda/%.o $(BUILD)/src/kernels/linear/lt.o: FLAGS += $(CUDA_C)
+# What knows of CUDA is built again when there is one, or none, or one for another GPU.
+CUDA_C_O := $(patsubst %.c,$(BUILD)/%.o,$(wildcard src/devices/cuda/*.c) src/kernels/linear/lt.c)
+$(CUDA_C_O): FLAGS += $(CUDA_C)
+$(CUDA_C_O) $(CU_O): $(BUILD)/gen/cuda
+.PHONY: always
+$(BUILD)/gen/cuda: always
+	@mkdir -p $(@D)
+	@echo '$(CUDA) $(CUDA_CODE)' > $@.new && (cmp -s $@.new $@ || mv $@.new $@)
 $(BUILD)/%.cu.o: %.cu
 	@mkdir -p $(@D)
 	$(SAY) NVCC $@
@@ -121,13 +135,13 @@ $(foreach t,$(TIERS),$(eval $(call tier_rule,$(t))))
 # One object in the archive: kernels are found by weak names, for which a linker takes nothing out of it.
 $(BUILD)/ridge.o: $(LIB_O)
 	$(SAY) LD $@
-	$(Q)$(LD) -r -o $@ $^ $(CUDART)
+	$(Q)$(LD) -r -o $@ $^ $(CUDA_LIBS)
 $(BUILD)/libridge.a: $(BUILD)/ridge.o
 	@rm -f $@
 	$(Q)ar rcs $@ $^
 $(BUILD)/libridge.so: $(LIB_O)
 	$(SAY) LD $@
-	$(Q)$(CC) $(OPT) -shared -Wl,-soname,libridge.so.0 -Wl,--no-undefined -o $@ $^ $(CUDART) $(LIB_LIBS)
+	$(Q)$(CC) $(OPT) -shared -Wl,-soname,libridge.so.0 -Wl,--no-undefined -o $@ $^ $(CUDA_LIBS) $(LIB_LIBS)
 	$(Q)ln -sf libridge.so $(BUILD)/libridge.so.0
 $(BUILD)/ridge: $(MAIN_O) $(BUILD)/libridge.a
 	$(SAY) LD $@
@@ -165,7 +179,7 @@ MUTABLE := block_pool_own block_pool_give block_pool_share prefix_index_find pre
 $(BUILD)/tests/test_engine_sim: tests/test_engine_sim.c $(LIB_O)
 	@mkdir -p $(@D)
 	$(SAY) CC $@
-	$(Q)$(CC) $(FLAGS) -Itests -MMD -MP $< -o $@ $(LIB_O) $(MUTABLE:%=-Wl,--wrap=%) -lcmocka $(CUDART) $(LIBS)
+	$(Q)$(CC) $(FLAGS) -Itests -MMD -MP $< -o $@ $(LIB_O) $(MUTABLE:%=-Wl,--wrap=%) -lcmocka $(CUDA_LIBS) $(LIBS)
 
 # make sim SEED=n: one random world of the simulation, step by step. make sim SEED=n WORLDS=m: many, quietly.
 SEED ?= 1
@@ -189,7 +203,8 @@ help:
 	  'make check-parity  every family against the logits of transformers' \
 	  'make check-model   trained models against their measured losses and answers (minutes)' \
 	  'make check-gpu     the kernels of the GPU against the reference, all families on it' \
-  'make check-load    a bad day of the server: all kinds of requests at once   N=10000' \
+	  'make check-cuda    the kernels of the GPU compile, for all that can run them: without one' \
+	  'make check-load    a bad day of the server: all kinds of requests at once   N=10000' \
 	  'make sim           random schedules of the engine from a seed          SEED=1 STEPS=...' \
 	  'make matrix        which operation is fast in which format on which tier' \
 	  'make sanitize      all tests under address and undefined sanitizers' \
@@ -230,6 +245,15 @@ check-parity: $(BUILD)/tests/parity
 check-gpu: $(BUILD)/tests/check_gpu $(BUILD)/tests/parity
 	@$(BUILD)/tests/check_gpu
 	@$(BUILD)/tests/parity --gpu $(patsubst %/config.json,%,$(wildcard $(or $(SHARED_HF),tests/fixtures/hf)/*/config.json))
+
+# The kernels of the GPU compile for Ampere and what follows it, and for Hopper, on a machine that needs neither a GPU nor nvcc.
+.PHONY: check-cuda cu-objects
+cu-objects: $(CU_O)
+check-cuda:
+	+@if nvcc=$$(tools/nvcc); then \
+	    $(MAKE) --no-print-directory NVCC="$$nvcc" CUDA=1 CUDA_ARCHS="80 90a" BUILD=$(BUILD)/cuda cu-objects && \
+	    echo "$$(find src -name '*.cu' | wc -l) .cu files compile for sm_80 and sm_90a"; \
+	else echo "NOT COMPILED: the kernels of the GPU, for there is no nvcc"; fi
 
 # The trained models of ../shared against what their training program measured: some minutes.
 .PHONY: check-model
