@@ -10,6 +10,7 @@
 #include "base/checked.h"
 #include "devices/cuda/cuda_kernels.h"
 #include "devices/cuda/cuda_parts.h"
+#include "devices/cuda/cuda_speeds.h"
 #include "kernels/linear/lt.h"
 #include "kernels/op_spec.h"
 
@@ -298,6 +299,9 @@ static Err prepare(CudaDevice *c, const CudaOptions *options, Error *err)
         !cuda_fine(c, cudaMallocHost((void **)&c->staging, CUDA_STAGING_BYTES), "taking pinned memory") ||
         !cuda_fine(c, cudaMallocHost((void **)&c->writes, CUDA_WRITES_BYTES), "taking pinned memory"))
         return fail(err, UNSUPPORTED, "%s", c->trouble.text);
+    if (!cuda_code_fits())
+        return fail(err, UNSUPPORTED, "this ridge was not compiled for %s: compile it on this machine, or anywhere with make "
+                    "CUDA_ARCHS=\"80 90a\"; or use --device cpu", c->title);
     for (int i = 0; i < 2; i++)
         if (!cuda_fine(c, cudaEventCreateWithFlags(&c->staged[i], cudaEventDisableTiming), "opening"))
             return fail(err, UNSUPPORTED, "%s", c->trouble.text);

@@ -42,6 +42,14 @@ static __global__ void read_all(const uint4 *from, size_t n, unsigned *out)
         *out = sum;
 }
 
+bool cuda_code_fits(void)
+{
+    cudaFuncAttributes attributes;
+    bool fits = cudaFuncGetAttributes(&attributes, read_all) == cudaSuccess;
+    cudaGetLastError();
+    return fits;
+}
+
 /* Seconds of the fastest run. */
 template <typename What> static double best_seconds(cudaStream_t stream, What what)
 {

@@ -13,6 +13,8 @@ typedef struct CudaSpeeds {
     double bf16_operations;    /* a second, of an 8192 x 8192 x 8192 product of random numbers; 0: no cuBLASLt */
 } CudaSpeeds;
 
+/* The kernels of this program were compiled for the GPU in use. */
+bool cuda_code_fits(void);
 /* Takes some GiB for as long as it measures. */
 Err cuda_speeds(Device *, CudaSpeeds *out, Error *err);
 /* Fills memory of the GPU with random bf16 numbers from -1 to 1. */
