@@ -14,8 +14,9 @@ PREFIX  ?= /usr/local
 VERSION := 0.1.0
 
 # make V=1 shows the commands.
-SAY := @echo ' '
-Q   := $(if $(V),,@)
+SAY   := @echo ' '
+Q     := $(if $(V),,@)
+comma := ,
 
 PACKAGES  := libpcre2-8 libutf8proc jansson libmicrohttpd libedit
 # Traces for a collector go through libcurl, where there is one.
@@ -54,11 +55,33 @@ TIER_neon   := -march=$(NEON)
 TIER_avx2   := -mavx2 -mfma -mf16c -mbmi2
 TIER_avx512 := $(TIER_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx512vbmi -mavx512bf16 -mprefer-vector-width=512
 
+# Optional: an NVIDIA GPU (docs/PERFORMANCE.md). Built where nvcc is found; make CUDA=0 leaves it out. The runtime library is
+# linked in and opens the driver when it is asked for, so the program starts on machines without one. Built for this
+# machine's GPU, without one for Hopper; for others too, and later ones: make CUDA_ARCHS="80 90a".
+NVCC       ?= $(firstword $(wildcard $(CUDA_HOME)/bin/nvcc) $(shell command -v nvcc 2>/dev/null) $(wildcard /usr/local/cuda/bin/nvcc))
+CUDA_ROOT  := $(patsubst %/bin/nvcc,%,$(realpath $(NVCC)))
+CUDART     := $(if $(NVCC),$(firstword $(wildcard $(CUDA_ROOT)/lib64/libcudart_static.a \
+                                                  $(CUDA_ROOT)/targets/*/lib/libcudart_static.a)))
+NVCC_KNOWS := $(if $(CUDART),$(shell $(NVCC) --help | grep -o -w -e sm_90a -e --compress-mode))
+CUDA       ?= $(if $(filter sm_90a,$(NVCC_KNOWS)),1,0)
+ifeq ($(CUDA),1)
+GPU_HERE   := $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | grep -E '^[0-9.]+$$' | tr -d .)
+CUDA_ARCHS ?= $(or $(sort $(patsubst 90,90a,$(GPU_HERE))),90a)
+CUDA_CODE  := $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a),code=[sm_$(a)$(if $(filter %a,$(a)),,$(comma)compute_$(a))])
+CUDA_LIBS  := $(CUDART)
+CUDA_C     := -DRIDGE_CUDA -isystem $(CUDA_ROOT)/include
+CU_O       := $(patsubst %.cu,$(BUILD)/%.cu.o,$(sort $(shell find src -name '*.cu')))
+CU_FLAGS   := -std=c++17 -O3 -Isrc $(CUDA_CODE) -t0 \
+              $(if $(filter --compress-mode,$(NVCC_KNOWS)),--compress-mode=size) \
+              -Xcompiler -fPIC,-fvisibility=hidden,-fno-exceptions,-fno-threadsafe-statics
+endif
+
 ALL_C    := $(shell find src -name '*.c' | sort)
 MAIN_C   := $(filter src/main/%,$(ALL_C))
 TIERED_C := $(filter %_cpu.c,$(filter-out src/main/%,$(ALL_C)))
 PLAIN_C  := $(filter-out $(TIERED_C) $(MAIN_C),$(ALL_C))
 LIB_O    := $(PLAIN_C:%.c=$(BUILD)/%.o) $(foreach t,$(TIERS),$(TIERED_C:%.c=$(BUILD)/%.$(t).o))
+LIB_O    += $(CU_O)
 MAIN_O   := $(MAIN_C:%.c=$(BUILD)/%.o)
 TEST_C   := $(sort $(wildcard tests/test_*.c))
 TEST_SH  := $(sort $(wildcard tests/test_*.sh))      # of the programs, as a person runs them
@@ -88,6 +111,19 @@ $(BUILD)/%.o: %.c | $(GEN)
 	$(SAY) CC $@
 	$(Q)$(CC) $(FLAGS) -MMD -MP -c $< -o $@
 
+# What knows of CUDA is built again when there is one, or none, or one for another GPU.
+CUDA_C_O := $(patsubst %.c,$(BUILD)/%.o,$(wildcard src/devices/cuda/*.c) src/kernels/linear/lt.c)
+$(CUDA_C_O): FLAGS += $(CUDA_C)
+$(CUDA_C_O) $(CU_O): $(BUILD)/gen/cuda
+.PHONY: always
+$(BUILD)/gen/cuda: always
+	@mkdir -p $(@D)
+	@echo '$(CUDA) $(CUDA_CODE)' > $@.new && (cmp -s $@.new $@ || mv $@.new $@)
+$(BUILD)/%.cu.o: %.cu
+	@mkdir -p $(@D)
+	$(SAY) NVCC $@
+	$(Q)$(NVCC_CACHE) $(NVCC) $(CU_FLAGS) -MMD -MP -MF $(BUILD)/$*.cu.d -c $< -o $@
+
 define tier_rule
 $(BUILD)/%.$(1).o: %.c | $(GEN)
 	@mkdir -p $$(@D)
@@ -99,13 +135,13 @@ $(foreach t,$(TIERS),$(eval $(call tier_rule,$(t))))
 # One object in the archive: kernels are found by weak names, for which a linker takes nothing out of it.
 $(BUILD)/ridge.o: $(LIB_O)
 	$(SAY) LD $@
-	$(Q)$(LD) -r -o $@ $^
+	$(Q)$(LD) -r -o $@ $^ $(CUDA_LIBS)
 $(BUILD)/libridge.a: $(BUILD)/ridge.o
 	@rm -f $@
 	$(Q)ar rcs $@ $^
 $(BUILD)/libridge.so: $(LIB_O)
 	$(SAY) LD $@
-	$(Q)$(CC) $(OPT) -shared -Wl,-soname,libridge.so.0 -Wl,--no-undefined -o $@ $^ $(LIB_LIBS)
+	$(Q)$(CC) $(OPT) -shared -Wl,-soname,libridge.so.0 -Wl,--no-undefined -o $@ $^ $(CUDA_LIBS) $(LIB_LIBS)
 	$(Q)ln -sf libridge.so $(BUILD)/libridge.so.0
 $(BUILD)/ridge: $(MAIN_O) $(BUILD)/libridge.a
 	$(SAY) LD $@
@@ -143,7 +179,7 @@ MUTABLE := block_pool_own block_pool_give block_pool_share prefix_index_find pre
 $(BUILD)/tests/test_engine_sim: tests/test_engine_sim.c $(LIB_O)
 	@mkdir -p $(@D)
 	$(SAY) CC $@
-	$(Q)$(CC) $(FLAGS) -Itests -MMD -MP $< -o $@ $(LIB_O) $(MUTABLE:%=-Wl,--wrap=%) -lcmocka $(LIBS)
+	$(Q)$(CC) $(FLAGS) -Itests -MMD -MP $< -o $@ $(LIB_O) $(MUTABLE:%=-Wl,--wrap=%) -lcmocka $(CUDA_LIBS) $(LIBS)
 
 # make sim SEED=n: one random world of the simulation, step by step. make sim SEED=n WORLDS=m: many, quietly.
 SEED ?= 1
@@ -166,6 +202,8 @@ help:
 	  'make check         set-up, build, all tests: under a minute' \
 	  'make check-parity  every family against the logits of transformers' \
 	  'make check-model   trained models against their measured losses and answers (minutes)' \
+	  'make check-gpu     the kernels of the GPU against the reference, all families on it' \
+	  'make check-cuda    the kernels of the GPU compile, for all that can run them: without one' \
 	  'make check-load    a bad day of the server: all kinds of requests at once   N=10000' \
 	  'make sim           random schedules of the engine from a seed          SEED=1 STEPS=...' \
 	  'make matrix        which operation is fast in which format on which tier' \
@@ -201,6 +239,21 @@ SHARED_HF := $(wildcard $(or $(RIDGE_SHARED),../shared)/fixtures/hf)
 check-parity: $(BUILD)/tests/parity
 	@[ -n "$(SHARED_HF)" ] || echo "NOT TESTED: ../shared/fixtures/hf is absent, only the carried families are tested"
 	@$< $(patsubst %/config.json,%,$(wildcard $(or $(SHARED_HF),tests/fixtures/hf)/*/config.json))
+
+# The kernels of the GPU against the reference, every family on the GPU against the logits of transformers.
+.PHONY: check-gpu
+check-gpu: $(BUILD)/tests/check_gpu $(BUILD)/tests/parity
+	@$(BUILD)/tests/check_gpu
+	@$(BUILD)/tests/parity --gpu $(patsubst %/config.json,%,$(wildcard $(or $(SHARED_HF),tests/fixtures/hf)/*/config.json))
+
+# The kernels of the GPU compile for Ampere and what follows it, and for Hopper, on a machine that needs neither a GPU nor nvcc.
+.PHONY: check-cuda cu-objects
+cu-objects: $(CU_O)
+check-cuda:
+	+@if nvcc=$$(tools/nvcc); then \
+	    $(MAKE) --no-print-directory NVCC="$$nvcc" CUDA=1 CUDA_ARCHS="80 90a" BUILD=$(BUILD)/cuda cu-objects && \
+	    echo "$$(find src -name '*.cu' | wc -l) .cu files compile for sm_80 and sm_90a"; \
+	else echo "NOT COMPILED: the kernels of the GPU, for there is no nvcc"; fi
 
 # The trained models of ../shared against what their training program measured: some minutes.
 .PHONY: check-model
@@ -268,7 +321,7 @@ matrix: $(BUILD)/tests/matrix
 # The same tests, watched for what the compiler's sanitizers see; each in a build of its own. Kernels at
 # -O1: what -O3 unrolls takes the sanitizers minutes a file.
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-WATCHED   = TEST_SECONDS=600 $(MAKE) --no-print-directory BUILD=$(BUILD)/$@ OPT="-O1 -g" TIER_OPT= EXTRA="$(1)" EXTRA_LIBS="$(1)" run-tests
+WATCHED   = TEST_SECONDS=600 $(MAKE) CUDA=0 --no-print-directory BUILD=$(BUILD)/$@ OPT="-O1 -g" TIER_OPT= EXTRA="$(1)" EXTRA_LIBS="$(1)" run-tests
 .PHONY: sanitize sanitize-thread
 sanitize:
 	+@$(call WATCHED,$(SANITIZE))
@@ -286,7 +339,7 @@ $(BUILD)/fuzz_%: tests/fuzz/fuzz_%.c $(BUILD)/main.a $(BUILD)/libridge.a
 fuzz:
 	@command -v clang >/dev/null || { echo "make fuzz needs clang, which brings libFuzzer: apt-get install clang" >&2; exit 1; }
 	@[ -f "tests/fuzz/fuzz_$(T).c" ] || { echo "make fuzz T=<target> [SECONDS=20]; the targets: $(FUZZ)" >&2; exit 1; }
-	@$(MAKE) --no-print-directory CC=clang BUILD=$(BUILD)/fuzz OPT="-O1 -g" TIER_OPT=-fno-sanitize=all \
+	@$(MAKE) --no-print-directory CUDA=0 CC=clang BUILD=$(BUILD)/fuzz OPT="-O1 -g" TIER_OPT=-fno-sanitize=all \
 	  EXTRA="$(SANITIZE) -fsanitize=fuzzer-no-link" $(BUILD)/fuzz/fuzz_$(T)
 	@mkdir -p $(BUILD)/fuzz/corpus/$(T) tests/fuzz/corpus/$(T)
 	$(BUILD)/fuzz/fuzz_$(T) $(FUZZ_RUN) -max_total_time=$(SECONDS) -artifact_prefix=$(BUILD)/fuzz/$(T)- \

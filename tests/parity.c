@@ -1,4 +1,4 @@
-/* parity.c -- one line for each fixture and way:   parity DIRECTORY | NAME ...
+/* parity.c -- one line for each fixture and way:   parity [--gpu] DIRECTORY | NAME ...
  *
  * A directory holds config.json, model.safetensors, expected.json, expected.safetensors; a name is one
  * in $RIDGE_SHARED/fixtures/hf or tests/fixtures/hf. The ways: the reference tier and the fastest, the
@@ -36,6 +36,15 @@ static const struct {
     {"GGUF, fastest", {.tier = TIER_BEST, .gguf = true, .rows = 64, .block_tokens = 16}},
 };
 
+static const struct {
+    const char *name;
+    ParityWay way;
+} gpu_ways[] = {
+    {"GPU", {.gpu = true, .rows = 64, .block_tokens = 16}},
+    {"GPU, 16 rows", {.gpu = true, .rows = 16, .block_tokens = 4}},
+};
+static bool on_gpu;
+
 /* The last name of a path, whether or not a slash ends it. */
 static const char *base_name(const char *path)
 {
@@ -53,11 +62,13 @@ static const char *base_name(const char *path)
 static int check_fixture(const char *directory)
 {
     int end = PASSED;
-    for (size_t w = 0; w < COUNT_OF(ways); w++) {
+    for (size_t w = 0; w < (on_gpu ? COUNT_OF(gpu_ways) : COUNT_OF(ways)); w++) {
+        const char *name = on_gpu ? gpu_ways[w].name : ways[w].name;
+        const ParityWay *way = on_gpu ? &gpu_ways[w].way : &ways[w].way;
         ParityResult r;
         Error err = {0};
-        Err code = parity_check(directory, &ways[w].way, &r, &err);
-        printf("%-20s %-16s ", base_name(directory), ways[w].name);
+        Err code = parity_check(directory, way, &r, &err);
+        printf("%-20s %-16s ", base_name(directory), name);
         if (code == UNSUPPORTED && strstr(err.text, "is unknown; the nearest")) {
             printf("NOT RUN: the family is unknown\n");
             return UNKNOWN;
@@ -163,10 +174,13 @@ static const char *find_fixture(const char *argument)
 
 int main(int argc, char **argv)
 {
+    on_gpu = argc > 1 && !strcmp(argv[1], "--gpu");
+    argc -= on_gpu;
+    argv += on_gpu;
     int count = argc - 1, ends[3] = {0};
     Job *jobs = calloc((size_t)count + 1, sizeof *jobs);
     if (!jobs || !count)
-        return fputs("usage: parity DIRECTORY | NAME ...\n", stderr), 2;
+        return fputs("usage: parity [--gpu] DIRECTORY | NAME ...\n", stderr), 2;
     for (int i = 0; i < count; i++)
         jobs[i].directory = find_fixture(argv[1 + i]);
     run_jobs(jobs, count);

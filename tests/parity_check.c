@@ -9,6 +9,7 @@
 
 #include "cache/kv_report.h"
 #include "devices/cpu/cpu_device.h"
+#include "devices/cuda/cuda_device.h"
 #include "engine/engine.h"
 #include "model/package.h"
 #include "parity_refine.h"
@@ -224,7 +225,8 @@ static Err open_fixture(Fixture *f, const char *directory, const ParityWay *way,
     TRY(package_open(&f->package, f->folder, err));
     if (way->gguf)
         TRY(through_gguf(f, err));
-    TRY(cpu_device_open(&(CpuOptions){.tier = way->tier, .threads = 2}, &f->device, err));
+    TRY(way->gpu ? cuda_device_open(&(CudaOptions){.exact = true}, &f->device, err)
+                 : cpu_device_open(&(CpuOptions){.tier = way->tier, .threads = 2}, &f->device, err));
     TRY(model_open(&f->package.checkpoint, f->device, NULL, &f->model, err));
     snprintf(path, sizeof path, "%s/expected.json", directory);
     TRY(json_read_file(path, 16 << 20, &f->plan, err));

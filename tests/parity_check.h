@@ -13,6 +13,7 @@
 
 typedef struct ParityWay {
     CpuTier tier;
+    bool gpu; /* on the GPU; tier does not count */
     bool hub; /* config.hub.json: the spelling of published checkpoints */
     bool gguf; /* converted to a GGUF first */
     int32_t rows; /* of a step */

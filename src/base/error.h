@@ -45,7 +45,7 @@ Err fail_within(Error *err, const char *format, ...) __attribute__((format(print
             return try_code_;              \
     } while (0)
 
-_Noreturn void assert_failed(const char *condition, const char *file, int line);
+void assert_failed(const char *condition, const char *file, int line) __attribute__((noreturn));
 #define ASSERT(condition) \
     ((condition) ? (void)0 : assert_failed(#condition, __FILE__, __LINE__))
 

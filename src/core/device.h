@@ -43,6 +43,8 @@ typedef struct DeviceCalls {
     void (*read)(Device *, void *host, const void *from, size_t bytes);   /* waits for the queue */
     void (*copy)(Device *, void *to, const void *from, size_t bytes);     /* both on the device; queued */
     void (*label)(Device *, const char *part, int layer);   /* NULL: does not care */
+    /* What broke it, since it was opened: from then on it computes nothing. NULL: all is well. NULL fn: never breaks. */
+    const Error *(*trouble)(const Device *);
     void (*close)(Device *);
 } DeviceCalls;
 
@@ -50,6 +52,7 @@ struct Device {
     const DeviceCalls *calls;
     const char *name;         /* "cpu", "tally", ... */
     Device *inner;            /* what a watcher wraps; else NULL */
+    bool apart;               /* its memory is not the host's: only read(), write() and copy() reach what it holds */
 };
 
 void device_run(Device *, OpCall *);   /* counts outs and ins, checks that all tensors are well formed */
@@ -70,6 +73,21 @@ static inline void device_label(Device *d, const char *part, int layer)
 {
     if (d->calls->label)
         d->calls->label(d, part, layer);
+}
+/* Whether the memory of what computes below all watchers is not the host's. */
+static inline bool device_is_apart(const Device *d)
+{
+    while (d->inner)
+        d = d->inner;
+    return d->apart;
+}
+/* What broke the device, or NULL. */
+static inline const Error *device_trouble(const Device *d)
+{
+    for (; d; d = d->inner)
+        if (d->calls->trouble)
+            return d->calls->trouble(d);
+    return NULL;
 }
 static inline size_t device_mark(const Device *d) { return d->calls->mark(d); }
 static inline void device_release(Device *d, size_t mark) { d->calls->release(d, mark); }

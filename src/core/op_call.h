@@ -51,6 +51,13 @@ typedef struct PositionScale {
     int32_t floor, offset;     /* 1 + growth ln(1 + (position + offset) / floor), the quotient rounded down */
 } PositionScale;
 
+/* The options of smaller operations. */
+typedef struct ClampRange { float low, high; } ClampRange;
+typedef struct EmbedHow { float factor; bool short_table; } EmbedHow;
+typedef struct RopeHow { bool interleaved; } RopeHow;      /* pairs (2i, 2i+1) instead of (i, i + dims/2) */
+typedef struct CombineHow { int32_t experts; } CombineHow;
+typedef struct ScanHow { bool keeps_size; } ScanHow;       /* linear_scan */
+
 /* A gated unit that is cut off (kernels/limited_gate/limited_gate.h). */
 typedef struct LimitedGate { float limit, alpha, shift; } LimitedGate;
 
@@ -88,18 +95,18 @@ typedef struct OpCall {
     union {
         float eps;             /* norms, match_rms, mlstm_scan, taylor_scan */
         float factor;          /* scale, add, keep_above */
-        struct { float low, high; } clamp;
+        ClampRange clamp;
         PositionScale position_scale;
         Xielu xielu;
-        struct { float factor; bool short_table; } embed;
+        EmbedHow embed;
         RopeAngles angles;
-        struct { bool interleaved; } rope;   /* pairs (2i, 2i+1) instead of (i, i + dims/2) */
+        RopeHow rope;
         Attend attend;
         LimitedGate limited_gate;
         Router router;
-        struct { int32_t experts; } combine;
+        CombineHow combine;
         Activation activation;
-        struct { bool keeps_size; } scan;    /* linear_scan */
+        ScanHow scan;
         Discretise discretise;
     };
 } OpCall;

@@ -5,15 +5,15 @@
  * from one row to the next may be larger than the row (a slice of columns of a wider matrix).
  *
  * `data` is an address of the device that made the tensor, not always one that the host may read.
- * `packing` is PACKING_ROWS where the rows lie as `format` says; PACKING_PANELS is the CPU.s own layout
- * (formats/panel.h), which only its kernels read.
+ * `packing` is PACKING_ROWS where the rows lie as `format` says; PACKING_PANELS is the CPU's own layout
+ * (formats/panel.h) and PACKING_PLANES the GPU's (formats/planes.h), which only their kernels read.
  */
 #ifndef CORE_TENSOR_H
 #define CORE_TENSOR_H
 
 #include "core/format.h"
 
-enum { TENSOR_DIMS = 4, PACKING_ROWS = 0, PACKING_PANELS = 1 };
+enum { TENSOR_DIMS = 4, PACKING_ROWS = 0, PACKING_PANELS = 1, PACKING_PLANES = 2 };
 
 typedef struct Tensor {
     void *data;
@@ -82,12 +82,12 @@ static inline Tensor tensor_rows(Tensor t, int32_t from, int32_t rows)
 static inline float *tensor_f32(Tensor t)
 {
     ASSERT(t.format == &format_f32);
-    return t.data;
+    return (float *)t.data;
 }
 static inline int32_t *tensor_i32(Tensor t)
 {
     ASSERT(t.format == &format_i32);
-    return t.data;
+    return (int32_t *)t.data;
 }
 
 #endif

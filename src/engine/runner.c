@@ -225,3 +225,4 @@ static const float *outcome_row(Outcome *o, Device *d, int32_t i)
 
 const float *runner_logits(Runner *r, int32_t i) { return outcome_row(&r->logits, r->device, i); }
 const float *runner_hidden(Runner *r, int32_t i) { return outcome_row(&r->hidden, r->device, i); }
+const Error *runner_trouble(const Runner *r) { return device_trouble(r->device); }

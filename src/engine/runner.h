@@ -20,6 +20,7 @@ typedef struct Runner Runner;
 
 Err runner_new(Runner **, RunnerOptions, const EngineModel *, const KvCache *, Device *, Arena *, Error *);
 void runner_run(Runner *, const Plan *);
+const Error *runner_trouble(const Runner *);           /* what broke the device; NULL: all is well */
 /* The logits of the plan's i-th wanted row, [V]; ask in ascending order. Valid until the next call. */
 const float *runner_logits(Runner *, int32_t i);
 /* The same of the i-th row whose hidden state is wanted, [D]. */

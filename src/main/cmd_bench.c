@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "devices/cpu/cpu_device.h"
 #include "main/bench_serve.h"
 #include "main/session.h"
 #include "store/store.h"
@@ -20,7 +19,7 @@ typedef struct Options {
 /* Everything that a row says of a model. */
 typedef struct Subject {
     char name[128];
-    const char *tier, *cache;
+    const char *backend, *cache;
     const Machine *machine;        /* NULL: nobody has measured it */
     double bytes;
     int64_t parameters;
@@ -88,8 +87,9 @@ static Err take_cache_types(void *options, const char *value, Error *err)
 
 static Subject subject_of(const Session *s, const Machine *machine)
 {
-    Subject m = {.tier = cpu_tier_name(cpu_device_tier(s->cpu)), .threads = cpu_device_threads(s->cpu),
-                 .parameters = s->model->parameters, .cache = s->cache_format->name, .machine = machine};
+    Subject m = {.backend = s->backend, .threads = s->threads,
+                 .parameters = s->model->parameters, .cache = s->cache_format->name,
+                 .machine = device_is_apart(s->computes) ? NULL : machine};   /* what `ridge probe` measures is the CPU */
     const Store *store = s->package.checkpoint.store;
     const char *path = store_gguf(store) ? store_file(store, 0)->path : s->package.path, *slash = strrchr(path, '/');
     snprintf(m.name, sizeof m.name, "%s", slash && slash[1] ? slash + 1 : path);
@@ -121,8 +121,8 @@ static void print_md(Printer *p, const Subject *m, const BenchResult *r)
     snprintf(rate, sizeof rate, "%.2f ± %.2f", s.rate, s.rate_deviation);
     if (m->machine)
         snprintf(share, sizeof share, "%.1f%% %s", 100 * bench_share(r, m->machine), bound_name(m, r));
-    printf("| %-30s | %6.2f GiB | %8.2f M | CPU %-8s | %7d | %15s | %21s | %8.1f | %9.1f | %5s | %18s |\n", m->name,
-           m->bytes / (1 << 30), (double)m->parameters / 1e6, m->tier, m->threads, name, rate, gigabytes(r), gigaflops(r),
+    printf("| %-30s | %6.2f GiB | %8.2f M | %-12s | %7d | %15s | %21s | %8.1f | %9.1f | %5s | %18s |\n", m->name,
+           m->bytes / (1 << 30), (double)m->parameters / 1e6, m->backend, m->threads, name, rate, gigabytes(r), gigaflops(r),
            m->cache, share);
 }
 
@@ -132,8 +132,8 @@ static void print_csv(Printer *p, const Subject *m, const BenchResult *r)
     if (!p->rows)
         puts("model_filename,model_size,model_n_params,backends,n_threads,n_prompt,n_gen,n_depth,n_batch,avg_ns,stddev_ns,"
              "avg_ts,stddev_ts,median_ts,gb_per_second,gflop_per_second,type_k,bound,share_of_bound");
-    printf("\"%s\",%.0f,%lld,\"CPU %s\",%d,%d,%d,%d,%d,%.0f,%.0f,%.6f,%.6f,%.6f,%.3f,%.3f,\"%s\",", m->name, m->bytes,
-           (long long)m->parameters, m->tier, m->threads, r->what.prompt, r->what.generate, r->what.depth, r->what.batch,
+    printf("\"%s\",%.0f,%lld,\"%s\",%d,%d,%d,%d,%d,%.0f,%.0f,%.6f,%.6f,%.6f,%.3f,%.3f,\"%s\",", m->name, m->bytes,
+           (long long)m->parameters, m->backend, m->threads, r->what.prompt, r->what.generate, r->what.depth, r->what.batch,
            1e9 * s.seconds, 1e9 * s.seconds_deviation, s.rate, s.rate_deviation, bench_median(r), gigabytes(r), gigaflops(r),
            m->cache);
     if (m->machine)
@@ -155,7 +155,7 @@ static void print_json(Printer *p, const Subject *m, const BenchResult *r)
     json_t *row = json_pack(
         "{s:s, s:I, s:I, s:s, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:o, s:o, s:s, s:o, s:o}",
         "model_filename", m->name, "model_size", (json_int_t)m->bytes, "model_n_params", (json_int_t)m->parameters,
-        "backends", m->tier, "n_threads", m->threads, "n_prompt", r->what.prompt, "n_gen", r->what.generate,
+        "backends", m->backend, "n_threads", m->threads, "n_prompt", r->what.prompt, "n_gen", r->what.generate,
         "n_depth", r->what.depth, "n_batch", r->what.batch, "avg_ns", (json_int_t)(1e9 * s.seconds), "stddev_ns",
         (json_int_t)(1e9 * s.seconds_deviation), "avg_ts", s.rate, "stddev_ts", s.rate_deviation, "median_ts",
         bench_median(r), "gb_per_second", gigabytes(r), "gflop_per_second", gigaflops(r), "samples_ns", nanoseconds,

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "devices/cpu/cpu_device.h"
+#include "devices/cuda/cuda_device.h"
 #include "devices/watch/watch.h"
 #include "main/help.h"
 
@@ -16,6 +17,7 @@ static const double PROGRESS_AFTER_SECONDS = 0.5;
 static const int64_t SMALL_CACHE_BYTES = 64 << 20;
 static const size_t INPUT_BYTES_MAX = (size_t)1 << 28;
 
+enum { DEVICE_CPU, DEVICE_CUDA, DEVICE_AUTO };
 enum { CACHE_AUTO, CACHE_F32, CACHE_F16, CACHE_BF16, CACHE_F8_E4M3, CACHE_FP8, CACHE_Q8_0 };
 
 #define AT(field) offsetof(ModelFlags, field)
@@ -26,6 +28,10 @@ const Flag model_flags[MODEL_FLAG_COUNT] = {
      0, 0},
     {"--tier", NULL, "TIER", FLAG_CHOICE, AT(tier), "instruction set: the best there is, or as named; the bits are the same", 0,
      0, CPU_TIER_CHOICES, 0},
+    {"--device", NULL, "DEVICE", FLAG_CHOICE, AT(device),
+     "what computes: cpu; cuda, an NVIDIA GPU; or auto: the GPU where there is one, else the CPU", 0, 0, "cpu,cuda,auto", 0},
+    {"--products", NULL, "HOW", FLAG_CHOICE, AT(products),
+     "on a GPU, many rows at a time: exact, activations as they are; or bf16, rounded: faster", 0, 0, "exact,bf16", 0},
     {"--context", "-c", "N", FLAG_INT, AT(context),
      "positions of the longest sequence; 0: the model's own, 8192 at most", 0, 1 << 28, 0, 0},
     {"--cache-type", NULL, "TYPE", FLAG_CHOICE, AT(cache_type),
@@ -95,14 +101,28 @@ static Err watch_over(Session *s, const ModelFlags *flags, Error *err)
     return OK;
 }
 
+static Err open_device(Session *s, const ModelFlags *flags, Error *err)
+{
+    if (flags->device == DEVICE_CUDA || (flags->device == DEVICE_AUTO && cuda_is_there())) {
+        TRY(cuda_device_open(&(CudaOptions){.exact = flags->products == 0}, &s->computes, err));
+        snprintf(s->backend, sizeof s->backend, "%s", cuda_device_title(s->computes));
+        s->threads = 1;
+    } else {
+        CpuOptions options = {.tier = (CpuTier)(flags->tier - 1), .threads = flags->threads};
+        TRY(cpu_device_open(&options, &s->computes, err));
+        snprintf(s->backend, sizeof s->backend, "CPU %s", cpu_tier_name(cpu_device_tier(s->computes)));
+        s->threads = cpu_device_threads(s->computes);
+    }
+    s->device = s->computes;
+    return OK;
+}
+
 static Err open_parts(Session *s, const ModelFlags *flags, Error *err)
 {
     TRY(package_open(&s->package, flags->model, err));
     if (!s->package.checkpoint.store || store_count(s->package.checkpoint.store) == 0)
         return fail(err, BAD_ARGUMENT, "%s: holds no weights, only a vocabulary", s->package.path);
-    CpuOptions options = {.tier = (CpuTier)(flags->tier - 1), .threads = flags->threads};
-    TRY(cpu_device_open(&options, &s->cpu, err));
-    s->device = s->cpu;
+    TRY(open_device(s, flags, err));
     TRY(watch_over(s, flags, err));
     Bar bar = {.started = clock_seconds()};
     Err result = model_open(&s->package.checkpoint, s->device, &(Progress){show_progress, &bar}, &s->model, err);

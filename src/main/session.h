@@ -15,14 +15,14 @@
 
 typedef struct ModelFlags {
     const char *model; /* NULL: the default one */
-    int32_t threads, tier; /* tier 0: best */
+    int32_t threads, tier, device, products; /* tier 0: best; device 0: the CPU; products 0: exact */
     int32_t context, cache_type, block_tokens, state_snapshots, state_interval;
     const char *trace, *dump;
     bool compare, profile;
 } ModelFlags;
 
 ModelFlags model_flags_default(void);
-enum { MODEL_FLAG_COUNT = 12 };
+enum { MODEL_FLAG_COUNT = 14 };
 extern const Flag model_flags[MODEL_FLAG_COUNT];
 #define MODEL_GROUP(options)                                                                                           \
     {                                                                                                                  \
@@ -31,8 +31,10 @@ extern const Flag model_flags[MODEL_FLAG_COUNT];
 
 typedef struct Session {
     Package package;
-    Device *cpu; /* the device that computes */
-    Device *device; /* the outermost: cpu, or a watcher of it */
+    Device *computes; /* the device that computes */
+    Device *device; /* the outermost: that, or a watcher of it */
+    char backend[256]; /* what it is, for people: "CPU avx512", "NVIDIA H200" */
+    int threads; /* of the CPU */
     Device *tally, *tracer, *comparer; /* those of the watchers that are there */
     TraceEvents *events;
     Model *model;

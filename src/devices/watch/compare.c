@@ -61,25 +61,40 @@ static Err compare_upload(Device *d, const char *name, Tensor host, WeightUse us
     return pair_up(c, out->data, reference) ? OK : fail(err, NO_MEMORY, "tensor '%s': no memory to compare with", name);
 }
 
-/* The same call with the reference's weights and with outputs of its own. */
-static void mirror(const CompareDevice *c, const OpCall *call, OpCall *twin)
+static size_t tensor_reach(Tensor t)      /* from its first byte to its last */
 {
+    return t.dim[0] == 0 ? 0 : (size_t)(t.dim[0] - 1) * format_row_bytes(t.format, t.row_elems) + tensor_row_bytes(t);
+}
+
+static void *copy_of(Device *d, Tensor t)
+{
+    size_t bytes = tensor_reach(t);
+    void *copy = malloc(bytes ? bytes : 1);
+    ASSERT(copy);
+    d->calls->read(d, copy, t.data, bytes);
+    return copy;
+}
+
+/* The same call with the reference's weights and with outputs of its own; `copies` is what is to be freed. */
+static void mirror(const CompareDevice *c, const OpCall *call, OpCall *twin, void *copies[OP_INS])
+{
+    Device *inner = c->device.inner;
+    bool apart = device_is_apart(inner);
     *twin = *call;
     for (int i = 0; i < call->ins; i++) {
-        const Pair *pair = c->slots ? slot_of(c, call->in[i].data) : NULL;
+        const Pair *pair = c->slots && !tensor_is_none(call->in[i]) ? slot_of(c, call->in[i].data) : NULL;
+        copies[i] = NULL;
         if (pair && pair->fast)
             twin->in[i] = pair->reference;
+        else if (apart && !tensor_is_none(call->in[i]))
+            twin->in[i].data = copies[i] = copy_of(inner, call->in[i]);
     }
-    for (int o = 0; o < call->outs; o++) {
-        Tensor *t = &twin->out[o];
-        size_t bytes = (size_t)(t->dim[0] - 1) * format_row_bytes(t->format, t->row_elems) + tensor_row_bytes(*t);
-        t->data = malloc(bytes ? bytes : 1);
-        ASSERT(t->data);
-        memcpy(t->data, call->out[o].data, bytes);
-    }
+    for (int o = 0; o < call->outs; o++)
+        if (!tensor_is_none(call->out[o]))
+            twin->out[o].data = copy_of(inner, call->out[o]);
     for (int i = 0; i < call->ins; i++) /* in place: an input that is an output */
         for (int o = 0; o < call->outs; o++)
-            if (call->in[i].data == call->out[o].data)
+            if (call->in[i].data && call->in[i].data == call->out[o].data)
                 twin->in[i].data = twin->out[o].data;
 }
 
@@ -96,23 +111,26 @@ static double row_difference(const float *fast, const float *slow, int64_t width
     return difference / largest;
 }
 
+static void judge_row(CompareDevice *c, const OpCall *call, const OpCall *twin, int o, int64_t r)
+{
+    Tensor fast = call->out[o];
+    float tolerance = op_spec(call->op)->tolerance, *row = copy_of(c->device.inner, tensor_rows(fast, (int32_t)r, 1));
+    double d = row_difference(row, tensor_row(twin->out[o], r), tensor_width(fast));
+    free(row);
+    if (d <= tolerance)
+        return;
+    c->difference.found = true;
+    snprintf(c->difference.text, sizeof c->difference.text,
+             "%s: %s, output %d, row %lld of %d: differs by %.3g of the row's largest value; %.3g is allowed", c->label,
+             op_name(call->op), o, (long long)r, fast.dim[0], d, tolerance);
+}
+
 static void judge(CompareDevice *c, const OpCall *call, const OpCall *twin)
 {
     c->difference.calls++;
-    float tolerance = op_spec(call->op)->tolerance;
-    for (int o = 0; o < call->outs && !c->difference.found; o++) {
-        Tensor fast = call->out[o], slow = twin->out[o];
-        for (int64_t r = 0; r < fast.dim[0] && fast.format == &format_f32; r++) {
-            double d = row_difference(tensor_row(fast, r), tensor_row(slow, r), tensor_width(fast));
-            if (d <= tolerance)
-                continue;
-            c->difference.found = true;
-            snprintf(c->difference.text, sizeof c->difference.text,
-                     "%s: %s, output %d, row %lld of %d: differs by %.3g of the row's largest value; %.3g is allowed",
-                     c->label, op_name(call->op), o, (long long)r, fast.dim[0], d, tolerance);
-            break;
-        }
-    }
+    for (int o = 0; o < call->outs; o++)
+        for (int64_t r = 0; r < call->out[o].dim[0] && call->out[o].format == &format_f32 && !c->difference.found; r++)
+            judge_row(c, call, twin, o, r);
 }
 
 static void compare_run(Device *d, const OpCall *call)
@@ -124,12 +142,15 @@ static void compare_run(Device *d, const OpCall *call)
         return;
     }
     OpCall twin;
-    mirror(c, call, &twin);
+    void *copies[OP_INS];
+    mirror(c, call, &twin, copies);
     d->inner->calls->run(d->inner, call);
     c->reference->calls->run(c->reference, &twin);
     judge(c, call, &twin);
     for (int o = 0; o < call->outs; o++)
         free(twin.out[o].data);
+    for (int i = 0; i < call->ins; i++)
+        free(copies[i]);
 }
 
 static void compare_label(Device *d, const char *part, int layer)

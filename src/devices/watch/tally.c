@@ -19,8 +19,8 @@ static void add(OpCost *sum, OpCost more)
 static void tally_run(Device *d, const OpCall *call)
 {
     Tally *t = &((TallyDevice *)d)->tally;
-    OpCost cost = op_spec(call->op)->cost(call);
-    Demand demand = op_demand(call);
+    OpCost cost = watch_cost(d, call);
+    Demand demand = op_demand(call, cost);
     demand_add(&t->demand, &demand);
     add(&t->total, cost);
     add(&t->by_op[call->op], cost);

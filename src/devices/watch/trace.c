@@ -36,8 +36,8 @@ static void trace_run(Device *d, const OpCall *call)
     d->inner->calls->run(d->inner, call);
     d->inner->calls->read(d->inner, &nothing, call->out[0].data, 0); /* waits */
     double seconds = clock_seconds() - start;
-    OpCost cost = op_spec(call->op)->cost(call), *sum = &t->cost[call->op];
-    Demand demand = op_demand(call);
+    OpCost cost = watch_cost(d, call), *sum = &t->cost[call->op];
+    Demand demand = op_demand(call, cost);
     demand_add(&t->demand[call->op], &demand);
     sum->operations += cost.operations;
     sum->weight_bytes += cost.weight_bytes;

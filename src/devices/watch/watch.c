@@ -27,6 +27,15 @@ void watch_copy(Device *d, void *to, const void *from, size_t bytes)
 }
 void watch_label(Device *d, const char *part, int layer) { device_label(d->inner, part, layer); }
 
+OpCost watch_cost(const Device *d, const OpCall *call)
+{
+    if (call->op != OP_ATTEND || !device_is_apart(d))
+        return op_spec(call->op)->cost(call);
+    OpCall blind = *call;
+    blind.in[4].data = blind.in[5].data = NULL;   /* positions, row_seq */
+    return op_spec(call->op)->cost(&blind);
+}
+
 void label_text(const char *part, int layer, char out[LABEL_BYTES])
 {
     if (layer < 0)

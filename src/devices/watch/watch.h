@@ -38,6 +38,10 @@ void watch_label(Device *, const char *part, int layer);
     .take = watch_take, .push = watch_push, .mark = watch_mark, .release = watch_release,         \
     .write = watch_write, .read = watch_read, .copy = watch_copy
 
+/* The cost of a call to this device. Where the host cannot read its memory, attention counts as if each row saw all
+ * positions that the step's tables have room for: at most a block more than it does, where lengths are alike. */
+OpCost watch_cost(const Device *, const OpCall *);
+
 /* "layer.3.attn", "head" */
 enum { LABEL_BYTES = 64 };
 void label_text(const char *part, int layer, char out[LABEL_BYTES]);
@@ -61,7 +65,8 @@ void trace_print(const Device *, const Machine *, FILE *);
 /* pattern: shell wildcards over labels. Each output: name, shape, least, largest, mean, first values. */
 Err dump_open(Device *inner, const char *pattern, FILE *to, Device **out, Error *err);
 
-/* Both devices must read the host's memory. Weights are uploaded to both. */
+/* The reference must read the host's memory; what the other computes with is copied where the host cannot read it, all
+ * of the cache too. Weights are uploaded to both. */
 Err compare_open(Device *inner, Device *reference, Device **out, Error *err);
 typedef struct Difference {
     bool found;

@@ -1,0 +1,192 @@
+/* planes_cuda.h -- a block of 32 weights out of its planes (planes.h), in the registers of a thread. */
+#ifndef FORMATS_PLANES_CUDA_H
+#define FORMATS_PLANES_CUDA_H
+
+#include "kernels/kit/cuda_kit.h"
+#include "formats/planes.h"
+
+/* x = s (q - offset) - m: four q in a word, in order; s and m of elements 0-15 and 16-31. */
+typedef struct Block {
+    int q[8];
+    float s[2], m[2];
+} Block;
+
+template <int K> struct Kind {
+    static constexpr int offset = K == W_Q4_0 ? 8 : K == W_Q5_0 ? 16 : K == W_Q6_K ? 32 : K == W_Q3_K ? 4 : 0;
+    static constexpr bool tabled = K == W_IQ4_NL || K == W_IQ4_XS || K == W_MXFP4;
+    static constexpr bool halves = K == W_Q2_K || K == W_Q3_K || K == W_Q6_K;      /* each with a scale of its own */
+    static constexpr bool mins = K == W_Q4_1 || K == W_Q5_1 || K == W_Q2_K || K == W_Q4_K || K == W_Q5_K;
+};
+
+/* Eight values of a table of 16 that eight nibbles choose. */
+static __device__ inline void look_up(int *q, unsigned w, unsigned t0, unsigned t1, unsigned t2, unsigned t3)
+{
+    for (int i = 0; i < 2; i++, w >>= 16) {
+        unsigned low = __byte_perm(t0, t1, w & 0x7777), high = __byte_perm(t2, t3, w & 0x7777);
+        q[i] = (int)__byte_perm(low, high, (w & 0x8888) >> 1 | 0x3210);
+    }
+}
+
+template <int K> static __device__ inline void block_quants(int *q, const Planes &p, int64_t b)
+{
+    if (K == W_Q8_0) {
+        const int4 *from = (const int4 *)(p.low + b * 32);
+        int4 v = __ldg(from), w = __ldg(from + 1);
+        q[0] = v.x, q[1] = v.y, q[2] = v.z, q[3] = v.w, q[4] = w.x, q[5] = w.y, q[6] = w.z, q[7] = w.w;
+        return;
+    }
+    if (K == W_Q2_K || K == W_Q3_K) {
+        uint2 v = __ldg((const uint2 *)(p.low + b * 8));
+        for (int i = 0; i < 4; i++) {
+            q[i] = v.x >> 2 * i & 0x03030303;
+            q[4 + i] = v.y >> 2 * i & 0x03030303;
+        }
+    } else {
+        uint4 v = __ldg((const uint4 *)(p.low + b * 16));
+        const unsigned w[4] = {v.x, v.y, v.z, v.w};
+#pragma unroll
+        for (int j = 0; j < 4; j++)
+            if (K == W_MXFP4)
+                look_up(q + 2 * j, w[j], 0x03020100, 0x0c080604, 0xfdfeff00, 0xf4f8fafc);
+            else if (Kind<K>::tabled)
+                look_up(q + 2 * j, w[j], 0xbfad9881, 0xf6eaddcf, 0x26190d01, 0x71594535);
+            else {
+                q[2 * j] = w[j] & 0x0f0f0f0f;
+                q[2 * j + 1] = w[j] >> 4 & 0x0f0f0f0f;
+            }
+    }
+    if (K == W_Q5_0 || K == W_Q5_1 || K == W_Q5_K || K == W_Q3_K) {
+        unsigned h = __ldg((const unsigned *)(p.high + b * 4));
+        for (int i = 0; i < 8; i++)
+            q[i] |= (h >> i & 0x01010101) << (K == W_Q3_K ? 2 : 4);
+    }
+    if (K == W_Q6_K) {
+        uint2 h = __ldg((const uint2 *)(p.high + b * 8));
+        for (int i = 0; i < 4; i++) {
+            q[i] |= (h.x >> 2 * i & 0x03030303) << 4;
+            q[4 + i] |= (h.y >> 2 * i & 0x03030303) << 4;
+        }
+    }
+}
+
+static __device__ inline unsigned short u16_at(const uint8_t *p, int64_t i) { return __ldg((const unsigned short *)p + i); }
+static __device__ inline float mxfp4_scale(unsigned e)
+{
+    return __uint_as_float(e < 2 ? 0x200000u << e : (e - 1) << 23);
+}
+
+template <int K> static __device__ inline void block_scales(float *s, float *m, const Planes &p, int64_t b)
+{
+    m[0] = m[1] = 0;
+    if (K == W_Q4_1 || K == W_Q5_1) {
+        unsigned dm = __ldg((const unsigned *)p.fine + b);
+        s[0] = f32_of_f16((unsigned short)dm);
+        m[0] = -f32_of_f16((unsigned short)(dm >> 16));
+    } else if (K == W_MXFP4) {
+        s[0] = mxfp4_scale(__ldg(p.fine + b));
+    } else if (K == W_IQ4_XS) {
+        s[0] = f32_of_f16(u16_at(p.coarse, b / 8)) * (float)(signed char)__ldg(p.fine + b);
+    } else if (K == W_Q6_K || K == W_Q3_K) {
+        float d = f32_of_f16(u16_at(p.coarse, b / 8));
+        unsigned short two = u16_at(p.fine, b);
+        s[0] = d * (float)(signed char)(two & 255);
+        s[1] = d * (float)(signed char)(two >> 8);
+    } else if (K == W_Q2_K || K == W_Q4_K || K == W_Q5_K) {
+        unsigned dm = __ldg((const unsigned *)p.coarse + b / 8);
+        unsigned short two = u16_at(p.fine, b);
+        float d = f32_of_f16((unsigned short)dm), dmin = f32_of_f16((unsigned short)(dm >> 16));
+        s[0] = d * (float)(K == W_Q2_K ? two & 15 : two & 255);
+        m[0] = dmin * (float)(K == W_Q2_K ? two >> 4 & 15 : two >> 8);
+        s[1] = d * (float)(two >> 8 & 15);
+        m[1] = dmin * (float)(two >> 12);
+    } else {
+        s[0] = f32_of_f16(u16_at(p.fine, b));
+    }
+    if (!Kind<K>::halves)
+        s[1] = s[0], m[1] = m[0];
+}
+
+template <int K> static __device__ inline void block_load(Block *w, const Planes &p, int64_t b)
+{
+    block_quants<K>(w->q, p, b);
+    block_scales<K>(w->s, w->m, p, b);
+}
+
+/* Element i of a block, rounded as its format's decode() rounds. */
+template <int K> static __device__ inline float block_value(const Block &w, int i)
+{
+    int q = (int)(signed char)(w.q[i / 4] >> 8 * (i % 4)) - Kind<K>::offset;
+    float x = __fmul_rn(w.s[i / 16], (float)q);
+    return Kind<K>::mins ? __fsub_rn(x, w.m[i / 16]) : x;
+}
+
+/* A case for each kind. */
+#define EACH_PLANE_KIND(DO)                                                                                            \
+    DO(W_Q8_0) DO(W_Q4_0) DO(W_Q4_1) DO(W_Q5_0) DO(W_Q5_1) DO(W_IQ4_NL) DO(W_MXFP4) DO(W_IQ4_XS) DO(W_Q2_K)             \
+    DO(W_Q3_K) DO(W_Q4_K) DO(W_Q5_K) DO(W_Q6_K)
+#define EACH_PLAIN_KIND(DO) DO(W_F32) DO(W_F16) DO(W_BF16) DO(W_E4M3) DO(W_E5M2)
+
+/* ---- formats of single numbers ---- */
+
+template <int K> static __device__ inline float plain_value(const void *p, int64_t i)
+{
+    if (K == W_F32)
+        return __ldg((const float *)p + i);
+    if (K == W_F16)
+        return f32_of_f16(__ldg((const unsigned short *)p + i));
+    if (K == W_BF16)
+        return f32_of_bf16(__ldg((const unsigned short *)p + i));
+    unsigned char byte = __ldg((const unsigned char *)p + i);
+    return K == W_E4M3 ? f32_of_e4m3(byte) : f32_of_e5m2(byte);
+}
+
+/* So many elements lie in 16 bytes. */
+template <int K> static __host__ __device__ constexpr int plain_in_16()
+{
+    return K == W_F32 ? 4 : K == W_F16 || K == W_BF16 ? 8 : 16;
+}
+
+/* Two bytes; since compute capability 8.9 there is an instruction. */
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 890
+enum { FAST_F8 = 1 };
+template <int K> static __device__ inline void f8_pair(float *x, unsigned two)
+{
+    unsigned h;
+    if (K == W_E4M3)
+        asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(h) : "h"((unsigned short)two));
+    else
+        asm("cvt.rn.f16x2.e5m2x2 %0, %1;" : "=r"(h) : "h"((unsigned short)two));
+    x[0] = f32_of_f16((unsigned short)h);
+    x[1] = f32_of_f16((unsigned short)(h >> 16));
+}
+#else
+enum { FAST_F8 = 0 };
+template <int K> static __device__ inline void f8_pair(float *, unsigned) {}
+#endif
+
+/* The elements of 16 bytes. */
+template <int K> static __device__ inline void plain_expand(float *x, const uint4 &v)
+{
+    const unsigned w[4] = {v.x, v.y, v.z, v.w};
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+        if (K == W_F32)
+            x[i] = __uint_as_float(w[i]);
+        else if (K == W_BF16) {
+            x[2 * i] = __uint_as_float(w[i] << 16);
+            x[2 * i + 1] = __uint_as_float(w[i] & 0xffff0000);
+        } else if (K == W_F16) {
+            x[2 * i] = f32_of_f16((unsigned short)w[i]);
+            x[2 * i + 1] = f32_of_f16((unsigned short)(w[i] >> 16));
+        } else if (FAST_F8) {
+            f8_pair<K>(x + 4 * i, w[i]);
+            f8_pair<K>(x + 4 * i + 2, w[i] >> 16);
+        } else {
+#pragma unroll
+            for (int j = 0; j < 4; j++)
+                x[4 * i + j] = K == W_E4M3 ? f32_of_e4m3((unsigned char)(w[i] >> 8 * j))
+                                           : f32_of_e5m2((unsigned char)(w[i] >> 8 * j));
+        }
+}
+
+#endif

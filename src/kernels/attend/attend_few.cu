@@ -1,0 +1,196 @@
+/* attend_few.cu -- attention for heads of 64, 128 or 256 numbers of 16 bits, a row at a time.
+ *
+ * L lanes have a key: 16 bytes each of it and of its value, and 8 columns of the sums. A warp has 32 / L such groups,
+ * which go over keys of their own with a running softmax of their own: nothing is shared until the end, and a thread has
+ * STEPS keys and as many values on their way at a time. Two query heads of a group meet a key while it is in registers;
+ * the others read it from the L2 cache. Floor: each seen key and value once from memory.
+ */
+#include "kernels/attend/attend_cuda.h"
+
+enum { WARPS = 4, STEPS = 4 };
+
+/* What a group of lanes knows of a head. */
+template <int H> struct Running {
+    float most[H], total[H], sums[H][8];
+};
+
+/* e^x by the instruction for 2^x: within 2^-22 for the differences of scores that count. */
+static __device__ inline float power(float x)
+{
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x * 1.4426950408889634f));
+    return y;
+}
+
+template <int K, int H>
+static __device__ inline void take_keys(Running<H> &run, const float (*q)[8], const uint4 *keys, const uint4 *values,
+                                        const Attention &a, int first_head, int j0, int stride, int n, int pos, int L)
+{
+    float v[STEPS][8];
+#pragma unroll
+    for (int u = 0; u < STEPS; u++)
+        plain_expand<K>(v[u], values[u]);
+#pragma unroll
+    for (int h = 0; h < H; h++) {
+        float s[STEPS], most = run.most[h];
+#pragma unroll
+        for (int u = 0; u < STEPS; u++) {
+            float k[8], dot = 0;
+            plain_expand<K>(k, keys[u]);
+#pragma unroll
+            for (int i = 0; i < 8; i++)
+                dot = fmaf(q[h][i], k[i], dot);
+            for (int i = L / 2; i > 0; i /= 2)
+                dot += __shfl_xor_sync(0xffffffff, dot, i);
+            s[u] = u < n ? bend(a, dot, first_head + h, j0 + u * stride, pos) : -INFINITY;
+            most = fmaxf(most, s[u]);
+        }
+        float older = most == -INFINITY ? 0 : power(run.most[h] - most);
+        run.total[h] *= older;
+#pragma unroll
+        for (int i = 0; i < 8; i++)
+            run.sums[h][i] *= older;
+#pragma unroll
+        for (int u = 0; u < STEPS; u++) {
+            float p = u < n ? power(s[u] - most) : 0;
+            run.total[h] += p;
+#pragma unroll
+            for (int i = 0; i < 8; i++)
+                run.sums[h][i] = fmaf(p, v[u][i], run.sums[h][i]);
+        }
+        run.most[h] = most;
+    }
+}
+
+/* One head: the groups' softmaxes become one; the result, or this part of it, is written. */
+template <int L>
+static __device__ void fold_groups(const Attention &a, float most, float total, const float *sums, float *shared, int r,
+                                   int head, int part)
+{
+    enum { GROUPS = WARPS * 32 / L, WIDTH = 8 * L };
+    float *mosts = shared, *totals = mosts + GROUPS, *columns = totals + GROUPS;
+    int group = threadIdx.x / L, lane = threadIdx.x % L;
+    __syncthreads();
+    if (lane == 0)
+        mosts[group] = most, totals[group] = total;
+    for (int i = 0; i < 8; i++)
+        columns[group * WIDTH + lane * 8 + i] = sums[i];
+    __syncthreads();
+    float largest = a.count == 1 && a.sinks ? a.sinks[head] : -INFINITY;
+    for (int g = 0; g < GROUPS; g++)
+        largest = fmaxf(largest, mosts[g]);
+    float all = a.count == 1 && a.sinks ? power(a.sinks[head] - largest) : 0;
+    for (int g = 0; g < GROUPS; g++)
+        all += mosts[g] == -INFINITY ? 0 : totals[g] * power(mosts[g] - largest);
+    float *to = a.parts + (((int64_t)r * a.heads + head) * a.count + part) * (WIDTH + 2);
+    for (int i = threadIdx.x; i < WIDTH; i += WARPS * 32) {
+        float sum = 0;
+        for (int g = 0; g < GROUPS; g++)
+            sum += mosts[g] == -INFINITY ? 0 : columns[g * WIDTH + i] * power(mosts[g] - largest);
+        if (a.count > 1)
+            to[2 + i] = sum;
+        else
+            row(a.y, r)[(int64_t)head * WIDTH + i] = sum / all;
+    }
+    if (a.count > 1 && threadIdx.x == 0)
+        to[0] = largest, to[1] = all;
+}
+
+/* STEPS keys and values of a group of lanes; n of them are there. */
+struct Tile {
+    uint4 keys[STEPS], values[STEPS];
+    int n;
+};
+
+template <int L, int GROUPS>
+static __device__ inline void load_tile(Tile *t, const Attention &a, const int32_t *table, int kv_head, int shift, int j0,
+                                        int to, int from, int group, int lane)
+{
+    int first = j0 + group;
+    t->n = first < to ? min((int)STEPS, (to - first + GROUPS - 1) / GROUPS) : 0;
+    if (j0 >= to)      /* of the whole block of threads: nothing is left */
+        return;
+#pragma unroll
+    for (int u = 0; u < STEPS; u++) {
+        int j = u < t->n ? first + u * GROUPS : from;
+        int i = shift >= 0 ? j >> shift : j / a.tokens;
+        int64_t block = table[i], at = (int64_t)kv_head * a.tokens + (j - i * a.tokens);
+        t->keys[u] = __ldg((const uint4 *)(a.k.at + block * a.k.block_bytes) + at * L + lane);
+        t->values[u] = __ldg((const uint4 *)(a.v.at + block * a.v.block_bytes) + at * L + lane);
+    }
+}
+
+template <int K, int L, int H> static __global__ void __launch_bounds__(WARPS * 32) few(const __grid_constant__ Attention a)
+{
+    previous();
+    enum { GROUPS = WARPS * 32 / L };
+    __shared__ float shared[GROUPS * (2 + 8 * L)];
+    int r = blockIdx.x, kv_head = blockIdx.y / a.head_blocks, skip = blockIdx.y % a.head_blocks * a.per_block;
+    int first_head = kv_head * a.group + skip, heads = min(H, a.group - skip), part = blockIdx.z;
+    int group = threadIdx.x / L, lane = threadIdx.x % L, pos = a.positions[r];
+    int2 seen = sees(a, r);
+    int from = max(seen.x, part * a.part_tokens), to = a.count > 1 ? min(seen.y, (part + 1) * a.part_tokens) : seen.y;
+    const int32_t *table = a.tables + a.row_seq[r] * a.table_step;
+    const int shift = __popc(a.tokens) == 1 ? __ffs(a.tokens) - 1 : -1;
+    float q[H][8];
+    Running<H> run;
+#pragma unroll
+    for (int h = 0; h < H; h++) {
+        run.most[h] = -INFINITY, run.total[h] = 0;
+#pragma unroll
+        for (int i = 0; i < 8; i++) {
+            q[h][i] = h < heads ? row(a.q, r)[(int64_t)(first_head + h) * (8 * L) + lane * 8 + i] : 0;
+            run.sums[h][i] = 0;
+        }
+    }
+    /* All lanes of a warp go as often, since they ask each other. With several heads the next keys come while these are
+     * computed with. */
+    Tile now, next;
+    load_tile<L, GROUPS>(&now, a, table, kv_head, shift, from, to, from, group, lane);
+    for (int j0 = from; j0 < to; j0 += GROUPS * STEPS) {
+        if (H > 1)
+            load_tile<L, GROUPS>(&next, a, table, kv_head, shift, j0 + GROUPS * STEPS, to, from, group, lane);
+        take_keys<K, H>(run, q, now.keys, now.values, a, first_head, j0 + group, GROUPS, now.n, pos, L);
+        if (H == 1)
+            load_tile<L, GROUPS>(&next, a, table, kv_head, shift, j0 + GROUPS * STEPS, to, from, group, lane);
+        now = next;
+    }
+#pragma unroll
+    for (int h = 0; h < H; h++)
+        if (h < heads)
+            fold_groups<L>(a, run.most[h], run.total[h], run.sums[h], shared, r, first_head + h, part);
+}
+
+bool attend_few_takes(const Attention *a, WeightKind kind)
+{
+    int w = a->key_width;
+    return (kind == W_F16 || kind == W_BF16) && (w == 64 || w == 128 || w == 256) && a->value_width == w &&
+           a->k.width == w && a->v.width == w && ((uintptr_t)a->k.at | (uintptr_t)a->v.at) % 16 == 0;
+}
+
+template <int K, int L> static void launch(const Attention *a, const CudaRun *g)
+{
+    dim3 grid(a->rows, a->kv_heads * a->head_blocks, a->count);
+    if (a->per_block == 1)
+        LAUNCH((few<K, L, 1>), grid, WARPS * 32, 0, g, *a);
+    else
+        LAUNCH((few<K, L, 2>), grid, WARPS * 32, 0, g, *a);
+}
+
+template <int K> static void launch_kind(const Attention *a, const CudaRun *g)
+{
+    if (a->key_width == 64)
+        launch<K, 8>(a, g);
+    else if (a->key_width == 128)
+        launch<K, 16>(a, g);
+    else
+        launch<K, 32>(a, g);
+}
+
+void attend_few(const Attention *a, WeightKind kind, const CudaRun *g)
+{
+    if (kind == W_F16)
+        launch_kind<W_F16>(a, g);
+    else
+        launch_kind<W_BF16>(a, g);
+}

@@ -1,0 +1,41 @@
+/* decay_scan.cu -- see decay_scan.h. A thread has a column of a head's state and goes through the rows. */
+#include "kernels/kit/cuda_kit.h"
+
+typedef struct Scan {
+    Rows y, q, k, v, decay;
+    int heads, groups, N, P;
+} Scan;
+
+static __global__ void scan_columns(Scan m, States s)
+{
+    previous();
+    StateSpan run = state_span(s, blockIdx.y);
+    int column = blockIdx.x * blockDim.x + threadIdx.x;
+    if (column >= m.heads * m.P)
+        return;
+    int h = column / m.P, p = column % m.P, group = h / (m.heads / m.groups) * m.N;
+    int64_t at = (int64_t)h * m.N * m.P + p;
+    float *S = run.to + at;
+    for (int n = 0; n < m.N; n++)
+        S[(int64_t)n * m.P] = run.from ? run.from[at + (int64_t)n * m.P] : 0;
+    for (int r = run.first; r < run.end; r++) {
+        const float *q = row(m.q, r) + group, *k = row(m.k, r) + group;
+        double decay = row(m.decay, r)[h], v = row(m.v, r)[column], y = 0;
+        for (int n = 0; n < m.N; n++) {
+            float next = (float)(decay * S[(int64_t)n * m.P] + k[n] * v);
+            S[(int64_t)n * m.P] = next;
+            y += (double)q[n] * next;
+        }
+        row(m.y, r)[column] = (float)y;
+    }
+}
+
+static void run(const OpCall *c, const CudaRun *g)
+{
+    Scan m = {rows_of(c->out[0]), rows_of(c->in[0]), rows_of(c->in[1]), rows_of(c->in[2]), rows_of(c->in[3]),
+              c->out[0].dim[1], c->in[0].dim[1], c->in[0].dim[2], c->out[0].dim[2]};
+    States s = states_of(c, 4);
+    LAUNCH(scan_columns, dim3(blocks_for(m.heads * m.P, 64), s.seqs), 64, 0, g, m, s);
+}
+
+CUDA_KERNEL(decay_scan, NULL, NULL, run)

@@ -1,0 +1,38 @@
+/* lt.h -- products of many rows through cuBLASLt, which is opened when a GPU is (libcublasLt.so.13 or .12): without it
+ * they run on the house's own tiles, which are slower.
+ *
+ *     y[n][o] = sum_k x[n][k] w[o][k] (+ y)        w, x: bf16, rows of `in`; y: f32; summed in f32
+ */
+#ifndef KERNELS_LINEAR_LT_H
+#define KERNELS_LINEAR_LT_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct Lt Lt;
+enum { LT_WORKSPACE_BYTES = 32 << 20 };
+
+Lt *lt_open(void);             /* NULL: the library is not there */
+void lt_close(Lt *);
+
+typedef struct LtProduct {
+    const void *w, *x;
+    float *y;
+    int64_t y_step;
+    int out, in, n;
+    bool adds;
+} LtProduct;
+
+/* false: the library has no way for this shape. workspace: LT_WORKSPACE_BYTES. */
+bool lt_product(Lt *, const LtProduct *, void *workspace, void *stream);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,70 @@
+/* product_cuda.h -- products with weights on the GPU, for every operation that multiplies by one.
+ *
+ *     y[pair][o] = sum_k x[pair][k] w[expert of pair][o][k] + bias[expert][o] (+ y)
+ *
+ * For linear a pair is a row and there is one expert; for expert_linear see expert_linear.h.
+ */
+#ifndef KERNELS_LINEAR_PRODUCT_CUDA_H
+#define KERNELS_LINEAR_PRODUCT_CUDA_H
+
+#include "formats/planes_cuda.h"
+
+/* 32 activations in 8 bits (formats/a8/a8.h), and the sums of their halves. */
+typedef struct XBlock8 {
+    float d;
+    short sum[2];
+    int q[8];
+} XBlock8;
+
+typedef struct Product {
+    float *y;
+    int64_t y_step;            /* from row to row; where pairs are, from row to row of k pairs */
+    const float *x;
+    int64_t x_step;
+    const uint8_t *w;          /* plain rows of `row_bytes` ... */
+    int64_t row_bytes;
+    Planes planes;             /* ... or planes */
+    const float *bias;         /* NULL: none */
+    const int32_t *ids;        /* NULL: linear, or pair i of a row meets expert i */
+    int64_t ids_step;
+    XBlock8 *rounded;          /* x in 8 bits, of pair after pair or row after row */
+    int pairs, k, experts, in, out, low_bytes;
+    bool own_x, adds;
+} Product;
+
+enum { PRODUCTS = 3 };
+Product product_of_linear(const OpCall *, const CudaRun *);
+Product product_of_experts(const OpCall *, const CudaRun *);
+size_t product_scratch(const Product *, WeightKind, const CudaRun *);
+/* Up to PRODUCTS that read the same rows of x and differ in their weights only. */
+void products_run(const Product *, int n, WeightKind, const CudaRun *);
+const char *product_refuses(Tensor w);
+
+#ifdef __CUDACC__
+static __device__ inline int expert_at(const Product &p, int pair)
+{
+    if (p.k == 0)
+        return 0;
+    return p.ids ? p.ids[pair / p.k * p.ids_step + pair % p.k] : pair % p.k;
+}
+static __device__ inline int64_t x_index(const Product &p, int pair) { return p.k && !p.own_x ? pair / p.k : pair; }
+static __device__ inline const float *x_at(const Product &p, int pair)
+{
+    if (p.k == 0)
+        return p.x + pair * p.x_step;
+    return p.x + pair / p.k * p.x_step + (p.own_x ? (int64_t)(pair % p.k) * p.in : 0);
+}
+static __device__ inline float *y_at(const Product &p, int pair)
+{
+    return p.k == 0 ? p.y + pair * p.y_step : p.y + pair / p.k * p.y_step + (int64_t)(pair % p.k) * p.out;
+}
+static __device__ inline void put(const Product &p, int pair, int expert, int o, float sum)
+{
+    float *y = y_at(p, pair) + o;
+    if (p.bias)
+        sum += p.bias[(int64_t)expert * p.out + o];
+    *y = p.adds ? sum + *y : sum;
+}
+#endif
+
+#endif

@@ -1,0 +1,49 @@
+/* rms_norm.cu -- see rms_norm.h. A block of threads has a head; small heads have a warp each. */
+#include "kernels/kit/cuda_kit.h"
+
+typedef struct Norm {
+    Rows y, x;
+    const float *gain;         /* NULL: ones */
+    int heads, width, gain_step;
+    double eps;
+} Norm;
+
+enum { HELD = 16 };            /* values of a row that a thread keeps */
+
+static __global__ void norm_heads(Norm n)
+{
+    __shared__ double shared[32];
+    int64_t r = blockIdx.x / n.heads, h = blockIdx.x % n.heads;
+    const float *x = row(n.x, r) + h * n.width, *gain = n.gain ? n.gain + h * n.gain_step : NULL;
+    float *y = row(n.y, r) + h * n.width, held[HELD];
+    double squares = 0;
+    previous();
+#pragma unroll
+    for (int j = 0; j < HELD; j++) {
+        int i = threadIdx.x + j * blockDim.x;
+        held[j] = i < n.width ? x[i] : 0;
+        squares += (double)held[j] * held[j];
+    }
+    for (int i = threadIdx.x + HELD * blockDim.x; i < n.width; i += blockDim.x)
+        squares += (double)x[i] * x[i];
+    float factor = (float)(1 / sqrt(block_sum(squares, shared) / n.width + n.eps));
+#pragma unroll
+    for (int j = 0; j < HELD; j++) {
+        int i = threadIdx.x + j * blockDim.x;
+        if (i < n.width)
+            y[i] = held[j] * factor * (gain ? gain[i] : 1);
+    }
+    for (int i = threadIdx.x + HELD * blockDim.x; i < n.width; i += blockDim.x)
+        y[i] = x[i] * factor * (gain ? gain[i] : 1);
+}
+
+static void run(const OpCall *c, const CudaRun *g)
+{
+    Norm n = {rows_of(c->out[0]), rows_of(c->in[0]), rows_of(c->in[1]).at, 0, innermost_of(c->in[0]), 0, c->eps};
+    n.heads = n.x.width / n.width;
+    if (n.gain && tensor_width(c->in[1]) != n.width)
+        n.gain_step = n.width;
+    LAUNCH(norm_heads, n.x.rows * n.heads, n.width <= 256 ? 32 : n.width <= 2048 ? 128 : 512, 0, g, n);
+}
+
+CUDA_KERNEL(rms_norm, NULL, NULL, run)
