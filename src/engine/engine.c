@@ -492,6 +492,8 @@ bool engine_step(Engine *e)
     at[2] = clock_seconds();
     scheduler_commit(e->scheduler, plan);
     deliver_step(&e->deliver, e->runner, plan);
+    if (e->o.forgets)
+        scheduler_forget_pasts(e->scheduler);
     e->steps++;
     e->rows += plan->rows;
     e->copies += plan->copies.count;
@@ -531,6 +533,15 @@ void engine_wait(Engine *e, double seconds)
 }
 
 /* --- what it says of itself --- */
+
+Err engine_foresee(Engine *e, const EngineSpan *spans, int32_t count, Error *err)
+{
+    for (int32_t i = 0; i < count; i++)
+        if (spans[i].from < 0 || spans[i].to <= spans[i].from || spans[i].to > engine_longest(e))
+            return fail(err, BAD_ARGUMENT, "a step from position %d to %d; the longest sequence has %d", spans[i].from,
+                        spans[i].to, engine_longest(e));
+    return runner_foresee(e->runner, spans, count, err);
+}
 
 const KvLedger *engine_ledger(const Engine *e) { return &e->ledger; }
 KvFilesStats engine_files(const Engine *e) { return kv_persist_stats(e->persist); }

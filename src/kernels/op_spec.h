@@ -15,6 +15,7 @@ typedef struct OpCost {
     double weight_bytes;           /* read: weights, in their format */
     double cache_bytes;            /* read: the past */
     double activation_bytes;       /* read and written: the rest */
+    double choice_bytes;           /* all weights that those read were chosen from by the rows; 0: there is no choice */
 } OpCost;
 
 typedef struct OpSpec {

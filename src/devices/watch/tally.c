@@ -24,6 +24,8 @@ static void tally_run(Device *d, const OpCall *call)
     demand_add(&t->demand, &demand);
     add(&t->total, cost);
     add(&t->by_op[call->op], cost);
+    t->chosen_bytes += cost.choice_bytes > 0 ? cost.weight_bytes : 0;
+    t->choice_bytes += cost.choice_bytes;
     t->calls[call->op]++;
     d->inner->calls->run(d->inner, call);
 }

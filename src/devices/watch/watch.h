@@ -45,6 +45,7 @@ void label_text(const char *part, int layer, char out[LABEL_BYTES]);
 typedef struct Tally {
     OpCost total, by_op[OP_COUNT];
     Demand demand;             /* of all */
+    double chosen_bytes, choice_bytes;   /* weights of experts that were read; of all that they were chosen from */
     int64_t calls[OP_COUNT];
 } Tally;
 Err tally_open(Device *inner, Device **out, Error *err);
