@@ -26,6 +26,6 @@ typedef struct OpSpec {
 const OpSpec *op_spec(Op);
 
 /* What a call asks of a machine: weights and the past from memory, operations of the kind that its weights ask for. */
-Demand op_demand(const OpCall *);
+Demand op_demand(const OpCall *, const OpCost *);
 
 #endif
