@@ -1,10 +1,11 @@
-/* Without a cache (EngineOptions.forgets) the tokens are the same, and the work is what was foreseen without doing it:
- * protects the comparison of O(T^3) with O(T^2), and every prediction that is made by showing a device steps. */
+/* Without a cache (EngineOptions.forgets) the tokens are the same, and the work is what was predicted without doing it:
+ * protects the comparison of O(T^3) with O(T^2), and every plan that is made by the forward pass on paper. */
+#include <math.h>
+
 #include "devices/cpu/cpu_device.h"
-#include "devices/watch/watch.h"
-#include "engine/engine.h"
 #include "model/package.h"
 #include "test.h"
+#include "tools/no_cache.h"
 
 enum { PROMPT = 21, TOKENS = 9, LAST = PROMPT + TOKENS };
 
@@ -21,8 +22,7 @@ typedef struct Subject {
 
 typedef struct Answer {
     int32_t tokens[2][TOKENS], count[2];
-    int64_t rows;
-    Tally work;
+    RunCost cost;
 } Answer;
 
 static void open_subject(Subject *s, const char *family)
@@ -57,7 +57,9 @@ static Engine *open_engine(const Subject *s, bool forgets, int32_t rows)
     o.block_tokens = 8;
     o.rows = rows;
     o.state_snapshots = 0;         /* for which a prompt would be computed in more steps */
-    o.forgets = forgets;
+    if (forgets)
+        no_cache_options(&o, o.context);
+    o.rows = rows;
     EngineModel model = engine_model(s->model);
     must_be_ok(engine_new(&engine, &o, &model, s->tally, &err), &err);
     return engine;
@@ -83,8 +85,7 @@ static Answer ask(const Subject *s, Engine *engine, int32_t samples)
     }
     request_close(request);
     must_be_ok(engine_audit(engine, &err), &err);
-    a.rows = engine_stats(engine).rows;
-    a.work = *tally_read(s->tally);
+    a.cost = run_cost_measured(s->tally, engine_stats(engine).rows, 0);
     return a;
 }
 
@@ -100,77 +101,85 @@ static void tokens_are_the_same(void **state)
         assert_int_equal(with.count[1], TOKENS);
         assert_memory_equal(with.tokens, without.tokens, sizeof with.tokens);
         assert_memory_equal(with.tokens, in_chunks.tokens, sizeof with.tokens);
-        assert_int_equal(with.rows, PROMPT + 2 * (TOKENS - 1));
-        assert_true(without.work.demand.bytes >= with.work.demand.bytes);
+        assert_int_equal(with.cost.rows, PROMPT + 2 * (TOKENS - 1));
+        assert_true(without.cost.rows > 4 * with.cost.rows);
         engine_free(keeps), engine_free(forgets), engine_free(chunks);
         close_subject(&s);
     }
 }
 
-static void foresee(const Subject *s, Engine *engine, const EngineSpan *spans, Tally *out)
-{
-    Error err = {0};
-    tally_reset(s->tally);
-    must_be_ok(engine_foresee(engine, spans, TOKENS, &err), &err);
-    *out = *tally_read(s->tally);
-}
+/* But for the order of sums. */
+static void near(double a, double b) { assert_true(fabs(a - b) <= 1e-9 * fabs(b)); }
 
-static void must_agree(const Tally *foreseen, const Tally *done)
+static void must_agree(const RunCost *predicted, const RunCost *measured)
 {
-    assert_true(foreseen->demand.bytes == done->demand.bytes);
-    for (int op = 0; op < OP_COUNT; op++)
-        assert_true(foreseen->by_op[op].operations == done->by_op[op].operations && foreseen->calls[op] == done->calls[op]);
+    assert_int_equal(predicted->rows, measured->rows);
+    near(predicted->work.demand.bytes, measured->work.demand.bytes);
+    near(predicted->work.cache_bytes, measured->work.cache_bytes);
+    near(predicted->attention, measured->attention);
+    for (int kind = 0; kind < ARITHMETICS; kind++)
+        near(predicted->work.demand.operations[kind], measured->work.demand.operations[kind]);
 }
 
 /* Rows by hand: S + T - 1 with a cache, T S + T (T - 1) / 2 without. */
-static void the_work_is_what_was_foreseen(void **state)
+static void the_work_is_what_was_predicted(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT_OF(families); i++) {
         Subject s;
-        Tally foreseen;
-        EngineSpan with[TOKENS], without[TOKENS];
+        Error err = {0};
+        RunCost with, without;
         print_message("%s\n", families[i]);
         open_subject(&s, families[i]);
-        for (int32_t t = 0; t < TOKENS; t++) {
-            with[t] = (EngineSpan){t ? PROMPT + t - 1 : 0, PROMPT + t};
-            without[t] = (EngineSpan){0, PROMPT + t};
-        }
-        Engine *keeps = open_engine(&s, false, 64), *forgets = open_engine(&s, true, 10);
-        foresee(&s, keeps, with, &foreseen);
+        NoCacheRun run = {PROMPT, TOKENS, 64, &format_f32};
+        must_be_ok(no_cache_predict(s.model, run, &with, &without, &err), &err);
+        Engine *keeps = open_engine(&s, false, 64), *forgets = open_engine(&s, true, 64);
         Answer done = ask(&s, keeps, 1);
-        must_agree(&foreseen, &done.work);
-        assert_int_equal(done.rows, PROMPT + TOKENS - 1);
-        foresee(&s, forgets, without, &foreseen);
+        must_agree(&with, &done.cost);
+        assert_int_equal(with.rows, PROMPT + TOKENS - 1);
         done = ask(&s, forgets, 1);
-        must_agree(&foreseen, &done.work);
-        assert_int_equal(done.rows, TOKENS * PROMPT + TOKENS * (TOKENS - 1) / 2);
+        must_agree(&without, &done.cost);
+        assert_int_equal(without.rows, TOKENS * PROMPT + TOKENS * (TOKENS - 1) / 2);
         engine_free(keeps), engine_free(forgets);
         close_subject(&s);
     }
 }
 
-static void steps_beyond_the_context_are_refused(void **state)
+/* Pairs by hand: each row sees itself and all before it, over 2 layers of 4 heads, 16 wide: 4 operations for each value. */
+static void attention_grows_with_the_cube(void **state)
 {
     (void)state;
     Subject s;
     Error err = {0};
+    RunCost with, without;
     open_subject(&s, "llama");
-    Engine *engine = open_engine(&s, false, 64);
-    const EngineSpan wrong[] = {{0, LAST + 5}, {-1, 3}, {4, 4}};
-    for (size_t i = 0; i < COUNT_OF(wrong); i++)
-        assert_int_equal(engine_foresee(engine, &wrong[i], 1, &err), BAD_ARGUMENT);
-    assert_non_null(strstr(err.text, "the longest sequence has"));
-    engine_free(engine);
+    const ModelShape *m = &s.model->shape;
+    must_be_ok(no_cache_predict(s.model, (NoCacheRun){2, 3, 64, &format_f32}, &with, &without, &err), &err);
+    double pair = 4.0 * m->N * m->H * s.model->kv.layers;
+    assert_true(with.attention == pair * (1 + 2 + 3 + 4));
+    assert_true(without.attention == pair * ((1 + 2) + (1 + 2 + 3) + (1 + 2 + 3 + 4)));
     close_subject(&s);
+}
+
+static void what_it_means_nothing_for_is_refused(void **state)
+{
+    (void)state;
+    Error err = {0};
+    ModelShape shape = {.family = "llada", .bidirectional = true};
+    assert_int_equal(no_cache_check(&shape, 1, &err), BAD_ARGUMENT);
+    assert_non_null(strstr(err.text, "llada"));
+    shape.bidirectional = false;
+    assert_int_equal(no_cache_check(&shape, 2, &err), BAD_ARGUMENT);
+    assert_int_equal(no_cache_check(&shape, 1, &err), OK);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tokens_are_the_same),
-        cmocka_unit_test(the_work_is_what_was_foreseen),
-        cmocka_unit_test(steps_beyond_the_context_are_refused),
+        cmocka_unit_test(the_work_is_what_was_predicted),
+        cmocka_unit_test(attention_grows_with_the_cube),
+        cmocka_unit_test(what_it_means_nothing_for_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

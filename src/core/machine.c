@@ -8,6 +8,7 @@
 
 #include "base/file_map.h"
 #include "base/file_out.h"
+#include "base/share.h"
 
 static const size_t FILE_BYTES_MAX = 1 << 20;
 
@@ -15,6 +16,7 @@ typedef struct Rate { const char *name; size_t offset; } Rate;
 #define RATE(field) {#field, offsetof(Machine, field)}
 static const Rate rates[] = {
     RATE(bytes_per_second), RATE(fp32), RATE(bf16), RATE(int8), RATE(memory_bytes),
+    RATE(link_bytes_per_second),
 };
 
 static double *rate_of(Machine *m, const Rate *rate) { return (double *)((char *)m + rate->offset); }
@@ -46,6 +48,10 @@ static Err read_fields(const json_t *object, const char *path, Machine *m, Error
     if (threads && (!json_is_integer(threads) || json_integer_value(threads) < 0 || json_integer_value(threads) > 1 << 20))
         return fail(err, BAD_FILE, "%s: 'threads' must be a whole number, 0 or more", path);
     m->threads = (int)json_integer_value(threads);
+    const json_t *gpu = json_object_get(object, "gpu");
+    if (gpu && !json_is_boolean(gpu))
+        return fail(err, BAD_FILE, "%s: 'gpu' must be true or false", path);
+    m->gpu = json_is_true(gpu);
     if (m->bytes_per_second == 0)
         return fail(err, BAD_FILE, "%s: 'bytes_per_second' is missing: without it nothing can be predicted", path);
     return OK;
@@ -63,9 +69,10 @@ Err machine_read(const char *path, Machine *out, Error *err)
 
 json_t *machine_json(const Machine *m)
 {
-    return json_pack("{s:s, s:f, s:f, s:f, s:f, s:f, s:i, s:s}", "name", m->name, "bytes_per_second", m->bytes_per_second,
-                     "fp32", m->fp32, "bf16", m->bf16, "int8", m->int8, "memory_bytes", m->memory_bytes, "threads", m->threads,
-                     "source", m->source);
+    return json_pack("{s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:i, s:b, s:s}", "name", m->name, "bytes_per_second",
+                     m->bytes_per_second, "fp32", m->fp32, "bf16", m->bf16, "int8", m->int8, "memory_bytes", m->memory_bytes,
+                     "link_bytes_per_second", m->link_bytes_per_second, "threads", m->threads, "gpu", m->gpu, "source",
+                     m->source);
 }
 
 static Err make_directories(const char *path, Error *err)
@@ -128,4 +135,19 @@ Err machine_of_this(Machine *out, Error *err)
     if (!file_exists(path))
         return fail(err, NOT_FOUND, "%s: this machine was not measured yet: run `ridge probe`", path);
     return machine_read(path, out, err);
+}
+
+Err machines_print(FILE *out, Error *err) { return share_print("machines", out, err); }
+
+Err machine_find(const char *name, Machine *out, Error *err)
+{
+    char path[PATH_MAX];
+    if (!strcmp(name, "this"))
+        return machine_of_this(out, err);
+    if (strchr(name, '/') || strstr(name, ".json"))
+        return machine_read(name, out, err);
+    if (share_find("machines", name, path))
+        return machine_read(path, out, err);
+    return fail(err, NOT_FOUND, "there is no machine '%s': give this, the path of a file as `ridge probe -o` writes it, or a "
+                "name of `ridge plan --list`", name);
 }

@@ -534,15 +534,6 @@ void engine_wait(Engine *e, double seconds)
 
 /* --- what it says of itself --- */
 
-Err engine_foresee(Engine *e, const EngineSpan *spans, int32_t count, Error *err)
-{
-    for (int32_t i = 0; i < count; i++)
-        if (spans[i].from < 0 || spans[i].to <= spans[i].from || spans[i].to > engine_longest(e))
-            return fail(err, BAD_ARGUMENT, "a step from position %d to %d; the longest sequence has %d", spans[i].from,
-                        spans[i].to, engine_longest(e));
-    return runner_foresee(e->runner, spans, count, err);
-}
-
 const KvLedger *engine_ledger(const Engine *e) { return &e->ledger; }
 KvFilesStats engine_files(const Engine *e) { return kv_persist_stats(e->persist); }
 const KvCache *engine_cache(const Engine *e) { return e->cache; }

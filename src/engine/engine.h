@@ -198,10 +198,6 @@ EngineStats engine_stats(const Engine *);                /* on the engine's thre
 int32_t engine_sequences(const Engine *, SequenceView *out, int32_t most);
 /* Recounts all that is held, between steps; an Error says what does not agree. For tests and for doubt. */
 Err engine_audit(const Engine *, Error *);
-/* Shows the device the steps of one sequence that compute the positions [from, to) of each span, as while planning:
- * nothing is computed, but a tally sees what would be asked for. Between two steps. */
-typedef struct EngineSpan { int32_t from, to; } EngineSpan;
-Err engine_foresee(Engine *, const EngineSpan *, int32_t count, Error *);
 const KvLedger *engine_ledger(const Engine *);
 KvFilesStats engine_files(const Engine *);               /* from any thread */
 const KvCache *engine_cache(const Engine *);             /* for cache/kv_usage.h; on the engine's thread, between steps */

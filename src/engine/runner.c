@@ -211,33 +211,6 @@ void runner_run(Runner *r, const Plan *plan)
     r->logits.first = r->logits.count = r->hidden.first = r->hidden.count = 0;
 }
 
-/* A step of one sequence, with the positions that its cost depends on, and a row that is asked for if it is the last. */
-static void foresee_step(Runner *r, int32_t from, int32_t rows, bool last)
-{
-    const KvLedger *ledger = kv_cache_ledger(r->cache);
-    for (int32_t i = 0; i < rows; i++) {
-        r->positions.host[i] = from + i;
-        r->lengths.host[i] = from + rows;
-        r->row_seq.host[i] = 0;
-    }
-    send(r, &r->positions, (size_t)rows);
-    send(r, &r->lengths, (size_t)rows);
-    send(r, &r->row_seq, (size_t)rows);
-    Step step = step_of(r, rows, 1, last, 0, (int32_t)ceil_div(from + rows, ledger->options.block_tokens));
-    forward(r, &step);
-}
-
-Err runner_foresee(Runner *r, const EngineSpan *spans, int32_t count, Error *err)
-{
-    r->device->calls->plan_begin(r->device);
-    for (int32_t i = 0; i < count; i++)
-        for (int32_t at = spans[i].from, rows; at < spans[i].to; at += rows) {
-            rows = (int32_t)min_i64(spans[i].to - at, r->o.rows);
-            foresee_step(r, at, rows, at + rows == spans[i].to);
-        }
-    return r->device->calls->plan_end(r->device, err);
-}
-
 static const float *outcome_row(Outcome *o, Device *d, int32_t i)
 {
     ASSERT(i >= o->first && i < o->of);

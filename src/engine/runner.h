@@ -20,8 +20,6 @@ typedef struct Runner Runner;
 
 Err runner_new(Runner **, RunnerOptions, const EngineModel *, const KvCache *, Device *, Arena *, Error *);
 void runner_run(Runner *, const Plan *);
-/* See engine_foresee(). */
-Err runner_foresee(Runner *, const EngineSpan *, int32_t count, Error *);
 /* The logits of the plan's i-th wanted row, [V]; ask in ascending order. Valid until the next call. */
 const float *runner_logits(Runner *, int32_t i);
 /* The same of the i-th row whose hidden state is wanted, [D]. */

@@ -6,10 +6,10 @@
 
 #include "api/answer.h"
 #include "devices/watch/watch.h"
-#include "main/no_cache.h"
 #include "main/refine.h"
 #include "main/sampling_flags.h"
 #include "main/session.h"
+#include "tools/no_cache.h"
 #include "tools/phase_meter.h"
 
 typedef struct RunFlags {
@@ -208,7 +208,8 @@ static Err print_json(const Run *r, int32_t reused_tokens, json_t *timings, json
         json_array_append_new(samples, answer_json(&r->answers[i], r->sampling.sampler.logprobs != LOGPROBS_NONE));
     json_t *whole = json_pack("{s:s, s:i, s:i, s:I, s:o, s:o, s:o}", "model", r->session.package.path, "prompt_tokens",
                               (int)r->prompt.count, "reused_tokens", reused_tokens, "seed",
-                              (json_int_t)r->sampling.sampler.seed, "samples", samples, "timings", timings, "verdicts", verdicts);
+                              (json_int_t)r->sampling.sampler.seed, "samples", samples, "timings", timings, "verdicts",
+                              verdicts);
     if (!whole)
         return fail(err, NO_MEMORY, "no memory for the JSON of the answer");
     json_dumpf(whole, stdout, JSON_COMPACT);
@@ -246,14 +247,14 @@ static Err refine(Run *r, const RunFlags *flags, const ModelFlags *model, const 
                   const RefineFlags *how, Error *err)
 {
     RefineAccount a;
-    Tally before = *tally_read(r->session.tally);
+    TallyMark before = tally_mark(r->session.tally);
     bool lines = how->stream, people = !lines && !flags->json;
     RefineJob job = {.session = &r->session, .flags = how, .given = sampling, .sampling = &r->sampling,
                      .prompt = r->prompt.ids, .prompt_count = (int32_t)r->prompt.count, .answers = r->answers,
                      .show = lines ? SHOW_LINES : people && r->streams ? refine_show() : SHOW_NOTHING};
     interrupt_catch();
     TRY(refine_answers(&job, model, &a, err));
-    NamedWork phase = {"refinement", phase_work_between(&before, tally_read(r->session.tally))};
+    NamedWork phase = {"refinement", phase_work_since(&before, r->session.tally)};
     phase.work.steps = a.steps;
     phase.work.seconds = a.seconds;
     if (!people)
@@ -281,10 +282,12 @@ static Err open_engine(Run *r, bool no_cache, ModelFlags model, const SamplingFl
     engine.logit_rows = engine.sequences;
     engine.observe = observe;
     engine.observe_with = r;
-    engine.forgets = no_cache;
-    if (no_cache)
-        model.state_snapshots = 0;
+    if (no_cache) {
+        no_cache_options(&engine, session_context(&r->session, &model));
+        model.state_snapshots = engine.state_snapshots;
+    }
     TRY(session_open_engine(&r->session, &model, engine, err));
+    tally_reset(r->session.tally);   /* memory was planned */
     phase_meter_start(&r->meter, r->session.tally);
     return OK;
 }
@@ -304,6 +307,23 @@ static Err open_run(Run *r, const RunFlags *flags, const ModelFlags *model, cons
     return sampling_options(sampling, &defaults, r->session.model->shape.V, &r->sampling, err);
 }
 
+static Err print_no_cache(Run *r, Error *err)
+{
+    Machine machine;
+    Buf text;
+    RunCost with, without;
+    const Engine *engine = r->session.engine;
+    NoCacheRun done = {(int32_t)r->prompt.count, r->sampled, engine_options(engine)->rows, r->session.cache_format};
+    RunCost measured = run_cost_measured(r->session.tally, engine_stats(engine).rows, r->meter.prefill.seconds);
+    TRY(no_cache_predict(r->session.model, done, &with, &without, err));
+    buf_init(&text, VERDICT_BYTES_MAX);
+    no_cache_table(done, &with, &without, &measured, session_machine(&machine), &text);
+    fputc('\n', stderr);
+    fwrite(text.data, 1, text.bytes, stderr);
+    buf_deinit(&text);
+    return OK;
+}
+
 static Err tell(Run *r, const RunFlags *flags, Error *err)
 {
     const NamedWork phases[] = {{"prefill", r->meter.prefill}, {"decode", r->meter.decode}};
@@ -316,9 +336,7 @@ static Err tell(Run *r, const RunFlags *flags, Error *err)
         return OK;
     print_account(&a);
     print_verdict(phases, COUNT_OF(phases));
-    if (flags->no_cache)
-        TRY(no_cache_print(&r->session, (int32_t)r->prompt.count, r->sampled, &r->meter, err));
-    return OK;
+    return flags->no_cache && r->sampled > 0 ? print_no_cache(r, err) : OK;
 }
 
 static Err work(Run *r, const RunFlags *flags, const ModelFlags *model, const SamplingFlags *sampling,
@@ -350,8 +368,8 @@ const Command command_run = {
         "share the prompt's cache. At the end one line on stderr: time to first token, milliseconds per token, tokens per "
         "second, and the memory bandwidth reached; then the verdict: what limited the answer, how near it came to what this "
         "machine can do (`ridge probe`), and what twice as many answers at a time would give. --no-cache shows what the cache "
-        "of keys and values is for: each token then computes its whole past again. A diffusion model writes its whole answer at once, as masks that become "
-        "tokens step by step; on a terminal this can be watched.",
+        "of keys and values is for: each token then computes its whole past again. A diffusion model writes its whole answer "
+        "at once, as masks that become tokens step by step; on a terminal this can be watched.",
     .examples = "  ridge run -p 'Once upon a time' -n 100 --temperature 0.8\n"
                 "  echo 'def main():' | ridge run -m model.gguf --stop $'\\n\\n' --json\n"
                 "  ridge run -p 'The sea' --samples 4 --seed 7\n"

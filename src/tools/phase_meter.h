@@ -12,16 +12,19 @@
 #include "devices/watch/watch.h"
 #include "engine/step_report.h"
 
+/* A tally's sums at some moment. */
+typedef struct TallyMark { OpCost total; Demand demand; } TallyMark;
+TallyMark tally_mark(const Device *tally);
+/* What went by since; steps, seconds and sequences are the caller's to fill. */
+PhaseWork phase_work_since(const TallyMark *, const Device *tally);
+
 typedef struct PhaseMeter {
     const Device *tally;
-    Tally start, before;           /* the tally when it started, and at the end of the last step */
+    TallyMark before;              /* at the end of the last step */
     PhaseWork prefill, decode;
 } PhaseMeter;
 
 void phase_meter_start(PhaseMeter *, const Device *tally);     /* from now on; what was before is not counted */
 void phase_meter_take(PhaseMeter *, const StepReport *);
-
-/* What went by between two readings of a tally; steps, seconds and sequences are the caller's to fill. */
-PhaseWork phase_work_between(const Tally *before, const Tally *after);
 
 #endif

@@ -13,6 +13,7 @@ static OpCost cost(const OpCall *c)
     return (OpCost){
         .operations = 2.0 * (double)s.pairs * s.in * s.out,
         .weight_bytes = used * expert_bytes,
+        .chosen_bytes = used * expert_bytes,
         .choice_bytes = s.experts * expert_bytes,
         .activation_bytes = bytes_moved(c->in[EXPERT_X]) + bytes_moved(c->in[EXPERT_IDS]) + bytes_moved(c->out[0]),
     };
