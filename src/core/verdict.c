@@ -47,6 +47,11 @@ static Limit limit_of(const Machine *m, const PhaseWork *w)
     return w->cache_bytes > w->weight_bytes ? LIMIT_CACHE : LIMIT_WEIGHTS;
 }
 
+static double sum_seconds(const Machine *m, const Demand *d)
+{
+    return roofline_bytes_seconds(m, d) + roofline_operations_seconds(m, d);
+}
+
 Verdict verdict_of(const Machine *m, const PhaseWork *w)
 {
     Verdict v = {0};
@@ -62,7 +67,7 @@ Verdict verdict_of(const Machine *m, const PhaseWork *w)
     v.reads_part = roofline_bytes_seconds(m, &w->demand) / v.bound_seconds;
     if (w->sequences > 0) {
         PhaseWork twice = phase_work_times(w, 2);
-        v.latency = roofline_seconds(m, &twice.demand) / v.bound_seconds;
+        v.latency = sum_seconds(m, &twice.demand) / sum_seconds(m, &w->demand);
         v.throughput = 2 / v.latency;
     }
     return v;
@@ -131,26 +136,25 @@ void verdict_tell(const Machine *m, const char *phase, const PhaseWork *w, Buf *
 
 /* ---- the table ---- */
 
-static void put_row(const Machine *m, const NamedWork *named, const char *before, Buf *out)
+void verdict_titles(const char *before, Buf *out)
+{
+    buf_printf(out, "%s%-15s %7s %10s %10s %10s %10s %10s %7s\n", before, "a step of", "steps", "weights MB", "cache MB",
+               "Gop", "bound ms", "took ms", "share");
+}
+
+void verdict_row(const Machine *m, const NamedWork *named, const char *before, Buf *out)
 {
     const PhaseWork *w = &named->work;
     Verdict v = verdict_of(m, w);
     double n = w->steps;
+    if (n <= 0)
+        return;
     buf_printf(out, "%s%-15s %7.0f %10.1f %10.1f %10.2f ", before, named->name, n, w->weight_bytes / n / 1e6,
                w->cache_bytes / n / 1e6, demand_operations(&w->demand) / n / 1e9);
     if (v.limit == LIMIT_UNKNOWN)
         buf_printf(out, "%10s %10.2f %7s\n", "-", 1e3 * w->seconds / n, "-");
     else
         buf_printf(out, "%10.2f %10.2f %6.0f%%\n", 1e3 * v.bound_seconds / n, 1e3 * w->seconds / n, 100 * v.share);
-}
-
-void verdict_table(const Machine *m, const NamedWork *named, int count, const char *before, Buf *out)
-{
-    buf_printf(out, "%s%-15s %7s %10s %10s %10s %10s %10s %7s\n", before, "a step of", "steps", "weights MB", "cache MB",
-               "Gop", "bound ms", "took ms", "share");
-    for (int i = 0; i < count; i++)
-        if (named[i].work.steps > 0)
-            put_row(m, &named[i], before, out);
 }
 
 void verdict_report(const Machine *m, const NamedWork *named, int count, const char *before, Buf *out)
@@ -161,8 +165,11 @@ void verdict_report(const Machine *m, const NamedWork *named, int count, const c
     buf_put_text(out, before);
     verdict_tell(m, named[last].name, &named[last].work, out);
     buf_put_char(out, '\n');
-    if (named[last].work.steps > 0)
-        verdict_table(m, named, count, before, out);
+    if (named[last].work.steps <= 0)
+        return;
+    verdict_titles(before, out);
+    for (int i = 0; i < count; i++)
+        verdict_row(m, &named[i], before, out);
 }
 
 /* ---- for programs ---- */

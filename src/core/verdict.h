@@ -1,7 +1,7 @@
 /* verdict.h -- what held a run back, in one sentence and a small table.
  *
- *     decode is limited by weight reads: 71 of 80 GB/s (89%); cache reads 6%; doubling the batch would give +89%
- *     throughput for +6% latency
+ *     decode is limited by weight reads: 71 of 80 GB/s (89%); cache reads 6%; doubling the batch would give +87%
+ *     throughput for +7% latency
  *
  * A run has phases (its prompts, its answers). Of each it is known what it asked of the machine, as the tally counted
  * it go by, and how long that took. The roofline says how soon the machine could have done it; what takes most of that
@@ -9,8 +9,9 @@
  * then something else than memory and cores took the time (many small operations, sampling, other programs).
  *
  * Twice the sequences read the same weights once, twice the past, and want twice the operations; of experts they choose
- * independently. What that gives is told at the share of the bound that was reached. Nothing is ever told of a machine
- * that nobody has measured.
+ * independently. What that gives is told at the speed that was reached, and as if reading and computing followed one
+ * another: measured batches grow like that rather than like the larger of the two (docs/PERFORMANCE.md). Nothing is ever
+ * told of a machine that nobody has measured.
  */
 #ifndef CORE_VERDICT_H
 #define CORE_VERDICT_H
@@ -47,9 +48,10 @@ Verdict verdict_of(const Machine *, const PhaseWork *);
 /* One line without its end. phase: "decode". */
 void verdict_tell(const Machine *, const char *phase, const PhaseWork *, Buf *);
 
-/* A row for each phase that took time, per step; `before` begins each line ("# "). */
+/* A row for each phase that took time, per step, below a line of titles; `before` begins each line ("# "). */
 typedef struct NamedWork { const char *name; PhaseWork work; } NamedWork;
-void verdict_table(const Machine *, const NamedWork *, int count, const char *before, Buf *);
+void verdict_titles(const char *before, Buf *);
+void verdict_row(const Machine *, const NamedWork *, const char *before, Buf *);
 /* The sentence about the last phase that took time, and the table of all. */
 void verdict_report(const Machine *, const NamedWork *, int count, const char *before, Buf *);
 
