@@ -12,6 +12,7 @@
 
 #include <stdatomic.h>
 
+#include "core/machine.h"
 #include "engine/engine.h"
 #include "engine/sampler_defaults.h"
 #include "model/package.h"
@@ -45,7 +46,7 @@ typedef struct ServiceOptions {
     const StepCounts *steps;         /* that EngineOptions.observe fills (step_counts.h); NULL: none */
     DeviceWork (*work)(void *with);  /* of the device so far, on the engine's thread; NULL: unknown */
     void *work_with;
-    double bandwidth, peak;          /* bytes and operations per second that the machine can do; 0: unknown */
+    Machine machine;                 /* what it can do; bytes_per_second 0: unknown */
 } ServiceOptions;
 
 struct Service {
