@@ -1,5 +1,7 @@
 #include "engine/story.h"
 
+#include <math.h>
+
 #include "base/checked.h"
 #include "engine/scheduler.h"
 
@@ -76,7 +78,7 @@ void story_step(const Plan *plan, int64_t step, double begun, double seconds)
         if (!s)
             continue;
         if (!answers(e))
-            note_chunk(s, plan, e, (StoryChunk){.step = step, .at = begun - r->submitted, .seconds = seconds});
+            note_chunk(s, plan, e, (StoryChunk){.step = step, .at = fmax(0, begun - r->submitted), .seconds = seconds});
         else if (!told_already(plan, i))
             note_answer(s, plan, e, seconds);
     }

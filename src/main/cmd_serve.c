@@ -132,6 +132,9 @@ static Err read_keys(Server *s, Error *err)
 static Err open_doors(Server *s, Error *err)
 {
     const ServeFlags *f = &s->flags;
+    if (f->explain_requests && (f->log_format != LOG_JSON || f->log_level < LOG_INFO))
+        return fail(err, BAD_ARGUMENT, "--explain-requests writes into the lines of requests: it wants --log-format json, and "
+                    "--log-level info or debug");
     TRY(catch_signals(err));
     TRY(allow_files(f, err));
     TRY(server_log_new(&s->log, stderr, (LogFormat)f->log_format, (LogLevel)f->log_level, err));
@@ -147,13 +150,17 @@ static Err open_doors(Server *s, Error *err)
 }
 
 /* What was measured once, and what was told instead. */
-static Machine machine_of(const ServeFlags *f)
+static Machine machine_of(const Server *s)
 {
     Machine m;
-    if (!session_machine(&m))
+    Error err;
+    Err result = machine_of_this(&m, &err);
+    if (result != OK && result != NOT_FOUND)
+        server_log_event(s->log, LOG_WARNING, "no shares of what is possible: %s", err.text);
+    if (result != OK)
         m = (Machine){0};
-    if (f->bandwidth > 0)
-        m.bytes_per_second = 1e9 * f->bandwidth;
+    if (s->flags.bandwidth > 0)
+        m.bytes_per_second = 1e9 * s->flags.bandwidth;
     return m;
 }
 
@@ -194,8 +201,9 @@ static Err open_model(Server *s, Error *err)
                         .engine = s->session.engine, .workers = f->workers, .body_bytes_max = (size_t)f->body_bytes,
                         .queue_seconds = f->queue_seconds, .total_seconds = f->total_seconds,
                         .drain_seconds = f->drain_seconds, .state_dir = f->state_dir, .keys = s->keys, .log = s->log,
-                        .otlp = s->otlp, .steps = &s->steps, .work = work_of, .work_with = s->session.tally};
-    o.machine = machine_of(f);
+                        .otlp = s->otlp, .explains = f->explain_requests, .steps = &s->steps, .work = work_of,
+                        .work_with = s->session.tally};
+    o.machine = machine_of(s);
     phase_meter_start(&s->meter, s->session.tally);
     TRY(service_new(&s->service, &o, err));
     http_serve(s->http, s->service);

@@ -42,6 +42,7 @@ typedef struct ServiceOptions {
     const char *state_dir;           /* files and batches; NULL: those APIs refuse */
     struct Keys *keys;               /* api_keys.h: whose the batches of an earlier life are; NULL: no keys are asked for */
     ServerLog *log;                  /* NULL: silent */
+    bool explains;                   /* the log's lines of requests say what `ridge why` needs */
     struct Otlp *otlp;               /* otlp.h: traces of requests; NULL: none */
     const StepCounts *steps;         /* that EngineOptions.observe fills (step_counts.h); NULL: none */
     DeviceWork (*work)(void *with);  /* of the device so far, on the engine's thread; NULL: unknown */
