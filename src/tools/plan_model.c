@@ -252,8 +252,8 @@ Err plan_step(PlanModel *p, PlanStep s, const Format *cache, const Tally **out, 
     const Model *m = p->model;
     ASSERT(s.sequences >= 1 && s.rows >= 1 && s.past >= 0);
     if ((double)s.sequences * s.rows > STEP_NUMBERS_MAX || (double)s.past + s.rows > STEP_NUMBERS_MAX)
-        return fail(err, LIMIT_REACHED, "a step of %d x %d rows behind %d positions: at most %d rows, and as many positions, can "
-                    "be planned", s.sequences, s.rows, s.past, NUMBERS_MAX);
+        return fail(err, LIMIT_REACHED, "a step of %d x %d rows behind %d positions: at most %d rows, and as many positions, "
+                    "can be planned", s.sequences, s.rows, s.past, NUMBERS_MAX);
     int32_t rows = s.sequences * s.rows;
     int32_t *table = malloc(2 * (size_t)rows * sizeof *table);
     KvView *views = malloc((size_t)m->kv.layers * sizeof *views + 1);
