@@ -1,8 +1,8 @@
 /* journal.h -- what was foretold and what was measured on this machine, line by line, and what is learned from it.
  *
- *     {"kind": "run", "model": "tinyllama-1.1b", "format": "Q4_0", "prompt": 512, ..., "seconds": 2.31,
+ *     {"model": "tinyllama-1.1b", "format": "Q4_0", "prompt": 512, ..., "seconds": 2.2, "doubt": 0.06}
+ *     {"model": "tinyllama-1.1b", "format": "Q4_0", "prompt": 512, ..., "seconds": 2.31, "rest": 0.001,
  *      "operations": [{"op": "linear3", "format": "Q4_0", "rows": 512, "calls": 22, "bytes": ..., "seconds": 0.4}, ...]}
- *     {"kind": "prediction", "model": "tinyllama-1.1b", "format": "Q4_0", "prompt": 512, ..., "seconds": 2.2, "doubt": 0.06}
  *
  * It lies beside the machine's description (core/machine.h): runs.jsonl. `ridge bench` writes a run for each row that it
  * measures, and before that what it expects; `ridge plan --device this` writes what it says.
@@ -11,7 +11,8 @@
  * took, of the calls most like the one in question: same operation, and near in rows and in size. Where nothing is
  * known a prediction is the roofline itself, and says so.
  *
- * The file has a limit: when it is reached, the older half goes.
+ * Whoever knows no operations says [], and nothing is learned of such a run. The file has a limit: when it is
+ * reached, the older half goes.
  */
 #ifndef TOOLS_JOURNAL_H
 #define TOOLS_JOURNAL_H
@@ -23,7 +24,7 @@ typedef struct JournalCase {
     char model[128], format[64], cache[16];
     int32_t threads;               /* 0: as many as the machine has */
     int32_t prompt;                /* tokens; 0: one step of generation */
-    int32_t batch, context;        /* sequences at a time; positions that are seen when it begins */
+    int32_t batch, context;        /* sequences at a time; positions that their last row sees, in the mean of all steps */
 } JournalCase;
 
 typedef struct JournalEntry {
@@ -42,10 +43,15 @@ void journal_close(Journal *);                    /* NULL is allowed */
 int journal_count(const Journal *);
 const JournalEntry *journal_at(const Journal *, int);
 
-/* Appends to the file. work: of a run, what was traced; NULL: nothing was. steps: how many it took, of `seconds` each
- * in the mean, `work` being of all. */
+/* Each appends to the file; what is appended is known when the journal is opened again. */
 Err journal_foretell(Journal *, const JournalEntry *, Error *err);
-Err journal_record(Journal *, const JournalEntry *, const Work *, int steps, const Machine *, Error *err);
+/* traced: what a trace saw of `steps` steps that took `seconds` in all. */
+typedef struct JournalTrace {
+    const Work *work;
+    int64_t steps;
+    double seconds;
+} JournalTrace;
+Err journal_record(Journal *, const JournalEntry *, const JournalTrace *, Error *err);
 
 typedef struct Expected {
     double seconds;

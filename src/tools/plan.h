@@ -63,6 +63,8 @@ typedef struct PlanDraft {
 
 /* BAD_ARGUMENT: shards that do not divide the heads. */
 Err plan_check(const PlanModel *, const PlanOptions *, Error *err);
+/* What a sequence of so many tokens keeps, of one machine without shards. */
+Err plan_cache_bytes(const PlanModel *, const Format *cache, int32_t tokens, double *out, Error *err);
 Err plan_memory(PlanModel *, const PlanOptions *, PlanMemory *out, Error *err);
 double plan_memory_bytes(const PlanMemory *, int64_t batch);
 Err plan_prompt(PlanModel *, const PlanOptions *, PlanPhase *out, Error *err);      /* one, alone: its time is TTFT */

@@ -234,12 +234,12 @@ static KvView view_of(const KvLayout *kv, int l, PlanStep s, const Format *cache
 static Step step_of(PlanStep s, int32_t *at)
 {
     int32_t rows = s.sequences * s.rows;
-    Step step = {.rows = rows, .seqs = s.sequences, .outs = s.sequences};
+    Step step = {.rows = rows, .seqs = s.sequences, .outs = s.all_logits ? rows : s.sequences};
     step.tokens = tensor_vector(nowhere, &format_i32, rows);
     step.positions = numbers(&at, rows);
     step.row_seq = numbers(&at, rows);
     step.lengths = step.positions;
-    step.out_rows = tensor_vector(nowhere, &format_i32, s.sequences);
+    step.out_rows = tensor_vector(nowhere, &format_i32, step.outs);
     for (int32_t r = 0; r < rows; r++) {
         tensor_i32(step.positions)[r] = s.past + r % s.rows;
         tensor_i32(step.row_seq)[r] = r / s.rows;
@@ -268,6 +268,7 @@ Err plan_step(PlanModel *p, PlanStep s, const Format *cache, const Tally **out, 
         views[l] = view_of(&m->kv, l, s, cache, &step, seqs);
     step.layers = views;
     tally_reset(p->tally);
+    p->tally->calls->plan_begin(p->tally);
     size_t mark = device_mark(p->tally);
     model_forward(m, p->tally, &step, device_f32(p->tally, step.outs, m->shape.V));
     device_release(p->tally, mark);

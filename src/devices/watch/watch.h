@@ -44,7 +44,7 @@ void label_text(const char *part, int layer, char out[LABEL_BYTES]);
 
 /* A device without memory, whose addresses nobody may read: only shapes go through it. */
 Err paper_open(Device **out, Error *err);
-double paper_activation_bytes(const Device *);   /* the most that lay on its stack */
+double paper_activation_bytes(const Device *);   /* the most that lay on its stack since plan_begin() */
 
 typedef struct Tally {
     OpCost total;
