@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "main/lecture_show.h"
 #include "main/plan_show.h"
 #include "main/session.h"
 
@@ -13,7 +14,7 @@ typedef struct Options {
     FlagInts batch;
     int32_t context, prompt, rows, replicas, shards, kv_heads, guesses;
     float acceptance;
-    bool json, list;
+    bool lecture, json, list;
 } Options;
 
 #define AT(field) offsetof(Options, field)
@@ -42,6 +43,8 @@ static const Flag flags[] = {
      .help = "how often a guess is right (0.7)"},
     {"--guesses", NULL, "K", FLAG_INT, AT(guesses), .min = 0, .max = GUESSES_MAX,
      .help = "of the draft in a step; 0: as many as gain the most (0)"},
+    {"--lecture", NULL, NULL, FLAG_SWITCH, AT(lecture),
+     .help = "count as the inference lecture does: llama-2-13b on an H100, unless -m and --device say otherwise"},
     {"--json", NULL, NULL, FLAG_SWITCH, AT(json), .help = "the same as one JSON object, in bytes and seconds"},
     {"--list", NULL, NULL, FLAG_SWITCH, AT(list), .help = "list the machines that have a name"},
 };
@@ -62,7 +65,8 @@ const Command command_plan = {
     .examples = "  ridge plan -m llama-2-13b --device h100 --batch 1,16,64,256\n"
                 "  ridge plan -m llama-3.1-70b --device h100 --shards 4 --format f8_e4m3 --context 8192\n"
                 "  ridge plan -m llama-3.1-8b --device l4 --draft llama-3.2-1b --acceptance 0.7\n"
-                "  ridge plan -m model.gguf --json\n",
+                "  ridge plan -m model.gguf --json\n"
+                "  ridge plan --lecture\n",
     .groups = groups,
     .run = run,
 };
@@ -73,12 +77,14 @@ static Err find_format(const char *flag, const char *name, const Format **out, E
     return *out || !name ? OK : fail(err, BAD_ARGUMENT, "%s: '%.64s' is no number format that ridge knows", flag, name);
 }
 
+static const char *device_of(const Options *o) { return o->device ? o->device : "this"; }
+
 static Err read_options(const Options *o, Planned *p, Error *err)
 {
     PlanModelOptions model = {.model = o->model, .kv_heads = o->kv_heads};
     p->options = (PlanOptions){.context = o->context, .prompt = o->prompt, .rows = o->rows, .shards = o->shards,
                                .replicas = o->replicas};
-    TRY(machine_find(o->device, &p->options.machine, err));
+    TRY(machine_find(device_of(o), &p->options.machine, err));
     TRY(find_format("--format", o->format, &model.format, err));
     TRY(find_format("--cache", o->cache, &p->options.cache, err));
     TRY(plan_model_open(&model, &p->model, err));
@@ -167,7 +173,7 @@ static Err plan(const Options *o, Error *err)
     if (!p)
         return fail(err, NO_MEMORY, "no memory for a plan");
     Err result = read_options(o, p, err);
-    if (result == OK && !strcmp(o->device, "this"))   /* what was learned is of this machine only */
+    if (result == OK && !strcmp(device_of(o), "this"))   /* what was learned is of this machine only */
         result = journal_open(NULL, &journal, err);
     p->options.journal = journal;
     if (result == OK)
@@ -185,15 +191,23 @@ static Err plan(const Options *o, Error *err)
     return result;
 }
 
+static Err lecture(const Options *o, Error *err)
+{
+    LectureOptions l = {.context = o->context, .batch = o->batch, .json = o->json};
+    l.model = (PlanModelOptions){.model = o->model ? o->model : "llama-2-13b", .kv_heads = o->kv_heads};
+    TRY(machine_find(o->device ? o->device : "h100", &l.machine, err));
+    return lecture_show(&l, err);
+}
+
 static int run(int argc, char **argv)
 {
     Error err;
-    Options o = {.device = "this", .cache = "BF16", .batch = {4, {1, 16, 64, 256}}, .context = 1024, .prompt = 512, .rows = 512,
+    Options o = {.cache = "BF16", .batch = {4, {1, 16, 64, 256}}, .context = 1024, .prompt = 512, .rows = 512,
                  .replicas = 1, .shards = 1, .acceptance = 0.7f};
     const FlagGroup filled[] = {FLAG_GROUP("options", flags, &o), {0}};
     int words, status;
     if (!command_begin(&command_plan, filled, argc, argv, NULL, 0, &words, &status))
         return status;
-    Err result = o.list ? machines_print(stdout, &err) : plan(&o, &err);
+    Err result = o.list ? machines_print(stdout, &err) : o.lecture ? lecture(&o, &err) : plan(&o, &err);
     return result == OK && stdout_flush(&err) == OK ? 0 : command_fail(&err);
 }
