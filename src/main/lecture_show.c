@@ -69,7 +69,8 @@ static Err print_rows(const ModelShape *s, int32_t S, Error *err)
 static Err print_uncached(const ModelShape *s, Error *err)
 {
     LectureCost before = {0}, now;
-    printf("\nAttention while tokens are generated\n  %-10s %23s %33s\n", "tokens", "with a cache", "without: from the start each time");
+    printf("\nAttention while tokens are generated\n  %-10s %23s %33s\n", "tokens", "with a cache",
+           "without: from the start each time");
     for (size_t i = 0; i < COUNT_OF(lengths); i++, before = now) {
         TRY(lecture_generation(lengths[i], s->N, s->H, &now, err));
         printf("  %-10d %19.3g operations %18.3g operations", lengths[i], s->L * now.cached, s->L * now.uncached);
