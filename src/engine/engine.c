@@ -492,6 +492,8 @@ bool engine_step(Engine *e)
     at[2] = clock_seconds();
     scheduler_commit(e->scheduler, plan);
     deliver_step(&e->deliver, e->runner, plan);
+    if (e->o.forgets)
+        scheduler_forget_pasts(e->scheduler);
     e->steps++;
     e->rows += plan->rows;
     e->copies += plan->copies.count;

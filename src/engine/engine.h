@@ -78,6 +78,7 @@ typedef struct EngineOptions {
     int32_t events;            /* of one request that may wait to be read; sampled tokens of a whole step always fit */
     KvFilesOptions files;      /* a second home for the cache; directory NULL: none */
     uint64_t key;              /* of the prefix index: random where strangers choose prompts */
+    bool forgets;              /* each token recomputes its whole past, as if there were no cache: to see what that costs */
     EngineDrafter drafter;     /* propose NULL: nothing is drafted */
     void (*observe)(void *with, const StepReport *);   /* NULL, or called after each step on the engine's thread */
     void *observe_with;

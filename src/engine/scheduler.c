@@ -197,6 +197,18 @@ void scheduler_follow(Scheduler *s, const Sequence *from, Sequence *to)
     }
 }
 
+/* A match of no tokens leaves an empty past. */
+void scheduler_forget_pasts(Scheduler *s)
+{
+    for (Sequence *q = s->running.first; q; q = q->after) {
+        if (!q->caught_up)
+            continue;
+        kv_cache_drop(s->cache, q->slot);
+        q->computed = kv_cache_match(s->cache, q->slot, q->tokens, 0, q->salt);
+        q->caught_up = false;
+    }
+}
+
 static void stop_waiting(Scheduler *s, Sequence *q)
 {
     if (q->request->started) {

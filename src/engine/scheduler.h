@@ -92,6 +92,8 @@ void scheduler_commit(Scheduler *, const Plan *);                 /* the step wa
 void scheduler_accept(Scheduler *, const PlanEntry *, int32_t right);   /* of an entry with drafted rows, so many were */
 void scheduler_generated(Scheduler *, const Request *);           /* it has a token more: its tenant was served */
 
+void scheduler_forget_pasts(Scheduler *);                         /* of all that generate: they compute them again */
+
 Sequence *scheduler_running(const Scheduler *);                   /* the first; ->after is the next */
 const Sequence *scheduler_in_slot(const Scheduler *, int32_t slot);   /* NULL: none runs there */
 SchedulerCounts scheduler_counts(const Scheduler *);

@@ -15,6 +15,7 @@ typedef struct OpCost {
     double weight_bytes;           /* read: weights, in their format */
     double cache_bytes;            /* read: the past */
     double activation_bytes;       /* read and written: the rest */
+    double chosen_bytes, choice_bytes;   /* of experts: the weights that are read, and all that rows chose them from; else 0 */
 } OpCost;
 
 typedef struct OpSpec {

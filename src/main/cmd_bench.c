@@ -3,12 +3,14 @@
 #include <string.h>
 
 #include "devices/cpu/cpu_device.h"
+#include "main/bench_end.h"
 #include "main/bench_serve.h"
 #include "main/session.h"
 #include "store/store.h"
 #include "tools/bench.h"
 
 enum { CASES_MAX = 256, TOKENS_MAX = 1 << 20, BATCH_MAX = 128, CACHE_TYPES_MAX = 16, MODEL_BYTES_MAX = 4096 };
+enum { SENTENCE_BYTES_MAX = 1024 };
 enum { OUTPUT_MD, OUTPUT_JSON, OUTPUT_CSV };
 
 typedef struct Options {
@@ -31,6 +33,7 @@ typedef struct Printer {
     int32_t output;
     int rows;
     const Machine *machine;
+    BenchEnd end;
 } Printer;
 
 static Err take_cache_types(void *options, const char *value, Error *err);
@@ -101,12 +104,12 @@ static Subject subject_of(const Session *s, const Machine *machine)
 /* What stands in the way of more: "memory" or "arithmetic". */
 static const char *bound_name(const Subject *m, const BenchResult *r)
 {
-    return roofline_bytes_seconds(m->machine, &r->demand) > roofline_operations_seconds(m->machine, &r->demand) ? "memory"
-                                                                                                           : "arithmetic";
+    const Demand *d = &r->work.demand;
+    return roofline_bytes_seconds(m->machine, d) > roofline_operations_seconds(m->machine, d) ? "memory" : "arithmetic";
 }
 
-static double gigabytes(const BenchResult *r) { return r->demand.bytes / bench_seconds(r) / 1e9; }
-static double gigaflops(const BenchResult *r) { return demand_operations(&r->demand) / bench_seconds(r) / 1e9; }
+static double gigabytes(const BenchResult *r) { return r->work.demand.bytes / bench_seconds(r) / 1e9; }
+static double gigaflops(const BenchResult *r) { return demand_operations(&r->work.demand) / bench_seconds(r) / 1e9; }
 
 static void print_md(Printer *p, const Subject *m, const BenchResult *r)
 {
@@ -126,20 +129,34 @@ static void print_md(Printer *p, const Subject *m, const BenchResult *r)
            m->cache, share);
 }
 
+/* In quotes: it has none itself. */
+static void print_sentence(const Subject *m, const BenchResult *r)
+{
+    Buf text;
+    char name[BENCH_NAME_BYTES];
+    PhaseWork work = bench_work(r);
+    bench_name(r->what, name);
+    buf_init(&text, SENTENCE_BYTES_MAX);
+    verdict_tell(m->machine, name, &work, &text);
+    printf("\"%s\"\n", text.data);
+    buf_deinit(&text);
+}
+
 static void print_csv(Printer *p, const Subject *m, const BenchResult *r)
 {
     BenchSummary s = bench_summary(r);
     if (!p->rows)
         puts("model_filename,model_size,model_n_params,backends,n_threads,n_prompt,n_gen,n_depth,n_batch,avg_ns,stddev_ns,"
-             "avg_ts,stddev_ts,median_ts,gb_per_second,gflop_per_second,type_k,bound,share_of_bound");
+             "avg_ts,stddev_ts,median_ts,gb_per_second,gflop_per_second,type_k,bound,share_of_bound,verdict");
     printf("\"%s\",%.0f,%lld,\"CPU %s\",%d,%d,%d,%d,%d,%.0f,%.0f,%.6f,%.6f,%.6f,%.3f,%.3f,\"%s\",", m->name, m->bytes,
            (long long)m->parameters, m->tier, m->threads, r->what.prompt, r->what.generate, r->what.depth, r->what.batch,
            1e9 * s.seconds, 1e9 * s.seconds_deviation, s.rate, s.rate_deviation, bench_median(r), gigabytes(r), gigaflops(r),
            m->cache);
     if (m->machine)
-        printf("\"%s\",%.4f\n", bound_name(m, r), bench_share(r, m->machine));
+        printf("\"%s\",%.4f,", bound_name(m, r), bench_share(r, m->machine));
     else
-        puts("\"\",");
+        printf("\"\",,");
+    print_sentence(m, r);
 }
 
 static void print_json(Printer *p, const Subject *m, const BenchResult *r)
@@ -152,14 +169,18 @@ static void print_json(Printer *p, const Subject *m, const BenchResult *r)
     }
     json_t *bound = m->machine ? json_string(bound_name(m, r)) : json_null();
     json_t *share = m->machine ? json_real(bench_share(r, m->machine)) : json_null();
+    char name[BENCH_NAME_BYTES];
+    PhaseWork work = bench_work(r);
+    bench_name(r->what, name);
     json_t *row = json_pack(
-        "{s:s, s:I, s:I, s:s, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:o, s:o, s:s, s:o, s:o}",
+        "{s:s, s:I, s:I, s:s, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:o, s:o, s:s, s:o, s:o, s:o}",
         "model_filename", m->name, "model_size", (json_int_t)m->bytes, "model_n_params", (json_int_t)m->parameters,
         "backends", m->tier, "n_threads", m->threads, "n_prompt", r->what.prompt, "n_gen", r->what.generate,
         "n_depth", r->what.depth, "n_batch", r->what.batch, "avg_ns", (json_int_t)(1e9 * s.seconds), "stddev_ns",
         (json_int_t)(1e9 * s.seconds_deviation), "avg_ts", s.rate, "stddev_ts", s.rate_deviation, "median_ts",
         bench_median(r), "gb_per_second", gigabytes(r), "gflop_per_second", gigaflops(r), "samples_ns", nanoseconds,
-        "samples_ts", rates, "type_k", m->cache, "bound", bound, "share_of_bound", share);
+        "samples_ts", rates, "type_k", m->cache, "bound", bound, "share_of_bound", share, "verdict",
+        verdict_json(m->machine, name, &work));
     printf(p->rows ? ",\n" : "[\n");
     if (row)
         json_dumpf(row, stdout, JSON_INDENT(2));
@@ -230,6 +251,8 @@ static Err bench_cases(const Options *o, ModelFlags flags, Printer *printer, Err
         result = bench_run(session.engine, session.tally, session.model->shape.V, cases[i], o->repetitions, &row, err);
         if (result == OK)
             print_row(printer, &subject, &row);
+        if (result == OK)
+            result = bench_end_add(&printer->end, subject.name, subject.cache, &row, err);
     }
     Err closed = session_close(&session, &closing);
     return result != OK || closed == OK ? result : fail(err, closed, "%s", closing.text);
@@ -275,7 +298,8 @@ const Command command_bench = {
         "be held side by side. GB/s is what had to be read (weights and cache) over the time, GFLOP/s the operations over "
         "the time: a token cannot come sooner than its bytes, nor a prompt sooner than its operations. The last column "
         "says how much of the time this bound would have taken, by what `ridge probe` measured of this machine with "
-        "all its threads, and which of the two it is. --profile tells the same for each operation. Lists are measured "
+        "all its threads, and which of the two it is; at the end a sentence for each row says so in words, and what twice the "
+        "batch would give. --profile tells the same for each operation. Lists are measured "
         "in all combinations, and synth:SHAPE:FORMAT needs no file (`ridge synth --list`). Machines are noisy: "
         "compare medians of runs that alternate (bench/versus-llama).\n\n"
         "`ridge bench serve --url URL` measures a server under load instead, any that speaks OpenAI's API: "
@@ -304,15 +328,14 @@ static int run(int argc, char **argv)
         return status;
     Machine machine;
     Printer printer = {.output = o.output};
-    Err result = machine_of_this(&machine, &err);
-    if (result == OK)
-        printer.machine = &machine;
-    else
-        fprintf(stderr, "no shares of bounds: %s\n", err.text);
-    result = OK;
+    Err result = OK;
+    printer.machine = session_machine(&machine);
     for (int i = 0; i < (o.models.count ? o.models.count : 1) && result == OK; i++)
         result = bench_models(o.models.count ? o.models.item[i] : NULL, &o, model, &printer, &err);
     if (o.output == OUTPUT_JSON && printer.rows)
         puts("\n]");
+    if (o.output == OUTPUT_MD && printer.rows)
+        bench_end_print(&printer.end, printer.machine, stdout);
+    bench_end_free(&printer.end);
     return result == OK && stdout_flush(&err) == OK ? 0 : command_fail(&err);
 }

@@ -194,8 +194,8 @@ Err session_close(Session *s, Error *err)
     }
     if (s->tracer) {
         Machine machine;
-        bool known = machine_of_this(&machine, &(Error){0}) == OK;
-        trace_print(s->tracer, known ? &machine : NULL, stderr);
+        const Machine *known = session_machine(&machine);
+        trace_print(s->tracer, known, stderr);
         if (!known)
             fprintf(stderr, "`ridge probe` measures this machine; then each operation's share of its bound is told too\n");
     }
@@ -205,6 +205,15 @@ Err session_close(Session *s, Error *err)
     package_close(&s->package);
     *s = (Session){0};
     return result;
+}
+
+const Machine *session_machine(Machine *machine)
+{
+    Error err;
+    Err result = machine_of_this(machine, &err);
+    if (result != OK && result != NOT_FOUND)
+        fprintf(stderr, "no shares of what is possible: %s\n", err.text);
+    return result == OK ? machine : NULL;
 }
 
 /* ---- manners ---- */

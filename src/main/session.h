@@ -9,6 +9,7 @@
 #define MAIN_SESSION_H
 
 #include "base/trace_events.h"
+#include "core/machine.h"
 #include "engine/diffusion.h"
 #include "main/flags.h"
 #include "model/package.h"
@@ -55,6 +56,9 @@ Err session_open_diffusion(Session *, const ModelFlags *, DiffusionOptions, Erro
 int32_t session_context(const Session *, const ModelFlags *); /* positions of the longest sequence */
 /* Tells what a watcher found, and closes. Returns an error of the trace file. */
 Err session_close(Session *, Error *err);
+
+/* What `ridge probe` has kept of this machine, into *machine; NULL: nothing. A file that cannot be read is told on stderr. */
+const Machine *session_machine(Machine *machine);
 
 int command_fail(const Error *); /* prints "ridge: ..." and returns 1 */
 /* Reads the flags; false: *status is what to return now (after --help or an error). */

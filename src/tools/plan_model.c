@@ -199,9 +199,16 @@ Err plan_model_open(const PlanModelOptions *options, PlanModel *p, Error *err)
     return result;
 }
 
+Err plan_model_of(Model *model, PlanModel *p, Error *err)
+{
+    *p = (PlanModel){.model = model, .borrowed = true};
+    return open_devices(p, err);
+}
+
 void plan_model_close(PlanModel *p)
 {
-    model_close(p->model);
+    if (!p->borrowed)
+        model_close(p->model);
     device_close(p->tally);
     *p = (PlanModel){0};
 }

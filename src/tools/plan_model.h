@@ -17,6 +17,7 @@ typedef struct PlanModel {
     char formats[64];              /* of its matrices: "BF16", "Q4_K and others" */
     Model *model;                  /* its tensors have no data */
     Device *tally, *paper;         /* the tally wraps the paper */
+    bool borrowed;                 /* the model is somebody else's */
     double weight_bytes;           /* as they lie in memory */
     double vector_parameters;      /* of model->parameters: norms, biases, whatever is no matrix */
 } PlanModel;
@@ -28,6 +29,8 @@ typedef struct PlanModelOptions {
 } PlanModelOptions;
 
 Err plan_model_open(const PlanModelOptions *, PlanModel *, Error *err);
+/* Of a model that is open, and stays so. */
+Err plan_model_of(Model *, PlanModel *, Error *err);
 void plan_model_close(PlanModel *);
 
 /* Some sequences, each of `rows` more positions behind `past` that are in the cache. */

@@ -25,6 +25,8 @@ void op_cost_add(OpCost *sum, const OpCost *more)
     sum->weight_bytes += more->weight_bytes;
     sum->cache_bytes += more->cache_bytes;
     sum->activation_bytes += more->activation_bytes;
+    sum->chosen_bytes += more->chosen_bytes;
+    sum->choice_bytes += more->choice_bytes;
 }
 
 /* The largest input that is no row of numbers: weights, or the past. */
