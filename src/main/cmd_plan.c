@@ -105,7 +105,7 @@ static Err compute(const Options *o, Planned *p, Error *err)
     TRY(plan_cache_bytes(&p->model, p->options.cache, p->options.context - 1, &before, err));
     TRY(plan_cache_bytes(&p->model, p->options.cache, p->options.context, &p->token_bytes, err));
     p->token_bytes -= before;
-    TRY(plan_prompt(&p->model, &p->options, &p->prompt, err));
+    TRY(plan_prompt(&p->model, &p->options, 0, &p->prompt, err));
     for (int b = 0; b < o->batch.count; b++) {
         PlanBatch *batch = &p->batch[p->batches];
         TRY(plan_batch(&p->model, &p->options, &p->memory, o->batch.value[b], batch, err));

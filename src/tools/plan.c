@@ -93,14 +93,14 @@ Err plan_generate(PlanModel *p, const PlanOptions *o, PlanStep step, PlanPhase *
     return OK;
 }
 
-Err plan_prompt(PlanModel *p, const PlanOptions *o, PlanPhase *out, Error *err)
+Err plan_prompt(PlanModel *p, const PlanOptions *o, int32_t past, PlanPhase *out, Error *err)
 {
     const Tally *t;
     Sum sum = {0};
     *out = (PlanPhase){0};
-    for (int32_t past = 0, rows; past < o->prompt; past += rows) {
-        rows = (int32_t)min_i64(o->rows, o->prompt - past);
-        TRY(plan_step(p, (PlanStep){.sequences = 1, .rows = rows, .past = past}, o->cache, &t, err));
+    for (int32_t done = 0, rows; done < o->prompt; done += rows) {
+        rows = (int32_t)min_i64(o->rows, o->prompt - done);
+        TRY(plan_step(p, (PlanStep){.sequences = 1, .rows = rows, .past = past + done}, o->cache, &t, err));
         add_step(p, o, rows, t, out, &sum);
     }
     finish(o, &sum, out);

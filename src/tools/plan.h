@@ -67,7 +67,8 @@ Err plan_check(const PlanModel *, const PlanOptions *, Error *err);
 Err plan_cache_bytes(const PlanModel *, const Format *cache, int32_t tokens, double *out, Error *err);
 Err plan_memory(PlanModel *, const PlanOptions *, PlanMemory *out, Error *err);
 double plan_memory_bytes(const PlanMemory *, int64_t batch);
-Err plan_prompt(PlanModel *, const PlanOptions *, PlanPhase *out, Error *err);      /* one, alone: its time is TTFT */
+/* One prompt, alone, behind `past` positions that are there: its time is TTFT. */
+Err plan_prompt(PlanModel *, const PlanOptions *, int32_t past, PlanPhase *out, Error *err);
 Err plan_generate(PlanModel *, const PlanOptions *, PlanStep, PlanPhase *out, Error *err);
 Err plan_batch(PlanModel *, const PlanOptions *, const PlanMemory *, int32_t batch, PlanBatch *out, Error *err);
 /* tokens 0: as many as gain the most. step: without the draft. */
