@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "main/lecture_show.h"
+#include "main/plan_check_show.h"
 #include "main/plan_show.h"
 #include "main/session.h"
 
@@ -14,7 +15,7 @@ typedef struct Options {
     FlagInts batch;
     int32_t context, prompt, rows, replicas, shards, kv_heads, guesses;
     float acceptance;
-    bool lecture, json, list;
+    bool lecture, check, json, list;
 } Options;
 
 #define AT(field) offsetof(Options, field)
@@ -45,6 +46,8 @@ static const Flag flags[] = {
      .help = "of the draft in a step; 0: as many as gain the most (0)"},
     {"--lecture", NULL, NULL, FLAG_SWITCH, AT(lecture),
      .help = "count as the inference lecture does: llama-2-13b on an H100, unless -m and --device say otherwise"},
+    {"--check", NULL, NULL, FLAG_SWITCH, AT(check),
+     .help = "hold what was foretold of this machine against what was measured afterwards"},
     {"--json", NULL, NULL, FLAG_SWITCH, AT(json), .help = "the same as one JSON object, in bytes and seconds"},
     {"--list", NULL, NULL, FLAG_SWITCH, AT(list), .help = "list the machines that have a name"},
 };
@@ -66,7 +69,8 @@ const Command command_plan = {
                 "  ridge plan -m llama-3.1-70b --device h100 --shards 4 --format f8_e4m3 --context 8192\n"
                 "  ridge plan -m llama-3.1-8b --device l4 --draft llama-3.2-1b --acceptance 0.7\n"
                 "  ridge plan -m model.gguf --json\n"
-                "  ridge plan --lecture\n",
+                "  ridge plan --lecture\n"
+                "  ridge bench -m model.gguf; ridge plan -m model.gguf; ridge plan --check\n",
     .groups = groups,
     .run = run,
 };
@@ -199,6 +203,20 @@ static Err lecture(const Options *o, Error *err)
     return lecture_show(&l, err);
 }
 
+static Err check(const Options *o, Error *err)
+{
+    Journal *journal;
+    TRY(journal_open(NULL, &journal, err));
+    Err result = plan_check_show(journal, o->json, err);
+    journal_close(journal);
+    return result;
+}
+
+static Err run_mode(const Options *o, Error *err)
+{
+    return o->list ? machines_print(stdout, err) : o->check ? check(o, err) : o->lecture ? lecture(o, err) : plan(o, err);
+}
+
 static int run(int argc, char **argv)
 {
     Error err;
@@ -208,6 +226,5 @@ static int run(int argc, char **argv)
     int words, status;
     if (!command_begin(&command_plan, filled, argc, argv, NULL, 0, &words, &status))
         return status;
-    Err result = o.list ? machines_print(stdout, &err) : o.lecture ? lecture(&o, &err) : plan(&o, &err);
-    return result == OK && stdout_flush(&err) == OK ? 0 : command_fail(&err);
+    return run_mode(&o, &err) == OK && stdout_flush(&err) == OK ? 0 : command_fail(&err);
 }

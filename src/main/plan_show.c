@@ -52,7 +52,7 @@ static void print_head(const Planned *p)
         printf("  largest batch  %s sequences in %s\n", number_text((uint64_t)p->memory.batch_max).text,
                bytes_text(m->memory_bytes).text);
     printf("  ridge point    %.0f operations a byte: below it memory is what limits, above it arithmetic\n",
-           machine_ridge_point(m));
+           plan_ridge_point(m, &p->prompt.all));
 }
 
 static void print_intensity(const Machine *m, const PlanPart *p)
@@ -210,6 +210,6 @@ json_t *plan_json(const Planned *p)
                      (json_int_t)p->model.model->parameters, "weight_bytes", p->memory.weights * o->shards,
                      "cache_bytes_per_token", p->token_bytes, "cache_bytes_per_sequence", p->memory.cache, "largest_batch",
                      (json_int_t)p->memory.batch_max, "context", o->context, "prompt", o->prompt, "shards", o->shards,
-                     "replicas", o->replicas, "ridge_point", machine_ridge_point(&o->machine), "machine",
+                     "replicas", o->replicas, "ridge_point", plan_ridge_point(&o->machine, &p->prompt.all), "machine",
                      machine_json(&o->machine), "prefill", phase_json(&o->machine, &p->prompt), "batches", batches);
 }

@@ -17,6 +17,12 @@ bool plan_is_memory_bound(const Machine *m, const PlanPart *p)
 
 double machine_ridge_point(const Machine *m) { return (m->bf16 > 0 ? m->bf16 : m->fp32) / m->bytes_per_second; }
 
+double plan_ridge_point(const Machine *m, const PlanPart *p)
+{
+    double seconds = roofline_operations_seconds(m, &p->demand);
+    return seconds > 0 ? demand_operations(&p->demand) / seconds / m->bytes_per_second : 0;
+}
+
 /* ---- sharding ---- */
 
 Err plan_check(const PlanModel *p, const PlanOptions *o, Error *err)

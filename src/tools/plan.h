@@ -79,7 +79,9 @@ double plan_expected_tokens(double acceptance, int32_t guesses);
 /* Operations for each byte from memory; and whether memory is what limits it on this machine. */
 double plan_intensity(const PlanPart *);
 bool plan_is_memory_bound(const Machine *, const PlanPart *);
-/* Operations for each byte at which both take the same time, of bf16 products where the machine has such. */
+/* Operations for each byte at which both take the same time: of bf16 products where the machine has such; of such
+ * arithmetic as the part has. */
 double machine_ridge_point(const Machine *);
+double plan_ridge_point(const Machine *, const PlanPart *);
 
 #endif
