@@ -11,6 +11,7 @@
 #include "tools/bench.h"
 
 enum { CASES_MAX = 256, TOKENS_MAX = 1 << 20, BATCH_MAX = 128, CACHE_TYPES_MAX = 16, MODEL_BYTES_MAX = 4096 };
+enum { REPETITIONS_TO_LEARN = 3 };
 enum { SENTENCE_BYTES_MAX = 1024 };
 enum { OUTPUT_MD, OUTPUT_JSON, OUTPUT_CSV };
 
@@ -59,7 +60,7 @@ static const Flag own_flags[] = {
     {"--repetitions", "-r", "N", FLAG_INT, offsetof(Options, repetitions), .min = 1, .max = BENCH_REPETITIONS_MAX,
      .help = "how often each row is measured, after a warm-up (5)"},
     {"--no-journal", NULL, NULL, FLAG_SWITCH, offsetof(Options, forgets),
-     .help = "keep nothing for `ridge plan`: each row is run once more for that, with a trace"},
+     .help = "keep nothing for `ridge plan`; else a row of 3 repetitions or more is run once more, with a trace"},
     {"--output", "-o", "FORM", FLAG_CHOICE, offsetof(Options, output), .choices = "md,json,csv",
      .help = "a table in Markdown, or JSON, or CSV, with llama-bench's names (md)"},
 };
@@ -243,7 +244,8 @@ static Err bench_cases(const Options *o, ModelFlags flags, Printer *printer, Err
     int32_t context = 0;
     EngineOptions engine = engine_for(o, cases, count, &context);
     flags.context = flags.context ? flags.context : context;
-    flags.learns = !o->forgets && !flags.profile && !flags.trace && !flags.compare && !flags.dump;
+    bool watched = flags.profile || flags.trace || flags.compare || flags.dump;
+    flags.learns = !o->forgets && !watched && o->repetitions >= REPETITIONS_TO_LEARN;
     if (!count)
         return fail(err, BAD_ARGUMENT, "nothing to measure: --n-prompt and --n-gen are both 0");
     Session session;

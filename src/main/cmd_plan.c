@@ -6,6 +6,7 @@
 #include "main/lecture_show.h"
 #include "main/plan_check_show.h"
 #include "main/plan_show.h"
+#include "main/plan_suggest.h"
 #include "main/session.h"
 
 enum { TOKENS_MAX = 1 << 24, BATCH_MAX = 1 << 20, SHARDS_MAX = 1 << 10, ROWS_MAX = 1 << 20, GUESSES_MAX = 64 };
@@ -52,7 +53,7 @@ static const Flag flags[] = {
     {"--list", NULL, NULL, FLAG_SWITCH, AT(list), .help = "list the machines that have a name"},
 };
 
-static const FlagGroup groups[] = {FLAG_GROUP("options", flags, NULL), {0}};
+static const FlagGroup groups[] = {FLAG_GROUP("options", flags, NULL), FLAG_GROUP("suggestions", suggest_flags, NULL), {0}};
 static int run(int argc, char **argv);
 
 const Command command_plan = {
@@ -69,6 +70,7 @@ const Command command_plan = {
                 "  ridge plan -m llama-3.1-70b --device h100 --shards 4 --format f8_e4m3 --context 8192\n"
                 "  ridge plan -m llama-3.1-8b --device l4 --draft llama-3.2-1b --acceptance 0.7\n"
                 "  ridge plan -m model.gguf --json\n"
+                "  ridge plan -m llama-2-13b --suggest --rate 2 --prompt 512 --answer 256 --machines h100:2.50,l4:0.80\n"
                 "  ridge plan --lecture\n"
                 "  ridge bench -m model.gguf; ridge plan -m model.gguf; ridge plan --check\n",
     .groups = groups,
@@ -90,7 +92,7 @@ static Err read_options(const Options *o, Planned *p, Error *err)
                                .replicas = o->replicas};
     TRY(machine_find(device_of(o), &p->options.machine, err));
     TRY(find_format("--format", o->format, &model.format, err));
-    TRY(find_format("--cache", o->cache, &p->options.cache, err));
+    TRY(find_format("--cache", o->cache ? o->cache : "BF16", &p->options.cache, err));
     TRY(plan_model_open(&model, &p->model, err));
     if (o->draft) {
         p->acceptance = (double)o->acceptance;
@@ -212,19 +214,22 @@ static Err check(const Options *o, Error *err)
     return result;
 }
 
-static Err run_mode(const Options *o, Error *err)
+static Err run_mode(const Options *o, const SuggestFlags *suggested, Error *err)
 {
+    if (suggested->suggest)
+        return suggest_show(suggested, &(SuggestModel){o->model, o->format, o->cache, o->prompt, o->kv_heads, o->json}, err);
     return o->list ? machines_print(stdout, err) : o->check ? check(o, err) : o->lecture ? lecture(o, err) : plan(o, err);
 }
 
 static int run(int argc, char **argv)
 {
     Error err;
-    Options o = {.cache = "BF16", .batch = {4, {1, 16, 64, 256}}, .context = 1024, .prompt = 512, .rows = 512,
+    Options o = {.batch = {4, {1, 16, 64, 256}}, .context = 1024, .prompt = 512, .rows = 512,
                  .replicas = 1, .shards = 1, .acceptance = 0.7f};
-    const FlagGroup filled[] = {FLAG_GROUP("options", flags, &o), {0}};
+    SuggestFlags suggested = suggest_flags_default();
+    const FlagGroup filled[] = {FLAG_GROUP("options", flags, &o), FLAG_GROUP("suggestions", suggest_flags, &suggested), {0}};
     int words, status;
     if (!command_begin(&command_plan, filled, argc, argv, NULL, 0, &words, &status))
         return status;
-    return run_mode(&o, &err) == OK && stdout_flush(&err) == OK ? 0 : command_fail(&err);
+    return run_mode(&o, &suggested, &err) == OK && stdout_flush(&err) == OK ? 0 : command_fail(&err);
 }

@@ -223,7 +223,8 @@ static Err append(Journal *j, json_t *line, Error *err)
     json_decref(line);
     if (!text)
         return fail(err, NO_MEMORY, "no memory for a line of the journal");
-    FILE *file = fopen(j->path, "a");
+    Error ignored;                               /* if there is no folder, the file says so */
+    FILE *file = folders_make(j->path, &ignored) == OK ? fopen(j->path, "a") : NULL;
     bool written = file && fprintf(file, "%s\n", text) > 0;
     long bytes = file ? ftell(file) : 0;
     written = file && fclose(file) == 0 && written;
