@@ -33,7 +33,7 @@ gives "replicas add up"                       "3 replicas"       $R plan -m llam
 gives "a draft gains"                         "tokens a step"    $R plan -m llama-3.1-8b --device l4 --draft llama-3.2-1b --batch 1
 gives "what fits is told beside what does not" "Batch 256: does not fit; 64 would" $R plan -m llama-2-13b --device h100 --batch 1,256
 gives "a checkpoint in its own formats"       "in BF16"          $R plan -m tests/fixtures/hf/llama --device l4 --batch 1 --context 32
-gives "or in another"                         "in Q8_0"          $R plan -m tests/fixtures/hf/llama --device l4 --format q8_0 --batch 1
+gives "or in another"                         "in F16"           $R plan -m tests/fixtures/hf/llama --device l4 --format f16 --batch 1
 gives "machines have names"                   "mi300x"           $R plan --list
 
 gives "the cheapest that meets the bounds"    "The least cost: 1 x NVIDIA L4" \

@@ -98,11 +98,16 @@ Err suggest(const SuggestQuestion *q, Suggestion out[SUGGESTIONS_MAX], int *coun
     for (int f = 0; f < q->formats; f++) {
         PlanModel p;
         PlanModelOptions model = {.model = q->model, .format = q->format[f], .kv_heads = q->kv_heads};
-        TRY(plan_model_open(&model, &p, err));
-        Err result = try_model(q, &p, q->format[f] ? q->format[f]->name : "as stored", out, count, err);
+        Err result = plan_model_open(&model, &p, err);
+        if (result == UNSUPPORTED && q->formats > 1)
+            continue;                            /* its rows are no whole blocks of this format */
+        TRY(result);
+        result = try_model(q, &p, q->format[f] ? q->format[f]->name : "as stored", out, count, err);
         plan_model_close(&p);
         TRY(result);
     }
+    if (*count == 0)
+        return fail(err, UNSUPPORTED, "%s cannot be in any of these formats", q->model ? q->model : "the default model");
     qsort(out, (size_t)*count, sizeof *out, by_price);
     return OK;
 }
