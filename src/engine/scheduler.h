@@ -55,11 +55,11 @@ typedef struct PlanEntry {
     int32_t events;                  /* that it may make */
 } PlanEntry;
 
-typedef struct Plan {
+struct Plan {
     int32_t entries, rows, outs, hiddens;
     PlanEntry *entry;
     BlockCopies copies;
-} Plan;
+};
 
 typedef struct SchedulerOptions {
     const Policy *policy;

@@ -18,9 +18,11 @@
 #include "main/serve_flags.h"
 #include "main/session.h"
 #include "model/identity.h"
+#include "server/engine_thread.h"
 #include "server/otlp.h"
 #include "server/systemd.h"
 #include "store/store.h"
+#include "tools/phase_meter.h"
 
 enum { FILES_BESIDE_CONNECTIONS = 128, EXPLANATION_BYTES_MAX = 1 << 16 };
 static const double EXPLAIN_SECONDS = 10;
@@ -36,6 +38,7 @@ typedef struct Server {
     Session session;
     Service *service;
     StepCounts steps;
+    PhaseMeter meter;
 } Server;
 
 /* ---- signals ---- */
@@ -129,6 +132,9 @@ static Err read_keys(Server *s, Error *err)
 static Err open_doors(Server *s, Error *err)
 {
     const ServeFlags *f = &s->flags;
+    if (f->explain_requests && (f->log_format != LOG_JSON || f->log_level < LOG_INFO))
+        return fail(err, BAD_ARGUMENT, "--explain-requests writes into the lines of requests: it wants --log-format json, and "
+                    "--log-level info or debug");
     TRY(catch_signals(err));
     TRY(allow_files(f, err));
     TRY(server_log_new(&s->log, stderr, (LogFormat)f->log_format, (LogLevel)f->log_level, err));
@@ -143,16 +149,19 @@ static Err open_doors(Server *s, Error *err)
     return http_new(&s->http, &http, &s->listener, err);
 }
 
-/* What was told, else what was measured once; else nothing is said of shares. Weights of 8 bits or fewer are
- * multiplied as integers. */
-static void machine_rates(const ServeFlags *f, double *bandwidth, double *peak)
+/* What was measured once, and what was told instead. */
+static Machine machine_of(const Server *s)
 {
-    Machine m = {0};
-    Error ignored;
-    if (machine_of_this(&m, &ignored) != OK)
+    Machine m;
+    Error err;
+    Err result = machine_of_this(&m, &err);
+    if (result != OK && result != NOT_FOUND)
+        server_log_event(s->log, LOG_WARNING, "no shares of what is possible: %s", err.text);
+    if (result != OK)
         m = (Machine){0};
-    *bandwidth = f->bandwidth > 0 ? 1e9 * f->bandwidth : m.bytes_per_second;
-    *peak = m.int8;
+    if (s->flags.bandwidth > 0)
+        m.bytes_per_second = 1e9 * s->flags.bandwidth;
+    return m;
 }
 
 /* On the engine's thread, which also writes the operations between: see --trace. */
@@ -162,6 +171,9 @@ static void observe_step(void *with, const StepReport *r)
     TraceEvents *events = s->session.events;
     char rows[96];
     step_counts_take(&s->steps, r);
+    phase_meter_take(&s->meter, r);
+    s->steps.prefill = s->meter.prefill;
+    s->steps.decode = s->meter.decode;
     if (!events)
         return;
     snprintf(rows, sizeof rows, "\"step\": %lld, \"decode_rows\": %d, \"prefill_rows\": %d", (long long)r->step,
@@ -189,8 +201,10 @@ static Err open_model(Server *s, Error *err)
                         .engine = s->session.engine, .workers = f->workers, .body_bytes_max = (size_t)f->body_bytes,
                         .queue_seconds = f->queue_seconds, .total_seconds = f->total_seconds,
                         .drain_seconds = f->drain_seconds, .state_dir = f->state_dir, .keys = s->keys, .log = s->log,
-                        .otlp = s->otlp, .steps = &s->steps, .work = work_of, .work_with = s->session.tally};
-    machine_rates(f, &o.bandwidth, &o.peak);
+                        .otlp = s->otlp, .explains = f->explain_requests, .steps = &s->steps, .work = work_of,
+                        .work_with = s->session.tally};
+    o.machine = machine_of(s);
+    phase_meter_start(&s->meter, s->session.tally);
     TRY(service_new(&s->service, &o, err));
     http_serve(s->http, s->service);
     return OK;
@@ -237,6 +251,19 @@ static void explain_cache(Server *s)
     buf_deinit(&text);
 }
 
+/* What limited the answers, into the log. */
+static void log_verdict(const Server *s)
+{
+    Buf text;
+    EngineNow now = engine_thread_now(s->service->thread);
+    if (now.steps.decode.steps <= 0)
+        return;
+    buf_init(&text, EXPLANATION_BYTES_MAX);
+    verdict_tell(&now.machine, "decode", &now.steps.decode, &text);
+    server_log_event(s->log, LOG_INFO, "%s", text.data);
+    buf_deinit(&text);
+}
+
 /* Until a stop is asked for. */
 static void watch_over(Server *s)
 {
@@ -271,6 +298,7 @@ static Err serve(Server *s, Error *err)
     systemd_notify("STOPPING=1");
     server_log_event(s->log, LOG_INFO, "stopping: what runs may end within %g seconds", (double)s->flags.drain_seconds);
     service_stop(s->service);
+    log_verdict(s);
     if (s->flags.explain_cache)
         explain_cache(s);
     return OK;
