@@ -342,6 +342,15 @@ Expected journal_expect(const Journal *j, const Machine *m, const WorkLine *line
     return e;
 }
 
+void journal_spread(const Journal *j, const Machine *m, Work *work, double seconds)
+{
+    double sum = 0;
+    for (int32_t i = 0; i < work->lines; i++)
+        sum += work->line[i].seconds = journal_expect(j, m, &work->line[i]).seconds;
+    for (int32_t i = 0; i < work->lines && sum > 0; i++)
+        work->line[i].seconds *= seconds / sum;
+}
+
 Expected journal_expect_rest(const Journal *j, int32_t rows)
 {
     Near near[NEAREST];

@@ -5,7 +5,8 @@
  *      "operations": [{"op": "linear3", "format": "Q4_0", "rows": 512, "calls": 22, "bytes": ..., "seconds": 0.4}, ...]}
  *
  * It lies beside the machine's description (core/machine.h): runs.jsonl. `ridge bench` writes a run for each row that it
- * measures, and before that what it expects; `ridge plan --device this` writes what it says.
+ * measures, and before that what it expects; `ridge plan --device this` writes what it says; `ridge serve` writes at its
+ * end how long its steps took.
  *
  * Learned is an efficiency for each operation and shape: the time that the roofline allows over the time that it
  * took, of the calls most like the one in question: same operation, and near in rows and in size. Where nothing is
@@ -52,6 +53,9 @@ typedef struct JournalTrace {
     double seconds;
 } JournalTrace;
 Err journal_record(Journal *, const JournalEntry *, const JournalTrace *, Error *err);
+
+/* Of work that nobody timed one by one: each line has its share of the seconds, as it is expected to. */
+void journal_spread(const Journal *, const Machine *, Work *, double seconds);
 
 typedef struct Expected {
     double seconds;

@@ -165,17 +165,15 @@ static Err open_named(PlanModel *p, const PlanModelOptions *o, Error *err)
     if (o->model && synth_memory_names(o->model))
         return open_synth(p, o, err);
     if (o->model && (is_config(o->model) || !file_exists(o->model))) {
-        if (!directory_exists(o->model)) {
-            TRY(shape_find(o->model, path, p->name, err));
-            return open_shape(p, o, path, format, err);
-        }
+        TRY(shape_find(o->model, path, p->name, err));
+        return open_shape(p, o, path, format, err);
     }
     if (!o->model)
         TRY(default_model_path(path, sizeof path, err));
     else if (snprintf(path, sizeof path, "%s", o->model) >= (int)sizeof path)
         return fail(err, LIMIT_REACHED, "%.64s...: a path has fewer than %d bytes", o->model, PATH_MAX);
     const char *slash = strrchr(path, '/');
-    snprintf(p->name, sizeof p->name, "%.255s", slash && slash[1] ? slash + 1 : path);
+    snprintf(p->name, sizeof p->name, "%.255s", !o->model ? "default model" : slash && slash[1] ? slash + 1 : path);
     return open_checkpoint(p, o, path, err);
 }
 
