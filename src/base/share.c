@@ -8,7 +8,7 @@
 /* An empty text: there is none. */
 static void directory_of(const char *folder, char out[PATH_MAX])
 {
-    static const char *const beside[] = {"../share", "../../share", "../share/ridge"};
+    static const char *const beside[] = {"../share", "../../share", "../../../share", "../share/ridge"};
     char program[PATH_MAX / 2];
     ssize_t bytes = readlink("/proc/self/exe", program, sizeof program - 1);
     program[bytes > 0 ? bytes : 0] = 0;

@@ -1,7 +1,7 @@
 /* share.h -- the files that come with the program: share/shapes/, share/machines/.
  *
- * They lie beside it: ../share from build/, ../../share from build/sanitize/ and its like, ../share/ridge
- * where it is installed.
+ * They lie beside it: ../share from build/, ../../share from build/sanitize/ and its like and from build/tests/,
+ * ../share/ridge where it is installed.
  */
 #ifndef BASE_SHARE_H
 #define BASE_SHARE_H

@@ -1,10 +1,8 @@
 #include "core/machine.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/file_map.h"
 #include "base/file_out.h"
@@ -75,18 +73,6 @@ json_t *machine_json(const Machine *m)
                      m->source);
 }
 
-static Err make_directories(const char *path, Error *err)
-{
-    char part[MACHINE_PATH_BYTES];
-    for (const char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        memcpy(part, path, (size_t)(slash - path));
-        part[slash - path] = 0;
-        if (mkdir(part, 0755) != 0 && errno != EEXIST)
-            return fail(err, IO_FAILED, "%s: %s", part, strerror(errno));
-    }
-    return OK;
-}
-
 Err machine_write(const char *path, const Machine *m, Error *err)
 {
     FileOut *file;
@@ -95,7 +81,7 @@ Err machine_write(const char *path, const Machine *m, Error *err)
     json_decref(json);
     if (!text)
         return fail(err, NO_MEMORY, "no memory for %s", path);
-    Err result = make_directories(path, err);
+    Err result = folders_make(path, err);
     if (result == OK)
         result = file_out_new(path, &file, err);
     if (result == OK) {

@@ -4,12 +4,14 @@
 
 #include "devices/cpu/cpu_device.h"
 #include "main/bench_end.h"
+#include "main/bench_learn.h"
 #include "main/bench_serve.h"
 #include "main/session.h"
 #include "store/store.h"
 #include "tools/bench.h"
 
 enum { CASES_MAX = 256, TOKENS_MAX = 1 << 20, BATCH_MAX = 128, CACHE_TYPES_MAX = 16, MODEL_BYTES_MAX = 4096 };
+enum { REPETITIONS_TO_LEARN = 3 };
 enum { SENTENCE_BYTES_MAX = 1024 };
 enum { OUTPUT_MD, OUTPUT_JSON, OUTPUT_CSV };
 
@@ -17,6 +19,7 @@ typedef struct Options {
     FlagList models;
     FlagInts prompt, generate, depth, batch, cache;   /* cache: as --cache-type counts its choices */
     int32_t rows, repetitions, output;
+    bool forgets;
 } Options;
 
 /* Everything that a row says of a model. */
@@ -56,6 +59,8 @@ static const Flag own_flags[] = {
      .help = "rows of one step (512)"},
     {"--repetitions", "-r", "N", FLAG_INT, offsetof(Options, repetitions), .min = 1, .max = BENCH_REPETITIONS_MAX,
      .help = "how often each row is measured, after a warm-up (5)"},
+    {"--no-journal", NULL, NULL, FLAG_SWITCH, offsetof(Options, forgets),
+     .help = "keep nothing for `ridge plan`; else a row of 3 repetitions or more is run once more, with a trace"},
     {"--output", "-o", "FORM", FLAG_CHOICE, offsetof(Options, output), .choices = "md,json,csv",
      .help = "a table in Markdown, or JSON, or CSV, with llama-bench's names (md)"},
 };
@@ -239,6 +244,8 @@ static Err bench_cases(const Options *o, ModelFlags flags, Printer *printer, Err
     int32_t context = 0;
     EngineOptions engine = engine_for(o, cases, count, &context);
     flags.context = flags.context ? flags.context : context;
+    bool watched = flags.profile || flags.trace || flags.compare || flags.dump;
+    flags.learns = !o->forgets && !watched && o->repetitions >= REPETITIONS_TO_LEARN;
     if (!count)
         return fail(err, BAD_ARGUMENT, "nothing to measure: --n-prompt and --n-gen are both 0");
     Session session;
@@ -246,14 +253,21 @@ static Err bench_cases(const Options *o, ModelFlags flags, Printer *printer, Err
     TRY(session_open(&session, &flags, engine, err));
     Subject subject = subject_of(&session, printer->machine);
     Err result = OK;
+    BenchLearn learn = {0};
+    if (flags.learns)
+        bench_learn_open(&learn, &session, flags.model, printer->machine, engine.rows);
     for (int i = 0; i < count && result == OK; i++) {
         BenchResult row;
+        bench_learn_foretell(&learn, cases[i]);
         result = bench_run(session.engine, session.tally, session.model->shape.V, cases[i], o->repetitions, &row, err);
         if (result == OK)
             print_row(printer, &subject, &row);
         if (result == OK)
             result = bench_end_add(&printer->end, subject.name, subject.cache, &row, err);
+        if (result == OK)
+            bench_learn_record(&learn, &row);
     }
+    bench_learn_close(&learn);
     Err closed = session_close(&session, &closing);
     return result != OK || closed == OK ? result : fail(err, closed, "%s", closing.text);
 }

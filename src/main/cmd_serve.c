@@ -16,6 +16,7 @@
 #include "core/machine.h"
 #include "devices/watch/watch.h"
 #include "main/serve_flags.h"
+#include "main/serve_learn.h"
 #include "main/session.h"
 #include "model/identity.h"
 #include "server/engine_thread.h"
@@ -197,6 +198,7 @@ static Err open_model(Server *s, Error *err)
     engine.observe = observe_step;
     engine.observe_with = s;
     TRY(session_open_engine(&s->session, &s->model, engine, err));
+    tally_reset(s->session.tally);               /* of what was only planned */
     ServiceOptions o = {.model_name = f->name, .package = &s->session.package, .model = s->session.model,
                         .engine = s->session.engine, .workers = f->workers, .body_bytes_max = (size_t)f->body_bytes,
                         .queue_seconds = f->queue_seconds, .total_seconds = f->total_seconds,
@@ -299,6 +301,7 @@ static Err serve(Server *s, Error *err)
     server_log_event(s->log, LOG_INFO, "stopping: what runs may end within %g seconds", (double)s->flags.drain_seconds);
     service_stop(s->service);
     log_verdict(s);
+    serve_learn(&s->session, s->model.model, &s->meter, &s->steps);
     if (s->flags.explain_cache)
         explain_cache(s);
     return OK;

@@ -86,8 +86,10 @@ static Err watch_over(Session *s, const ModelFlags *flags, Error *err)
         TRY(dump_open(s->device, flags->dump, stderr, &s->device, err));
     if (flags->trace)
         TRY(trace_events_open(flags->trace, &s->events, err));
-    if (flags->trace || flags->profile) {
+    s->tells_trace = flags->trace || flags->profile;
+    if (s->tells_trace || flags->learns) {
         TRY(trace_open(s->device, s->events, &s->tracer, err));
+        trace_pause(s->tracer, !s->tells_trace);
         s->device = s->tracer;
     }
     TRY(tally_open(s->device, &s->tally, err));
@@ -192,7 +194,7 @@ Err session_close(Session *s, Error *err)
                 d->found ? "first difference after %lld operations: %s\n" : "%lld operations compared: none differs\n",
                 (long long)d->calls, d->text);
     }
-    if (s->tracer) {
+    if (s->tells_trace) {
         Machine machine;
         const Machine *known = session_machine(&machine);
         trace_print(s->tracer, known, stderr);

@@ -20,6 +20,7 @@ typedef struct ModelFlags {
     int32_t context, cache_type, block_tokens, state_snapshots, state_interval;
     const char *trace, *dump;
     bool compare, profile;
+    bool learns; /* there is a tracer that stands by, paused */
 } ModelFlags;
 
 ModelFlags model_flags_default(void);
@@ -35,6 +36,7 @@ typedef struct Session {
     Device *cpu; /* the device that computes */
     Device *device; /* the outermost: cpu, or a watcher of it */
     Device *tally, *tracer, *comparer; /* those of the watchers that are there */
+    bool tells_trace; /* at the end */
     TraceEvents *events;
     Model *model;
     Engine *engine; /* one of these two is open */

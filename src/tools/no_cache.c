@@ -46,7 +46,7 @@ static Err add_span(PlanModel *plan, const NoCacheRun *run, int32_t from, int32_
     for (int32_t rows; from < to; from += rows) {
         const Tally *tally;
         rows = (int32_t)min_i64(to - from, run->rows);
-        TRY(plan_step(plan, (PlanStep){1, rows, from}, run->cache, &tally, err));
+        TRY(plan_step(plan, (PlanStep){.sequences = 1, .rows = rows, .past = from}, run->cache, &tally, err));
         RunCost step = run_cost_measured(plan->tally, rows, 0);
         sum->rows += step.rows;
         sum->attention += step.attention;

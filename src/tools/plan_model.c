@@ -165,17 +165,15 @@ static Err open_named(PlanModel *p, const PlanModelOptions *o, Error *err)
     if (o->model && synth_memory_names(o->model))
         return open_synth(p, o, err);
     if (o->model && (is_config(o->model) || !file_exists(o->model))) {
-        if (!directory_exists(o->model)) {
-            TRY(shape_find(o->model, path, p->name, err));
-            return open_shape(p, o, path, format, err);
-        }
+        TRY(shape_find(o->model, path, p->name, err));
+        return open_shape(p, o, path, format, err);
     }
     if (!o->model)
         TRY(default_model_path(path, sizeof path, err));
     else if (snprintf(path, sizeof path, "%s", o->model) >= (int)sizeof path)
         return fail(err, LIMIT_REACHED, "%.64s...: a path has fewer than %d bytes", o->model, PATH_MAX);
     const char *slash = strrchr(path, '/');
-    snprintf(p->name, sizeof p->name, "%.255s", slash && slash[1] ? slash + 1 : path);
+    snprintf(p->name, sizeof p->name, "%.255s", !o->model ? "default model" : slash && slash[1] ? slash + 1 : path);
     return open_checkpoint(p, o, path, err);
 }
 
@@ -241,12 +239,12 @@ static KvView view_of(const KvLayout *kv, int l, PlanStep s, const Format *cache
 static Step step_of(PlanStep s, int32_t *at)
 {
     int32_t rows = s.sequences * s.rows;
-    Step step = {.rows = rows, .seqs = s.sequences, .outs = s.sequences};
+    Step step = {.rows = rows, .seqs = s.sequences, .outs = s.all_logits ? rows : s.sequences};
     step.tokens = tensor_vector(nowhere, &format_i32, rows);
     step.positions = numbers(&at, rows);
     step.row_seq = numbers(&at, rows);
     step.lengths = step.positions;
-    step.out_rows = tensor_vector(nowhere, &format_i32, s.sequences);
+    step.out_rows = tensor_vector(nowhere, &format_i32, step.outs);
     for (int32_t r = 0; r < rows; r++) {
         tensor_i32(step.positions)[r] = s.past + r % s.rows;
         tensor_i32(step.row_seq)[r] = r / s.rows;
@@ -259,8 +257,8 @@ Err plan_step(PlanModel *p, PlanStep s, const Format *cache, const Tally **out, 
     const Model *m = p->model;
     ASSERT(s.sequences >= 1 && s.rows >= 1 && s.past >= 0);
     if ((double)s.sequences * s.rows > STEP_NUMBERS_MAX || (double)s.past + s.rows > STEP_NUMBERS_MAX)
-        return fail(err, LIMIT_REACHED, "a step of %d x %d rows behind %d positions: at most %d rows, and as many positions, can "
-                    "be planned", s.sequences, s.rows, s.past, NUMBERS_MAX);
+        return fail(err, LIMIT_REACHED, "a step of %d x %d rows behind %d positions: at most %d rows, and as many positions, "
+                    "can be planned", s.sequences, s.rows, s.past, NUMBERS_MAX);
     int32_t rows = s.sequences * s.rows;
     int32_t *table = malloc(2 * (size_t)rows * sizeof *table);
     KvView *views = malloc((size_t)m->kv.layers * sizeof *views + 1);
@@ -275,6 +273,7 @@ Err plan_step(PlanModel *p, PlanStep s, const Format *cache, const Tally **out, 
         views[l] = view_of(&m->kv, l, s, cache, &step, seqs);
     step.layers = views;
     tally_reset(p->tally);
+    p->tally->calls->plan_begin(p->tally);
     size_t mark = device_mark(p->tally);
     model_forward(m, p->tally, &step, device_f32(p->tally, step.outs, m->shape.V));
     device_release(p->tally, mark);

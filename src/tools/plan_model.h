@@ -36,11 +36,12 @@ void plan_model_close(PlanModel *);
 /* Some sequences, each of `rows` more positions behind `past` that are in the cache. */
 typedef struct PlanStep {
     int32_t sequences, rows, past;
+    bool all_logits;               /* of each row; else of the last of each sequence */
 } PlanStep;
 
-/* What the step asks, until the next call. Logits are of the last row of each sequence. cache: of keys and values. */
+/* What the step asks, until the next call. cache: of keys and values. */
 Err plan_step(PlanModel *, PlanStep, const Format *cache, const Tally **out, Error *err);
-/* The most that activations took in any step so far. */
+/* The most that activations took in the last step. */
 double plan_activation_bytes(const PlanModel *);
 
 #endif

@@ -40,7 +40,7 @@ static void *paper_push(Device *d, size_t bytes)
 
 static size_t paper_mark(const Device *d) { return ((const Paper *)d)->used; }
 static void paper_release(Device *d, size_t mark) { ((Paper *)d)->used = mark; }
-static void paper_plan_begin(Device *d) { (void)d; }
+static void paper_plan_begin(Device *d) { ((Paper *)d)->most = 0; }
 
 static Err paper_plan_end(Device *d, Error *err)
 {

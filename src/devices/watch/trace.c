@@ -9,6 +9,7 @@ typedef struct TraceDevice {
     const char *part;
     char label[LABEL_BYTES];
     bool planning;             /* nothing is computed, so nothing is timed */
+    bool paused;
     Work work;
 } TraceDevice;
 
@@ -23,7 +24,7 @@ static void put_event(const TraceDevice *t, const OpCall *call, OpCost cost, dou
 static void trace_run(Device *d, const OpCall *call)
 {
     TraceDevice *t = (TraceDevice *)d;
-    if (t->planning) {
+    if (t->planning || t->paused) {
         d->inner->calls->run(d->inner, call);
         return;
     }
@@ -87,6 +88,7 @@ void trace_reset(Device *d)
     w->lines = w->last = 0;
 }
 
+void trace_pause(Device *d, bool paused) { ((TraceDevice *)d)->paused = paused; }
 const Work *trace_read(const Device *d) { return &((const TraceDevice *)d)->work; }
 
 /* All lines of an operation. */

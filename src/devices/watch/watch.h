@@ -44,7 +44,7 @@ void label_text(const char *part, int layer, char out[LABEL_BYTES]);
 
 /* A device without memory, whose addresses nobody may read: only shapes go through it. */
 Err paper_open(Device **out, Error *err);
-double paper_activation_bytes(const Device *);   /* the most that lay on its stack */
+double paper_activation_bytes(const Device *);   /* the most that lay on its stack since plan_begin() */
 
 typedef struct Tally {
     OpCost total;
@@ -59,6 +59,7 @@ void tally_reset(Device *);
 /* events: NULL, or where each operation is told as well (not owned). */
 Err trace_open(Device *inner, TraceEvents *events, Device **out, Error *err);
 void trace_reset(Device *);
+void trace_pause(Device *, bool paused);          /* paused: nothing is timed, and nothing costs time */
 const Work *trace_read(const Device *);
 /* Per operation: calls, time, share, bytes, GB/s, GFLOP/s; and how much of that time its bound would have taken on this
  * machine (NULL: not known). */

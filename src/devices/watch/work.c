@@ -1,5 +1,6 @@
 #include "devices/watch/work.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 const char *const work_part_name[WORK_PARTS] = {"embed", "projections", "attention", "state", "mlp", "head"};
@@ -53,6 +54,18 @@ static bool alike(const WorkLine *a, const WorkLine *b)
     return a->op == b->op && a->rows == b->rows && a->elems == b->elems && a->part == b->part && a->format == b->format;
 }
 
+static WorkLine *nearest(Work *w, const WorkLine *line)
+{
+    WorkLine *best = &w->line[w->lines - 1];
+    for (int32_t i = 0; i < w->lines; i++) {
+        WorkLine *l = &w->line[i];
+        if (l->op == line->op && l->part == line->part && l->format == line->format &&
+            (best->op != line->op || abs(l->rows - line->rows) < abs(best->rows - line->rows)))
+            best = l;
+    }
+    return best;
+}
+
 static WorkLine *find(Work *w, const WorkLine *line)
 {
     for (int32_t i = 0; i < w->lines; i++) {
@@ -65,10 +78,7 @@ static WorkLine *find(Work *w, const WorkLine *line)
         w->line[w->last] = *line;
         return &w->line[w->last];
     }
-    for (int32_t i = w->lines - 1; i > 0; i--)
-        if (w->line[i].op == line->op && w->line[i].part == line->part)
-            return &w->line[i];
-    return &w->line[w->lines - 1];
+    return nearest(w, line);
 }
 
 WorkLine *work_add(Work *w, const char *label, const OpCall *call, const OpCost *cost, const Demand *demand)

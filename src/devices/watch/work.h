@@ -39,7 +39,8 @@ typedef struct Work {
 
 /* label: as device_label() said it last. */
 WorkPart work_part(const char *label, const OpCall *);
-/* Adds one call and returns its line. Where there is no room for another line, it joins one of the same operation. */
+/* Adds one call and returns its line. Where there is no room for another line, it joins the nearest of its
+ * operation. */
 WorkLine *work_add(Work *, const char *label, const OpCall *, const OpCost *, const Demand *);
 void op_cost_add(OpCost *sum, const OpCost *more);
 static inline double op_cost_bytes(const OpCost *c) { return c->weight_bytes + c->cache_bytes + c->activation_bytes; }
