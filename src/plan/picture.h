@@ -54,7 +54,8 @@ void picture_text(const Picture *, bool colours, Buf *);
 
 /* Places of the drawing within the SVG's 760 x 440; the rest is for titles. */
 enum { SVG_WIDTH = 760, SVG_HEIGHT = 440, SVG_LEFT = 70, SVG_RIGHT = 740, SVG_TOP = 40, SVG_BOTTOM = 390 };
-void picture_svg(const Picture *, Buf *);              /* an <svg> element with its own style, light and dark */
+/* An <svg> element with its own style, light and dark; width 0: as wide as there is room, else so wide, and so far down. */
+void picture_svg(const Picture *, int width, int down, Buf *);
 
 /* For XML: &, <, > and quotes become entities. */
 void xml_put(Buf *, const char *text);
