@@ -193,7 +193,7 @@ void xml_put(Buf *out, const char *text)
         if (entity)
             buf_put_text(out, entity);
         else
-            buf_put_char(out, (unsigned char)*text < ' ' || *text == 127 ? '?' : *text);
+            buf_put_char(out, ((unsigned char)*text < ' ' && *text != '\n') || *text == 127 ? '?' : *text);
     }
 }
 
@@ -250,7 +250,7 @@ static void svg_point(const PicturePoint *q, const PictureAxes *a, Buf *out)
     xml_put(out, q->name);
     buf_put_text(out, "</title></circle>\n");
     if (!q->hollow)
-        put_text(out, x + 8, y + 4, " class=\"mark\"", mark);
+        put_text(out, x + 8, y + 4, " class=\"mark\"", q->label[0] ? q->label : mark);
 }
 
 void picture_svg(const Picture *p, int width, int down, Buf *out)

@@ -148,6 +148,7 @@ static void put_batch(double sequences, double seconds, bool hollow, Picture *ou
     static const int POSSIBLE = 3, MEASURED = 0;       /* colours */
     PicturePoint point = {.x = sequences / seconds, .y = seconds, .hollow = hollow, .colour = hollow ? POSSIBLE : MEASURED,
                           .mark = '*'};
+    snprintf(point.label, sizeof point.label, "%.3g", sequences);
     snprintf(point.name, sizeof point.name, "batch of %.3g: %s %.1f tokens/s, %.2f ms a token", sequences,
              hollow ? "possible" : "measured", point.x, 1e3 * seconds);
     picture_add_point(out, point);
