@@ -35,7 +35,8 @@ typedef struct ProfileBatch {      /* measured: a step of so many sequences took
     PhaseWork work;
 } ProfileBatch;
 
-typedef struct Profile {
+typedef struct Profile Profile;
+struct Profile {
     char model[128];
     Machine machine;               /* bytes_per_second 0: not known, and no roofs are drawn */
     ProfileLine line[PROFILE_LINES_MAX];
@@ -44,7 +45,7 @@ typedef struct Profile {
     int points;
     ProfileBatch batch[PROFILE_BATCHES_MAX];
     int batches;
-} Profile;
+};
 
 /* Joins the line to those that are like it. */
 void profile_add_line(Profile *, ProfileLine);
