@@ -100,7 +100,7 @@ static void a_preemption_names_who_and_why(void **state)
 {
     (void)state;
     SmallModel m;
-    Story story[2] = {{{0}}};
+    Story story[2] = {{.ahead = 0}};
     Prompt p[2] = {prompt_of(1), prompt_of(2)};
     small_model_open(&m, "llama", options(2, 112));
     Request *a = submit(&m, &p[0], 40, 77, &story[0]), *b = submit(&m, &p[1], 40, 88, &story[1]);
@@ -125,7 +125,7 @@ static void who_waits_knows_for_what(void **state)
 {
     (void)state;
     SmallModel m;
-    Story story[3] = {{{0}}};
+    Story story[3] = {{.ahead = 0}};
     Prompt p = prompt_of(1);
     small_model_open(&m, "llama", options(1, 0));
     Request *r[3];
@@ -149,7 +149,7 @@ static void chunks_are_told_one_by_one_as_far_as_there_is_room(void **state)
     EngineOptions o = options(2, 0);
     o.rows = o.logit_rows = 2;
     small_model_open(&m, "llama", o);
-    Story story[2] = {{{0}}};
+    Story story[2] = {{.ahead = 0}};
     Prompt p[2] = {prompt_of(1), prompt_of(2)};
     Request *a = submit(&m, &p[0], 30, 1, &story[0]);
     for (int i = 0; i < 22; i++)
