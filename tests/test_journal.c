@@ -104,6 +104,23 @@ static void efficiencies_go_by_operation_and_shape(void **state)
     journal_close(j);
 }
 
+/* A call that has nothing to do and takes 10 us is not a hundred times slower than the roofline, but begins slowly. */
+static void the_start_of_a_call_is_no_efficiency(void **state)
+{
+    (void)state;
+    put("");
+    Journal *j = open_journal();
+    WorkLine tiny = {.op = OP_ATTEND, .rows = 1, .calls = 1, .seconds = 10e-6, .demand = {.bytes = 1000}}, large = tiny;
+    large.demand.bytes = 1e6;                    /* 100 us */
+    record(j, entry("a", 0, 1, 10, 1), tiny, 10e-6, 1);
+    journal_close(j);
+    j = open_journal();
+    double seconds = journal_expect(j, &machine, &large).seconds;
+    assert_true(seconds > 100e-6 && seconds < 1.1e-3);
+    assert_true(fabs(journal_expect(j, &machine, &tiny).seconds / 10e-6 - 1) < 0.01);
+    journal_close(j);
+}
+
 static void runs_that_differ_make_doubt(void **state)
 {
     (void)state;
@@ -175,6 +192,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_known_is_the_roofline),
         cmocka_unit_test(efficiencies_go_by_operation_and_shape),
+        cmocka_unit_test(the_start_of_a_call_is_no_efficiency),
         cmocka_unit_test(runs_that_differ_make_doubt),
         cmocka_unit_test(a_prediction_meets_the_next_run_of_its_case),
         cmocka_unit_test(spoilt_lines_are_named),

@@ -16,7 +16,7 @@ static bool within_doubt(const JournalPair *p) { return fabs(error_of(p)) <= 2 *
 
 static void print_pair(const JournalPair *p)
 {
-    char when[32], what[32];
+    char when[32], what[40];
     const JournalCase *c = &p->foretold->what;
     time_t at = (time_t)p->measured->time;
     struct tm day;
@@ -25,7 +25,7 @@ static void print_pair(const JournalPair *p)
         snprintf(what, sizeof what, "prompt of %d", c->prompt);
     else
         snprintf(what, sizeof what, "step of %d at %d", c->batch, c->context);
-    printf("  %-16s  %-28.28s  %-8.8s  %-7s  %-18s  %9.2f ms ± %3.0f %%  %9.2f ms  %+6.1f %%\n", when, c->model, c->format,
+    printf("  %-16s  %-28.28s  %-8.8s  %-7s  %-20s  %9.2f ms ± %3.0f %%  %9.2f ms  %+6.1f %%\n", when, c->model, c->format,
            c->cache, what, 1e3 * p->foretold->seconds, 100 * p->foretold->doubt, 1e3 * p->measured->seconds, 100 * error_of(p));
 }
 
@@ -34,7 +34,7 @@ static void print_people(const Journal *j, const JournalPair *pairs, int count)
     int near = 0, within = 0;
     double sum = 0, worst = 0;
     if (count)
-        printf("  %-16s  %-28s  %-8s  %-7s  %-18s  %20s  %12s  %8s\n", "measured", "model", "format", "cache", "what",
+        printf("  %-16s  %-28s  %-8s  %-7s  %-20s  %20s  %12s  %8s\n", "measured", "model", "format", "cache", "what",
                "foretold", "measured", "error");
     for (int i = count - 1; i >= 0; i--) {
         double error = fabs(error_of(&pairs[i]));

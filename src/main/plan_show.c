@@ -21,13 +21,14 @@ static const char *side(const Machine *m, const PlanPart *p) { return plan_is_me
 
 static const char *times(const PlanPhase *phase) { return phase->doubt > 0 ? "expected" : "at best"; }
 
-/* "13.5 ms ± 6 %" */
+/* "13.5 ms ± 6 %", "64.0 s" */
 typedef struct TimeText { char text[40]; } TimeText;
 static TimeText time_text(const PlanPhase *phase)
 {
     TimeText t;
     double ms = 1e3 * phase->seconds;
-    int at = snprintf(t.text, sizeof t.text, ms < 10 ? "%.2f ms" : "%.1f ms", ms);
+    bool long_one = ms >= 1e4;
+    int at = snprintf(t.text, sizeof t.text, "%.*f %s", ms < 10 ? 2 : 1, long_one ? ms / 1e3 : ms, long_one ? "s" : "ms");
     if (phase->doubt > 0)
         snprintf(t.text + at, sizeof t.text - (size_t)at, " ± %.0f %%", 100 * phase->doubt);
     return t;

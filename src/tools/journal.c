@@ -12,6 +12,7 @@
 enum { FILE_BYTES_MAX = 4 << 20, LINE_BYTES_MAX = 1 << 16, NEAREST = 8 };
 static const double OTHER_FORMAT = 4;            /* as far as a factor of 16 in size */
 static const double NEAR = 0.25;                 /* nothing counts much more than what is this near */
+static const double NOTHING_SECONDS = 1e-6, START_SHARE = 0.9;
 static const double DOUBT_OF_DISTANCE = 0.05, DOUBT_MIN = 0.02;
 
 /* What calls of one kind took in one run. */
@@ -295,6 +296,23 @@ static double distance(const Sample *s, const WorkLine *l)
     return rows + sizes + (s->format == l->format ? 0 : OTHER_FORMAT);
 }
 
+static bool counts(const Sample *s, const Machine *m, Op op)
+{
+    return s->op == op && (!m->threads || s->threads == m->threads) && bound_of(m, &s->demand, s->activations) > 0;
+}
+
+/* What a call takes before it does anything: most of the shortest, if that had next to nothing to do. */
+static double start_of(const Journal *j, const Machine *m, Op op)
+{
+    double least = INFINITY;
+    for (int i = 0; i < j->samples; i++) {
+        const Sample *s = &j->sample[i];
+        if (counts(s, m, op) && bound_of(m, &s->demand, s->activations) < NOTHING_SECONDS * s->calls)
+            least = fmin(least, s->seconds / s->calls);
+    }
+    return isfinite(least) ? START_SHARE * least : 0;
+}
+
 typedef struct Near { double distance, value; } Near;
 
 /* Keeps the nearest; of equals the later one. */
@@ -329,17 +347,19 @@ Expected journal_expect(const Journal *j, const Machine *m, const WorkLine *line
     Near near[NEAREST];
     int count = 0;
     double bound = bound_of(m, &line->demand, line->cost.activation_bytes);
+    double start = j ? start_of(j, m, line->op) : 0;
     for (int i = 0; j && i < j->samples; i++) {
         const Sample *s = &j->sample[i];
-        double allowed = bound_of(m, &s->demand, s->activations);
-        if (s->op == line->op && allowed > 0 && (!m->threads || s->threads == m->threads))
-            keep_near(near, &count, (Near){distance(s, line), log(s->seconds / allowed)});
+        if (!counts(s, m, line->op))
+            continue;
+        double work = fmax(s->seconds - start * s->calls, (1 - START_SHARE) * s->seconds);
+        keep_near(near, &count, (Near){distance(s, line), log(work / bound_of(m, &s->demand, s->activations))});
     }
     if (!count || bound <= 0)
         return (Expected){roofline_seconds(m, &line->demand), 0};
     Expected e = mean_of(near, count);
-    e.seconds *= bound;
-    return e;
+    double work = e.seconds * bound, starts = start * (double)line->calls;
+    return (Expected){starts + work, e.doubt};
 }
 
 void journal_spread(const Journal *j, const Machine *m, Work *work, double seconds)

@@ -9,8 +9,9 @@
  * end how long its steps took.
  *
  * Learned is an efficiency for each operation and shape: the time that the roofline allows over the time that it
- * took, of the calls most like the one in question: same operation, and near in rows and in size. Where nothing is
- * known a prediction is the roofline itself, and says so.
+ * took, of the calls most like the one in question: same operation, and near in rows and in size. What a call takes
+ * before it does anything is kept apart, so that short calls say something of long ones. Where nothing is known a
+ * prediction is the roofline itself, and says so.
  *
  * Whoever knows no operations says [], and nothing is learned of such a run. The file has a limit: when it is
  * reached, the older half goes.

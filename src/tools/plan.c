@@ -6,7 +6,7 @@
 #include "base/checked.h"
 #include "cache/kv_report.h"
 
-enum { LINK_NUMBER_BYTES = 2, GUESSES_MAX = 16 };
+enum { LINK_NUMBER_BYTES = 2, GUESSES_MAX = 16, STEPS_MAX = 1 << 13 };
 
 double plan_intensity(const PlanPart *p) { return p->demand.bytes > 0 ? demand_operations(&p->demand) / p->demand.bytes : 0; }
 
@@ -33,8 +33,13 @@ Err plan_check(const PlanModel *p, const PlanOptions *o, Error *err)
     if (o->shards > 1 && o->machine.link_bytes_per_second == 0)
         return fail(err, BAD_ARGUMENT, "--shards %d: the link of %s is not known: give 'link_bytes_per_second' in its file",
                     o->shards, o->machine.name);
-    if (s->positions_max && o->context > s->positions_max)
-        return fail(err, BAD_ARGUMENT, "--context %d: %s has a table of %d positions", o->context, p->name, s->positions_max);
+    int32_t longest = o->context > o->prompt ? o->context : o->prompt;
+    if (s->positions_max && longest > s->positions_max)
+        return fail(err, BAD_ARGUMENT, "%d positions: %s has a table of %d; choose a shorter %s", longest, p->name,
+                    s->positions_max, o->context > o->prompt ? "--context" : "--prompt");
+    if (o->prompt / o->rows >= STEPS_MAX)
+        return fail(err, LIMIT_REACHED, "--prompt %d takes more than %d steps of %d rows; choose a larger --ubatch-size",
+                    o->prompt, STEPS_MAX, o->rows);
     return OK;
 }
 

@@ -33,8 +33,9 @@ void op_cost_add(OpCost *sum, const OpCost *more)
 /* The largest input that is no row of numbers: weights, or the past. */
 static WorkLine line_of(const char *label, const OpCall *call)
 {
-    WorkLine line = {.op = call->op, .part = work_part(label, call), .rows = call->out[0].dim[0]};
     bool past = call->op == OP_ATTEND;
+    Tensor rows = call->op == OP_CACHE_WRITE ? call->in[0] : call->out[0];   /* what it writes into is the whole cache */
+    WorkLine line = {.op = call->op, .part = work_part(label, call), .rows = rows.dim[0]};
     if (past)
         line.format = call->in[1].format;
     for (int i = 0; i < call->ins && !past; i++) {
