@@ -6,6 +6,7 @@
 #include "main/bench_end.h"
 #include "main/bench_learn.h"
 #include "main/bench_serve.h"
+#include "main/profile_out.h"
 #include "main/session.h"
 #include "store/store.h"
 #include "tools/bench.h"
@@ -244,7 +245,7 @@ static Err bench_cases(const Options *o, ModelFlags flags, Printer *printer, Err
     int32_t context = 0;
     EngineOptions engine = engine_for(o, cases, count, &context);
     flags.context = flags.context ? flags.context : context;
-    bool watched = flags.profile || flags.trace || flags.compare || flags.dump;
+    bool watched = flags.profile || flags.profile_svg || flags.profile_html || flags.trace || flags.compare || flags.dump;
     flags.learns = !o->forgets && !watched && o->repetitions >= REPETITIONS_TO_LEARN;
     if (!count)
         return fail(err, BAD_ARGUMENT, "nothing to measure: --n-prompt and --n-gen are both 0");
@@ -264,6 +265,8 @@ static Err bench_cases(const Options *o, ModelFlags flags, Printer *printer, Err
             print_row(printer, &subject, &row);
         if (result == OK)
             result = bench_end_add(&printer->end, subject.name, subject.cache, &row, err);
+        if (result == OK)
+            profile_out_add(session.profile, &printer->end.row[printer->end.count - 1].work);
         if (result == OK)
             bench_learn_record(&learn, &row);
     }

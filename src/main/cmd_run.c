@@ -6,6 +6,7 @@
 
 #include "api/answer.h"
 #include "devices/watch/watch.h"
+#include "main/profile_out.h"
 #include "main/refine.h"
 #include "main/sampling_flags.h"
 #include "main/session.h"
@@ -328,6 +329,7 @@ static Err tell(Run *r, const RunFlags *flags, Error *err)
 {
     const NamedWork phases[] = {{"prefill", r->meter.prefill}, {"decode", r->meter.decode}};
     Account a = account(r);
+    profile_out_add(r->session.profile, &r->meter.decode);
     if (flags->json)
         TRY(print_json(r, a.reused_tokens, timings_json(&a), verdicts_json(phases, COUNT_OF(phases)), err));
     else if (r->sampling.sampler.logprobs != LOGPROBS_NONE)

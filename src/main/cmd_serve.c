@@ -15,6 +15,7 @@
 #include "cache/kv_explain.h"
 #include "core/machine.h"
 #include "devices/watch/watch.h"
+#include "main/profile_out.h"
 #include "main/serve_flags.h"
 #include "main/serve_learn.h"
 #include "main/session.h"
@@ -24,6 +25,7 @@
 #include "server/systemd.h"
 #include "store/store.h"
 #include "tools/phase_meter.h"
+#include "tools/profile_work.h"
 
 enum { FILES_BESIDE_CONNECTIONS = 128, EXPLANATION_BYTES_MAX = 1 << 16 };
 static const double EXPLAIN_SECONDS = 10;
@@ -89,8 +91,16 @@ static Err allow_files(const ServeFlags *f, Error *err)
 
 static DeviceWork work_of(void *with)
 {
-    const Tally *t = tally_read(with);
+    const Session *s = with;
+    const Tally *t = tally_read(s->tally);
     return (DeviceWork){t->total.weight_bytes + t->total.cache_bytes, t->total.operations};
+}
+
+/* With --profile each operation is timed. */
+static void profile_of(void *with, Profile *out)
+{
+    const Session *s = with;
+    profile_take_work(out, s->tells_trace ? trace_read(s->tracer) : &tally_read(s->tally)->work);
 }
 
 static int64_t free_bytes(void)
@@ -204,7 +214,7 @@ static Err open_model(Server *s, Error *err)
                         .queue_seconds = f->queue_seconds, .total_seconds = f->total_seconds,
                         .drain_seconds = f->drain_seconds, .state_dir = f->state_dir, .keys = s->keys, .log = s->log,
                         .otlp = s->otlp, .explains = f->explain_requests, .steps = &s->steps, .work = work_of,
-                        .work_with = s->session.tally};
+                        .profile = profile_of, .work_with = &s->session};
     o.machine = machine_of(s);
     phase_meter_start(&s->meter, s->session.tally);
     TRY(service_new(&s->service, &o, err));
@@ -311,6 +321,7 @@ static Err close_server(Server *s, Error *err)
 {
     http_free(s->http);
     service_free(s->service);
+    profile_out_add(s->session.profile, &s->meter.decode);
     otlp_free(s->otlp);
     listener_close(&s->listener);
     keys_free(s->keys);

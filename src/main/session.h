@@ -18,13 +18,13 @@ typedef struct ModelFlags {
     const char *model; /* NULL: the default one */
     int32_t threads, tier; /* tier 0: best */
     int32_t context, cache_type, block_tokens, state_snapshots, state_interval;
-    const char *trace, *dump;
+    const char *trace, *dump, *profile_svg, *profile_html;
     bool compare, profile;
     bool learns; /* there is a tracer that stands by, paused */
 } ModelFlags;
 
 ModelFlags model_flags_default(void);
-enum { MODEL_FLAG_COUNT = 12 };
+enum { MODEL_FLAG_COUNT = 14 };
 extern const Flag model_flags[MODEL_FLAG_COUNT];
 #define MODEL_GROUP(options)                                                                                           \
     {                                                                                                                  \
@@ -38,6 +38,7 @@ typedef struct Session {
     Device *tally, *tracer, *comparer; /* those of the watchers that are there */
     bool tells_trace; /* at the end */
     TraceEvents *events;
+    struct ProfileOut *profile; /* profile_out.h; NULL: not asked for */
     Model *model;
     Engine *engine; /* one of these two is open */
     Diffusion *diffusion;

@@ -56,7 +56,7 @@ double picture_place(PictureAxis a, double value) { return (log10(value) - a.fro
 /* "100 G" */
 static void put_power(int power, char out[16])
 {
-    static const char *const thousands[] = {"p", "n", "u", "m", "", " k", " M", " G", " T", " P", " E"};
+    static const char *const thousands[] = {" p", " n", " u", " m", "", " k", " M", " G", " T", " P", " E"};
     int group = (int)floor(power / 3.0), rest = power - 3 * group;
     if (group < -4 || group > 6)
         snprintf(out, 16, "1e%d", power);
@@ -156,7 +156,7 @@ static void put_below(const PictureAxes *a, Buf *out)
         memcpy(line + at, text, strlen(text));
         end = at + (int)strlen(text) + 1;
     }
-    buf_printf(out, "\n%*s%.*s\n", PICTURE_LEFT, "", end, line);
+    buf_printf(out, "\n%*s%.*s\n", PICTURE_LEFT, "", end - 1, line);
 }
 
 void picture_text(const Picture *p, bool colours, Buf *out)
@@ -193,7 +193,7 @@ void xml_put(Buf *out, const char *text)
         if (entity)
             buf_put_text(out, entity);
         else
-            buf_put_char(out, *text);
+            buf_put_char(out, ((unsigned char)*text < ' ' && *text != '\n') || *text == 127 ? '?' : *text);
     }
 }
 
@@ -250,23 +250,29 @@ static void svg_point(const PicturePoint *q, const PictureAxes *a, Buf *out)
     xml_put(out, q->name);
     buf_put_text(out, "</title></circle>\n");
     if (!q->hollow)
-        put_text(out, x + 8, y + 4, " class=\"mark\"", mark);
+        put_text(out, x + 8, y + 4, " class=\"mark\"", q->label[0] ? q->label : mark);
 }
 
-void picture_svg(const Picture *p, Buf *out)
+void picture_svg(const Picture *p, int width, int down, Buf *out)
 {
     PictureAxes a = picture_axes(p);
-    buf_printf(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"", SVG_WIDTH,
-               SVG_HEIGHT);
+    char place[64] = "";
+    if (width > 0)
+        snprintf(place, sizeof place, " y=\"%d\" width=\"%d\" height=\"%d\"", down, width,
+                 width * SVG_HEIGHT / SVG_WIDTH);
+    buf_printf(out, "<svg class=\"picture\" xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\"%s role=\"img\" ",
+               SVG_WIDTH, SVG_HEIGHT, place);
+    buf_put_text(out, "aria-label=\"");
     xml_put(out, p->title);
     buf_put_text(out,
-                 "\">\n<style>svg{font:12px system-ui,sans-serif;color:#22252a;--c0:#b3382c;--c1:#2d7d46;--c2:#b07d12;--c3:#2f6fbf;"
-                 "--c4:#8e4fb0;--c5:#1d8a93}\n@media (prefers-color-scheme:dark){svg{color:#e4e3de;--c0:#ee8478;--c1:#7fc795;"
-                 "--c2:#e3b54d;--c3:#6fa8ee;--c4:#c99be0;--c5:#6fd0d8}}\ntext{fill:currentColor}.title{font-weight:600}"
-                 ".mark{font-size:10px}.grid{stroke:currentColor;opacity:.15}.roof{stroke:currentColor;fill:none;"
-                 "stroke-width:2}.dashed{stroke-dasharray:5 4;stroke-width:1.2}\n.predicted{fill:none;stroke-width:1.5}");
+                 "\">\n<style>.picture{font:12px system-ui,sans-serif;color:#22252a;--c0:#b3382c;--c1:#2d7d46;--c2:#b07d12;"
+                 "--c3:#2f6fbf;--c4:#8e4fb0;--c5:#1d8a93}\n@media (prefers-color-scheme:dark){.picture{color:#e4e3de;"
+                 "--c0:#ee8478;--c1:#7fc795;--c2:#e3b54d;--c3:#6fa8ee;--c4:#c99be0;--c5:#6fd0d8}}\n.picture text{"
+                 "fill:currentColor}.picture .title{font-weight:600}.picture .mark{font-size:10px}.picture .grid{"
+                 "stroke:currentColor;opacity:.15}\n.picture .roof{stroke:currentColor;fill:none;stroke-width:2}"
+                 ".picture .dashed{stroke-dasharray:5 4;stroke-width:1.2}.picture .predicted{fill:none;stroke-width:1.5}\n");
     for (int c = 0; c < PICTURE_COLOURS; c++)
-        buf_printf(out, ".measured.c%d{fill:var(--c%d)}.predicted.c%d{stroke:var(--c%d)}", c, c, c, c);
+        buf_printf(out, ".picture .measured.c%d{fill:var(--c%d)}.picture .predicted.c%d{stroke:var(--c%d)}", c, c, c, c);
     buf_put_text(out, "</style>\n");
     svg_axes(p, &a, out);
     for (int l = 0; l < p->lines; l++)

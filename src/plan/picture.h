@@ -22,6 +22,7 @@ typedef struct PicturePoint {
     char mark;                     /* in the terminal */
     bool hollow;                   /* predicted: a ring */
     int colour;                    /* [0, PICTURE_COLOURS) */
+    char label[12];                /* beside it in SVG; "": the mark */
     char name[120];
 } PicturePoint;
 
@@ -54,9 +55,10 @@ void picture_text(const Picture *, bool colours, Buf *);
 
 /* Places of the drawing within the SVG's 760 x 440; the rest is for titles. */
 enum { SVG_WIDTH = 760, SVG_HEIGHT = 440, SVG_LEFT = 70, SVG_RIGHT = 740, SVG_TOP = 40, SVG_BOTTOM = 390 };
-void picture_svg(const Picture *, Buf *);              /* an <svg> element with its own style, light and dark */
+/* An <svg> element with its own style, light and dark; width 0: as wide as there is room, else so wide, and so far down. */
+void picture_svg(const Picture *, int width, int down, Buf *);
 
-/* For XML: &, <, > and quotes become entities. */
+/* For XML: &, <, > and quotes become entities, control characters but the end of a line question marks. */
 void xml_put(Buf *, const char *text);
 
 #endif

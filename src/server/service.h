@@ -26,6 +26,7 @@
 typedef struct Metrics Metrics;          /* metrics.h; has its own lock */
 typedef struct ServerLog ServerLog;      /* server_log.h; likewise */
 typedef struct GrammarCache GrammarCache;   /* text/grammar_cache.h; likewise */
+typedef struct Profile Profile;          /* plan/profile.h */
 typedef struct ResponseStore ResponseStore; /* response_store.h; likewise */
 
 typedef struct ServiceOptions {
@@ -46,7 +47,8 @@ typedef struct ServiceOptions {
     struct Otlp *otlp;               /* otlp.h: traces of requests; NULL: none */
     const StepCounts *steps;         /* that EngineOptions.observe fills (step_counts.h); NULL: none */
     DeviceWork (*work)(void *with);  /* of the device so far, on the engine's thread; NULL: unknown */
-    void *work_with;
+    void (*profile)(void *with, Profile *);   /* adds its lines, likewise; NULL: unknown */
+    void *work_with;                 /* of both */
     Machine machine;                 /* what it can do; bytes_per_second 0: unknown */
 } ServiceOptions;
 
