@@ -302,16 +302,31 @@ static bool counts(const Sample *s, const Machine *m, Op op)
     return s->op == op && (!m->threads || s->threads == m->threads) && yardstick(m, &s->demand, s->activations) > 0;
 }
 
-/* What a call takes before it does anything: most of the shortest, if that had next to nothing to do. */
-static double start_of(const Journal *j, const Machine *m, Op op)
+/* Whether a call had next to nothing to do. */
+static bool is_tiny(const Sample *s, const Machine *m)
 {
-    double least = INFINITY;
+    return yardstick(m, &s->demand, s->activations) < NOTHING_SECONDS * s->calls;
+}
+
+/* What a call takes before it does anything: most of what the nearest one took that had nothing to do. */
+static double start_of(const Journal *j, const Machine *m, const WorkLine *line)
+{
+    double least = INFINITY, start = 0;
     for (int i = 0; i < j->samples; i++) {
         const Sample *s = &j->sample[i];
-        if (counts(s, m, op) && yardstick(m, &s->demand, s->activations) < NOTHING_SECONDS * s->calls)
-            least = fmin(least, s->seconds / s->calls);
+        if (!counts(s, m, line->op) || !is_tiny(s, m) || distance(s, line) > least)
+            continue;
+        least = distance(s, line);
+        start = START_SHARE * s->seconds / s->calls;
     }
-    return isfinite(least) ? START_SHARE * least : 0;
+    return start;
+}
+
+/* The rest; a tiny call has a start of its own. */
+static double work_of(const Sample *s, const Machine *m, double start)
+{
+    double least = (1 - START_SHARE) * s->seconds;
+    return is_tiny(s, m) ? least : fmax(s->seconds - start * s->calls, least);
 }
 
 typedef struct Near { double distance, value; } Near;
@@ -348,13 +363,13 @@ Expected journal_expect(const Journal *j, const Machine *m, const WorkLine *line
     Near near[NEAREST];
     int count = 0;
     double stick = yardstick(m, &line->demand, line->cost.activation_bytes);
-    double start = j ? start_of(j, m, line->op) : 0;
+    double start = j ? start_of(j, m, line) : 0;
     for (int i = 0; j && i < j->samples; i++) {
         const Sample *s = &j->sample[i];
         if (!counts(s, m, line->op))
             continue;
-        double work = fmax(s->seconds - start * s->calls, (1 - START_SHARE) * s->seconds);
-        keep_near(near, &count, (Near){distance(s, line), log(work / yardstick(m, &s->demand, s->activations))});
+        double slowness = work_of(s, m, start) / yardstick(m, &s->demand, s->activations);
+        keep_near(near, &count, (Near){distance(s, line), log(slowness)});
     }
     if (!count || stick <= 0)
         return (Expected){roofline_seconds(m, &line->demand), 0};
