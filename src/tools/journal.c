@@ -276,10 +276,11 @@ Err journal_record(Journal *j, const JournalEntry *e, const JournalTrace *traced
 
 /* ---- learning ---- */
 
-/* What moves only what lies in the caches has no bound; any yardstick does, if it is the same for all. */
-static double bound_of(const Machine *m, const Demand *demand, double activations)
+/* What efficiencies are held against: a time that grows as the work does. Where a few rows meet many weights neither
+ * bytes nor operations hide behind the other, so both count; what moves only what lies in the caches has neither. */
+static double yardstick(const Machine *m, const Demand *demand, double activations)
 {
-    double seconds = roofline_seconds(m, demand);
+    double seconds = roofline_bytes_seconds(m, demand) + roofline_operations_seconds(m, demand);
     return seconds > 0 ? seconds : activations / m->bytes_per_second;
 }
 
@@ -298,19 +299,34 @@ static double distance(const Sample *s, const WorkLine *l)
 
 static bool counts(const Sample *s, const Machine *m, Op op)
 {
-    return s->op == op && (!m->threads || s->threads == m->threads) && bound_of(m, &s->demand, s->activations) > 0;
+    return s->op == op && (!m->threads || s->threads == m->threads) && yardstick(m, &s->demand, s->activations) > 0;
 }
 
-/* What a call takes before it does anything: most of the shortest, if that had next to nothing to do. */
-static double start_of(const Journal *j, const Machine *m, Op op)
+/* Whether a call had next to nothing to do. */
+static bool is_tiny(const Sample *s, const Machine *m)
 {
-    double least = INFINITY;
+    return yardstick(m, &s->demand, s->activations) < NOTHING_SECONDS * s->calls;
+}
+
+/* What a call takes before it does anything: most of what the nearest one took that had nothing to do. */
+static double start_of(const Journal *j, const Machine *m, const WorkLine *line)
+{
+    double least = INFINITY, start = 0;
     for (int i = 0; i < j->samples; i++) {
         const Sample *s = &j->sample[i];
-        if (counts(s, m, op) && bound_of(m, &s->demand, s->activations) < NOTHING_SECONDS * s->calls)
-            least = fmin(least, s->seconds / s->calls);
+        if (!counts(s, m, line->op) || !is_tiny(s, m) || distance(s, line) > least)
+            continue;
+        least = distance(s, line);
+        start = START_SHARE * s->seconds / s->calls;
     }
-    return isfinite(least) ? START_SHARE * least : 0;
+    return start;
+}
+
+/* The rest; a tiny call has a start of its own. */
+static double work_of(const Sample *s, const Machine *m, double start)
+{
+    double least = (1 - START_SHARE) * s->seconds;
+    return is_tiny(s, m) ? least : fmax(s->seconds - start * s->calls, least);
 }
 
 typedef struct Near { double distance, value; } Near;
@@ -346,19 +362,19 @@ Expected journal_expect(const Journal *j, const Machine *m, const WorkLine *line
 {
     Near near[NEAREST];
     int count = 0;
-    double bound = bound_of(m, &line->demand, line->cost.activation_bytes);
-    double start = j ? start_of(j, m, line->op) : 0;
+    double stick = yardstick(m, &line->demand, line->cost.activation_bytes);
+    double start = j ? start_of(j, m, line) : 0;
     for (int i = 0; j && i < j->samples; i++) {
         const Sample *s = &j->sample[i];
         if (!counts(s, m, line->op))
             continue;
-        double work = fmax(s->seconds - start * s->calls, (1 - START_SHARE) * s->seconds);
-        keep_near(near, &count, (Near){distance(s, line), log(work / bound_of(m, &s->demand, s->activations))});
+        double slowness = work_of(s, m, start) / yardstick(m, &s->demand, s->activations);
+        keep_near(near, &count, (Near){distance(s, line), log(slowness)});
     }
-    if (!count || bound <= 0)
+    if (!count || stick <= 0)
         return (Expected){roofline_seconds(m, &line->demand), 0};
     Expected e = mean_of(near, count);
-    double work = e.seconds * bound, starts = start * (double)line->calls;
+    double work = e.seconds * stick, starts = start * (double)line->calls;
     return (Expected){starts + work, e.doubt};
 }
 

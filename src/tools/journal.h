@@ -8,7 +8,7 @@
  * measures, and before that what it expects; `ridge plan --device this` writes what it says; `ridge serve` writes at its
  * end how long its steps took.
  *
- * Learned is an efficiency for each operation and shape: the time that the roofline allows over the time that it
+ * Learned is an efficiency for each operation and shape: what its bytes and operations should take over the time that it
  * took, of the calls most like the one in question: same operation, and near in rows and in size. What a call takes
  * before it does anything is kept apart, so that short calls say something of long ones. Where nothing is known a
  * prediction is the roofline itself, and says so.
