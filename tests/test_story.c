@@ -142,6 +142,24 @@ static void who_waits_knows_for_what(void **state)
     small_model_close(&m);
 }
 
+/* Who gives up in the queue knows for what it had waited. */
+static void who_never_starts_knows_too(void **state)
+{
+    (void)state;
+    SmallModel m;
+    Story story[2] = {{.ahead = 0}};
+    Prompt p = prompt_of(1);
+    small_model_open(&m, "llama", options(1, 0));
+    Request *first = submit(&m, &p, 40, 1, &story[0]), *second = submit(&m, &p, 5, 2, &story[1]);
+    for (int i = 0; i < 10; i++)
+        engine_step(m.engine);
+    request_cancel(second);
+    assert_true(finish(&m, second).started == 0);
+    assert_true(story[1].waits[STORY_SLOT] > 0 && story[1].chunks == 0);
+    finish(&m, first);
+    small_model_close(&m);
+}
+
 static void chunks_are_told_one_by_one_as_far_as_there_is_room(void **state)
 {
     (void)state;
@@ -192,6 +210,7 @@ int main(void)
         cmocka_unit_test(a_past_without_its_state_is_told),
         cmocka_unit_test(a_preemption_names_who_and_why),
         cmocka_unit_test(who_waits_knows_for_what),
+        cmocka_unit_test(who_never_starts_knows_too),
         cmocka_unit_test(chunks_are_told_one_by_one_as_far_as_there_is_room),
         cmocka_unit_test(the_log_keeps_a_story),
     };

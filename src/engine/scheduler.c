@@ -163,12 +163,11 @@ static void begin_to_wait(Scheduler *s, Sequence *q)
 }
 
 /* Since the last look those that wait have waited for what they waited for then. */
-static double count_wait(Scheduler *s)
+static void count_wait(Scheduler *s)
 {
     double now = clock_seconds();
     s->waited[s->waits_for] += now - s->waits_since;
     s->waits_since = now;
-    return now;
 }
 
 static void begin_story(Scheduler *s, Story *story)
@@ -176,6 +175,14 @@ static void begin_story(Scheduler *s, Story *story)
     count_wait(s);
     memcpy(story->waited, s->waited, sizeof story->waited);
     story->ahead = waiting_count(s->waiting) + s->counts.waiting;
+}
+
+/* It starts, or ends before. */
+static void tell_waits(Scheduler *s, Story *story)
+{
+    count_wait(s);
+    for (int w = STORY_SLOT; w < STORY_WAITS; w++)
+        story->waits[w] = s->waited[w] - story->waited[w];
 }
 
 void scheduler_add(Scheduler *s, Request *r)
@@ -236,6 +243,8 @@ static void stop_waiting(Scheduler *s, Sequence *q)
         s->counts.waiting--;
     } else {
         waiting_remove(s->waiting, q->request);
+        if (q->request->options.story)
+            tell_waits(s, q->request->options.story);
     }
 }
 
@@ -467,14 +476,6 @@ static bool find_slots(Scheduler *s, const Sequence *q)
     return true;
 }
 
-static void tell_start(Scheduler *s, Story *story, const Sequence *q)
-{
-    count_wait(s);
-    for (int w = STORY_SLOT; w < STORY_WAITS; w++)
-        story->waits[w] = s->waited[w] - story->waited[w];
-    story->prefix = kv_cache_explain(s->cache, q->tokens, sequence_reusable(q), q->salt);
-}
-
 static void account_start(Scheduler *s, Sequence *q)
 {
     Request *r = q->request;
@@ -484,7 +485,7 @@ static void account_start(Scheduler *s, Sequence *q)
         tell_return(story, q, now);
     if (!r->started) {
         if (story)
-            tell_start(s, story, q);
+            story->prefix = kv_cache_explain(s->cache, q->tokens, sequence_reusable(q), q->salt);
         r->started = true;
         q->times.started = now - r->submitted;
         q->times.reused_tokens = q->computed;

@@ -182,7 +182,8 @@ static void put_queue(const StoryTold *t, Buf *out)
     static const double LEAST = 5e-5;          /* what rounds to 0.0 ms is not told */
     const Story *s = &t->story;
     const char *between = "";
-    put_head("queued", t->times.started, out);
+    bool never = t->times.started <= 0;
+    put_head("queued", never ? t->times.ended : t->times.started, out);
     for (int i = 0; i < STORY_WAITS; i++)
         if (s->waits[i] >= LEAST) {
             buf_printf(out, "%s%.1f ms %s", between, 1e3 * s->waits[i], reasons[i]);
@@ -190,8 +191,9 @@ static void put_queue(const StoryTold *t, Buf *out)
         }
     if (s->ahead > 0)
         buf_printf(out, "%s%d request%s waited when it came", between, s->ahead, plural(s->ahead));
-    else if (!*between)
+    else if (!*between && !never)
         buf_put_text(out, "it started at once");
+    buf_put_text(out, !never ? "" : *between || s->ahead > 0 ? "; it never started" : "it never started");
     buf_put_char(out, '\n');
 }
 
