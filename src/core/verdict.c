@@ -3,7 +3,7 @@
 #include <math.h>
 
 enum { SENTENCE_BYTES_MAX = 1024 };
-static const double MOST = 1.0 / 3;        /* of the time, for the bound to be what limits */
+static const double MOST = 1.0 / 3;        /* of the time that memory and cores explain, for one of them to limit */
 static const double WITHIN_BOUND = 1.02;   /* a share above it is no noise: the bytes did not come from memory */
 
 void phase_work_add(PhaseWork *sum, const PhaseWork *more)
@@ -126,8 +126,9 @@ void verdict_tell(const Machine *m, const char *phase, const PhaseWork *w, Buf *
     }
     if (v.share > WITHIN_BOUND && v.limit != LIMIT_ARITHMETIC)
         buf_printf(out, "%s is not limited by memory, as the processor's caches hold what it reads: ", phase);
-    else if (v.share < MOST)
-        buf_printf(out, "%s is limited by neither memory nor arithmetic; nearest are %s: ", phase, limits[v.limit]);
+    else if (sum_seconds(m, &w->demand) < MOST * w->seconds)
+        buf_printf(out, "%s is limited by neither memory nor arithmetic; nearest %s %s: ", phase,
+                   v.limit == LIMIT_ARITHMETIC ? "is" : "are", limits[v.limit]);
     else
         buf_printf(out, "%s is limited by %s: ", phase, limits[v.limit]);
     put_reached(&v, out);

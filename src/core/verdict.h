@@ -5,8 +5,9 @@
  *
  * A run has phases (its prompts, its answers). Of each it is known what it asked of the machine, as the tally counted
  * it go by, and how long that took. The roofline says how soon the machine could have done it; what takes most of that
- * bound is what limits, as long as the bound is a good part of the time, a third. Where it is not, the sentence says so:
- * then something else than memory and cores took the time (many small operations, sampling, other programs).
+ * bound is what limits, as long as memory and arithmetic, one after the other, are a good part of the time: a third.
+ * Where they are not, the sentence says so: then something else took the time (many small operations, sampling, other
+ * programs).
  *
  * Twice the sequences read the same weights once, twice the past, and want twice the operations; of experts they choose
  * independently. What that gives is told at the speed that was reached, and as if reading and computing followed one

@@ -12,6 +12,7 @@
 #include "devices/watch/watch.h"
 #include "main/help.h"
 #include "main/profile_out.h"
+#include "store/store.h"
 
 static const double PROGRESS_AFTER_SECONDS = 0.5;
 static const int64_t SMALL_CACHE_BYTES = 64 << 20;
@@ -201,7 +202,9 @@ static Err tell_trace(Session *s, Error *err)
         fprintf(stderr, "`ridge probe` measures this machine; then each operation's share of its bound is told too\n");
     if (!s->profile)
         return OK;
-    Err result = profile_out_finish(s->profile, trace_read(s->tracer), known, s->package.path, err);
+    const Store *store = s->package.checkpoint.store;
+    const char *name = store_gguf(store) ? store_file(store, 0)->path : s->package.path;
+    Err result = profile_out_finish(s->profile, trace_read(s->tracer), known, name, err);
     s->profile = NULL;
     return result;
 }

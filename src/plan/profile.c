@@ -61,7 +61,10 @@ void profile_choose_points(Profile *p)
 
 static void name_of(const ProfilePoint *p, char out[NAME_BYTES])
 {
-    int at = snprintf(out, NAME_BYTES, "%s %s, ", p->sum.part, p->sum.op);
+    int at = snprintf(out, NAME_BYTES, "%s %s", p->sum.part, p->sum.op);
+    if (p->sum.rows == 0)
+        return;
+    at += snprintf(out + at, (size_t)(NAME_BYTES - at), ", ");
     if (p->sum.least_rows == p->sum.rows)
         snprintf(out + at, (size_t)(NAME_BYTES - at), "%d row%s", p->sum.rows, p->sum.rows == 1 ? "" : "s");
     else

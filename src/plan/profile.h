@@ -18,7 +18,7 @@ enum { PROFILE_LINES_MAX = 256, PROFILE_POINTS_MAX = 26, PROFILE_BATCHES_MAX = 6
 typedef struct ProfileLine {       /* calls that are alike */
     const char *part, *op;         /* "mlp", "gated_mlp": static */
     int colour;                    /* of the part */
-    int32_t rows, least_rows;      /* the most and the fewest of a call */
+    int32_t rows, least_rows;      /* the most and the fewest of a call; 0: of any number */
     int64_t calls;
     Demand demand;
     double seconds;                /* 0: not timed */

@@ -27,7 +27,7 @@ static void look(void *with, const Engine *e)
 static void add_phase(Profile *p, const char *name, const PhaseWork *w)
 {
     if (w->steps > 0)
-        profile_add_line(p, (ProfileLine){.part = "all", .op = name, .rows = 1, .least_rows = 1, .calls = (int64_t)w->steps,
+        profile_add_line(p, (ProfileLine){.part = "all", .op = name, .calls = (int64_t)w->steps,
                                           .demand = w->demand, .seconds = w->seconds});
 }
 

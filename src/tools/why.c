@@ -209,9 +209,11 @@ static void put_prefix(const KvFound *p, Buf *out)
     buf_put_char(out, '\n');
 }
 
-static void put_chunk(const WhyLog *log, const StoryChunk *c, Buf *out)
+/* again: its answer had begun, and it computes what a preemption took. */
+static void put_chunk(const WhyLog *log, const StoryChunk *c, bool again, Buf *out)
 {
     put_more(out);
+    buf_put_text(out, again ? "again, " : "");
     buf_printf(out, "step %lld at %.1f ms: tokens %d to %d, %d of %d rows, %.1f ms, ", (long long)c->step, 1e3 * c->at,
                c->first, c->first + c->rows - 1, c->rows, c->step_rows, 1e3 * c->seconds);
     if (c->others == 0)
@@ -235,7 +237,7 @@ static void put_prefill(const WhyLog *log, const StoryTold *t, Buf *out)
     if (t->times.first_token == 0)
         buf_put_text(out, "; it ended before its first token");
     for (int32_t i = 0; i < s->chunks && i < STORY_CHUNKS; i++)
-        put_chunk(log, &s->chunk[i], out);
+        put_chunk(log, &s->chunk[i], t->times.first_token > 0 && s->chunk[i].at > t->times.first_token, out);
     if (s->chunks > STORY_CHUNKS) {
         put_more(out);
         buf_printf(out, "and %d more, which the log does not tell one by one", s->chunks - STORY_CHUNKS);

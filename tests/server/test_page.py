@@ -157,9 +157,9 @@ def test_the_engine_at_work(driver):
         assert pictures[0] >= 1 and pictures[1] == 1, pictures
         assert "decode" in driver.find_element(By.ID, "verdicts").text
         assert "all decode" in driver.find_element(By.ID, "picture-letters").text
-        driver.find_element(By.ID, "picture-roof").location_once_scrolled_into_view
-        shot(driver, "page-limits.png")
         shot(driver, "page-engine.png")
+        assert driver.find_element(By.ID, "picture-roof").location_once_scrolled_into_view
+        shot(driver, "page-limits.png")
     finally:
         stop.set()
         for worker in workers:
