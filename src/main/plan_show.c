@@ -162,7 +162,8 @@ void plan_print(const Planned *p)
     for (int b = 0; b < p->batches; b++)
         print_verdict(p, &p->batch[b]);
     if (p->prompt.doubt == 0)
-        puts("Times are the roofline's, which nothing can beat: no run on such a machine was measured.");
+        puts(p->options.journal ? "Times are the roofline's, which nothing can beat: what `ridge bench` measures is learned."
+                                : "Times are the roofline's, which nothing can beat: of this machine no runs are known.");
 }
 
 /* ---- programs ---- */
