@@ -142,7 +142,6 @@ grep -q "bound" "$T/err" && ok || bad "the profile has the bound of each operati
 gives "bench in CSV has the share"            ",bound,share_of_bound" $R bench -p 0 -n 2 -r 1 -o csv
 gives "bench in JSON has the share"           '"share_of_bound"'  $R bench -p 0 -n 2 -r 1 -o json
 refuses "a kind of cache that there is not"   "none of auto,"    $R bench -ctk f32,f33
-unset RIDGE_MACHINE
 refuses "its speed by the token"             "ridge denoise"    $R bench -m "$T/llada.gguf"
 refuses "refinement of another model"        "continues a text token by token" $R run -p x --steps 4
 refuses "masks of another model"             "ridge score"      $R denoise -f README.md

@@ -8,6 +8,7 @@
 #include "test.h"
 #include "tools/plan.h"
 #include "tools/plan_lecture.h"
+#include "tools/suggest.h"
 
 static PlanModel open_shape(const char *name, int32_t kv_heads)
 {
@@ -319,6 +320,43 @@ static void a_draft_gives_a_geometric_sum(void **state)
     plan_model_close(&draft);
 }
 
+/* The cheapest comes first, whatever is said to meet the bounds does, and whoever holds nothing is told what it would need. */
+static void suggestions_keep_their_promises(void **state)
+{
+    (void)state;
+    Error err = {0};
+    int count;
+    SuggestQuestion q = {.model = "llama-3.1-8b", .rate = 20, .prompt = 512, .answer = 256, .ttft = 0.5, .latency = 0.03,
+                         .machines = 3, .formats = 2, .caches = 1};
+    q.machine[0] = (SuggestMachine){machine_named("h100"), 2.5};
+    q.machine[1] = (SuggestMachine){machine_named("l4"), 0.8};
+    q.machine[2] = (SuggestMachine){machine_named("l4"), 0.1};
+    q.machine[2].machine.memory_bytes = 4e9;
+    q.format[0] = q.cache[0] = format_find("BF16");
+    q.format[1] = format_find("Q8_0");
+    Suggestion *s = malloc(SUGGESTIONS_MAX * sizeof *s);
+    must_be_ok(suggest(&q, s, &count, &err), &err);
+    assert_int_equal(count, 3 * 2 * 4);
+    int meet = 0, no_room = 0;
+    for (int i = 0; i < count; i++) {
+        const Suggestion *one = &s[i];
+        no_room += one->why == SUGGEST_NO_ROOM;
+        if (one->why == SUGGEST_NO_ROOM) {
+            assert_true(one->memory > one->machine->machine.memory_bytes);
+            continue;
+        }
+        double load = one->load * (double)one->replicas;
+        assert_true(one->load <= 0.8 + 1e-12 && (one->replicas == 1 || load > 0.8 * (double)(one->replicas - 1) - 1e-9));
+        assert_true(fabs(one->price - (double)one->replicas * one->shards * one->machine->price) < 1e-9);
+        assert_true(one->memory <= one->machine->machine.memory_bytes);
+        assert_true((one->why == SUGGEST_MEETS) == (one->ttft <= 0.5 && one->latency <= 0.03));
+        assert_true(one->why != SUGGEST_MEETS || i == 0 || (s[i - 1].why == SUGGEST_MEETS && s[i - 1].price <= one->price));
+        meet += one->why == SUGGEST_MEETS;
+    }
+    assert_true(meet > 0 && meet < count && no_room >= 2);
+    free(s);
+}
+
 /* ---- machines ---- */
 
 static void every_machine_has_its_source(void **state)
@@ -363,6 +401,7 @@ int main(void)
         cmocka_unit_test(the_largest_batch_fits_and_one_more_does_not),
         cmocka_unit_test(shards_pay_over_the_link),
         cmocka_unit_test(a_draft_gives_a_geometric_sum),
+        cmocka_unit_test(suggestions_keep_their_promises),
         cmocka_unit_test(every_machine_has_its_source),
         cmocka_unit_test(floats_go_through_bf16_units_of_gpus),
     };

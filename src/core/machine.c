@@ -26,7 +26,7 @@ static Err read_text(const json_t *object, const char *path, const char *name, c
         return OK;
     if (!json_is_string(value) || json_string_length(value) >= bytes)
         return fail(err, BAD_FILE, "%s: '%s' must be a text of fewer than %zu bytes", path, name, bytes);
-    memcpy(out, json_string_value(value), json_string_length(value));
+    memcpy(out, json_string_value(value), json_string_length(value) + 1);
     return OK;
 }
 
@@ -34,6 +34,7 @@ static Err read_fields(const json_t *object, const char *path, Machine *m, Error
 {
     if (!json_is_object(object))
         return fail(err, BAD_FILE, "%s: is no JSON object", path);
+    snprintf(m->name, sizeof m->name, "%.127s", path);     /* unless it says a better one */
     TRY(read_text(object, path, "name", m->name, sizeof m->name, err));
     TRY(read_text(object, path, "source", m->source, sizeof m->source, err));
     for (size_t i = 0; i < COUNT_OF(rates); i++) {

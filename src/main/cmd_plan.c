@@ -72,7 +72,7 @@ const Command command_plan = {
                 "  ridge plan -m model.gguf --json\n"
                 "  ridge plan -m llama-2-13b --suggest --rate 2 --prompt 512 --answer 256 --machines h100:2.50,l4:0.80\n"
                 "  ridge plan --lecture\n"
-                "  ridge bench -m model.gguf; ridge plan -m model.gguf; ridge plan --check\n",
+                "  ridge bench -m model.gguf; ridge bench -m model.gguf; ridge plan --check\n",
     .groups = groups,
     .run = run,
 };

@@ -52,8 +52,11 @@ static void print_head(const Planned *p)
     if (p->memory.batch_max >= 0)
         printf("  largest batch  %s sequences in %s\n", number_text((uint64_t)p->memory.batch_max).text,
                bytes_text(m->memory_bytes).text);
-    printf("  ridge point    %.0f operations a byte: below it memory is what limits, above it arithmetic\n",
-           plan_ridge_point(m, &p->prompt.all));
+    double ridge = plan_ridge_point(m, &p->prompt.all);
+    if (ridge > 0)
+        printf("  ridge point    %.0f operations a byte: below it memory is what limits, above it arithmetic\n", ridge);
+    else
+        puts("  ridge point    not known: the machine's file has no peaks, so only reading takes time here");
 }
 
 static void print_intensity(const Machine *m, const PlanPart *p)
@@ -162,7 +165,8 @@ void plan_print(const Planned *p)
     for (int b = 0; b < p->batches; b++)
         print_verdict(p, &p->batch[b]);
     if (p->prompt.doubt == 0)
-        puts("Times are the roofline's, which nothing can beat: no run on such a machine was measured.");
+        puts(p->options.journal ? "Times are the roofline's, which nothing can beat: what `ridge bench` measures is learned."
+                                : "Times are the roofline's, which nothing can beat: of this machine no runs are known.");
 }
 
 /* ---- programs ---- */

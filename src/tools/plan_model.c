@@ -164,6 +164,9 @@ static Err open_named(PlanModel *p, const PlanModelOptions *o, Error *err)
     ASSERT(format);
     if (o->model && synth_memory_names(o->model))
         return open_synth(p, o, err);
+    if (o->model && strchr(o->model, '/') && !file_exists(o->model))
+        return fail(err, NOT_FOUND, "%.200s: there is no such file; give a checkpoint, a config.json, or the name of a shape "
+                    "(`ridge synth --list`)", o->model);
     if (o->model && (is_config(o->model) || !file_exists(o->model))) {
         TRY(shape_find(o->model, path, p->name, err));
         return open_shape(p, o, path, format, err);
