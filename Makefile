@@ -379,7 +379,7 @@ $(BUILD)/ridge.pc: Makefile
 install: all man $(BUILD)/ridge.pc
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include \
 	  $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/ridge/models \
-	  $(DESTDIR)$(PREFIX)/share/ridge/shapes
+	  $(DESTDIR)$(PREFIX)/share/ridge/shapes $(DESTDIR)$(PREFIX)/share/ridge/machines
 	install -m 755 $(BUILD)/ridge $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 $(BUILD)/libridge.a $(DESTDIR)$(PREFIX)/lib/
 	install -m 755 $(BUILD)/libridge.so $(DESTDIR)$(PREFIX)/lib/libridge.so.$(VERSION)
@@ -392,6 +392,7 @@ install: all man $(BUILD)/ridge.pc
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's,@PREFIX@,$(PREFIX),' share/ridge.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/ridge.service
 	install -m 644 share/shapes/*.json $(DESTDIR)$(PREFIX)/share/ridge/shapes/
+	install -m 644 share/machines/*.json $(DESTDIR)$(PREFIX)/share/ridge/machines/
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/ridge $(DESTDIR)$(PREFIX)/lib/libridge.* $(DESTDIR)$(PREFIX)/lib/pkgconfig/ridge.pc \
 	  $(DESTDIR)$(PREFIX)/lib/systemd/system/ridge.service \

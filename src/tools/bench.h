@@ -12,7 +12,7 @@
 #ifndef TOOLS_BENCH_H
 #define TOOLS_BENCH_H
 
-#include "core/roofline.h"
+#include "core/verdict.h"
 #include "engine/engine.h"
 
 enum { BENCH_REPETITIONS_MAX = 100, BENCH_NAME_BYTES = 64 };
@@ -27,7 +27,7 @@ typedef struct BenchResult {
     int32_t repetitions;
     double tokens;                 /* of a repetition, all sequences together */
     double seconds[BENCH_REPETITIONS_MAX];
-    Demand demand;                     /* of a repetition */
+    PhaseWork work;                /* of a repetition; seconds: bench_work() */
 } BenchResult;
 
 typedef struct BenchSummary {
@@ -42,6 +42,7 @@ double bench_median(const BenchResult *);      /* tokens per second: what a nois
 double bench_seconds(const BenchResult *);     /* of the median repetition */
 /* What the machine would have needed, over what the median repetition took. */
 double bench_share(const BenchResult *, const Machine *);
+PhaseWork bench_work(const BenchResult *);     /* what the median repetition took is in it */
 void bench_name(BenchCase, char out[BENCH_NAME_BYTES]);
 
 /* Positions that the longest sequence of this case takes. */
