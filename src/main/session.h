@@ -24,7 +24,7 @@ typedef struct ModelFlags {
 } ModelFlags;
 
 ModelFlags model_flags_default(void);
-enum { MODEL_FLAG_COUNT = 14 };
+enum { MODEL_FLAG_COUNT = 16 };
 extern const Flag model_flags[MODEL_FLAG_COUNT];
 #define MODEL_GROUP(options)                                                                                           \
     {                                                                                                                  \
