@@ -13,7 +13,9 @@
 extern const CpuKernel kernel_linear_reference;
 #define KERNELS_OF(x, NAME, tier) \
     extern const CpuKernel kernel_linear_##tier, kernel_linear3_##tier, kernel_gated_mlp_##tier, kernel_gate_##tier;
+#define kernel_gate_amx kernel_gate_avx512   /* no product */
 CPU_TIERS(KERNELS_OF, )
+CPU_TIERS_OF_PRODUCTS(KERNELS_OF, )
 extern const OpSpec spec_linear;
 
 typedef struct Tier {
@@ -26,6 +28,7 @@ static const Tier tiers[] = {
 #define TIER_OF(x, NAME, tier) \
     {#tier, &kernel_linear_##tier, &kernel_linear3_##tier, &kernel_gated_mlp_##tier, &kernel_gate_##tier, panel_find_##tier},
     CPU_TIERS(TIER_OF, )
+    CPU_TIERS_OF_PRODUCTS(TIER_OF, )
 };
 
 static bool has_tier(int i)

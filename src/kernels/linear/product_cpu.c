@@ -2,6 +2,9 @@
 #include "kernels/linear/product.h"
 
 #include "kernels/linear/tile.h"
+#ifdef TIER_amx
+#include "kernels/linear/tile_amx.h"
+#endif
 
 enum {
     FEW_ROWS = 16,               /* up to which expanding a panel does not pay */
@@ -140,20 +143,48 @@ static void tile_rows(const Product *p, const Panel *kind, uint8_t w[][DECODED_B
     }
 }
 
+#ifdef TIER_amx
+enum { PART_OF_TILES = AMX_BLOCKS * PANEL_BLOCK };   /* of k */
+static void tiles_begin(const Product *p) { if (p->x.kind == X_TILES) amx_begin(); }
+static void tiles_end(const Product *p) { if (p->x.kind == X_TILES) amx_end(); }
+
+/* tile_rows() for XTiles. */
+static void tile_groups(const Product *p, const Panel *kind, uint8_t w[][DECODED_BYTES], Range k, Range rows, float *sums)
+{
+    Tile tile = {.w = {w[0], w[1]}, .x_row_bytes = p->x.row_bytes, .k = (int)(k.to - k.from), .sums = sums};
+    tile.x = p->x.rows + (size_t)rows.from * p->x.row_bytes + (size_t)k.from / PANEL_BLOCK * sizeof(XTile);
+    int groups = (int)(x_rows(X_TILES, rows.to - rows.from) / TILED_ROWS);
+    for (int i = 0; i < TILE_PANELS; i++)
+        amx_make_signed(w[i], panel_expanded_bytes(kind), tile.k / PANEL_BLOCK);
+    if (kind->mins)
+        amx_tiles(&tile, groups, 1);
+    else
+        amx_tiles(&tile, groups, 0);
+}
+#else
+enum { PART_OF_TILES = 0 };
+static void tiles_begin(const Product *p) { (void)p; }
+static void tiles_end(const Product *p) { (void)p; }
+#define tile_groups tile_rows
+#endif
+
 static void product_many(const Product *p, const Panel *kind, int64_t panel)
 {
     _Alignas(64) uint8_t w[TILE_PANELS][DECODED_BYTES];
     _Alignas(64) float sums[PRODUCT_ROWS][TILE_PANELS][PANEL_ROWS];
     int64_t width = p->w.dim[1], step = DECODED_K;
-    if (kind)
+    bool tiled = p->x.kind == X_TILES;
+    if (tiled)
+        step = PART_OF_TILES;
+    else if (kind)
         step = PART_BYTES / TILE_PANELS / (int64_t)panel_expanded_bytes(kind) * PANEL_BLOCK;
     for (int64_t first = 0; first < p->x.count; first += PRODUCT_ROWS) {
         int64_t last = p->x.count - first < PRODUCT_ROWS ? p->x.count : first + PRODUCT_ROWS;
-        memset(sums, 0, (size_t)(last - first) * sizeof sums[0]);
+        memset(sums, 0, (size_t)x_rows(p->x.kind, last - first) * sizeof sums[0]);
         for (int64_t from = 0; from < width; from += step) {
             Range k = {from, from + step < width ? from + step : width};
             expand_part(w, p, kind, panel, k);
-            tile_rows(p, kind, w, k, (Range){first, last}, sums[0][0]);
+            (tiled ? tile_groups : tile_rows)(p, kind, w, k, (Range){first, last}, sums[0][0]);
         }
         for (int64_t r = first; r < last; r++)
             for (int i = 0; i < TILE_PANELS; i++)
@@ -166,7 +197,10 @@ static const Panel *panel_of(const Product *p)
     return p->w.packing == PACKING_PANELS ? TIERED(panel_find)(p->w.format) : NULL;
 }
 
-static bool reads_few(const Product *p, const Panel *kind) { return kind && (p->x.count <= FEW_ROWS || !kind->scales); }
+static bool reads_few(const Product *p, const Panel *kind)
+{
+    return kind && p->x.kind != X_TILES && (p->x.count <= FEW_ROWS || !kind->scales);
+}
 
 void TIERED(product)(const Product *p, Range outputs)
 {
@@ -176,8 +210,10 @@ void TIERED(product)(const Product *p, Range outputs)
         product_few(kind, (Run[]){{p, from, half}, {p, half, to}});
         return;
     }
+    tiles_begin(p);
     for (int64_t panel = from; panel < to; panel += TILE_PANELS)
         product_many(p, kind, panel);
+    tiles_end(p);
 }
 
 void TIERED(product_pair)(const Product *a, const Product *b, Range outputs)
