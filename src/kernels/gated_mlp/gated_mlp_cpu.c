@@ -71,10 +71,10 @@ static void make_all_h(const OpCall *c, CpuPart part)
     Prepared x_gate = TIERED(prepared)(c->in[MLP_X], &c->in[MLP_GATE], 2, 0, part.scratch);
     Prepared x_up = TIERED(prepared)(c->in[MLP_X], &c->in[MLP_GATE], 2, 1, part.scratch);
     Range range = part_range(part, c->in[MLP_GATE].dim[0], PRODUCT_UNIT);
-    for (int64_t at = range.from; at < range.to; at += PRODUCT_UNIT) {
-        int64_t n = range.to - at < PRODUCT_UNIT ? range.to - at : PRODUCT_UNIT;
-        for (int64_t r = 0; r < h.count; r += PRODUCT_ROWS) {
-            int64_t rows = h.count - r < PRODUCT_ROWS ? h.count - r : PRODUCT_ROWS;
+    for (int64_t r = 0; r < h.count; r += PRODUCT_ROWS) {
+        int64_t rows = h.count - r < PRODUCT_ROWS ? h.count - r : PRODUCT_ROWS;
+        for (int64_t at = range.from; at < range.to; at += PRODUCT_UNIT) {
+            int64_t n = range.to - at < PRODUCT_UNIT ? range.to - at : PRODUCT_UNIT;
             part_of_h(c, some_rows(h, r, rows), some_rows(x_gate, r, rows), some_rows(x_up, r, rows), at, n);
         }
     }

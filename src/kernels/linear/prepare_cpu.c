@@ -4,7 +4,7 @@
 #include "kernels/linear/product.h"
 
 #ifdef TIER_amx
-enum { ROWS_FOR_TILES = 9 };   /* from so many on a tile that is not full is faster than vectors */
+enum { ROWS_FOR_TILES = 17 };   /* below that reading weights in two places at once is worth more */
 
 /* With two scales for each 32 of k tiles would have twice as much to add, and gain nothing. */
 static bool takes_tiles(Tensor w, int64_t rows)

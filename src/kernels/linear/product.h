@@ -25,7 +25,7 @@
 
 enum {
     PRODUCT_UNIT = 2 * PANEL_ROWS,      /* outputs */
-    PRODUCT_ROWS = 128,                 /* of x that meet a weight at once, if there are many */
+    PRODUCT_ROWS = 256,                 /* of x that meet a weight at once, if there are many */
     TILED_ROWS = 16,                    /* of an XTile */
     PRODUCTS_PER_THREAD = 1 << 17,      /* worth a thread: some microseconds */
 };

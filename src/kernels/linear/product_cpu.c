@@ -168,7 +168,8 @@ static void tiles_end(const Product *p) { (void)p; }
 #define tile_groups tile_rows
 #endif
 
-static void product_many(const Product *p, const Panel *kind, int64_t panel)
+/* Some rows, at most PRODUCT_ROWS, against two panels. */
+static void product_many_rows(const Product *p, const Panel *kind, int64_t panel, Range rows)
 {
     _Alignas(64) uint8_t w[TILE_PANELS][DECODED_BYTES];
     _Alignas(64) float sums[PRODUCT_ROWS][TILE_PANELS][PANEL_ROWS];
@@ -178,18 +179,27 @@ static void product_many(const Product *p, const Panel *kind, int64_t panel)
         step = PART_OF_TILES;
     else if (kind)
         step = PART_BYTES / TILE_PANELS / (int64_t)panel_expanded_bytes(kind) * PANEL_BLOCK;
+    memset(sums, 0, (size_t)x_rows(p->x.kind, rows.to - rows.from) * sizeof sums[0]);
+    for (int64_t from = 0; from < width; from += step) {
+        Range k = {from, from + step < width ? from + step : width};
+        expand_part(w, p, kind, panel, k);
+        (tiled ? tile_groups : tile_rows)(p, kind, w, k, rows, sums[0][0]);
+    }
+    for (int64_t r = rows.from; r < rows.to; r++)
+        for (int i = 0; i < TILE_PANELS; i++)
+            finish(p, r, (panel + i) * PANEL_ROWS, sums[r - rows.from][i]);
+}
+
+/* All panels meet the same rows before the next rows come: those stay in the second-level cache. */
+static void product_many(const Product *p, const Panel *kind, int64_t from, int64_t to)
+{
+    tiles_begin(p);
     for (int64_t first = 0; first < p->x.count; first += PRODUCT_ROWS) {
         int64_t last = p->x.count - first < PRODUCT_ROWS ? p->x.count : first + PRODUCT_ROWS;
-        memset(sums, 0, (size_t)x_rows(p->x.kind, last - first) * sizeof sums[0]);
-        for (int64_t from = 0; from < width; from += step) {
-            Range k = {from, from + step < width ? from + step : width};
-            expand_part(w, p, kind, panel, k);
-            (tiled ? tile_groups : tile_rows)(p, kind, w, k, (Range){first, last}, sums[0][0]);
-        }
-        for (int64_t r = first; r < last; r++)
-            for (int i = 0; i < TILE_PANELS; i++)
-                finish(p, r, (panel + i) * PANEL_ROWS, sums[r - first][i]);
+        for (int64_t panel = from; panel < to; panel += TILE_PANELS)
+            product_many_rows(p, kind, panel, (Range){first, last});
     }
+    tiles_end(p);
 }
 
 static const Panel *panel_of(const Product *p)
@@ -210,10 +220,7 @@ void TIERED(product)(const Product *p, Range outputs)
         product_few(kind, (Run[]){{p, from, half}, {p, half, to}});
         return;
     }
-    tiles_begin(p);
-    for (int64_t panel = from; panel < to; panel += TILE_PANELS)
-        product_many(p, kind, panel);
-    tiles_end(p);
+    product_many(p, kind, from, to);
 }
 
 void TIERED(product_pair)(const Product *a, const Product *b, Range outputs)
