@@ -4,7 +4,7 @@
 #include "kernels/linear/product.h"
 
 #ifdef TIER_amx
-enum { ROWS_FOR_TILES = 17 };   /* below that reading weights in two places at once is worth more */
+enum { ROWS_FOR_TILES = 13 };   /* below that reading weights in two places at once is worth more */
 
 /* With two scales for each 32 of k tiles would have twice as much to add, and gain nothing. */
 static bool takes_tiles(Tensor w, int64_t rows)

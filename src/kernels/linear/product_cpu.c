@@ -2,9 +2,7 @@
 #include "kernels/linear/product.h"
 
 #include "kernels/linear/tile.h"
-#ifdef TIER_amx
 #include "kernels/linear/tile_amx.h"
-#endif
 
 enum {
     FEW_ROWS = 16,               /* up to which expanding a panel does not pay */
@@ -143,30 +141,24 @@ static void tile_rows(const Product *p, const Panel *kind, uint8_t w[][DECODED_B
     }
 }
 
-#ifdef TIER_amx
-enum { PART_OF_TILES = AMX_BLOCKS * PANEL_BLOCK };   /* of k */
-static void tiles_begin(const Product *p) { if (p->x.kind == X_TILES) amx_begin(); }
-static void tiles_end(const Product *p) { if (p->x.kind == X_TILES) amx_end(); }
-
-/* tile_rows() for XTiles. */
-static void tile_groups(const Product *p, const Panel *kind, uint8_t w[][DECODED_BYTES], Range k, Range rows, float *sums)
+/* As tile_rows(), for XTiles. */
+static void tile_groups(const Product *p, const Panel *kind, int64_t panel, uint8_t w[][DECODED_BYTES], Range k, Range rows,
+                        float *sums)
 {
-    Tile tile = {.w = {w[0], w[1]}, .x_row_bytes = p->x.row_bytes, .k = (int)(k.to - k.from), .sums = sums};
-    tile.x = p->x.rows + (size_t)rows.from * p->x.row_bytes + (size_t)k.from / PANEL_BLOCK * sizeof(XTile);
-    int groups = (int)(x_rows(X_TILES, rows.to - rows.from) / TILED_ROWS);
+    int64_t width = p->w.dim[1], step = k.to - k.from, row_groups = x_rows(X_TILES, rows.to - rows.from) / TILED_ROWS;
+    size_t bytes = kind->bytes(width);
+    AmxPart part = {.w = {w[0], w[1]}, .group_bytes = TILED_ROWS * p->x.row_bytes, .groups = (int)row_groups,
+                    .blocks = (int)(step / PANEL_BLOCK), .sums = sums, .ahead_bytes = bytes * (size_t)step / (size_t)width};
+    part.x = p->x.rows + (size_t)rows.from * p->x.row_bytes + (size_t)k.from / PANEL_BLOCK * sizeof(XTile);
+    Range next = k.to < width ? (Range){panel, k.to} : (Range){panel + TILE_PANELS, 0};   /* where the next part begins */
     for (int i = 0; i < TILE_PANELS; i++)
-        amx_make_signed(w[i], panel_expanded_bytes(kind), tile.k / PANEL_BLOCK);
+        part.ahead[i] = (const uint8_t *)p->w.data + (size_t)(next.from + i) * bytes
+                      + bytes * (size_t)next.to / (size_t)width;
     if (kind->mins)
-        amx_tiles(&tile, groups, 1);
+        amx_tiles(&part, 1);
     else
-        amx_tiles(&tile, groups, 0);
+        amx_tiles(&part, 0);
 }
-#else
-enum { PART_OF_TILES = 0 };
-static void tiles_begin(const Product *p) { (void)p; }
-static void tiles_end(const Product *p) { (void)p; }
-#define tile_groups tile_rows
-#endif
 
 /* Some rows, at most PRODUCT_ROWS, against two panels. */
 static void product_many_rows(const Product *p, const Panel *kind, int64_t panel, Range rows)
@@ -176,14 +168,17 @@ static void product_many_rows(const Product *p, const Panel *kind, int64_t panel
     int64_t width = p->w.dim[1], step = DECODED_K;
     bool tiled = p->x.kind == X_TILES;
     if (tiled)
-        step = PART_OF_TILES;
+        step = AMX_BLOCKS * PANEL_BLOCK;
     else if (kind)
         step = PART_BYTES / TILE_PANELS / (int64_t)panel_expanded_bytes(kind) * PANEL_BLOCK;
     memset(sums, 0, (size_t)x_rows(p->x.kind, rows.to - rows.from) * sizeof sums[0]);
     for (int64_t from = 0; from < width; from += step) {
         Range k = {from, from + step < width ? from + step : width};
         expand_part(w, p, kind, panel, k);
-        (tiled ? tile_groups : tile_rows)(p, kind, w, k, rows, sums[0][0]);
+        if (tiled)
+            tile_groups(p, kind, panel, w, k, rows, sums[0][0]);
+        else
+            tile_rows(p, kind, w, k, rows, sums[0][0]);
     }
     for (int64_t r = rows.from; r < rows.to; r++)
         for (int i = 0; i < TILE_PANELS; i++)
@@ -193,13 +188,15 @@ static void product_many_rows(const Product *p, const Panel *kind, int64_t panel
 /* All panels meet the same rows before the next rows come: those stay in the second-level cache. */
 static void product_many(const Product *p, const Panel *kind, int64_t from, int64_t to)
 {
-    tiles_begin(p);
+    if (p->x.kind == X_TILES)
+        amx_begin();
     for (int64_t first = 0; first < p->x.count; first += PRODUCT_ROWS) {
         int64_t last = p->x.count - first < PRODUCT_ROWS ? p->x.count : first + PRODUCT_ROWS;
         for (int64_t panel = from; panel < to; panel += TILE_PANELS)
             product_many_rows(p, kind, panel, (Range){first, last});
     }
-    tiles_end(p);
+    if (p->x.kind == X_TILES)
+        amx_end();
 }
 
 static const Panel *panel_of(const Product *p)

@@ -23,6 +23,19 @@
 
 enum { AMX_BLOCKS = 16 };   /* of a panel at once: even. Two panels and 16 rows stay in the first-level cache */
 
+/* Rows of x against a part of k of two panels. */
+typedef struct AmxPart {
+    uint8_t *w[TILE_PANELS];              /* expanded; they become signed */
+    const uint8_t *x;                     /* XTiles: `groups` times 16 rows, group_bytes apart */
+    size_t group_bytes;
+    int groups, blocks;                   /* blocks: even */
+    float *sums;                          /* [16 groups][TILE_PANELS][PANEL_ROWS], added to */
+    const uint8_t *ahead[TILE_PANELS];    /* what is expanded next: brought to the second-level cache meanwhile */
+    size_t ahead_bytes;                   /* of each panel */
+} AmxPart;
+
+#ifdef TIER_amx
+
 /* Intel's "Instruction Set Extensions Programming Reference", LDTILECFG: bytes of a row and rows of each tile. */
 typedef struct AmxShapes {
     uint8_t palette, start_row, unused[14];
@@ -42,21 +55,24 @@ INLINE void amx_end(void) { __asm__ volatile("tilerelease"); }
 
 #define AMX_LOAD(tile, from, stride) \
     __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #tile : : "r"(from), "r"((int64_t)(stride)) : "memory")
-#define AMX_MULTIPLY(c, a, b, x, w)                                                                              \
-    do {                                                                                                         \
-        AMX_LOAD(a, (x)->q, PANEL_BLOCK);                                                                        \
-        AMX_LOAD(b, w, 64);                                                                                      \
-        __asm__ volatile("tilezero %tmm" #c "\n\ttdpbssd %tmm" #b ", %tmm" #a ", %tmm" #c);                      \
+#define AMX_MULTIPLY(c, a, b, x, w)                                                           \
+    do {                                                                                      \
+        AMX_LOAD(a, (x)->q, PANEL_BLOCK);                                                     \
+        AMX_LOAD(b, w, 64);                                                                   \
+        __asm__ volatile("tilezero %tmm" #c "\n\ttdpbssd %tmm" #b ", %tmm" #a ", %tmm" #c);   \
     } while (0)
 #define AMX_STORE(sums, c) \
     __asm__ volatile("tilestored %%tmm" #c ", (%0,%1,1)" : : "r"(sums), "r"((int64_t)64) : "memory")
 
 /* Expanded weights have 128 added: here they are signed. */
-INLINE void amx_make_signed(uint8_t *w, size_t block_bytes, int64_t blocks)
+INLINE void amx_make_signed(const AmxPart *t, size_t block_bytes)
 {
-    for (; blocks > 0; blocks--, w += block_bytes)
-        for (int at = 0; at < PANEL_ROWS * PANEL_BLOCK; at += 64)
-            vi_store(w + at, vi_xor(vi_load(w + at), vi_all((int32_t)0x80808080)));
+    for (int p = 0; p < TILE_PANELS; p++)
+        for (int b = 0; b < t->blocks; b++)
+            for (int j = 0; j < 8; j++) {
+                uint8_t *at = t->w[p] + (size_t)b * block_bytes + 64 * j;
+                vi_store(at, vi_xor(vi_load(at), vi_all((int32_t)0x80808080)));
+            }
 }
 
 /* As in tile.h: acc = fma(float(sum), d, acc), then the minimum. */
@@ -74,40 +90,57 @@ INLINE void amx_add(Vf *acc, const int32_t sums[][PANEL_ROWS], const XTile *x, c
         acc[r] = vf_fnma(m, vf_all(x->dsum[r]), acc[r]);
 }
 
-/* `groups` times TILED_ROWS rows against both panels; x_row_bytes as in Prepared, an even number of blocks. */
-INLINE void amx_tiles(const Tile *t, int groups, int mins)
+/* 16 rows against one panel. At the end the tiles are two blocks into next_x and next_w, as they were here at the start. */
+INLINE void amx_panel(const AmxPart *t, int32_t sums[2][TILED_ROWS][PANEL_ROWS], const XTile *x, const uint8_t *w,
+                      const XTile *next_x, const uint8_t *next_w, float *to, const uint8_t *ahead, int lines, int mins)
+{
+    const size_t block_bytes = (size_t)(512 + 64 * (1 + mins));
+    Vf acc[TILED_ROWS];
+    UNROLL
+    for (int r = 0; r < TILED_ROWS; r++)
+        acc[r] = vf_load(to + r * TILE_PANELS * PANEL_ROWS);
+    for (int b = 0; b < t->blocks; b += 2, x += 2, w += 2 * block_bytes) {
+        const XTile *x_2 = b + 2 < t->blocks ? x + 2 : next_x;
+        const uint8_t *w_2 = b + 2 < t->blocks ? w + 2 * block_bytes : next_w;
+        for (int i = 0; i < lines; i++, ahead += 64)
+            __builtin_prefetch(ahead, 0, 2);   /* to the second-level cache */
+        AMX_MULTIPLY(0, 2, 4, x_2, w_2);
+        AMX_STORE(sums[1], 1);
+        amx_add(acc, sums[0], x, w, mins);
+        AMX_MULTIPLY(1, 3, 5, x_2 + 1, w_2 + block_bytes);
+        AMX_STORE(sums[0], 0);
+        amx_add(acc, sums[1], x + 1, w + block_bytes, mins);
+    }
+    UNROLL
+    for (int r = 0; r < TILED_ROWS; r++)
+        vf_store(to + r * TILE_PANELS * PANEL_ROWS, acc[r]);
+}
+
+INLINE void amx_tiles(const AmxPart *t, int mins)
 {
     _Alignas(64) int32_t sums[2][TILED_ROWS][PANEL_ROWS];
-    const size_t block_bytes = (size_t)(512 + 64 * (1 + mins)), group_bytes = TILED_ROWS * t->x_row_bytes;
-    const int blocks = t->k / PANEL_BLOCK;
-    const XTile *first = (const XTile *)t->x;
-    AMX_MULTIPLY(0, 2, 4, first, t->w[0]);
-    AMX_MULTIPLY(1, 3, 5, first + 1, t->w[0] + block_bytes);
+    const size_t block_bytes = (size_t)(512 + 64 * (1 + mins));
+    const int pairs = t->groups * t->blocks / 2, lines = ((int)(t->ahead_bytes / 64) + pairs - 1) / pairs;
+    const XTile *x = (const XTile *)t->x;
+    amx_make_signed(t, block_bytes);
+    AMX_MULTIPLY(0, 2, 4, x, t->w[0]);
+    AMX_MULTIPLY(1, 3, 5, x + 1, t->w[0] + block_bytes);
     AMX_STORE(sums[0], 0);
-    for (int i = 0; i < groups * TILE_PANELS; i++) {
-        const XTile *x = (const XTile *)(t->x + (size_t)(i / TILE_PANELS) * group_bytes);
-        const XTile *next = i + 1 == groups * TILE_PANELS ? first
-                                                          : (const XTile *)(t->x + (size_t)((i + 1) / TILE_PANELS) * group_bytes);
-        const uint8_t *w = t->w[i % TILE_PANELS], *next_w = t->w[(i + 1) % TILE_PANELS];
-        float *to = t->sums + (i / TILE_PANELS * TILED_ROWS * TILE_PANELS + i % TILE_PANELS) * PANEL_ROWS;
-        Vf acc[TILED_ROWS];
-        UNROLL
-        for (int r = 0; r < TILED_ROWS; r++)
-            acc[r] = vf_load(to + r * TILE_PANELS * PANEL_ROWS);
-        for (int b = 0; b < blocks; b += 2, x += 2, w += 2 * block_bytes) {
-            const XTile *ahead = b + 2 < blocks ? x + 2 : next;
-            const uint8_t *w_ahead = b + 2 < blocks ? w + 2 * block_bytes : next_w;
-            AMX_MULTIPLY(0, 2, 4, ahead, w_ahead);
-            AMX_STORE(sums[1], 1);
-            amx_add(acc, sums[0], x, w, mins);
-            AMX_MULTIPLY(1, 3, 5, ahead + 1, w_ahead + block_bytes);
-            AMX_STORE(sums[0], 0);
-            amx_add(acc, sums[1], x + 1, w + block_bytes, mins);
-        }
-        UNROLL
-        for (int r = 0; r < TILED_ROWS; r++)
-            vf_store(to + r * TILE_PANELS * PANEL_ROWS, acc[r]);
+    for (int g = 0; g < t->groups; g++) {
+        /* What follows the last is multiplied for nothing. */
+        const XTile *next = (const XTile *)(t->x + (size_t)(g + 1 < t->groups ? g + 1 : 0) * t->group_bytes);
+        float *to = t->sums + g * TILED_ROWS * TILE_PANELS * PANEL_ROWS;
+        size_t from = (size_t)(g * t->blocks / 2 * lines) * 64;
+        amx_panel(t, sums, x, t->w[0], x, t->w[1], to, t->ahead[0] + from, lines, mins);
+        amx_panel(t, sums, x, t->w[1], next, t->w[0], to + PANEL_ROWS, t->ahead[1] + from, lines, mins);
+        x = next;
     }
 }
+
+#else
+INLINE void amx_begin(void) {}
+INLINE void amx_end(void) {}
+INLINE void amx_tiles(const AmxPart *t, int mins) { (void)t, (void)mins; }
+#endif
 
 #endif
