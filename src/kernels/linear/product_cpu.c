@@ -141,7 +141,8 @@ static void tile_rows(const Product *p, const Panel *kind, uint8_t w[][DECODED_B
     }
 }
 
-/* As tile_rows(), for XTiles. */
+/* As tile_rows(), for XTiles. Not part of its caller: there the compiler would keep less of the loop in registers. */
+__attribute__((noinline))
 static void tile_groups(const Product *p, const Panel *kind, int64_t panel, uint8_t w[][DECODED_BYTES], Range k, Range rows,
                         float *sums)
 {

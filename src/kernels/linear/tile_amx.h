@@ -116,24 +116,24 @@ INLINE void amx_panel(const AmxPart *t, int32_t sums[2][TILED_ROWS][PANEL_ROWS],
         vf_store(to + r * TILE_PANELS * PANEL_ROWS, acc[r]);
 }
 
+INLINE const XTile *group_of(const AmxPart *t, int g) { return (const XTile *)(t->x + (size_t)g * t->group_bytes); }
+
 INLINE void amx_tiles(const AmxPart *t, int mins)
 {
     _Alignas(64) int32_t sums[2][TILED_ROWS][PANEL_ROWS];
     const size_t block_bytes = (size_t)(512 + 64 * (1 + mins));
     const int pairs = t->groups * t->blocks / 2, lines = ((int)(t->ahead_bytes / 64) + pairs - 1) / pairs;
-    const XTile *x = (const XTile *)t->x;
     amx_make_signed(t, block_bytes);
-    AMX_MULTIPLY(0, 2, 4, x, t->w[0]);
-    AMX_MULTIPLY(1, 3, 5, x + 1, t->w[0] + block_bytes);
+    AMX_MULTIPLY(0, 2, 4, group_of(t, 0), t->w[0]);
+    AMX_MULTIPLY(1, 3, 5, group_of(t, 0) + 1, t->w[0] + block_bytes);
     AMX_STORE(sums[0], 0);
-    for (int g = 0; g < t->groups; g++) {
-        /* What follows the last is multiplied for nothing. */
-        const XTile *next = (const XTile *)(t->x + (size_t)(g + 1 < t->groups ? g + 1 : 0) * t->group_bytes);
-        float *to = t->sums + g * TILED_ROWS * TILE_PANELS * PANEL_ROWS;
-        size_t from = (size_t)(g * t->blocks / 2 * lines) * 64;
-        amx_panel(t, sums, x, t->w[0], x, t->w[1], to, t->ahead[0] + from, lines, mins);
-        amx_panel(t, sums, x, t->w[1], next, t->w[0], to + PANEL_ROWS, t->ahead[1] + from, lines, mins);
-        x = next;
+    for (int i = 0, end = t->groups * TILE_PANELS; i < end; i++) {
+        int g = i / TILE_PANELS, p = i % TILE_PANELS;
+        int next = i + 1 < end ? i + 1 : 0;   /* after the last: multiplied for nothing */
+        float *to = t->sums + (g * TILED_ROWS * TILE_PANELS + p) * PANEL_ROWS;
+        const uint8_t *ahead = t->ahead[p] + (size_t)(g * t->blocks / 2 * lines) * 64;
+        amx_panel(t, sums, group_of(t, g), t->w[p], group_of(t, next / TILE_PANELS), t->w[next % TILE_PANELS], to, ahead,
+                  lines, mins);
     }
 }
 
