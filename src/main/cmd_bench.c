@@ -8,6 +8,7 @@
 #include "tools/bench.h"
 
 enum { CASES_MAX = 256, TOKENS_MAX = 1 << 20, BATCH_MAX = 128, CACHE_TYPES_MAX = 16, MODEL_BYTES_MAX = 4096 };
+enum { DEPTH_SNAPSHOTS = 2 };
 enum { OUTPUT_MD, OUTPUT_JSON, OUTPUT_CSV };
 
 typedef struct Options {
@@ -211,6 +212,15 @@ static EngineOptions engine_for(const Options *o, const BenchCase *cases, int co
     return engine;
 }
 
+/* What is measured behind a depth goes on from the state there. */
+static bool goes_deep(const BenchCase *cases, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (cases[i].depth)
+            return true;
+    return false;
+}
+
 static Err bench_cases(const Options *o, ModelFlags flags, Printer *printer, Error *err)
 {
     BenchCase cases[CASES_MAX];
@@ -218,6 +228,8 @@ static Err bench_cases(const Options *o, ModelFlags flags, Printer *printer, Err
     int32_t context = 0;
     EngineOptions engine = engine_for(o, cases, count, &context);
     flags.context = flags.context ? flags.context : context;
+    if (goes_deep(cases, count) && flags.state_snapshots < DEPTH_SNAPSHOTS)
+        flags.state_snapshots = DEPTH_SNAPSHOTS;
     if (!count)
         return fail(err, BAD_ARGUMENT, "nothing to measure: --n-prompt and --n-gen are both 0");
     Session session;
@@ -227,7 +239,8 @@ static Err bench_cases(const Options *o, ModelFlags flags, Printer *printer, Err
     Err result = OK;
     for (int i = 0; i < count && result == OK; i++) {
         BenchResult row;
-        result = bench_run(session.engine, session.tally, session.model->shape.V, cases[i], o->repetitions, &row, err);
+        result = bench_run(session.engine, session.tally, session.tracer, session.model->shape.V, cases[i], o->repetitions,
+                           &row, err);
         if (result == OK)
             print_row(printer, &subject, &row);
     }
@@ -275,7 +288,7 @@ const Command command_bench = {
         "be held side by side. GB/s is what had to be read (weights and cache) over the time, GFLOP/s the operations over "
         "the time: a token cannot come sooner than its bytes, nor a prompt sooner than its operations. The last column "
         "says how much of the time this bound would have taken, by what `ridge probe` measured of this machine with "
-        "all its threads, and which of the two it is. --profile tells the same for each operation. Lists are measured "
+        "all its threads, and which of the two it is. --profile tells the same for each operation, without the warm-ups. Lists are measured "
         "in all combinations, and synth:SHAPE:FORMAT needs no file (`ridge synth --list`). Machines are noisy: "
         "compare medians of runs that alternate (bench/versus-llama).\n\n"
         "`ridge bench serve --url URL` measures a server under load instead, any that speaks OpenAI's API: "
@@ -298,6 +311,7 @@ static int run(int argc, char **argv)
     Options o = {.prompt = {1, {512}}, .generate = {1, {128}}, .depth = {1, {0}}, .batch = {1, {1}}, .rows = 512,
                  .repetitions = 5};
     ModelFlags model = model_flags_default();
+    model.state_snapshots = 0;   /* no two prompts begin alike */
     const FlagGroup filled[] = {FLAG_GROUP("options", own_flags, &o),
                                 {"model", model_flags + 1, MODEL_FLAG_COUNT - 1, &model}, {0}};
     if (!command_begin(&command_bench, filled, argc, argv, NULL, 0, &word_count, &status))

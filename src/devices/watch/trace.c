@@ -8,6 +8,7 @@ typedef struct TraceDevice {
     TraceEvents *events;
     char label[LABEL_BYTES];
     bool planning;             /* nothing is computed, so nothing is timed */
+    bool paused;
     double seconds[OP_COUNT];
     OpCost cost[OP_COUNT];
     Demand demand[OP_COUNT];
@@ -27,7 +28,7 @@ static void put_event(const TraceDevice *t, const OpCall *call, OpCost cost, dou
 static void trace_run(Device *d, const OpCall *call)
 {
     TraceDevice *t = (TraceDevice *)d;
-    if (t->planning) {
+    if (t->planning || t->paused) {
         d->inner->calls->run(d->inner, call);
         return;
     }
@@ -89,16 +90,7 @@ Err trace_open(Device *inner, TraceEvents *events, Device **out, Error *err)
     return OK;
 }
 
-void trace_reset(Device *d)
-{
-    TraceDevice *t = (TraceDevice *)d;
-    for (int op = 0; op < OP_COUNT; op++) {
-        t->seconds[op] = 0;
-        t->calls[op] = 0;
-        t->cost[op] = (OpCost){0};
-        t->demand[op] = (Demand){0};
-    }
-}
+void trace_pause(Device *d, bool pause) { ((TraceDevice *)d)->paused = pause; }
 
 static void print_row(const TraceDevice *t, Op op, double total, const Machine *m, FILE *out)
 {

@@ -57,7 +57,7 @@ void tally_reset(Device *);
 
 /* events: NULL, or where each operation is told as well (not owned). */
 Err trace_open(Device *inner, TraceEvents *events, Device **out, Error *err);
-void trace_reset(Device *);
+void trace_pause(Device *, bool pause);      /* what goes by meanwhile is in no table: a warm-up */
 /* Per operation: calls, time, share, bytes, GB/s, GFLOP/s; and how much of that time its bound would have taken on this
  * machine (NULL: not known). */
 void trace_print(const Device *, const Machine *, FILE *);

@@ -39,16 +39,23 @@ INLINE Vf vf_expm1_small(Vf r)
     return vf_fma(vf_polynomial(r, c, 6), vf_mul(r, r), r);
 }
 
-/* e^x = 2^n e^r, |r| <= ln 2 / 2. 2^n in two factors, so that it may leave the range of normal numbers. */
+#ifndef vf_times_2_to
+/* v 2^n for whole n, in two factors, so that 2^n may leave the range of normal numbers. */
+INLINE Vf vf_times_2_to(Vf v, Vf n)
+{
+    Vi whole = vi_of_f(n), half = vi_sar(whole, 1);
+    return vf_mul(vf_mul(v, vf_power_of_2(half)), vf_power_of_2(vi_sub(whole, half)));
+}
+#endif
+
+/* e^x = 2^n e^r, |r| <= ln 2 / 2 */
 INLINE Vf vf_exp(Vf x)
 {
     x = vf_max(vf_all(-105), vf_min(vf_all(89), x));   /* in this order of arguments a NaN comes through */
     Vf n = vf_round(vf_mul(x, vf_all(1.44269504f)));
     Vf r = vf_fnma(n, vf_all(0.693359375f), x);        /* ln 2 in two parts, the first one exact */
     r = vf_fnma(n, vf_all(-2.12194440e-4f), r);
-    Vf y = vf_add(vf_expm1_small(r), vf_all(1));
-    Vi whole = vi_of_f(n), half = vi_sar(whole, 1);
-    return vf_mul(vf_mul(y, vf_power_of_2(half)), vf_power_of_2(vi_sub(whole, half)));
+    return vf_times_2_to(vf_add(vf_expm1_small(r), vf_all(1)), n);
 }
 
 INLINE Vf vf_expm1(Vf x)
