@@ -93,7 +93,8 @@ static void make_rows(const Case *k, const Options *o, Task *t)
         width += k->in[i].width;
     Tensor all = floats(rows, width, 0, 0);
     for (int i = 0; i < k->inputs; i++) {
-        Tensor x = tensor_columns(all, at, k->in[i].width), values = floats(rows, k->in[i].width, k->in[i].least, k->in[i].most);
+        Tensor x = tensor_columns(all, at, k->in[i].width);
+        Tensor values = floats(rows, k->in[i].width, k->in[i].least, k->in[i].most);
         for (int32_t r = 0; r < rows; r++)
             memcpy(tensor_row(x, r), tensor_row(values, r), tensor_row_bytes(values));
         t->call.in[i] = k->in[i].heads ? tensor_heads(x, k->in[i].heads) : x;
@@ -160,9 +161,9 @@ static void bench(const Case *k, const Options *o, Team *team)
     qsort(seconds, (size_t)n, sizeof seconds[0], by_value);
     double median = seconds[n / 2];
     OpCost cost = op_spec(k->op)->cost(&t.call);
-    printf("%-15s %-15s %s %d x %d rows, %d threads  best %9.1f us  median %9.1f us  %6.1f GB/s  %7.1f GFLOP/s\n", op_name(k->op),
-           k->model, cpu_tier_name(o->tier), o->seqs, o->rows, team_threads(team), seconds[0] * 1e6, median * 1e6,
-           (cost.weight_bytes + cost.cache_bytes) / median * 1e-9, cost.operations / median * 1e-9);
+    printf("%-15s %-15s %s %d x %d rows, %d threads  best %9.1f us  median %9.1f us  %6.1f GB/s  "
+           "%7.1f GFLOP/s\n", op_name(k->op), k->model, cpu_tier_name(o->tier), o->seqs, o->rows, team_threads(team),
+           seconds[0] * 1e6, median * 1e6, (cost.weight_bytes + cost.cache_bytes) / median * 1e-9, cost.operations / median * 1e-9);
     fflush(stdout);
 }
 
