@@ -162,8 +162,9 @@ static void bench(const Case *k, const Options *o, Team *team)
     double median = seconds[n / 2];
     OpCost cost = op_spec(k->op)->cost(&t.call);
     printf("%-15s %-15s %s %d x %d rows, %d threads  best %9.1f us  median %9.1f us  %6.1f GB/s  "
-           "%7.1f GFLOP/s\n", op_name(k->op), k->model, cpu_tier_name(o->tier), o->seqs, o->rows, team_threads(team),
-           seconds[0] * 1e6, median * 1e6, (cost.weight_bytes + cost.cache_bytes) / median * 1e-9, cost.operations / median * 1e-9);
+           "%7.1f GFLOP/s\n", op_name(k->op), k->model, cpu_tier_name(o->tier), o->seqs, o->rows,
+           team_threads(team), seconds[0] * 1e6, median * 1e6, (cost.weight_bytes + cost.cache_bytes) / median * 1e-9,
+           cost.operations / median * 1e-9);
     fflush(stdout);
 }
 

@@ -288,9 +288,9 @@ const Command command_bench = {
         "be held side by side. GB/s is what had to be read (weights and cache) over the time, GFLOP/s the operations over "
         "the time: a token cannot come sooner than its bytes, nor a prompt sooner than its operations. The last column "
         "says how much of the time this bound would have taken, by what `ridge probe` measured of this machine with "
-        "all its threads, and which of the two it is. --profile tells the same for each operation, without the warm-ups. "
-        "Lists are measured in all combinations, and synth:SHAPE:FORMAT needs no file (`ridge synth --list`). Machines are noisy: "
-        "compare medians of runs that alternate (bench/versus-llama).\n\n"
+        "all its threads, and which of the two it is. --profile tells the same for each operation, without "
+        "the warm-ups. Lists are measured in all combinations, and synth:SHAPE:FORMAT needs no file (`ridge synth --list`). "
+        "Machines are noisy: compare medians of runs that alternate (bench/versus-llama).\n\n"
         "`ridge bench serve --url URL` measures a server under load instead, any that speaks OpenAI's API: "
         "`ridge bench serve --help`.",
     .examples = "  ridge bench -m model.gguf\n"
