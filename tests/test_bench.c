@@ -82,7 +82,7 @@ static BenchResult measure(const Fixture *f, BenchCase c)
 {
     Error err;
     BenchResult r;
-    check(bench_run(f->engine, f->tally, f->model->shape.V, c, 2, &r, &err), &err);
+    check(bench_run(f->engine, f->tally, NULL, f->model->shape.V, c, 2, &r, &err), &err);
     assert_true(r.seconds[0] > 0 && r.seconds[1] > 0);
     return r;
 }

@@ -80,7 +80,7 @@ static Err record(BenchLearn *l, const BenchResult *r, Work *work, Error *err)
     BenchResult again;
     trace_reset(s->tracer);
     trace_pause(s->tracer, false);
-    Err result = bench_run(s->engine, s->tally, s->model->shape.V, r->what, 1, &again, err);
+    Err result = bench_run(s->engine, s->tally, NULL, s->model->shape.V, r->what, 1, &again, err);
     trace_pause(s->tracer, true);
     TRY(result);
     *work = *trace_read(s->tracer);

@@ -13,6 +13,7 @@
 enum { CASES_MAX = 256, TOKENS_MAX = 1 << 20, BATCH_MAX = 128, CACHE_TYPES_MAX = 16, MODEL_BYTES_MAX = 4096 };
 enum { REPETITIONS_TO_LEARN = 3 };
 enum { SENTENCE_BYTES_MAX = 1024 };
+enum { DEPTH_SNAPSHOTS = 2 };
 enum { OUTPUT_MD, OUTPUT_JSON, OUTPUT_CSV };
 
 typedef struct Options {
@@ -239,6 +240,15 @@ static EngineOptions engine_for(const Options *o, const BenchCase *cases, int co
     return engine;
 }
 
+/* What is measured behind a depth goes on from the state there. */
+static bool goes_deep(const BenchCase *cases, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (cases[i].depth)
+            return true;
+    return false;
+}
+
 static Err bench_cases(const Options *o, ModelFlags flags, Printer *printer, Error *err)
 {
     BenchCase cases[CASES_MAX];
@@ -246,6 +256,8 @@ static Err bench_cases(const Options *o, ModelFlags flags, Printer *printer, Err
     int32_t context = 0;
     EngineOptions engine = engine_for(o, cases, count, &context);
     flags.context = flags.context ? flags.context : context;
+    if (goes_deep(cases, count) && flags.state_snapshots < DEPTH_SNAPSHOTS)
+        flags.state_snapshots = DEPTH_SNAPSHOTS;
     bool watched = flags.profile || flags.profile_svg || flags.profile_html || flags.trace || flags.compare || flags.dump;
     flags.learns = !o->forgets && !watched && o->repetitions >= REPETITIONS_TO_LEARN;
     if (!count)
@@ -262,7 +274,8 @@ static Err bench_cases(const Options *o, ModelFlags flags, Printer *printer, Err
     for (int i = 0; i < count && result == OK; i++) {
         BenchResult row;
         bench_learn_foretell(&learn, cases[i]);
-        result = bench_run(session.engine, session.tally, session.model->shape.V, cases[i], o->repetitions, &row, err);
+        result = bench_run(session.engine, session.tally, session.tells_trace ? session.tracer : NULL, session.model->shape.V, cases[i], o->repetitions,
+                           &row, err);
         if (result == OK)
             print_row(printer, &subject, &row);
         if (result == OK)
@@ -318,7 +331,7 @@ const Command command_bench = {
         "the time: a token cannot come sooner than its bytes, nor a prompt sooner than its operations. The last column "
         "says how much of the time this bound would have taken, by what `ridge probe` measured of this machine with "
         "all its threads, and which of the two it is; at the end a sentence for each row says so in words, and what twice the "
-        "batch would give. --profile tells the same for each operation. Lists are measured "
+        "batch would give. --profile tells the same for each operation, without the warm-ups. Lists are measured "
         "in all combinations, and synth:SHAPE:FORMAT needs no file (`ridge synth --list`). Machines are noisy: "
         "compare medians of runs that alternate (bench/versus-llama).\n\n"
         "`ridge bench serve --url URL` measures a server under load instead, any that speaks OpenAI's API: "
@@ -341,6 +354,7 @@ static int run(int argc, char **argv)
     Options o = {.prompt = {1, {512}}, .generate = {1, {128}}, .depth = {1, {0}}, .batch = {1, {1}}, .rows = 512,
                  .repetitions = 5};
     ModelFlags model = model_flags_default();
+    model.state_snapshots = 0;   /* no two prompts begin alike */
     const FlagGroup filled[] = {FLAG_GROUP("options", own_flags, &o),
                                 {"model", model_flags + 1, MODEL_FLAG_COUNT - 1, &model}, {0}};
     if (!command_begin(&command_bench, filled, argc, argv, NULL, 0, &word_count, &status))

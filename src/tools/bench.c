@@ -98,8 +98,8 @@ static Err repetition(Bench *b, double *seconds, double *tokens, PhaseWork *work
     return OK;
 }
 
-Err bench_run(Engine *engine, Device *tally, int32_t vocabulary, BenchCase what, int32_t repetitions, BenchResult *out,
-              Error *err)
+Err bench_run(Engine *engine, Device *tally, Device *tracer, int32_t vocabulary, BenchCase what, int32_t repetitions,
+              BenchResult *out, Error *err)
 {
     ASSERT(repetitions >= 1 && repetitions <= BENCH_REPETITIONS_MAX && !what.prompt != !what.generate);
     Bench b = {.engine = engine, .tally = tally, .what = what, .random = {1, 0}, .vocabulary = vocabulary};
@@ -107,7 +107,11 @@ Err bench_run(Engine *engine, Device *tally, int32_t vocabulary, BenchCase what,
     if (!b.prompt)
         return fail(err, NO_MEMORY, "no memory for a prompt of %d tokens", bench_context(what));
     *out = (BenchResult){.what = what, .repetitions = repetitions};
+    if (tracer)
+        trace_pause(tracer, true);
     Err result = repetition(&b, &out->seconds[0], &out->tokens, &out->work, err);   /* warms up */
+    if (tracer)
+        trace_pause(tracer, false);
     for (int32_t r = 0; r < repetitions && result == OK; r++)
         result = repetition(&b, &out->seconds[r], &out->tokens, &out->work, err);
     free(b.prompt);

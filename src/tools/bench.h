@@ -35,8 +35,9 @@ typedef struct BenchSummary {
     double seconds, seconds_deviation;
 } BenchSummary;
 
-/* tally: the tally watcher of the engine's device. */
-Err bench_run(Engine *, Device *tally, int32_t vocabulary, BenchCase, int32_t repetitions, BenchResult *, Error *);
+/* tally: the tally watcher of the engine's device; tracer: the one that times, which sees no warm-up, or NULL. */
+Err bench_run(Engine *, Device *tally, Device *tracer, int32_t vocabulary, BenchCase, int32_t repetitions, BenchResult *,
+              Error *);
 BenchSummary bench_summary(const BenchResult *);
 double bench_median(const BenchResult *);      /* tokens per second: what a noisy machine disturbs least */
 double bench_seconds(const BenchResult *);     /* of the median repetition */
