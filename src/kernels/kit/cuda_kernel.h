@@ -21,11 +21,15 @@ extern "C" {
 
 #include "core/op_call.h"
 
+enum { CUDA_COUNTERS = 2048 };
+
 /* Where a call runs. */
 typedef struct CudaRun {
     void *stream;              /* cudaStream_t */
     void *scratch;
+    unsigned *counters;        /* CUDA_COUNTERS on the device, zeros between kernels */
     int multiprocessors;
+    size_t shared_bytes;       /* that a block of threads can have */
     struct Lt *lt;             /* kernels/linear/lt.h; NULL: not there */
     bool overlaps;             /* the GPU starts a kernel while the one before it ends */
     bool exact;                /* products keep activations as their contracts say; else bf16 is near enough */

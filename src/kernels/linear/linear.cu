@@ -1,11 +1,11 @@
 /* linear.cu -- see linear.h and product_cuda.h.
  *
- * Few rows: a warp has an output, its lanes stride over k with 16 bytes of weights each, so that a warp's load is 512
- * neighbouring bytes, and all rows meet the weights while they are in registers. Such a step costs the reading of the
- * weights. Many rows: tiles of 64 outputs by 64 rows through shared memory.
+ * Up to 64 rows, in the formats that matter most: stream_cuda.h. Few rows in others: a warp has an output, its lanes
+ * stride over k with 16 bytes of weights each, so that a warp's load is 512 neighbouring bytes, and all rows meet the
+ * weights while they are in registers. Many rows: the library, or tiles of 64 outputs by 64 rows through shared memory.
  */
 #include "kernels/linear/lt.h"
-#include "kernels/linear/product_cuda.h"
+#include "kernels/linear/stream_cuda.h"
 
 enum { GEMV_WARPS = 4, GEMV_ROWS = 8, TILE = 64, TILE_K = 32, FEW_ROWS = 16, LIBRARY_ROWS = 1 };
 
@@ -364,9 +364,10 @@ static int library_rows(const Product *p, const CudaRun *g)
     int n = p->pairs * parts_of(g), unit = n <= 64 ? 16 : n <= 256 ? 32 : 128;
     return (n + unit - 1) / unit * unit;
 }
+static size_t whole_pieces(size_t bytes) { return (bytes + 255) / 256 * 256; }
 static size_t x_bytes(const Product *p, const CudaRun *g)
 {
-    return ((size_t)library_rows(p, g) * (size_t)p->in * 2 + 255) / 256 * 256;
+    return whole_pieces((size_t)library_rows(p, g) * (size_t)p->in * 2);
 }
 
 static __global__ void split_rows(unsigned short *to, int parts, Product p)
@@ -413,11 +414,39 @@ static bool library_run(const Product *p, int n, const CudaRun *g)
 
 static int rows_of_x(const Product *p) { return p->k && !p->own_x ? p->pairs / p->k : p->pairs; }
 
+/* ---- one of these ways ---- */
+
+static void round_x(const Product *p, const CudaRun *g)
+{
+    int rows = rows_of_x(p);
+    LAUNCH(round_rows, blocks_for((int64_t)rows * (p->in / PLANE_BLOCK), 8), 256, 0, g, p->rounded, *p, rows);
+}
+
+/* x as the kernels of few rows take it: in 8 bits, or in parts of bf16. */
+static size_t few_x_bytes(const Product *p, WeightKind kind, const CudaRun *g)
+{
+    if (kind >= W_PLAIN_KINDS)
+        return whole_pieces((size_t)rows_of_x(p) * (size_t)(p->in / PLANE_BLOCK) * sizeof(XBlock8));
+    return p->pairs <= STREAM_ROWS ? whole_pieces((size_t)parts_of(g) * p->pairs * p->in * 2) : 0;
+}
+
+/*     scratch   | x | sums of tiles | */
+static void by_stream(const Product *p, int n, WeightKind kind, const CudaRun *g)
+{
+    unsigned short *x = (unsigned short *)g->scratch;
+    if (kind >= W_PLAIN_KINDS)
+        round_x(p, g);
+    else if (stream_wants_parts(p->pairs))
+        LAUNCH(split_rows, dim3(p->pairs, blocks_for(p->in, 1024)), 256, 0, g, x, parts_of(g), *p);
+    stream_run(p, n, kind, x, (uint8_t *)x + few_x_bytes(p, kind, g), g);
+}
+
 size_t product_scratch(const Product *p, WeightKind kind, const CudaRun *g)
 {
+    size_t few = few_x_bytes(p, kind, g) + (p->pairs <= STREAM_ROWS ? stream_scratch(p, g) : 0), library = 0;
     if (by_library(p, kind, g))
-        return LT_WORKSPACE_BYTES + x_bytes(p, g) + (size_t)library_rows(p, g) * (size_t)p->out * sizeof(float);
-    return kind < W_PLAIN_KINDS ? 0 : (size_t)rows_of_x(p) * (size_t)(p->in / PLANE_BLOCK) * sizeof(XBlock8);
+        library = LT_WORKSPACE_BYTES + x_bytes(p, g) + (size_t)library_rows(p, g) * (size_t)p->out * sizeof(float);
+    return few > library ? few : library;
 }
 
 void products_run(const Product *p, int n, WeightKind kind, const CudaRun *g)
@@ -425,12 +454,14 @@ void products_run(const Product *p, int n, WeightKind kind, const CudaRun *g)
     bool library = true;
     for (int i = 0; i < n; i++)
         library = library && by_library(&p[i], kind, g);
+    if (stream_takes(p, n, kind, g)) {
+        by_stream(p, n, kind, g);
+        return;
+    }
     if (library && library_run(p, n, g))
         return;
-    if (kind >= W_PLAIN_KINDS) {
-        int rows = rows_of_x(p);
-        LAUNCH(round_rows, blocks_for((int64_t)rows * (p->in / PLANE_BLOCK), 8), 256, 0, g, p->rounded, *p, rows);
-    }
+    if (kind >= W_PLAIN_KINDS)
+        round_x(p, g);
     switch (kind) {
 #define DO(K) case K: run_kind<K>(p, n, g); break;
         EACH_PLAIN_KIND(DO) EACH_PLANE_KIND(DO)
