@@ -264,7 +264,7 @@ static Err run_all(World *w, const Options *o, Error *err)
     for (int i = 0; i < o->prompts; i++)
         measure(w, o->prompt[i], 1, o->prompt[i], o->format);
     if (tracer)
-        trace_print(tracer, stdout);
+        trace_print(tracer, NULL, stdout);
     const Error *trouble = device_trouble(w->gpu);
     return trouble ? fail(err, trouble->code, "%s", trouble->text) : OK;
 }

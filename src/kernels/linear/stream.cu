@@ -56,6 +56,8 @@ void stream_run(const Product *p, int n, WeightKind kind, const unsigned short *
         s.tiles_end[i] = tiles;
     }
     s.units = tiles * s.chunks;
+    s.stages = STAGES_MAX;
+    s.burst = 1;
     s.x = x;
     s.sums = (float4 *)sums;
     s.counters = g->counters;

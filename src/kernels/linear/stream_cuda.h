@@ -31,7 +31,8 @@ enum {
 typedef struct Stream {
     Product p[PRODUCTS];
     int tiles_end[PRODUCTS];       /* of the line of tiles */
-    int units, chunks, stages;     /* of all tiles; of one; that a block has room for */
+    int units, chunks;             /* of all tiles; of one */
+    int stages, burst;             /* units that a block has room for; that it asks for at once */
     const unsigned short *x;       /* floats: [part, row, in] bf16 */
     float4 *sums;                  /* of tiles that several blocks have: [block, 2, warp, piece, rows / 8, lane] */
     unsigned *counters;            /* [block, warp], zeros between launches */
