@@ -291,7 +291,8 @@ static Err prepare(CudaDevice *c, const CudaOptions *options, Error *err)
 {
     void *raw, *counters;
     TRY(choose_gpu(c, options, err));
-    c->run.exact = options->exact;
+    c->run.same = options->same;
+    c->run.exact = options->exact || options->same;
     c->no_graphs = options->no_graphs;
     if (!cuda_queue_open(&c->queue))
         return fail(err, NO_MEMORY, "no memory for a queue of operations");

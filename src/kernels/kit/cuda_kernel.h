@@ -32,6 +32,7 @@ typedef struct CudaRun {
     size_t shared_bytes;       /* that a block of threads can have */
     struct Lt *lt;             /* kernels/linear/lt.h; NULL: not there */
     bool overlaps;             /* the GPU starts a kernel while the one before it ends */
+    bool same;                 /* a row is computed in one way, however many there are */
     bool exact;                /* products keep activations as their contracts say; else bf16 is near enough */
 } CudaRun;
 

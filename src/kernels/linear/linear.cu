@@ -325,7 +325,9 @@ template <int K, int R> static void run_few(const Product *products, int n, cons
 
 template <int K> static void run_kind(const Product *p, int n, const CudaRun *g)
 {
-    if (p->k > 0 || p->pairs == 1) {      /* each pair may have an expert of its own */
+    if (g->same && p->k == 0) {
+        run_few<K, GEMV_ROWS>(p, n, g);
+    } else if (p->k > 0 || p->pairs == 1) {      /* each pair may have an expert of its own */
         run_few<K, 1>(p, n, g);
     } else if (p->pairs == 2) {
         run_few<K, 2>(p, n, g);
@@ -427,23 +429,39 @@ static size_t few_x_bytes(const Product *p, WeightKind kind, const CudaRun *g)
 {
     if (kind >= W_PLAIN_KINDS)
         return whole_pieces((size_t)rows_of_x(p) * (size_t)(p->in / PLANE_BLOCK) * sizeof(XBlock8));
-    return p->pairs <= STREAM_ROWS ? whole_pieces((size_t)parts_of(g) * p->pairs * p->in * 2) : 0;
+    int rows = p->pairs < STREAM_ROWS ? p->pairs : STREAM_ROWS;
+    return whole_pieces((size_t)parts_of(g) * rows * p->in * 2);
 }
 
-/*     scratch   | x | sums of tiles | */
+/*     scratch   | x | sums of tiles |      The bits of a row are the same in all groups of rows. */
 static void by_stream(const Product *p, int n, WeightKind kind, const CudaRun *g)
 {
     unsigned short *x = (unsigned short *)g->scratch;
     if (kind >= W_PLAIN_KINDS)
         round_x(p, g);
-    else if (stream_wants_parts(p->pairs))
-        LAUNCH(split_rows, dim3(p->pairs, blocks_for(p->in, 1024)), 256, 0, g, x, parts_of(g), *p);
-    stream_run(p, n, kind, x, (uint8_t *)x + few_x_bytes(p, kind, g), g);
+    for (int first = 0; first < p->pairs; first += STREAM_ROWS) {
+        Product group[PRODUCTS];
+        for (int i = 0; i < n; i++) {
+            group[i] = p[i];
+            group[i].x += first * p[i].x_step;
+            group[i].y += first * p[i].y_step;
+            group[i].rounded += (int64_t)first * (p[i].in / PLANE_BLOCK);
+            group[i].pairs = p[i].pairs - first < STREAM_ROWS ? p[i].pairs - first : STREAM_ROWS;
+        }
+        if (kind < W_PLAIN_KINDS && stream_wants_parts(group->pairs))
+            LAUNCH(split_rows, dim3(group->pairs, blocks_for(p->in, 1024)), 256, 0, g, x, parts_of(g), *group);
+        stream_run(group, n, kind, x, (uint8_t *)x + few_x_bytes(p, kind, g), g);
+    }
+}
+
+static bool streams(const Product *p, int n, WeightKind kind, const CudaRun *g)
+{
+    return (g->same || p->pairs <= STREAM_ROWS) && stream_takes(p, n, kind, g);
 }
 
 size_t product_scratch(const Product *p, WeightKind kind, const CudaRun *g)
 {
-    size_t few = few_x_bytes(p, kind, g) + (p->pairs <= STREAM_ROWS ? stream_scratch(p, g) : 0), library = 0;
+    size_t few = few_x_bytes(p, kind, g) + stream_scratch(p, g), library = 0;
     if (by_library(p, kind, g))
         library = LT_WORKSPACE_BYTES + x_bytes(p, g) + (size_t)library_rows(p, g) * (size_t)p->out * sizeof(float);
     return few > library ? few : library;
@@ -451,10 +469,10 @@ size_t product_scratch(const Product *p, WeightKind kind, const CudaRun *g)
 
 void products_run(const Product *p, int n, WeightKind kind, const CudaRun *g)
 {
-    bool library = true;
+    bool library = !g->same;
     for (int i = 0; i < n; i++)
         library = library && by_library(&p[i], kind, g);
-    if (stream_takes(p, n, kind, g)) {
+    if (streams(p, n, kind, g)) {
         by_stream(p, n, kind, g);
         return;
     }

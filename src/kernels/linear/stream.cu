@@ -33,7 +33,7 @@ bool stream_takes(const Product *p, int n, WeightKind kind, const CudaRun *g)
 {
     long long units = 0;
     for (int i = 0; i < n; i++) {
-        if (!has_way(kind) || p[i].k > 0 || p[i].pairs > STREAM_ROWS || !lies_well(&p[i], kind))
+        if (!has_way(kind) || p[i].k > 0 || !lies_well(&p[i], kind))
             return false;
         units += (long long)blocks_for(p[i].out, TILE_OUTS) * blocks_for(row_bytes(&p[i], kind), UNIT_ROW_BYTES);
     }

@@ -41,11 +41,11 @@ typedef struct Stream {
 /* How many rows a launch has, in eights: 1, 4 or 8. */
 static inline int stream_eights(int rows) { return rows <= 8 ? 1 : rows <= 32 ? 4 : 8; }
 
-/* At most STREAM_ROWS rows, of a format that there is a way for. */
+/* Of a format that there is a way for, and lying as it must. */
 bool stream_takes(const Product *, int n, WeightKind, const CudaRun *);
 /* For the sums of tiles, beside what holds x. */
 size_t stream_scratch(const Product *, const CudaRun *);
-/* x: of floats, where stream_wants_parts(), the parts of p->x in bf16. Of blocks x is p->rounded. */
+/* At most STREAM_ROWS rows. x: of floats, where stream_wants_parts(), the parts of p->x in bf16. Of blocks x is p->rounded. */
 void stream_run(const Product *, int n, WeightKind, const unsigned short *x, void *sums, const CudaRun *);
 static inline bool stream_wants_parts(int rows) { return rows > 8; }
 

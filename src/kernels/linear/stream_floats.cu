@@ -173,7 +173,7 @@ template <int K, int EIGHTS, int PARTS, bool DIRECT> struct Floats {
 template <int K, int PARTS> static void by_rows(const Stream &s, const CudaRun *g)
 {
     switch (stream_eights(s.p[0].pairs)) {
-    case 1: stream_launch<Floats<K, 1, PARTS, true>>(s, g); break;
+    case 1: stream_launch<Floats<K, 1, 3, true>>(s, g); break;      /* exactness costs nothing yet */
     case 4: stream_launch<Floats<K, 4, PARTS, false>>(s, g); break;
     default: stream_launch<Floats<K, 8, PARTS, false>>(s, g); break;
     }
