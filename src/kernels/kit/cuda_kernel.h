@@ -21,7 +21,7 @@ extern "C" {
 
 #include "core/op_call.h"
 
-enum { CUDA_COUNTERS = 2048 };
+enum { CUDA_COUNTERS = 4096 };
 
 /* Where a call runs. */
 typedef struct CudaRun {

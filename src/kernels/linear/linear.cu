@@ -1,11 +1,12 @@
 /* linear.cu -- see linear.h and product_cuda.h.
  *
- * Up to 64 rows, in the formats that matter most: stream_cuda.h. Few rows in others: a warp has an output, its lanes
- * stride over k with 16 bytes of weights each, so that a warp's load is 512 neighbouring bytes, and all rows meet the
- * weights while they are in registers. Many rows: the library, or tiles of 64 outputs by 64 rows through shared memory.
+ * In the formats that matter most: one row, row_stream.cu; up to 64 rows, stream_cuda.h. Few rows in others: a warp has
+ * an output, its lanes stride over k with 16 bytes of weights each, so that a warp's load is 512 neighbouring bytes, and
+ * all rows meet the weights while they are in registers. Many rows: the library, or tiles of 64 outputs by 64 rows
+ * through shared memory.
  */
 #include "kernels/linear/lt.h"
-#include "kernels/linear/stream_cuda.h"
+#include "kernels/linear/row_stream_cuda.h"
 
 enum { GEMV_WARPS = 4, GEMV_ROWS = 8, TILE = 64, TILE_K = 32, FEW_ROWS = 16, LIBRARY_ROWS = 1 };
 
@@ -400,16 +401,28 @@ static __global__ void join_rows(Product p, const float *sums, int parts)
     }
 }
 
+/* The library may write y itself. */
+static bool joins_nothing(const Product *p, const CudaRun *g)
+{
+    return parts_of(g) == 1 && !p->bias && p->y_step == p->out && library_rows(p, g) == p->pairs && (uintptr_t)p->y % 16 == 0;
+}
+
 static bool library_run(const Product *p, int n, const CudaRun *g)
 {
     uint8_t *scratch = (uint8_t *)g->scratch, *x = scratch + LT_WORKSPACE_BYTES;
     float *sums = (float *)(x + x_bytes(p, g));
     LAUNCH(split_rows, dim3(p->pairs, blocks_for(p->in, 1024)), 256, 0, g, (unsigned short *)x, parts_of(g), *p);
     for (int i = 0; i < n; i++) {
-        LtProduct product = {p[i].w, x, sums, p[i].out, p[i].out, p[i].in, library_rows(p, g), false};
+        LtProduct product = {p[i].w, x, sums, p[i].out, p[i].out, p[i].in, library_rows(p, g), false, sums};
+        bool whole = joins_nothing(&p[i], g);
+        if (whole) {
+            product.y = p[i].y;
+            product.adds = p[i].adds;
+        }
         if (!lt_product(g->lt, &product, scratch, g->stream))
             return false;
-        LAUNCH(join_rows, dim3(p->pairs, blocks_for(p[i].out, 1024)), 256, 0, g, p[i], sums, parts_of(g));
+        if (!whole)
+            LAUNCH(join_rows, dim3(p->pairs, blocks_for(p[i].out, 1024)), 256, 0, g, p[i], sums, parts_of(g));
     }
     return true;
 }
@@ -454,9 +467,11 @@ static void by_stream(const Product *p, int n, WeightKind kind, const CudaRun *g
     }
 }
 
+/* Few rows, where the library does not take them. */
 static bool streams(const Product *p, int n, WeightKind kind, const CudaRun *g)
 {
-    return (g->same || p->pairs <= STREAM_ROWS) && stream_takes(p, n, kind, g);
+    bool few = p->pairs <= STREAM_ROWS && !(kind == W_BF16 && g->lt);
+    return (g->same || few) && stream_takes(p, n, kind, g);
 }
 
 size_t product_scratch(const Product *p, WeightKind kind, const CudaRun *g)
@@ -469,6 +484,8 @@ size_t product_scratch(const Product *p, WeightKind kind, const CudaRun *g)
 
 void products_run(const Product *p, int n, WeightKind kind, const CudaRun *g)
 {
+    if (!g->same && row_stream_run(p, n, kind, g))
+        return;
     bool library = !g->same;
     for (int i = 0; i < n; i++)
         library = library && by_library(&p[i], kind, g);

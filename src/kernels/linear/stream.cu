@@ -11,9 +11,10 @@ static int row_bytes(const Product *p, WeightKind kind)
 /* Bytes of x that are copied at once must not straddle what they may not, those of scales neither. */
 static bool lies_well(const Product *p, WeightKind kind)
 {
+    if ((uintptr_t)p->x % 16 != 0 || p->x_step % 4 != 0)
+        return false;
     if (kind < W_PLAIN_KINDS)
-        return (uintptr_t)p->w % 16 == 0 && p->row_bytes % 16 == 0 && p->in % (kind == W_BF16 ? 8 : 16) == 0 &&
-               (uintptr_t)p->x % 16 == 0 && p->x_step % 4 == 0;
+        return (uintptr_t)p->w % 16 == 0 && p->row_bytes % 16 == 0 && p->in % (kind == W_BF16 ? 8 : 16) == 0;
     return p->in % (4 / plane_shape(kind).fine * PLANE_BLOCK) == 0;
 }
 

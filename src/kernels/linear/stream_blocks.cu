@@ -46,6 +46,8 @@ template <int K, int EIGHTS> struct Blocks {
             int64_t block = (int64_t)min(at.o + row, p.out - 1) * blocks + (there ? first : 0);
             copy_16(to + place(row, lane % 8), p.planes.low + block * LOW + (there ? lane % 8 * 16 : 0), there);
         }
+        if (lane >= WARP_OUTS)
+            return;
         int row = warp * WARP_OUTS + lane;
         int64_t block = (int64_t)min(at.o + lane, p.out - 1) * blocks;
         uint8_t *fine = stage + UNIT_BYTES + row * FINE_ROW;

@@ -22,7 +22,7 @@
 #include "kernels/linear/product_cuda.h"
 
 enum {
-    STREAM_WARPS = 8, STREAM_THREADS = 32 * STREAM_WARPS, STREAM_PIECES = 2 /* of 16 outputs: a warp's */,
+    STREAM_WARPS = 16, STREAM_THREADS = 32 * STREAM_WARPS, STREAM_PIECES = 1 /* of 16 outputs: a warp's */,
     WARP_OUTS = 16 * STREAM_PIECES, TILE_OUTS = WARP_OUTS * STREAM_WARPS, UNIT_ROW_BYTES = 128,
     UNIT_BYTES = TILE_OUTS * UNIT_ROW_BYTES, STAGES_MAX = 6, STREAM_ROWS = 64,
     STREAM_BLOCKS_MAX = CUDA_COUNTERS / STREAM_WARPS, STREAM_SHARED_BYTES = 160 << 10 /* two stages of any kind */
