@@ -41,6 +41,8 @@ typedef struct CudaKernel {
     const char *(*refuses)(const OpCall *);
     size_t (*scratch_bytes)(const OpCall *, const CudaRun *);      /* NULL: none */
     void (*run)(const OpCall *, const CudaRun *);
+    /* This call and some that follow it, of `count`, in one launch: how many they were, 0: none. NULL: never. */
+    int (*run_several)(const OpCall *, int count, const CudaRun *);
 } CudaKernel;
 
 #ifdef __cplusplus
