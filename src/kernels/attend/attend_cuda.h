@@ -13,21 +13,35 @@ typedef struct Past {
 typedef struct Attention {
     Attend how;
     Rows y, q;
-    Past k, v;
+    Past k, v;                 /* the same where there are only keys */
     const int32_t *tables, *positions, *row_seq;
     int64_t table_step;
     const float *sinks, *slopes;
     float *parts;              /* of row, head, part: largest score, sum, sums of values */
-    int heads, kv_heads, group, per_block, head_blocks;      /* per_block: query heads of a block of threads */
-    int key_width, value_width, tokens, rows, count, part_tokens;
+    int heads, kv_heads, group, key_width, value_width, tokens, rows, seqs;
+    int per_block, head_blocks;          /* query heads of a block of threads; blocks of a group */
+    int rows_each, pieces;               /* rows of a block of threads, where it takes several; pieces that all fit into */
+    int count, part_tokens;              /* parts of the positions */
 } Attention;
 
-/* Heads of keys and values of 64, 128 or 256 numbers of 16 bits: attend_few.cu. */
-bool attend_few_takes(const Attention *, WeightKind);
-void attend_few(const Attention *, WeightKind, const CudaRun *);
-/* How many query heads of a group a block of threads has: more of them cost more registers than they save reading, as the
- * blocks of a group run side by side and the L2 cache gives all but the first what they read. */
-static inline int attend_few_heads(int group) { return group > 1 ? 2 : 1; }
+/* The kernels, of which the first that takes a call computes it (attend.cu). */
+typedef struct AttendWay {
+    bool (*takes)(const Attention *, WeightKind, const CudaRun *);
+    int (*queries)(const Attention *, const CudaRun *);      /* of a block of threads: rows x heads of a group */
+    bool rows_together;        /* takes several rows of a sequence */
+    int queries_most, filled;  /* blocks of threads a multiprocessor, up to which positions are split into parts */
+    void (*run)(const Attention *, WeightKind, const CudaRun *);
+} AttendWay;
+
+extern const AttendWay attend_prompt;    /* many rows, on tensor cores */
+extern const AttendWay attend_group;     /* few rows, heads that share keys, on tensor cores */
+extern const AttendWay attend_few;       /* rows one at a time, heads of 64, 128 or 256 numbers of 16 bits */
+
+/* Queries that read the same keys. */
+static inline int64_t attend_together(const Attention *a)
+{
+    return (int64_t)a->group * ((a->rows + a->seqs - 1) / (a->seqs > 0 ? a->seqs : 1));
+}
 
 #ifdef __CUDACC__
 /* The row's positions [from, to). */
@@ -50,18 +64,22 @@ static __device__ inline int2 sees(const Attention &a, int r)
     return make_int2(from, to);
 }
 
+/* What a slope adds. */
+static __device__ inline float lean(const Attention &a, int head, int j, int pos)
+{
+    float slope = a.slopes[head];
+    if (a.how.coarse != 0)
+        return a.how.coarse * (bf16_near(slope * bf16_near((float)j)) - bf16_near(slope * bf16_near((float)pos)));
+    return slope * (float)(j - pos);
+}
+
 /* A product of query and key becomes a score. */
 static __device__ inline float bend(const Attention &a, float s, int head, int j, int pos)
 {
     s *= a.how.scale;
     if (a.how.softcap > 0)
         s = a.how.softcap * tanhf(s / a.how.softcap);
-    if (!a.slopes)
-        return s;
-    float slope = a.slopes[head];
-    if (a.how.coarse != 0)
-        return s + a.how.coarse * (bf16_near(slope * bf16_near((float)j)) - bf16_near(slope * bf16_near((float)pos)));
-    return s + slope * (float)(j - pos);
+    return a.slopes ? s + lean(a, head, j, pos) : s;
 }
 #endif
 

@@ -161,8 +161,9 @@ template <int K, int L, int H> static __global__ void __launch_bounds__(WARPS * 
             fold_groups<L>(a, run.most[h], run.total[h], run.sums[h], shared, r, first_head + h, part);
 }
 
-bool attend_few_takes(const Attention *a, WeightKind kind)
+static bool takes(const Attention *a, WeightKind kind, const CudaRun *g)
 {
+    (void)g;
     int w = a->key_width;
     return (kind == W_F16 || kind == W_BF16) && (w == 64 || w == 128 || w == 256) && a->value_width == w &&
            a->k.width == w && a->v.width == w && ((uintptr_t)a->k.at | (uintptr_t)a->v.at) % 16 == 0;
@@ -187,10 +188,20 @@ template <int K> static void launch_kind(const Attention *a, const CudaRun *g)
         launch<K, 32>(a, g);
 }
 
-void attend_few(const Attention *a, WeightKind kind, const CudaRun *g)
+/* More heads cost more registers than they save reading, as the blocks of a group run side by side and the L2 cache gives
+ * all but the first what they read. */
+static int queries(const Attention *a, const CudaRun *g)
+{
+    (void)g;
+    return a->group > 1 ? 2 : 1;
+}
+
+static void run(const Attention *a, WeightKind kind, const CudaRun *g)
 {
     if (kind == W_F16)
         launch_kind<W_F16>(a, g);
     else
         launch_kind<W_BF16>(a, g);
 }
+
+const AttendWay attend_few = {takes, queries, false, 2, 32, run};

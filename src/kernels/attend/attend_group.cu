@@ -1,0 +1,163 @@
+/* attend_group.cu -- attention of few rows whose heads share keys, on tensor cores: see attend_tiles.h.
+ *
+ * The queries of a block of threads are the heads of a group (and some rows, where a sequence has several), so keys are
+ * read once for all of them. The four warps share everything:
+ *
+ *     scores      a warp has 16 keys of the tile, all queries
+ *     softmax     the largest of each query goes round through shared memory; so do the powers
+ *     sums        a warp has every fourth 16 columns of the values, all keys of the tile
+ *
+ * so that wide values fit into registers: a latent of 512 with 16 heads (DeepSeek's, absorbed) as well. The context is
+ * split over blocks of threads, and folded by fold_parts(). Floor: each seen key and value once from memory.
+ */
+#include "kernels/attend/attend_tiles.h"
+
+enum { KEYS = 16 * TILE_WARPS, STAGES = 2, EIGHTS = 2, COLUMNS_MOST = 512 };
+
+/* What the warps exchange:  | [part][warp][n][lane] powers | [warp][query] largest scores | */
+template <int POWER, int N> static constexpr int own_bytes()
+{
+    return POWER * TILE_WARPS * N * 32 * (int)sizeof(uint2) + TILE_WARPS * N * 8 * (int)sizeof(float);
+}
+template <int POWER, int N> static __device__ inline float *exchanged(const TileShape &t)
+{
+    return (float *)(tile_memory + t.own_at + POWER * TILE_WARPS * N * 32 * sizeof(uint2));
+}
+
+/* Each warp tells a number for each query; the largest of them, or their sum. */
+template <int N> static __device__ inline void tell(float *all, const float (*mine)[2])
+{
+    int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+#pragma unroll
+    for (int n = 0; n < N; n++)
+        if (lane < 4)
+            all[(warp * N + n) * 8 + lane * 2] = mine[n][0], all[(warp * N + n) * 8 + lane * 2 + 1] = mine[n][1];
+}
+template <int N, bool SUM> static __device__ inline void hear(float (*joined)[2], const float *all)
+{
+#pragma unroll
+    for (int n = 0; n < N; n++)
+#pragma unroll
+        for (int e = 0; e < 2; e++) {
+            const float *at = all + n * 8 + threadIdx.x % 4 * 2 + e;
+            float x = at[0];
+#pragma unroll
+            for (int w = 1; w < TILE_WARPS; w++)
+                x = SUM ? x + at[w * N * 8] : fmaxf(x, at[w * N * 8]);
+            joined[n][e] = x;
+        }
+}
+
+/* A warp's powers, which all warps multiply values by. */
+template <int POWER, int N>
+static __device__ inline void share_powers(uint2 (*p)[TILE_WARPS][N], const uint2 (*mine)[1][N], const TileShape &t)
+{
+    uint2 *all = (uint2 *)(tile_memory + t.own_at) + threadIdx.x % 32;
+#pragma unroll
+    for (int part = 0; part < POWER; part++)
+#pragma unroll
+        for (int n = 0; n < N; n++)
+            all[((part * TILE_WARPS + threadIdx.x / 32) * N + n) * 32] = mine[part][0][n];
+    __syncthreads();
+#pragma unroll
+    for (int part = 0; part < POWER; part++)
+#pragma unroll
+        for (int w = 0; w < TILE_WARPS; w++)
+#pragma unroll
+            for (int n = 0; n < N; n++)
+                p[part][w][n] = all[((part * TILE_WARPS + w) * N + n) * 32];
+}
+
+template <int K, bool EXACT, int N, int MT>
+static __global__ void __launch_bounds__(TILE_THREADS, 2) group(const __grid_constant__ Attention a)
+{
+    previous();
+    constexpr int QUERY = Split<K, EXACT>::query, POWER = Split<K, EXACT>::power;
+    const TileShape t = tile_shape(a, KEYS, STAGES, N * 8, QUERY);
+    int warp = threadIdx.x / 32;
+    TileBlock b;
+    if (!begin_block(&b, a, t))
+        return;
+    begin_tiles<KEYS, STAGES>(a, b, t);
+    put_queries<K, QUERY>(a, t);
+    const Query *queries = (const Query *)(tile_memory + t.query_at);
+    float *told = exchanged<POWER, N>(t), sums[MT][N][4] = {};
+    Seen seen = seen_by(queries, N * 8);
+    Softmax<N> f;
+    begin_softmax(&f);
+    for (int tile = 0, j0 = b.lo; j0 < b.hi; tile++, j0 += KEYS) {
+        float s[1][N][4], largest[N][2];
+        uint2 mine[POWER][1][N], p[POWER][TILE_WARPS][N];
+        next_tile<KEYS, STAGES>(a, b, t, tile);
+        int2 place = place_of(a, b, b.lo + (tile + STAGES) * KEYS + threadIdx.x % KEYS);
+        unsigned keys = shared_address(tile_memory) + tile % STAGES * t.stage;
+        score_keys<K, QUERY, 1, N>(s, t, keys + warp * 16 * t.key_pitch, 0);
+        bool all = j0 >= seen.all_from && j0 + KEYS <= min(seen.all_to, b.hi);
+        bend_scores<K, EXACT, 1, N>(s, a, queries, j0 + warp * 16, b.hi, all);
+        largest_scores<1, N>(largest, s);
+        tell<N>(told, largest);
+        __syncthreads();
+        hear<N, false>(largest, told);
+        soften<1, N>(s, &f, largest);
+        split_powers<K, POWER, 1, N>(mine, s);
+        share_powers<POWER, N>(p, mine, t);
+        int pitch = t.value_pitch ? t.value_pitch : t.key_pitch;
+        unsigned values = values_at(t.value_pitch ? keys + KEYS * t.key_pitch : keys, pitch);
+#pragma unroll
+        for (int mt = 0; mt < MT; mt++)
+            if ((mt * TILE_WARPS + warp) * 16 < a.value_width)
+                sum_values<K, POWER, TILE_WARPS, N>(sums[mt], f, values + (mt * TILE_WARPS + warp) * 32, pitch, p);
+        if (threadIdx.x < KEYS)
+            ((int2 *)(tile_memory + t.place_at))[tile % STAGES * KEYS + threadIdx.x] = place;
+    }
+    join_totals(&f);
+    tell<N>(told, f.total);
+    __syncthreads();
+    hear<N, true>(f.total, told);
+    write_columns<MT, N>(a, queries, f, sums, warp * 16, 16 * TILE_WARPS);
+}
+
+template <int K, bool EXACT, int N, int MT> static void launch(const Attention *a, const CudaRun *g)
+{
+    TileShape t = tile_shape(*a, KEYS, STAGES, N * 8, Split<K, EXACT>::query);
+    t.bytes += own_bytes<Split<K, EXACT>::power, N>();
+    tile_launch(group<K, EXACT, N, MT>, *a, t, g);
+}
+
+template <int K, bool EXACT, int N> static void launch_width(const Attention *a, const CudaRun *g)
+{
+    if (a->value_width <= 128)
+        launch<K, EXACT, N, 2>(a, g);
+    else if (a->value_width <= 256)
+        launch<K, EXACT, N, 4>(a, g);
+    else
+        launch<K, EXACT, N, 8>(a, g);
+}
+
+static int queries(const Attention *a, const CudaRun *) { return attend_together(a) <= 8 ? 8 : 8 * EIGHTS; }
+
+template <int K, bool EXACT> static void launch_queries(const Attention *a, const CudaRun *g)
+{
+    if (queries(a, g) == 8)
+        launch_width<K, EXACT, 1>(a, g);
+    else
+        launch_width<K, EXACT, EIGHTS>(a, g);
+}
+
+static bool takes(const Attention *a, WeightKind kind, const CudaRun *g)
+{
+    bool alone = attend_together(a) == 1 && a->value_width == a->key_width;      /* attend_few.cu reads as fast */
+    TileShape t = tile_shape(*a, KEYS, STAGES, queries(a, g), !g->exact ? 1 : kind == W_BF16 ? 3 : 2);
+    t.bytes += own_bytes<2, EIGHTS>();
+    return !alone && a->value_width <= COLUMNS_MOST && tiles_fit(a, kind, t);
+}
+
+static void run(const Attention *a, WeightKind kind, const CudaRun *g)
+{
+    if (kind == W_F16)
+        g->exact ? launch_queries<W_F16, true>(a, g) : launch_queries<W_F16, false>(a, g);
+    else
+        g->exact ? launch_queries<W_BF16, true>(a, g) : launch_queries<W_BF16, false>(a, g);
+}
+
+const AttendWay attend_group = {takes, queries, true, 8 * EIGHTS, 8, run};

@@ -1,0 +1,501 @@
+/* attend_tiles.h -- attention on tensor cores: what attend_prompt.cu and attend_group.cu share.
+ *
+ * A block of threads has some queries (rows of one sequence x heads that share a kv head) and goes over tiles of keys:
+ *
+ *     scores [keys, queries]   =  K [keys, width] . Q [width, queries]              scaled to powers of two
+ *     sums   [columns, queries] = V [columns, keys] . 2^(scores - largest)          of each tile, added in F32
+ *
+ * Queries are columns, as they may be few: tensor cores multiply 16 rows by 8 columns. Keys and values come as they lie
+ * in the cache, through the table, while the tile before is computed with:
+ *
+ *     shared memory   | tile | tile | ... | queries | what they see | places of keys | what a kernel has besides |
+ *                       K, V: rows of 16 bits, 16 bytes apart, so that 8 rows lie in different banks
+ *
+ * Tensor cores multiply numbers of 16 bits and add in F32. So a query is several numbers that add up to it: three of
+ * BF16 exactly, two of F16 to 22 bits; e^score two of either. Where bf16 is enough they are one each.
+ */
+#ifndef KERNELS_ATTEND_ATTEND_TILES_H
+#define KERNELS_ATTEND_ATTEND_TILES_H
+
+#include "kernels/attend/attend_cuda.h"
+#include "kernels/attend/attend_mma.h"
+
+enum { TILE_WARPS = 4, TILE_THREADS = 32 * TILE_WARPS, ROW_APART = 16, STEP = 16 };
+
+#define LOG2_E 1.4426950408889634f
+#define LN_2 0.6931471805599453f
+
+template <int K, bool EXACT> struct Split {
+    static constexpr int query = !EXACT ? 1 : K == W_BF16 ? 3 : 2, power = EXACT ? 2 : 1;
+};
+
+typedef struct Query {
+    int row, head;             /* row -1: there is none */
+    int from, to, pos;         /* sees [from, to) */
+    float factor;              /* of its products: F16 keeps queries near 2^14 */
+} Query;
+
+typedef struct TileShape {
+    int keys, queries, steps;  /* steps: of 16 along the width */
+    int key_pitch, value_pitch, stage, bytes;
+    int parts_at, query_at, place_at, own_at;
+} TileShape;
+
+static __host__ __device__ inline TileShape tile_shape(const Attention &a, int keys, int stages, int queries, int parts)
+{
+    TileShape t;
+    t.keys = keys, t.queries = queries, t.steps = (a.key_width + STEP - 1) / STEP;
+    t.key_pitch = t.steps * STEP * 2 + ROW_APART;
+    t.value_pitch = a.v.at == a.k.at ? 0 : (a.value_width + STEP - 1) / STEP * STEP * 2 + ROW_APART;
+    t.stage = keys * (t.key_pitch + t.value_pitch);
+    t.parts_at = stages * t.stage;
+    t.query_at = t.parts_at + parts * t.steps * STEP * 2 * queries;
+    t.place_at = t.query_at + queries * (int)sizeof(Query);
+    t.own_at = t.bytes = t.place_at + stages * keys * (int)sizeof(int2);
+    return t;
+}
+
+/* ---- the host's side ---- */
+
+static inline bool tiles_fit(const Attention *a, WeightKind kind, TileShape t)
+{
+    int device = 0, most = 0;
+    cudaGetDevice(&device);
+    cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+    return (kind == W_F16 || kind == W_BF16) && a->key_width % 8 == 0 && a->value_width % 8 == 0 && a->k.width % 8 == 0 &&
+           a->v.width % 8 == 0 && ((uintptr_t)a->k.at | (uintptr_t)a->v.at) % 16 == 0 && t.bytes <= most;
+}
+
+static inline void tile_launch(void (*kernel)(Attention), const Attention &a, TileShape t, const CudaRun *g)
+{
+    cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, t.bytes);
+    LAUNCH(kernel, dim3(a.kv_heads * a.head_blocks, a.pieces, a.count), TILE_THREADS, t.bytes, g, a);
+}
+
+#ifdef __CUDACC__
+extern __shared__ __align__(16) uint8_t tile_memory[];
+
+/* ---- what a block of threads has ---- */
+
+typedef struct TileBlock {
+    int kv_head, first_head, heads, first_row, rows;
+    int lo, hi;                /* this part of the positions that its queries see together */
+    const int32_t *table;
+    int shift;                 /* tokens of a block of the cache: 2^shift, or -1 */
+} TileBlock;
+
+/* The first row of the next sequence. */
+static __device__ inline int rows_end(const Attention &a, int first)
+{
+    int seq = a.row_seq[first], r = first + 1 + threadIdx.x % 32;
+    unsigned others = __ballot_sync(0xffffffff, r >= a.rows || a.row_seq[r] != seq);
+    return others ? first + __ffs(others) : first_at_least(a.row_seq, a.rows, seq + 1);
+}
+
+/* The rows of each sequence are cut into pieces of rows_each: which are those of piece p? None: there are fewer. */
+static __device__ inline int2 piece_rows(const Attention &a, int p)
+{
+    if (a.rows_each == 1)
+        return make_int2(p, 1);
+    for (int first = 0, end; first < a.rows; first = end) {
+        end = rows_end(a, first);
+        int pieces = (end - first + a.rows_each - 1) / a.rows_each, skip = p * a.rows_each;
+        if (p < pieces)
+            return make_int2(first + skip, min(a.rows_each, end - first - skip));
+        p -= pieces;
+    }
+    return make_int2(0, 0);
+}
+
+typedef struct Seen { int from, to, all_from, all_to; } Seen;      /* by any of some queries; by all of them */
+
+static __device__ inline Seen seen_by(const Query *queries, int n)
+{
+    Seen s = {INT_MAX, 0, 0, INT_MAX};
+    for (int i = threadIdx.x % 32; i < n; i += 32)
+        if (queries[i].row >= 0) {
+            s.from = min(s.from, queries[i].from), s.to = max(s.to, queries[i].to);
+            s.all_from = max(s.all_from, queries[i].from), s.all_to = min(s.all_to, queries[i].to);
+        }
+    s.from = __reduce_min_sync(0xffffffff, s.from), s.to = __reduce_max_sync(0xffffffff, s.to);
+    s.all_from = __reduce_max_sync(0xffffffff, s.all_from), s.all_to = __reduce_min_sync(0xffffffff, s.all_to);
+    return s;
+}
+
+static __device__ inline Query query_of(const Attention &a, const TileBlock &b, int c)
+{
+    int r = b.first_row + c / b.heads;
+    Query q = {c < b.rows * b.heads ? r : -1, b.first_head + c % b.heads, 0, 0, 0, 1};
+    if (q.row >= 0) {
+        int2 seen = sees(a, r);
+        q.from = seen.x, q.to = seen.y, q.pos = a.positions[r];
+    }
+    return q;
+}
+
+/* False: there is nothing to do. */
+static __device__ inline bool begin_block(TileBlock *b, const Attention &a, const TileShape &t)
+{
+    Query *queries = (Query *)(tile_memory + t.query_at);
+    int2 rows = piece_rows(a, a.pieces - 1 - (int)blockIdx.y);      /* those that see most come first */
+    int skip = (int)blockIdx.x % a.head_blocks * a.per_block;
+    b->kv_head = (int)blockIdx.x / a.head_blocks;
+    b->first_head = b->kv_head * a.group + skip;
+    b->heads = min(a.per_block, a.group - skip);
+    b->first_row = rows.x, b->rows = rows.y;
+    if (b->rows == 0)
+        return false;
+    for (int c = threadIdx.x; c < t.queries; c += TILE_THREADS)
+        queries[c] = query_of(a, *b, c);
+    __syncthreads();
+    Seen seen = seen_by(queries, t.queries);
+    int each = ((seen.to - seen.from + a.count - 1) / a.count + t.keys - 1) / t.keys * t.keys;
+    b->lo = seen.from + (int)blockIdx.z * each;
+    b->hi = min(seen.to, b->lo + each);
+    b->table = a.tables + a.row_seq[b->first_row] * a.table_step;
+    b->shift = __popc(a.tokens) == 1 ? __ffs(a.tokens) - 1 : -1;
+    return true;
+}
+
+/* ---- tiles ---- */
+
+/* Where the key at a position lies: block, and row of the block. Block -1: it is not there. */
+static __device__ inline int2 place_of(const Attention &a, const TileBlock &b, int j)
+{
+    if (j >= b.hi)
+        return make_int2(-1, 0);
+    int i = b.shift >= 0 ? j >> b.shift : j / a.tokens;
+    return make_int2(b.table[i], b.kv_head * a.tokens + (j - i * a.tokens));
+}
+
+/* Eight lanes have a key: 128 bytes at a time. */
+template <int KEYS>
+static __device__ inline void load_rows(unsigned to, int pitch, const Past &past, int width, const int2 *places)
+{
+    int lane = threadIdx.x % 8, pieces = (width + STEP - 1) / STEP * 2;
+#pragma unroll
+    for (int key = threadIdx.x / 8; key < KEYS; key += TILE_THREADS / 8) {
+        int2 place = places[key];
+        bool there = place.x >= 0;
+        const uint8_t *from = past.at + (there ? place.x * past.block_bytes + (int64_t)place.y * past.width * 2 : 0);
+        for (int i = lane; i < pieces; i += 8)
+            copy_16(to + key * pitch + i * 16, from + i * 16, there && i * 8 < width);
+    }
+}
+
+template <int KEYS, int STAGES>
+static __device__ inline void load_tile(const Attention &a, const TileBlock &b, const TileShape &t, int tile)
+{
+    const int2 *places = (const int2 *)(tile_memory + t.place_at) + tile % STAGES * KEYS;
+    unsigned to = shared_address(tile_memory) + tile % STAGES * t.stage;
+    if (b.lo + tile * KEYS < b.hi) {
+        load_rows<KEYS>(to, t.key_pitch, a.k, a.key_width, places);
+        if (t.value_pitch)
+            load_rows<KEYS>(to + KEYS * t.key_pitch, t.value_pitch, a.v, a.value_width, places);
+    }
+    copies_sent();
+}
+
+/* The first tiles are on their way. */
+template <int KEYS, int STAGES>
+static __device__ inline void begin_tiles(const Attention &a, const TileBlock &b, const TileShape &t)
+{
+    int2 *places = (int2 *)(tile_memory + t.place_at);
+    for (int i = threadIdx.x; i < STAGES * KEYS; i += TILE_THREADS)
+        places[i] = place_of(a, b, b.lo + i);
+    __syncthreads();
+    for (int tile = 0; tile < STAGES - 1; tile++)
+        load_tile<KEYS, STAGES>(a, b, t, tile);
+}
+
+/* The tile is there, for all threads; the one that takes the place of the one before it is on its way. */
+template <int KEYS, int STAGES>
+static __device__ inline void next_tile(const Attention &a, const TileBlock &b, const TileShape &t, int tile)
+{
+    copies_wait<STAGES - 2>();
+    __syncthreads();
+    load_tile<KEYS, STAGES>(a, b, t, tile + STAGES - 1);
+}
+
+/* ---- queries ---- */
+
+/* A power of two that brings the largest to about 2^14, where a number of F16 and what it leaves are both exact. */
+static __device__ inline float fit_f16(const Attention &a, const float *q, float unit, float *back)
+{
+    float largest = 0;
+    for (int d = threadIdx.x % 32; d < a.key_width; d += 32)
+        largest = fmaxf(largest, fabsf(q[d] * unit));
+    int exponent = (int)(__reduce_max_sync(0xffffffff, __float_as_uint(largest)) >> 23);
+    int up = exponent == 0 || exponent == 255 ? 0 : min(127 + 14 - exponent, 126);
+    *back = __uint_as_float((unsigned)(127 - up) << 23);
+    return __uint_as_float((unsigned)(127 + up) << 23);
+}
+
+/* Into shared memory, in the order in which threads hold them: [part][step][8 queries][lane] of two pairs. */
+template <int K, int PARTS>
+static __device__ inline void put_queries(const Attention &a, const TileShape &t)
+{
+    Query *queries = (Query *)(tile_memory + t.query_at);
+    unsigned *to = (unsigned *)(tile_memory + t.parts_at);
+    float unit = a.how.softcap > 0 ? a.how.scale / a.how.softcap : a.how.scale * LOG2_E;
+    int lane = threadIdx.x % 32, tiles = t.queries / 8;
+    for (int c = threadIdx.x / 32; c < t.queries; c += TILE_WARPS) {
+        bool is = queries[c].row >= 0;
+        const float *q = row(a.q, is ? queries[c].row : 0) + (int64_t)queries[c].head * a.key_width;
+        float up = 1, back = 1;
+        if (K == W_F16 && is)
+            up = fit_f16(a, q, unit, &back);
+        if (K == W_F16 && lane == 0)
+            queries[c].factor = back;
+        for (int d = 2 * lane; d < t.steps * STEP; d += 64) {
+            bool in = is && d < a.key_width;
+            float x = in ? q[d] * unit * up : 0, y = in ? q[d + 1] * unit * up : 0;
+            unsigned *at = to + ((d / STEP * tiles + c / 8) * 32 + c % 8 * 4 + d % 8 / 2) * 2 + d % STEP / 8;
+#pragma unroll
+            for (int part = 0; part < PARTS; part++) {
+                unsigned pair = pair_of<K>(x, y);
+                at[part * t.steps * tiles * 64] = pair;
+                x -= first_of<K>(pair), y -= second_of<K>(pair);
+            }
+        }
+    }
+}
+
+/* ---- products: M times 16 keys, N times 8 queries ----
+ *
+ * A thread has keys g and g + 8 of each 16, queries i and i + 1 of each 8: score [m][n][2 h + e] is of key g + 8 h and
+ * query i + e. */
+
+template <int K, int PARTS, int M, int N>
+static __device__ inline void score_keys(float (*s)[N][4], const TileShape &t, unsigned keys, int first_eight)
+{
+    int lane = threadIdx.x % 32, tiles = t.queries / 8;
+    const uint2 *q = (const uint2 *)(tile_memory + t.parts_at) + first_eight * 32 + lane;
+    float sum[PARTS][M][N][4] = {};
+    unsigned at = keys + lane % 16 * t.key_pitch + lane / 16 * 16;
+#pragma unroll 2
+    for (int step = 0; step < t.steps; step++) {
+        uint2 b[PARTS][N];
+#pragma unroll
+        for (int part = 0; part < PARTS; part++)
+#pragma unroll
+            for (int n = 0; n < N; n++)
+                b[part][n] = q[((part * t.steps + step) * tiles + n) * 32];
+#pragma unroll
+        for (int m = 0; m < M; m++) {
+            unsigned k[4];
+            load_matrices(k, at + m * 16 * t.key_pitch + step * STEP * 2);
+#pragma unroll
+            for (int part = 0; part < PARTS; part++)
+#pragma unroll
+                for (int n = 0; n < N; n++)
+                    multiply<K>(sum[part][m][n], k, b[part][n]);
+        }
+    }
+#pragma unroll
+    for (int m = 0; m < M; m++)
+#pragma unroll
+        for (int n = 0; n < N; n++)
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                float all = sum[PARTS - 1][m][n][i];
+#pragma unroll
+                for (int part = PARTS - 2; part >= 0; part--)
+                    all += sum[part][m][n][i];
+                s[m][n][i] = all;
+            }
+}
+
+template <bool EXACT> static __device__ inline float tanh_of(float x)
+{
+    return EXACT ? tanhf(x) : 1 - __fdividef(2, power2(2 * LOG2_E * x) + 1);
+}
+
+/* Products become scores, in powers of two; what a query does not see is minus infinity. all: they see all these keys. */
+template <int K, bool EXACT, int M, int N>
+static __device__ inline void bend_scores(float (*s)[N][4], const Attention &a, const Query *queries, int j0, int hi, bool all)
+{
+    int lane = threadIdx.x % 32;
+    if (all && K != W_F16 && a.how.softcap <= 0 && !a.slopes)
+        return;
+#pragma unroll
+    for (int n = 0; n < N; n++)
+#pragma unroll
+        for (int e = 0; e < 2; e++) {
+            const Query &q = queries[n * 8 + lane % 4 * 2 + e];
+            int from = q.from, to = min(q.to, hi);
+#pragma unroll
+            for (int m = 0; m < M; m++)
+#pragma unroll
+                for (int h = 0; h < 2; h++) {
+                    float x = s[m][n][2 * h + e];
+                    int j = j0 + m * 16 + lane / 4 + 8 * h;
+                    if (K == W_F16)
+                        x *= q.factor;
+                    if (a.how.softcap > 0)
+                        x = a.how.softcap * LOG2_E * tanh_of<EXACT>(x);
+                    if (a.slopes)
+                        x += LOG2_E * lean(a, q.head, j, q.pos);
+                    s[m][n][2 * h + e] = j >= from && j < to ? x : -INFINITY;
+                }
+        }
+}
+
+/* Of these keys, for each query: all lanes know it. */
+template <int M, int N> static __device__ inline void largest_scores(float (*largest)[2], const float (*s)[N][4])
+{
+#pragma unroll
+    for (int n = 0; n < N; n++)
+#pragma unroll
+        for (int e = 0; e < 2; e++) {
+            float most = fmaxf(s[0][n][e], s[0][n][2 + e]);
+#pragma unroll
+            for (int m = 1; m < M; m++)
+                most = fmaxf(most, fmaxf(s[m][n][e], s[m][n][2 + e]));
+#pragma unroll
+            for (int i = 4; i < 32; i *= 2)
+                most = fmaxf(most, __shfl_xor_sync(0xffffffff, most, i));
+            largest[n][e] = most;
+        }
+}
+
+/* The running softmax of a thread's queries. total: of its own keys. */
+template <int N> struct Softmax {
+    float most[N][2], total[N][2];
+    float older[N][2];         /* what was summed before is to be multiplied by this */
+};
+
+template <int N> static __device__ inline void begin_softmax(Softmax<N> *f)
+{
+#pragma unroll
+    for (int n = 0; n < N; n++)
+#pragma unroll
+        for (int e = 0; e < 2; e++)
+            f->most[n][e] = -INFINITY, f->total[n][e] = 0;
+}
+
+/* Scores become 2^(score - largest so far). */
+template <int M, int N> static __device__ inline void soften(float (*s)[N][4], Softmax<N> *f, const float (*largest)[2])
+{
+#pragma unroll
+    for (int n = 0; n < N; n++)
+#pragma unroll
+        for (int e = 0; e < 2; e++) {
+            float most = fmaxf(f->most[n][e], largest[n][e]), base = most == -INFINITY ? 0 : most, sum = 0;
+            f->older[n][e] = power2(f->most[n][e] - base);
+#pragma unroll
+            for (int m = 0; m < M; m++)
+#pragma unroll
+                for (int h = 0; h < 2; h++)
+                    sum += s[m][n][2 * h + e] = power2(s[m][n][2 * h + e] - base);
+            f->total[n][e] = fmaf(f->total[n][e], f->older[n][e], sum);
+            f->most[n][e] = most;
+        }
+}
+
+/* As the right factors of products with values. */
+template <int K, int PARTS, int M, int N> static __device__ inline void split_powers(uint2 (*p)[M][N], const float (*s)[N][4])
+{
+#pragma unroll
+    for (int m = 0; m < M; m++)
+#pragma unroll
+        for (int n = 0; n < N; n++) {
+            float left[4] = {s[m][n][0], s[m][n][1], s[m][n][2], s[m][n][3]};
+#pragma unroll
+            for (int part = 0; part < PARTS; part++) {
+                unsigned low = pair_of<K>(left[0], left[1]), high = pair_of<K>(left[2], left[3]);
+                p[part][m][n] = make_uint2(turn(low), turn(high));
+                left[0] -= first_of<K>(low), left[1] -= second_of<K>(low);
+                left[2] -= first_of<K>(high), left[3] -= second_of<K>(high);
+            }
+        }
+}
+
+/* Where a lane's rows of the values begin, for load_turned(). */
+static __device__ inline unsigned values_at(unsigned values, int pitch)
+{
+    int lane = threadIdx.x % 32;
+    return values + (lane % 8 + lane / 16 * 8) * pitch + lane / 8 % 2 * 16;
+}
+
+/* 16 columns of the values. Tensor cores round sums towards zero: those of a tile are added to the others outside. */
+template <int K, int PARTS, int M, int N>
+static __device__ inline void sum_values(float (*sums)[4], const Softmax<N> &f, unsigned at, int pitch, const uint2 (*p)[M][N])
+{
+    float sum[N][4] = {};
+#pragma unroll
+    for (int m = 0; m < M; m++) {
+        unsigned v[4];
+        load_turned(v, at + m * 16 * pitch);
+#pragma unroll
+        for (int part = PARTS - 1; part >= 0; part--)
+#pragma unroll
+            for (int n = 0; n < N; n++)
+                multiply<K>(sum[n], v, p[part][m][n]);
+    }
+#pragma unroll
+    for (int n = 0; n < N; n++)
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            sums[n][i] = fmaf(sums[n][i], f.older[n][i % 2], sum[n][i]);
+}
+
+/* ---- the end ---- */
+
+/* Where a query's columns go, and what each is to be multiplied by: of y, or of this part of it, for fold_parts(). */
+typedef struct Columns { float *at, factor; } Columns;
+
+static __device__ inline Columns columns_of(const Attention &a, const Query &q, float most, float total)
+{
+    Columns c;
+    if (a.count == 1) {
+        c.at = row(a.y, q.row) + (int64_t)q.head * a.value_width;
+        c.factor = 1 / (total + (a.sinks ? power2(a.sinks[q.head] * LOG2_E - most) : 0));
+        return c;
+    }
+    c.at = a.parts + (((int64_t)q.row * a.heads + q.head) * a.count + blockIdx.z) * (a.value_width + 2) + 2;
+    c.factor = 1;
+    if (threadIdx.x % 32 < 4)
+        c.at[-2] = most * LN_2, c.at[-1] = total;
+    return c;
+}
+
+/* Of all lanes. */
+template <int N> static __device__ inline void join_totals(Softmax<N> *f)
+{
+#pragma unroll
+    for (int n = 0; n < N; n++)
+#pragma unroll
+        for (int e = 0; e < 2; e++)
+#pragma unroll
+            for (int i = 4; i < 32; i *= 2)
+                f->total[n][e] += __shfl_xor_sync(0xffffffff, f->total[n][e], i);
+}
+
+/* sums: MT times 16 columns, the first at `first`, then every `stride` columns. */
+template <int MT, int N>
+static __device__ inline void write_columns(const Attention &a, const Query *queries, const Softmax<N> &f,
+                                            float (*sums)[N][4], int first, int stride)
+{
+    int lane = threadIdx.x % 32;
+#pragma unroll
+    for (int n = 0; n < N; n++)
+#pragma unroll
+        for (int e = 0; e < 2; e++) {
+            const Query &q = queries[n * 8 + lane % 4 * 2 + e];
+            if (q.row < 0)
+                continue;
+            Columns c = columns_of(a, q, f.most[n][e], f.total[n][e]);
+#pragma unroll
+            for (int mt = 0; mt < MT; mt++)
+#pragma unroll
+                for (int h = 0; h < 2; h++) {
+                    int i = first + mt * stride + lane / 4 + 8 * h;
+                    if (i < a.value_width)
+                        c.at[i] = sums[mt][n][2 * h + e] * c.factor;
+                }
+        }
+}
+#endif
+
+#endif
