@@ -44,15 +44,19 @@ static inline int64_t attend_together(const Attention *a)
 }
 
 #ifdef __CUDACC__
-/* The row's positions [from, to). */
-static __device__ inline int2 sees(const Attention &a, int r)
+/* Of the sequence's rows [first, end) those that are i, i + stride, ...: their largest position. */
+static __device__ inline int last_position(const Attention &a, int seq, int i, int stride)
 {
-    int pos = a.positions[r], seq = a.row_seq[r], from = 0, to = pos + 1;
-    if (a.how.bidirectional) {
-        int first = first_at_least(a.row_seq, a.rows, seq), end = first_at_least(a.row_seq, a.rows, seq + 1);
-        for (int i = first; i < end; i++)
-            to = max(to, a.positions[i] + 1);
-    }
+    int last = 0, end = first_at_least(a.row_seq, a.rows, seq + 1);
+    for (i += first_at_least(a.row_seq, a.rows, seq); i < end; i += stride)
+        last = max(last, a.positions[i]);
+    return last;
+}
+
+/* What a row at a position sees: [from, to). last: of its sequence's rows, where they see both ways. */
+static __device__ inline int2 sees_from(const Attention &a, int pos, int last)
+{
+    int from = 0, to = a.how.bidirectional ? last + 1 : pos + 1;
     if (a.how.window > 0) {
         from = max(from, pos - a.how.window + 1);
         to = (int)min((long long)to, (long long)pos + a.how.window);
@@ -62,6 +66,10 @@ static __device__ inline int2 sees(const Attention &a, int r)
         to = (int)min((long long)to, (long long)pos - pos % a.how.chunk + a.how.chunk);
     }
     return make_int2(from, to);
+}
+static __device__ inline int2 sees(const Attention &a, int r)
+{
+    return sees_from(a, a.positions[r], a.how.bidirectional ? last_position(a, a.row_seq[r], 0, 1) : 0);
 }
 
 /* What a slope adds. */

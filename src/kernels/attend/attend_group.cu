@@ -146,7 +146,7 @@ template <int K, bool EXACT> static void launch_queries(const Attention *a, cons
 
 static bool takes(const Attention *a, WeightKind kind, const CudaRun *g)
 {
-    bool alone = attend_together(a) == 1 && a->value_width == a->key_width;      /* attend_few.cu reads as fast */
+    bool alone = attend_together(a) == 1 && attend_few.takes(a, kind, g);        /* it reads as fast, without copies */
     TileShape t = tile_shape(*a, KEYS, STAGES, queries(a, g), !g->exact ? 1 : kind == W_BF16 ? 3 : 2);
     t.bytes += own_bytes<2, EIGHTS>();
     return !alone && a->value_width <= COLUMNS_MOST && tiles_fit(a, kind, t);

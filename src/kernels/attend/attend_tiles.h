@@ -122,13 +122,14 @@ static __device__ inline Seen seen_by(const Query *queries, int n)
     return s;
 }
 
-static __device__ inline Query query_of(const Attention &a, const TileBlock &b, int c)
+static __device__ inline Query query_of(const Attention &a, const TileBlock &b, int c, int last)
 {
     int r = b.first_row + c / b.heads;
     Query q = {c < b.rows * b.heads ? r : -1, b.first_head + c % b.heads, 0, 0, 0, 1};
     if (q.row >= 0) {
-        int2 seen = sees(a, r);
-        q.from = seen.x, q.to = seen.y, q.pos = a.positions[r];
+        q.pos = a.positions[r];
+        int2 seen = sees_from(a, q.pos, last);
+        q.from = seen.x, q.to = seen.y;
     }
     return q;
 }
@@ -145,8 +146,11 @@ static __device__ inline bool begin_block(TileBlock *b, const Attention &a, cons
     b->first_row = rows.x, b->rows = rows.y;
     if (b->rows == 0)
         return false;
+    int last = 0;
+    if (a.how.bidirectional)
+        last = __reduce_max_sync(0xffffffff, last_position(a, a.row_seq[b->first_row], threadIdx.x % 32, 32));
     for (int c = threadIdx.x; c < t.queries; c += TILE_THREADS)
-        queries[c] = query_of(a, *b, c);
+        queries[c] = query_of(a, *b, c, last);
     __syncthreads();
     Seen seen = seen_by(queries, t.queries);
     int each = ((seen.to - seen.from + a.count - 1) / a.count + t.keys - 1) / t.keys * t.keys;
