@@ -222,12 +222,13 @@ template <int K> static void launch_kind(const Attention &a, const CudaRun *g)
         launch<K, COLUMNS_MAX>(a, g);
 }
 
-static bool takes(const Attention *, WeightKind, const CudaRun *) { return true; }
-static int queries(const Attention *, const CudaRun *) { return HEADS; }
+static bool takes(const Attention *) { return true; }
+static int queries(const Attention *) { return HEADS; }
+static int resident(const Attention *) { return 4; }
 
-static void run_rows(const Attention *a, WeightKind kind, const CudaRun *g)
+static void run_rows(const Attention *a, const CudaRun *g)
 {
-    switch (kind) {
+    switch (a->kind) {
 #define DO(K) case K: launch_kind<K>(*a, g); break;
         EACH_PLAIN_KIND(DO)
 #undef DO
@@ -235,24 +236,36 @@ static void run_rows(const Attention *a, WeightKind kind, const CudaRun *g)
     }
 }
 
-static const AttendWay attend_any = {takes, queries, false, HEADS, 32, run_rows};
+static const AttendWay attend_any = {takes, queries, resident, false, HEADS, 4, 8, run_rows};
 static const AttendWay *const ways[] = {&attend_prompt, &attend_group, &attend_few, &attend_any};
 
 /* ---- choosing ---- */
 
-/* Blocks of threads, and as many parts as keep the multiprocessors busy, of 64 positions at least. */
+/* Into how many parts the positions are split, of KEYS at least: so that the last wave of blocks of threads over the GPU is
+ * as full as the others. A part costs a little. */
+static int64_t parts_for(int64_t blocks, int64_t slots, int64_t most, int waves)
+{
+    int64_t best = 1;
+    double best_share = 0;
+    for (int64_t n = 1; n <= most && n <= PARTS_MAX && (n == 1 || blocks * n <= waves * slots); n++) {
+        int64_t wave = (blocks * n + slots - 1) / slots;
+        double share = (double)(blocks * n) / (double)(wave * slots) - 0.01 * (double)n;
+        if (share > best_share)
+            best = n, best_share = share;
+    }
+    return best;
+}
+
 static void plan(Attention *a, const AttendWay *way, int64_t capacity, const CudaRun *g)
 {
-    int n = way->queries(a, g);
+    int n = way->queries(a);
     a->per_block = a->group < n ? a->group : n;
     a->head_blocks = (a->group + a->per_block - 1) / a->per_block;
     a->rows_each = way->rows_together && a->rows > a->seqs ? n / a->per_block : 1;
     int64_t pieces = (a->rows + a->rows_each - 1) / a->rows_each + (int64_t)a->seqs - 1;
     a->pieces = (int)(pieces < a->rows ? pieces : a->rows);
-    int64_t blocks = (int64_t)a->pieces * a->kv_heads * a->head_blocks, most = (capacity + KEYS - 1) / KEYS;
-    int64_t count = (int64_t)way->filled * g->multiprocessors / (blocks > 0 ? blocks : 1);
-    count = count < 1 ? 1 : count > PARTS_MAX ? PARTS_MAX : count;
-    count = count > most ? most : count;
+    int64_t slots = (int64_t)way->resident(a) * g->multiprocessors;
+    int64_t count = parts_for((int64_t)a->pieces * a->kv_heads * a->head_blocks, slots, (capacity + KEYS - 1) / KEYS, way->waves);
     a->part_tokens = (int)(((capacity + count - 1) / count + KEYS - 1) / KEYS * KEYS);
     a->count = (int)((capacity + a->part_tokens - 1) / a->part_tokens);
 }
@@ -264,20 +277,21 @@ static Attention attention_of(const OpCall *c, const CudaRun *g, const AttendWay
                    ids_of(c->in[5]), tables.row_elems, rows_of(c->in[6]).at, rows_of(c->in[7]).at, (float *)g->scratch};
     a.heads = q.dim[1], a.kv_heads = k.dim[1], a.group = a.heads / a.kv_heads;
     a.key_width = q.dim[2], a.value_width = y.dim[2], a.tokens = k.dim[2], a.rows = q.dim[0], a.seqs = tables.dim[0];
+    a.kind = weight_kind(k.format), a.exact = g->exact;
     int i = 0;
-    while (!ways[i]->takes(&a, weight_kind(k.format), g))
+    while (!ways[i]->takes(&a))
         i++;
     plan(&a, ways[i], (int64_t)tables.dim[1] * a.tokens, g);
     *way = ways[i];
     return a;
 }
 
-/* For these rows or fewer, which another way may take: parts are many where blocks are few, never more than fill the GPU. */
+/* For these rows or fewer, which another way may take: parts are many where blocks of threads are few. */
 static size_t scratch_bytes(const OpCall *c, const CudaRun *g)
 {
     int64_t most = 0;
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
-        int64_t kept = (int64_t)ways[i]->filled * g->multiprocessors * ways[i]->queries_most;
+        int64_t kept = (int64_t)ways[i]->waves * ways[i]->resident_most * g->multiprocessors * ways[i]->queries_most;
         most = kept > most ? kept : most;
     }
     return (size_t)most * (size_t)(c->out[0].dim[2] + 2) * sizeof(float);
@@ -287,7 +301,7 @@ static void run(const OpCall *c, const CudaRun *g)
 {
     const AttendWay *way;
     Attention a = attention_of(c, g, &way);
-    way->run(&a, weight_kind(c->in[1].format), g);
+    way->run(&a, g);
     if (a.count > 1)
         LAUNCH(fold_parts, dim3(a.rows, a.heads), 128, 0, g, a);
 }

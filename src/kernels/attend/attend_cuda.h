@@ -22,15 +22,19 @@ typedef struct Attention {
     int per_block, head_blocks;          /* query heads of a block of threads; blocks of a group */
     int rows_each, pieces;               /* rows of a block of threads, where it takes several; pieces that all fit into */
     int count, part_tokens;              /* parts of the positions */
+    WeightKind kind;                     /* of the cache */
+    bool exact;                          /* else bf16 is near enough */
 } Attention;
 
 /* The kernels, of which the first that takes a call computes it (attend.cu). */
 typedef struct AttendWay {
-    bool (*takes)(const Attention *, WeightKind, const CudaRun *);
-    int (*queries)(const Attention *, const CudaRun *);      /* of a block of threads: rows x heads of a group */
-    bool rows_together;        /* takes several rows of a sequence */
-    int queries_most, filled;  /* blocks of threads a multiprocessor, up to which positions are split into parts */
-    void (*run)(const Attention *, WeightKind, const CudaRun *);
+    bool (*takes)(const Attention *);
+    int (*queries)(const Attention *);   /* of a block of threads: rows x heads of a group */
+    int (*resident)(const Attention *);  /* blocks of threads that a multiprocessor has room for, about */
+    bool rows_together;                  /* takes several rows of a sequence */
+    int queries_most, resident_most;
+    int waves;                           /* where positions are split, blocks of threads fill the GPU so often at most */
+    void (*run)(const Attention *, const CudaRun *);
 } AttendWay;
 
 extern const AttendWay attend_prompt;    /* many rows, on tensor cores */

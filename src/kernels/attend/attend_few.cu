@@ -161,11 +161,10 @@ template <int K, int L, int H> static __global__ void __launch_bounds__(WARPS * 
             fold_groups<L>(a, run.most[h], run.total[h], run.sums[h], shared, r, first_head + h, part);
 }
 
-static bool takes(const Attention *a, WeightKind kind, const CudaRun *g)
+static bool takes(const Attention *a)
 {
-    (void)g;
     int w = a->key_width;
-    return (kind == W_F16 || kind == W_BF16) && (w == 64 || w == 128 || w == 256) && a->value_width == w &&
+    return (a->kind == W_F16 || a->kind == W_BF16) && (w == 64 || w == 128 || w == 256) && a->value_width == w &&
            a->k.width == w && a->v.width == w && ((uintptr_t)a->k.at | (uintptr_t)a->v.at) % 16 == 0;
 }
 
@@ -190,18 +189,15 @@ template <int K> static void launch_kind(const Attention *a, const CudaRun *g)
 
 /* More heads cost more registers than they save reading, as the blocks of a group run side by side and the L2 cache gives
  * all but the first what they read. */
-static int queries(const Attention *a, const CudaRun *g)
-{
-    (void)g;
-    return a->group > 1 ? 2 : 1;
-}
+static int queries(const Attention *a) { return a->group > 1 ? 2 : 1; }
+static int resident(const Attention *) { return 4; }
 
-static void run(const Attention *a, WeightKind kind, const CudaRun *g)
+static void run(const Attention *a, const CudaRun *g)
 {
-    if (kind == W_F16)
+    if (a->kind == W_F16)
         launch_kind<W_F16>(a, g);
     else
         launch_kind<W_BF16>(a, g);
 }
 
-const AttendWay attend_few = {takes, queries, false, 2, 32, run};
+const AttendWay attend_few = {takes, queries, resident, false, 2, 4, 8, run};

@@ -12,7 +12,7 @@
  */
 #include "kernels/attend/attend_tiles.h"
 
-enum { KEYS = 16 * TILE_WARPS, STAGES = 2, EIGHTS = 2, COLUMNS_MOST = 512 };
+enum { KEYS = 16 * TILE_WARPS, STAGES = 2, EIGHTS = 2, WIDTH_MOST = LATENT_VALUE, BLOCKS = 3 };
 
 /* What the warps exchange:  | [part][warp][n][lane] powers | [warp][query] largest scores | */
 template <int POWER, int N> static constexpr int own_bytes()
@@ -68,18 +68,22 @@ static __device__ inline void share_powers(uint2 (*p)[TILE_WARPS][N], const uint
                 p[part][w][n] = all[((part * TILE_WARPS + w) * N + n) * 32];
 }
 
-template <int K, bool EXACT, int N, int MT>
+/* W: tile_shape(). */
+template <int W> static constexpr int columns_of_warp() { return (W == LATENT || W == 0 ? WIDTH_MOST : W) / 16 / TILE_WARPS; }
+
+template <int K, bool EXACT, int N, int W>
 static __global__ void __launch_bounds__(TILE_THREADS, 2) group(const __grid_constant__ Attention a)
 {
     previous();
-    constexpr int QUERY = Split<K, EXACT>::query, POWER = Split<K, EXACT>::power;
-    const TileShape t = tile_shape(a, KEYS, STAGES, N * 8, QUERY);
+    constexpr int PAIR = Split<K, EXACT>::pair, QUERY = Split<K, EXACT>::query, POWER = Split<K, EXACT>::power;
+    constexpr int MT = columns_of_warp<W>();
+    const TileShape t = tile_shape<W>(a, KEYS, STAGES, N * 8, QUERY);
     int warp = threadIdx.x / 32;
     TileBlock b;
     if (!begin_block(&b, a, t))
         return;
-    begin_tiles<KEYS, STAGES>(a, b, t);
-    put_queries<K, QUERY>(a, t);
+    begin_tiles<K, KEYS, STAGES>(a, b, t);
+    put_queries<PAIR, QUERY, N * 8>(a, t);
     const Query *queries = (const Query *)(tile_memory + t.query_at);
     float *told = exchanged<POWER, N>(t), sums[MT][N][4] = {};
     Seen seen = seen_by(queries, N * 8);
@@ -88,25 +92,25 @@ static __global__ void __launch_bounds__(TILE_THREADS, 2) group(const __grid_con
     for (int tile = 0, j0 = b.lo; j0 < b.hi; tile++, j0 += KEYS) {
         float s[1][N][4], largest[N][2];
         uint2 mine[POWER][1][N], p[POWER][TILE_WARPS][N];
-        next_tile<KEYS, STAGES>(a, b, t, tile);
+        next_tile<K, KEYS, STAGES>(a, b, t, tile);
         int2 place = place_of(a, b, b.lo + (tile + STAGES) * KEYS + threadIdx.x % KEYS);
         unsigned keys = shared_address(tile_memory) + tile % STAGES * t.stage;
-        score_keys<K, QUERY, 1, N>(s, t, keys + warp * 16 * t.key_pitch, 0);
+        score_keys<PAIR, QUERY, 1, N, W == 64 || W == 128 ? 8 : 4>(s, t, keys + warp * 16 * t.key_pitch, 0);
         bool all = j0 >= seen.all_from && j0 + KEYS <= min(seen.all_to, b.hi);
-        bend_scores<K, EXACT, 1, N>(s, a, queries, j0 + warp * 16, b.hi, all);
+        bend_scores<PAIR, EXACT, 1, N>(s, a, queries, j0 + warp * 16, b.hi, all);
         largest_scores<1, N>(largest, s);
         tell<N>(told, largest);
         __syncthreads();
         hear<N, false>(largest, told);
         soften<1, N>(s, &f, largest);
-        split_powers<K, POWER, 1, N>(mine, s);
+        split_powers<PAIR, POWER, 1, N>(mine, s);
         share_powers<POWER, N>(p, mine, t);
         int pitch = t.value_pitch ? t.value_pitch : t.key_pitch;
         unsigned values = values_at(t.value_pitch ? keys + KEYS * t.key_pitch : keys, pitch);
 #pragma unroll
         for (int mt = 0; mt < MT; mt++)
-            if ((mt * TILE_WARPS + warp) * 16 < a.value_width)
-                sum_values<K, POWER, TILE_WARPS, N>(sums[mt], f, values + (mt * TILE_WARPS + warp) * 32, pitch, p);
+            if ((mt * TILE_WARPS + warp) * 16 < t.value_width)
+                sum_values<PAIR, POWER, TILE_WARPS, N>(sums[mt], f, values + (mt * TILE_WARPS + warp) * 32, pitch, p);
         if (threadIdx.x < KEYS)
             ((int2 *)(tile_memory + t.place_at))[tile % STAGES * KEYS + threadIdx.x] = place;
     }
@@ -114,50 +118,64 @@ static __global__ void __launch_bounds__(TILE_THREADS, 2) group(const __grid_con
     tell<N>(told, f.total);
     __syncthreads();
     hear<N, true>(f.total, told);
-    write_columns<MT, N>(a, queries, f, sums, warp * 16, 16 * TILE_WARPS);
+    write_columns<MT, N>(a, t, queries, f, sums, warp * 16, 16 * TILE_WARPS);
 }
 
-template <int K, bool EXACT, int N, int MT> static void launch(const Attention *a, const CudaRun *g)
-{
-    TileShape t = tile_shape(*a, KEYS, STAGES, N * 8, Split<K, EXACT>::query);
-    t.bytes += own_bytes<Split<K, EXACT>::power, N>();
-    tile_launch(group<K, EXACT, N, MT>, *a, t, g);
-}
+/* ---- choosing ---- */
 
-template <int K, bool EXACT, int N> static void launch_width(const Attention *a, const CudaRun *g)
+static bool is_known(const Attention *a) { return known_width(a, 64) || known_width(a, 128); }
+
+/* Wider heads are few, and a latent has many: eight queries are not worth a kernel there. */
+static int queries(const Attention *a) { return attend_together(a) <= 8 && is_known(a) ? 8 : 8 * EIGHTS; }
+
+static TileShape shape(const Attention *a)
 {
-    if (a->value_width <= 128)
-        launch<K, EXACT, N, 2>(a, g);
-    else if (a->value_width <= 256)
-        launch<K, EXACT, N, 4>(a, g);
+    TileShape t = tile_shape<0>(*a, KEYS, STAGES, queries(a), query_parts(a));
+    bool few = queries(a) == 8;
+    if (is_exact(a))
+        t.bytes += few ? own_bytes<2, 1>() : own_bytes<2, EIGHTS>();
     else
-        launch<K, EXACT, N, 8>(a, g);
+        t.bytes += few ? own_bytes<1, 1>() : own_bytes<1, EIGHTS>();
+    return t;
 }
 
-static int queries(const Attention *a, const CudaRun *) { return attend_together(a) <= 8 ? 8 : 8 * EIGHTS; }
+static int resident(const Attention *a) { return tiles_resident(shape(a), BLOCKS); }
 
-template <int K, bool EXACT> static void launch_queries(const Attention *a, const CudaRun *g)
+static bool takes(const Attention *a)
 {
-    if (queries(a, g) == 8)
-        launch_width<K, EXACT, 1>(a, g);
+    bool alone = attend_together(a) == 1 && attend_few.takes(a);     /* it reads as fast, without copies */
+    return !alone && a->value_width <= WIDTH_MOST && tiles_fit(a, shape(a));
+}
+
+template <int K, bool EXACT, int N> static void launch_known(const Attention *a, const CudaRun *g)
+{
+    if (a->key_width == 64)
+        tile_launch(group<K, EXACT, N, 64>, *a, shape(a), g);
     else
-        launch_width<K, EXACT, EIGHTS>(a, g);
+        tile_launch(group<K, EXACT, N, 128>, *a, shape(a), g);
 }
 
-static bool takes(const Attention *a, WeightKind kind, const CudaRun *g)
+template <int K, bool EXACT> static void launch(const Attention *a, const CudaRun *g)
 {
-    bool alone = attend_together(a) == 1 && attend_few.takes(a, kind, g);        /* it reads as fast, without copies */
-    TileShape t = tile_shape(*a, KEYS, STAGES, queries(a, g), !g->exact ? 1 : kind == W_BF16 ? 3 : 2);
-    t.bytes += own_bytes<2, EIGHTS>();
-    return !alone && a->value_width <= COLUMNS_MOST && tiles_fit(a, kind, t);
-}
-
-static void run(const Attention *a, WeightKind kind, const CudaRun *g)
-{
-    if (kind == W_F16)
-        g->exact ? launch_queries<W_F16, true>(a, g) : launch_queries<W_F16, false>(a, g);
+    if (queries(a) == 8)
+        launch_known<K, EXACT, 1>(a, g);
+    else if (is_known(a))
+        launch_known<K, EXACT, EIGHTS>(a, g);
+    else if (known_width(a, LATENT))
+        tile_launch(group<K, EXACT, EIGHTS, LATENT>, *a, shape(a), g);
     else
-        g->exact ? launch_queries<W_BF16, true>(a, g) : launch_queries<W_BF16, false>(a, g);
+        tile_launch(group<K, EXACT, EIGHTS, 0>, *a, shape(a), g);
 }
 
-const AttendWay attend_group = {takes, queries, true, 8 * EIGHTS, 8, run};
+static void run(const Attention *a, const CudaRun *g)
+{
+    switch (a->kind) {
+    case W_F16: a->exact ? launch<W_F16, true>(a, g) : launch<W_F16, false>(a, g); break;
+    case W_BF16: a->exact ? launch<W_BF16, true>(a, g) : launch<W_BF16, false>(a, g); break;
+    case W_E4M3: launch<W_E4M3, true>(a, g); break;
+    case W_E5M2: launch<W_E5M2, true>(a, g); break;
+    default: break;
+    }
+}
+
+const AttendWay attend_group = {takes, queries, resident, true, 8 * EIGHTS, BLOCKS, 4, run};

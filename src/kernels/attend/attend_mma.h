@@ -64,6 +64,23 @@ template <int K> static __device__ inline float second_of(unsigned pair)
     return K == W_BF16 ? __uint_as_float(pair & 0xffff0000) : f32_of_f16((unsigned short)(pair >> 16));
 }
 
+/* Two numbers of 8 bits: F16 has all of them. */
+template <int K> static __device__ inline unsigned widen_pair(unsigned two)
+{
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 890
+    unsigned pair;
+    if (K == W_E4M3)
+        asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(pair) : "h"((unsigned short)two));
+    else
+        asm("cvt.rn.f16x2.e5m2x2 %0, %1;" : "=r"(pair) : "h"((unsigned short)two));
+    return pair;
+#else
+    if (K == W_E5M2)
+        return (two & 0xff) << 8 | (two & 0xff00) << 16;
+    return pair_of<W_F16>(f32_of_e4m3((unsigned char)two), f32_of_e4m3((unsigned char)(two >> 8)));
+#endif
+}
+
 /* 2^x: within 2^-22 for the differences of scores that count. */
 static __device__ inline float power2(float x)
 {

@@ -20,14 +20,18 @@
 #include "kernels/attend/attend_cuda.h"
 #include "kernels/attend/attend_mma.h"
 
-enum { TILE_WARPS = 4, TILE_THREADS = 32 * TILE_WARPS, ROW_APART = 16, STEP = 16 };
+enum { TILE_WARPS = 4, TILE_THREADS = 32 * TILE_WARPS, TILE_EACH = TILE_THREADS / 8, ROW_APART = 16, STEP = 16 };
 
 #define LOG2_E 1.4426950408889634f
 #define LN_2 0.6931471805599453f
 
 template <int K, bool EXACT> struct Split {
+    static constexpr int pair = K == W_BF16 ? W_BF16 : W_F16;      /* what a cache of kind K is multiplied as */
     static constexpr int query = !EXACT ? 1 : K == W_BF16 ? 3 : 2, power = EXACT ? 2 : 1;
 };
+/* A cache of 8 bits is always multiplied exactly: the kernels for the other case are not worth their size. */
+static inline bool is_exact(const Attention *a) { return a->exact || (a->kind != W_F16 && a->kind != W_BF16); }
+static inline int query_parts(const Attention *a) { return a->kind == W_BF16 ? a->exact ? 3 : 1 : is_exact(a) ? 2 : 1; }
 
 typedef struct Query {
     int row, head;             /* row -1: there is none */
@@ -35,18 +39,32 @@ typedef struct Query {
     float factor;              /* of its products: F16 keeps queries near 2^14 */
 } Query;
 
+/* Widths of keys and values that are known when a kernel is compiled, so that its loops are straight: W of both, or those
+ * of a latent; 0: any. */
+enum { LATENT = 576, LATENT_VALUE = 512 };
+static inline bool known_width(const Attention *a, int w)
+{
+    bool latent = a->v.at == a->k.at;
+    return w == LATENT ? latent && a->key_width == LATENT && a->value_width == LATENT_VALUE
+                       : !latent && a->key_width == w && a->value_width == w;
+}
+
 typedef struct TileShape {
-    int keys, queries, steps;  /* steps: of 16 along the width */
+    int keys, queries, key_width, value_width, steps;      /* steps: of 16 along the width */
     int key_pitch, value_pitch, stage, bytes;
     int parts_at, query_at, place_at, own_at;
 } TileShape;
 
+template <int W>
 static __host__ __device__ inline TileShape tile_shape(const Attention &a, int keys, int stages, int queries, int parts)
 {
     TileShape t;
-    t.keys = keys, t.queries = queries, t.steps = (a.key_width + STEP - 1) / STEP;
+    bool latent = W ? W == LATENT : a.v.at == a.k.at;
+    t.keys = keys, t.queries = queries;
+    t.key_width = W ? W : a.key_width, t.value_width = W == LATENT ? LATENT_VALUE : W ? W : a.value_width;
+    t.steps = (t.key_width + STEP - 1) / STEP;
     t.key_pitch = t.steps * STEP * 2 + ROW_APART;
-    t.value_pitch = a.v.at == a.k.at ? 0 : (a.value_width + STEP - 1) / STEP * STEP * 2 + ROW_APART;
+    t.value_pitch = latent ? 0 : (t.value_width + STEP - 1) / STEP * STEP * 2 + ROW_APART;
     t.stage = keys * (t.key_pitch + t.value_pitch);
     t.parts_at = stages * t.stage;
     t.query_at = t.parts_at + parts * t.steps * STEP * 2 * queries;
@@ -57,13 +75,22 @@ static __host__ __device__ inline TileShape tile_shape(const Attention &a, int k
 
 /* ---- the host's side ---- */
 
-static inline bool tiles_fit(const Attention *a, WeightKind kind, TileShape t)
+/* A cache whose rows come in pieces of 16 bytes. */
+static inline bool tiles_fit(const Attention *a, TileShape t)
 {
-    int device = 0, most = 0;
+    int device = 0, most = 0, piece = a->kind == W_F16 || a->kind == W_BF16 ? 8 : 16;
     cudaGetDevice(&device);
     cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
-    return (kind == W_F16 || kind == W_BF16) && a->key_width % 8 == 0 && a->value_width % 8 == 0 && a->k.width % 8 == 0 &&
-           a->v.width % 8 == 0 && ((uintptr_t)a->k.at | (uintptr_t)a->v.at) % 16 == 0 && t.bytes <= most;
+    return a->kind != W_F32 && a->kind < W_PLAIN_KINDS && a->key_width % piece == 0 && a->value_width % piece == 0 &&
+           a->k.width % piece == 0 && a->v.width % piece == 0 && ((uintptr_t)a->k.at | (uintptr_t)a->v.at) % 16 == 0 &&
+           a->k.block_bytes <= UINT_MAX && a->v.block_bytes <= UINT_MAX && t.bytes <= most;
+}
+
+/* By shared memory, of which a multiprocessor of compute capability 9 has 228 KB. */
+static inline int tiles_resident(TileShape t, int most)
+{
+    int n = (228 << 10) / (t.bytes + 1024);
+    return n < 1 ? 1 : n > most ? most : n;
 }
 
 static inline void tile_launch(void (*kernel)(Attention), const Attention &a, TileShape t, const CudaRun *g)
@@ -172,36 +199,75 @@ static __device__ inline int2 place_of(const Attention &a, const TileBlock &b, i
     return make_int2(b.table[i], b.kv_head * a.tokens + (j - i * a.tokens));
 }
 
+/* A row of the cache; a block has less than 4 GB (tiles_fit). */
+static __device__ inline const uint8_t *past_row(const Past &past, int2 place, int bytes)
+{
+    return past.at + (uint64_t)(unsigned)place.x * (unsigned)past.block_bytes + (unsigned)(place.y * past.width * bytes);
+}
+
 /* Eight lanes have a key: 128 bytes at a time. */
 template <int KEYS>
-static __device__ inline void load_rows(unsigned to, int pitch, const Past &past, int width, const int2 *places)
+static __device__ inline void copy_rows(unsigned to, int pitch, const Past &past, int width, const int2 *places)
 {
     int lane = threadIdx.x % 8, pieces = (width + STEP - 1) / STEP * 2;
+    to += threadIdx.x / 8 * pitch;
 #pragma unroll
-    for (int key = threadIdx.x / 8; key < KEYS; key += TILE_THREADS / 8) {
-        int2 place = places[key];
+    for (int n = 0; n < KEYS / TILE_EACH; n++) {
+        int2 place = places[threadIdx.x / 8 + n * TILE_EACH];
         bool there = place.x >= 0;
-        const uint8_t *from = past.at + (there ? place.x * past.block_bytes + (int64_t)place.y * past.width * 2 : 0);
+        const uint8_t *from = there ? past_row(past, place, 2) : past.at;
+#pragma unroll
         for (int i = lane; i < pieces; i += 8)
-            copy_16(to + key * pitch + i * 16, from + i * 16, there && i * 8 < width);
+            copy_16(to + n * TILE_EACH * pitch + i * 16, from + i * 16, there && i * 8 < width);
     }
 }
 
-template <int KEYS, int STAGES>
+/* Numbers of 8 bits become F16 on their way, for which the threads wait. */
+template <int K, int KEYS>
+static __device__ inline void widen_rows(uint8_t *to, int pitch, const Past &past, int width, const int2 *places)
+{
+    for (int i = threadIdx.x % 8; i < width / STEP; i += 8) {
+        uint4 from[KEYS / TILE_EACH];
+#pragma unroll
+        for (int n = 0; n < KEYS / TILE_EACH; n++) {
+            int2 place = places[threadIdx.x / 8 + n * TILE_EACH];
+            from[n] = make_uint4(0, 0, 0, 0);
+            if (place.x >= 0)
+                from[n] = __ldg((const uint4 *)past_row(past, place, 1) + i);
+        }
+#pragma unroll
+        for (int n = 0; n < KEYS / TILE_EACH; n++) {
+            uint4 f = from[n], *at = (uint4 *)(to + (threadIdx.x / 8 + n * TILE_EACH) * pitch + i * 32);
+            at[0] = make_uint4(widen_pair<K>(f.x), widen_pair<K>(f.x >> 16), widen_pair<K>(f.y), widen_pair<K>(f.y >> 16));
+            at[1] = make_uint4(widen_pair<K>(f.z), widen_pair<K>(f.z >> 16), widen_pair<K>(f.w), widen_pair<K>(f.w >> 16));
+        }
+    }
+}
+
+template <int K, int KEYS>
+static __device__ inline void load_rows(uint8_t *to, int pitch, const Past &past, int width, const int2 *places)
+{
+    if constexpr (K == W_F16 || K == W_BF16)
+        copy_rows<KEYS>(shared_address(to), pitch, past, width, places);
+    else
+        widen_rows<K, KEYS>(to, pitch, past, width, places);
+}
+
+template <int K, int KEYS, int STAGES>
 static __device__ inline void load_tile(const Attention &a, const TileBlock &b, const TileShape &t, int tile)
 {
     const int2 *places = (const int2 *)(tile_memory + t.place_at) + tile % STAGES * KEYS;
-    unsigned to = shared_address(tile_memory) + tile % STAGES * t.stage;
+    uint8_t *to = tile_memory + tile % STAGES * t.stage;
     if (b.lo + tile * KEYS < b.hi) {
-        load_rows<KEYS>(to, t.key_pitch, a.k, a.key_width, places);
+        load_rows<K, KEYS>(to, t.key_pitch, a.k, t.key_width, places);
         if (t.value_pitch)
-            load_rows<KEYS>(to + KEYS * t.key_pitch, t.value_pitch, a.v, a.value_width, places);
+            load_rows<K, KEYS>(to + KEYS * t.key_pitch, t.value_pitch, a.v, t.value_width, places);
     }
     copies_sent();
 }
 
 /* The first tiles are on their way. */
-template <int KEYS, int STAGES>
+template <int K, int KEYS, int STAGES>
 static __device__ inline void begin_tiles(const Attention &a, const TileBlock &b, const TileShape &t)
 {
     int2 *places = (int2 *)(tile_memory + t.place_at);
@@ -209,60 +275,75 @@ static __device__ inline void begin_tiles(const Attention &a, const TileBlock &b
         places[i] = place_of(a, b, b.lo + i);
     __syncthreads();
     for (int tile = 0; tile < STAGES - 1; tile++)
-        load_tile<KEYS, STAGES>(a, b, t, tile);
+        load_tile<K, KEYS, STAGES>(a, b, t, tile);
 }
 
 /* The tile is there, for all threads; the one that takes the place of the one before it is on its way. */
-template <int KEYS, int STAGES>
+template <int K, int KEYS, int STAGES>
 static __device__ inline void next_tile(const Attention &a, const TileBlock &b, const TileShape &t, int tile)
 {
     copies_wait<STAGES - 2>();
     __syncthreads();
-    load_tile<KEYS, STAGES>(a, b, t, tile + STAGES - 1);
+    load_tile<K, KEYS, STAGES>(a, b, t, tile + STAGES - 1);
 }
 
 /* ---- queries ---- */
 
-/* A power of two that brings the largest to about 2^14, where a number of F16 and what it leaves are both exact. */
-static __device__ inline float fit_f16(const Attention &a, const float *q, float unit, float *back)
+static __device__ inline const float *query_values(const Attention &a, const Query &q)
+{
+    return row(a.q, q.row) + (int64_t)q.head * a.key_width;
+}
+
+/* A power of two that brings the largest to about 2^14, where a number of F16 and what it leaves are both exact; its
+ * inverse is the query's factor. */
+static __device__ inline void fit_f16(const Attention &a, Query *q, float unit)
 {
     float largest = 0;
     for (int d = threadIdx.x % 32; d < a.key_width; d += 32)
-        largest = fmaxf(largest, fabsf(q[d] * unit));
+        largest = fmaxf(largest, fabsf(query_values(a, *q)[d] * unit));
     int exponent = (int)(__reduce_max_sync(0xffffffff, __float_as_uint(largest)) >> 23);
     int up = exponent == 0 || exponent == 255 ? 0 : min(127 + 14 - exponent, 126);
-    *back = __uint_as_float((unsigned)(127 - up) << 23);
-    return __uint_as_float((unsigned)(127 + up) << 23);
+    if (threadIdx.x % 32 == 0)
+        q->factor = __uint_as_float((unsigned)(127 - up) << 23);
 }
 
-/* Into shared memory, in the order in which threads hold them: [part][step][8 queries][lane] of two pairs. */
-template <int K, int PARTS>
+/* Into shared memory, in the order in which threads hold them: [part][step][8 queries][lane] of two pairs. A warp has
+ * every fourth query, some at a time, so that it waits for memory once. */
+template <int K, int PARTS, int QUERIES>
 static __device__ inline void put_queries(const Attention &a, const TileShape &t)
 {
+    constexpr int EACH = QUERIES / TILE_WARPS, ABREAST = EACH < 8 ? EACH : 8, EIGHTS = QUERIES / 8;
     Query *queries = (Query *)(tile_memory + t.query_at);
     unsigned *to = (unsigned *)(tile_memory + t.parts_at);
     float unit = a.how.softcap > 0 ? a.how.scale / a.how.softcap : a.how.scale * LOG2_E;
-    int lane = threadIdx.x % 32, tiles = t.queries / 8;
-    for (int c = threadIdx.x / 32; c < t.queries; c += TILE_WARPS) {
-        bool is = queries[c].row >= 0;
-        const float *q = row(a.q, is ? queries[c].row : 0) + (int64_t)queries[c].head * a.key_width;
-        float up = 1, back = 1;
-        if (K == W_F16 && is)
-            up = fit_f16(a, q, unit, &back);
-        if (K == W_F16 && lane == 0)
-            queries[c].factor = back;
+    int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    for (int c = warp; K == W_F16 && c < QUERIES; c += TILE_WARPS)
+        if (queries[c].row >= 0)
+            fit_f16(a, &queries[c], unit);
+    __syncwarp();
+    for (int c0 = warp; c0 < QUERIES; c0 += ABREAST * TILE_WARPS)
         for (int d = 2 * lane; d < t.steps * STEP; d += 64) {
-            bool in = is && d < a.key_width;
-            float x = in ? q[d] * unit * up : 0, y = in ? q[d + 1] * unit * up : 0;
-            unsigned *at = to + ((d / STEP * tiles + c / 8) * 32 + c % 8 * 4 + d % 8 / 2) * 2 + d % STEP / 8;
+            float x[ABREAST][2];
 #pragma unroll
-            for (int part = 0; part < PARTS; part++) {
-                unsigned pair = pair_of<K>(x, y);
-                at[part * t.steps * tiles * 64] = pair;
-                x -= first_of<K>(pair), y -= second_of<K>(pair);
+            for (int n = 0; n < ABREAST; n++) {
+                const Query &q = queries[c0 + n * TILE_WARPS];
+                bool in = q.row >= 0 && d < t.key_width;
+                float by = K == W_F16 ? unit / q.factor : unit;
+                x[n][0] = in ? query_values(a, q)[d] * by : 0;
+                x[n][1] = in ? query_values(a, q)[d + 1] * by : 0;
+            }
+#pragma unroll
+            for (int n = 0; n < ABREAST; n++) {
+                int c = c0 + n * TILE_WARPS;
+                unsigned *at = to + ((d / STEP * EIGHTS + c / 8) * 32 + c % 8 * 4 + d % 8 / 2) * 2 + d % STEP / 8;
+#pragma unroll
+                for (int part = 0; part < PARTS; part++) {
+                    unsigned pair = pair_of<K>(x[n][0], x[n][1]);
+                    at[part * t.steps * EIGHTS * 64] = pair;
+                    x[n][0] -= first_of<K>(pair), x[n][1] -= second_of<K>(pair);
+                }
             }
         }
-    }
 }
 
 /* ---- products: M times 16 keys, N times 8 queries ----
@@ -270,14 +351,14 @@ static __device__ inline void put_queries(const Attention &a, const TileShape &t
  * A thread has keys g and g + 8 of each 16, queries i and i + 1 of each 8: score [m][n][2 h + e] is of key g + 8 h and
  * query i + e. */
 
-template <int K, int PARTS, int M, int N>
+template <int K, int PARTS, int M, int N, int UNROLL>
 static __device__ inline void score_keys(float (*s)[N][4], const TileShape &t, unsigned keys, int first_eight)
 {
     int lane = threadIdx.x % 32, tiles = t.queries / 8;
     const uint2 *q = (const uint2 *)(tile_memory + t.parts_at) + first_eight * 32 + lane;
     float sum[PARTS][M][N][4] = {};
     unsigned at = keys + lane % 16 * t.key_pitch + lane / 16 * 16;
-#pragma unroll 2
+#pragma unroll(UNROLL)
     for (int step = 0; step < t.steps; step++) {
         uint2 b[PARTS][N];
 #pragma unroll
@@ -478,7 +559,7 @@ template <int N> static __device__ inline void join_totals(Softmax<N> *f)
 
 /* sums: MT times 16 columns, the first at `first`, then every `stride` columns. */
 template <int MT, int N>
-static __device__ inline void write_columns(const Attention &a, const Query *queries, const Softmax<N> &f,
+static __device__ inline void write_columns(const Attention &a, const TileShape &t, const Query *queries, const Softmax<N> &f,
                                             float (*sums)[N][4], int first, int stride)
 {
     int lane = threadIdx.x % 32;
@@ -495,7 +576,7 @@ static __device__ inline void write_columns(const Attention &a, const Query *que
 #pragma unroll
                 for (int h = 0; h < 2; h++) {
                     int i = first + mt * stride + lane / 4 + 8 * h;
-                    if (i < a.value_width)
+                    if (i < t.value_width)
                         c.at[i] = sums[mt][n][2 * h + e] * c.factor;
                 }
         }
