@@ -264,8 +264,8 @@ static void plan(Attention *a, const AttendWay *way, int64_t capacity, const Cud
     a->rows_each = way->rows_together && a->rows > a->seqs ? n / a->per_block : 1;
     int64_t pieces = (a->rows + a->rows_each - 1) / a->rows_each + (int64_t)a->seqs - 1;
     a->pieces = (int)(pieces < a->rows ? pieces : a->rows);
-    int64_t slots = (int64_t)way->resident(a) * g->multiprocessors;
-    int64_t count = parts_for((int64_t)a->pieces * a->kv_heads * a->head_blocks, slots, (capacity + KEYS - 1) / KEYS, way->waves);
+    int64_t blocks = (int64_t)a->pieces * a->kv_heads * a->head_blocks, most = (capacity + KEYS - 1) / KEYS;
+    int64_t count = parts_for(blocks, (int64_t)way->resident(a) * g->multiprocessors, most, way->waves);
     a->part_tokens = (int)(((capacity + count - 1) / count + KEYS - 1) / KEYS * KEYS);
     a->count = (int)((capacity + a->part_tokens - 1) / a->part_tokens);
 }

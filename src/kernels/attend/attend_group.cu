@@ -1,4 +1,4 @@
-/* attend_group.cu -- attention of few rows whose heads share keys, on tensor cores: see attend_tiles.h.
+/* attend_group.cu -- attention of few rows whose heads share keys, on tensor cores: see attend_cores.h.
  *
  * The queries of a block of threads are the heads of a group (and some rows, where a sequence has several), so keys are
  * read once for all of them. The four warps share everything:
@@ -10,7 +10,7 @@
  * so that wide values fit into registers: a latent of 512 with 16 heads (DeepSeek's, absorbed) as well. The context is
  * split over blocks of threads, and folded by fold_parts(). Floor: each seen key and value once from memory.
  */
-#include "kernels/attend/attend_tiles.h"
+#include "kernels/attend/attend_products.h"
 
 enum { KEYS = 16 * TILE_WARPS, STAGES = 2, EIGHTS = 2, WIDTH_MOST = LATENT_VALUE, BLOCKS = 3 };
 
@@ -69,14 +69,12 @@ static __device__ inline void share_powers(uint2 (*p)[TILE_WARPS][N], const uint
 }
 
 /* W: tile_shape(). */
-template <int W> static constexpr int columns_of_warp() { return (W == LATENT || W == 0 ? WIDTH_MOST : W) / 16 / TILE_WARPS; }
-
 template <int K, bool EXACT, int N, int W>
 static __global__ void __launch_bounds__(TILE_THREADS, 2) group(const __grid_constant__ Attention a)
 {
     previous();
     constexpr int PAIR = Split<K, EXACT>::pair, QUERY = Split<K, EXACT>::query, POWER = Split<K, EXACT>::power;
-    constexpr int MT = columns_of_warp<W>();
+    constexpr int MT = (W == LATENT || W == 0 ? (int)WIDTH_MOST : W) / 16 / TILE_WARPS;
     const TileShape t = tile_shape<W>(a, KEYS, STAGES, N * 8, QUERY);
     int warp = threadIdx.x / 32;
     TileBlock b;

@@ -1,11 +1,11 @@
-/* attend_prompt.cu -- attention of many rows that follow each other, on tensor cores: see attend_tiles.h.
+/* attend_prompt.cu -- attention of many rows that follow each other, on tensor cores: see attend_cores.h.
  *
  * Each of the four warps has queries of its own, 16 or 32, and all keys; their sums stay in its registers. The warps share
  * the tiles. Under a causal mask a warp leaves out the tiles that none of its queries sees.
  * Operations: as attend.h has them, times 2.5 where queries are three numbers of BF16 and powers two; this is what
  * holds it up, as a tile of keys is read once for 64 or 128 queries, mostly from the L2 cache.
  */
-#include "kernels/attend/attend_tiles.h"
+#include "kernels/attend/attend_products.h"
 
 enum { STAGES = 2, BLOCKS = 2, QUERIES_LEAST = 33, WIDTH_MOST = 256 };      /* BLOCKS: of a multiprocessor, for registers */
 
@@ -74,7 +74,8 @@ static int queries(const Attention *a)
 static TileShape shape(const Attention *a)
 {
     bool many = queries(a) > PromptShape<true, 0>::queries;
-    return tile_shape<0>(*a, many ? PromptShape<false, 128>::keys : PromptShape<true, 0>::keys, STAGES, queries(a), query_parts(a));
+    int keys = many ? PromptShape<false, 128>::keys : PromptShape<true, 0>::keys;
+    return tile_shape<0>(*a, keys, STAGES, queries(a), query_parts(a));
 }
 
 static int resident(const Attention *a) { return tiles_resident(shape(a), BLOCKS); }
