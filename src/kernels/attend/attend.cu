@@ -7,7 +7,7 @@
  */
 #include "kernels/attend/attend_cuda.h"
 
-enum { HEADS = 8, KEYS = 64, THREADS = 128, COLUMNS_MAX = 8, PARTS_MAX = 64 };
+enum { HEADS = 8, KEYS = 64, THREADS = 128, COLUMNS_MAX = 8, PARTS_MAX = 64, PART_COST = 4 };
 
 static __device__ inline int64_t past_at(const Attention &a, const int32_t *table, int j, int kv_head, int64_t *in_block)
 {
@@ -241,17 +241,16 @@ static const AttendWay *const ways[] = {&attend_prompt, &attend_group, &attend_f
 
 /* ---- choosing ---- */
 
-/* Into how many parts the positions are split, of KEYS at least: so that the last wave of blocks of threads over the GPU is
- * as full as the others. A part costs a little. */
-static int64_t parts_for(int64_t blocks, int64_t slots, int64_t most, int waves)
+/* Into how many parts of KEYS positions each, or some times that, they are split: so that all waves of blocks of threads over
+ * the GPU together are short. A part costs as much as PART_COST KEYS. */
+static int64_t parts_for(int64_t blocks, int64_t slots, int64_t all, int waves)
 {
-    int64_t best = 1;
-    double best_share = 0;
-    for (int64_t n = 1; n <= most && n <= PARTS_MAX && (n == 1 || blocks * n <= waves * slots); n++) {
-        int64_t wave = (blocks * n + slots - 1) / slots;
-        double share = (double)(blocks * n) / (double)(wave * slots) - 0.01 * (double)n;
-        if (share > best_share)
-            best = n, best_share = share;
+    int64_t best = 1, least = INT64_MAX;
+    for (int64_t n = 1; n <= all && n <= PARTS_MAX && (n == 1 || blocks * n <= waves * slots); n++) {
+        int64_t each = (all + n - 1) / n, parts = (all + each - 1) / each;
+        int64_t time = (blocks * parts + slots - 1) / slots * (each + PART_COST);
+        if (time < least)
+            best = parts, least = time;
     }
     return best;
 }
@@ -264,8 +263,8 @@ static void plan(Attention *a, const AttendWay *way, int64_t capacity, const Cud
     a->rows_each = way->rows_together && a->rows > a->seqs ? n / a->per_block : 1;
     int64_t pieces = (a->rows + a->rows_each - 1) / a->rows_each + (int64_t)a->seqs - 1;
     a->pieces = (int)(pieces < a->rows ? pieces : a->rows);
-    int64_t blocks = (int64_t)a->pieces * a->kv_heads * a->head_blocks, most = (capacity + KEYS - 1) / KEYS;
-    int64_t count = parts_for(blocks, (int64_t)way->resident(a) * g->multiprocessors, most, way->waves);
+    int64_t blocks = (int64_t)a->pieces * a->kv_heads * a->head_blocks, all = (capacity + KEYS - 1) / KEYS;
+    int64_t count = parts_for(blocks, (int64_t)way->resident(a) * g->multiprocessors, all, way->waves);
     a->part_tokens = (int)(((capacity + count - 1) / count + KEYS - 1) / KEYS * KEYS);
     a->count = (int)((capacity + a->part_tokens - 1) / a->part_tokens);
 }

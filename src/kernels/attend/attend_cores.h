@@ -18,12 +18,8 @@
 #define KERNELS_ATTEND_ATTEND_CORES_H
 
 #include "kernels/attend/attend_cuda.h"
-#include "kernels/attend/attend_mma.h"
 
 enum { TILE_WARPS = 4, TILE_THREADS = 32 * TILE_WARPS, TILE_EACH = TILE_THREADS / 8, ROW_APART = 16, STEP = 16 };
-
-#define LOG2_E 1.4426950408889634f
-#define LN_2 0.6931471805599453f
 
 template <int K, bool EXACT> struct Split {
     static constexpr int pair = K == W_BF16 ? W_BF16 : W_F16;      /* what a cache of kind K is multiplied as */

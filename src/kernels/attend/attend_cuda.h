@@ -2,7 +2,7 @@
 #ifndef KERNELS_ATTEND_ATTEND_CUDA_H
 #define KERNELS_ATTEND_ATTEND_CUDA_H
 
-#include "formats/planes_cuda.h"
+#include "kernels/attend/attend_mma.h"
 
 typedef struct Past {
     const uint8_t *at;
@@ -81,7 +81,7 @@ static __device__ inline float lean(const Attention &a, int head, int j, int pos
 {
     float slope = a.slopes[head];
     if (a.how.coarse != 0)
-        return a.how.coarse * (bf16_near(slope * bf16_near((float)j)) - bf16_near(slope * bf16_near((float)pos)));
+        return a.how.coarse * (near_bf16(slope * near_bf16((float)j)) - near_bf16(slope * near_bf16((float)pos)));
     return slope * (float)(j - pos);
 }
 

@@ -81,6 +81,11 @@ template <int K> static __device__ inline unsigned widen_pair(unsigned two)
 #endif
 }
 
+static __device__ inline float near_bf16(float x) { return first_of<W_BF16>(pair_of<W_BF16>(x, 0)); }
+
+#define LOG2_E 1.4426950408889634f
+#define LN_2 0.6931471805599453f
+
 /* 2^x: within 2^-22 for the differences of scores that count. */
 static __device__ inline float power2(float x)
 {
