@@ -184,7 +184,7 @@ template <int K> static void launch_kind(const Attention *a, const CudaRun *g)
 /* More heads cost more registers than they save reading, as the blocks of a group run side by side and the L2 cache gives
  * all but the first what they read. */
 static int queries(const Attention *a) { return a->group > 1 ? 2 : 1; }
-static int resident(const Attention *) { return 8; }
+static int resident(const Attention *) { return 6; }
 
 static void run(const Attention *a, const CudaRun *g)
 {
@@ -194,4 +194,4 @@ static void run(const Attention *a, const CudaRun *g)
         launch_kind<W_BF16>(a, g);
 }
 
-const AttendWay attend_few = {takes, queries, resident, false, 2, 8, 4, run};
+const AttendWay attend_few = {takes, queries, resident, false, 2, 6, 4, run};
