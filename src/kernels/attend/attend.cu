@@ -238,6 +238,7 @@ static void run_rows(const Attention *a, const CudaRun *g)
 
 static const AttendWay attend_any = {takes, queries, resident, false, HEADS, 4, 8, run_rows};
 static const AttendWay *const ways[] = {&attend_prompt, &attend_group, &attend_few, &attend_any};
+enum { ROWS_ALONE = 2 };      /* from here on ways compute a row alike, whatever the others are */
 
 /* ---- choosing ---- */
 
@@ -264,7 +265,7 @@ static void plan(Attention *a, const AttendWay *way, int64_t capacity, const Cud
     int64_t pieces = (a->rows + a->rows_each - 1) / a->rows_each + (int64_t)a->seqs - 1;
     a->pieces = (int)(pieces < a->rows ? pieces : a->rows);
     int64_t blocks = (int64_t)a->pieces * a->kv_heads * a->head_blocks, all = (capacity + KEYS - 1) / KEYS;
-    int64_t count = parts_for(blocks, (int64_t)way->resident(a) * g->multiprocessors, all, way->waves);
+    int64_t count = g->same ? 1 : parts_for(blocks, (int64_t)way->resident(a) * g->multiprocessors, all, way->waves);
     a->part_tokens = (int)(((capacity + count - 1) / count + KEYS - 1) / KEYS * KEYS);
     a->count = (int)((capacity + a->part_tokens - 1) / a->part_tokens);
 }
@@ -277,7 +278,7 @@ static Attention attention_of(const OpCall *c, const CudaRun *g, const AttendWay
     a.heads = q.dim[1], a.kv_heads = k.dim[1], a.group = a.heads / a.kv_heads;
     a.key_width = q.dim[2], a.value_width = y.dim[2], a.tokens = k.dim[2], a.rows = q.dim[0], a.seqs = tables.dim[0];
     a.kind = weight_kind(k.format), a.exact = g->exact;
-    int i = 0;
+    int i = g->same ? ROWS_ALONE : 0;
     while (!ways[i]->takes(&a))
         i++;
     plan(&a, ways[i], (int64_t)tables.dim[1] * a.tokens, g);
