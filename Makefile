@@ -247,6 +247,7 @@ check-parity: $(BUILD)/tests/parity
 .PHONY: check-gpu
 check-gpu: $(BUILD)/tests/check_gpu $(BUILD)/tests/parity
 	@$(BUILD)/tests/check_gpu
+	@$(BUILD)/tests/check_gpu --same
 	@$(BUILD)/tests/parity --gpu $(patsubst %/config.json,%,$(wildcard $(or $(SHARED_HF),tests/fixtures/hf)/*/config.json))
 
 # The kernels of the GPU compile for Ampere and what follows it, and for Hopper, on a machine that needs neither a GPU nor nvcc.

@@ -192,7 +192,7 @@ typedef struct Options {
     const char *directory, *format;
     int32_t context, batch[LIST_MAX], prompt[LIST_MAX];
     int batches, prompts;
-    bool fast, trace;
+    bool fast, trace, same;
 } Options;
 
 static int read_list(char *text, int32_t *out)
@@ -211,6 +211,8 @@ static Options options_of(int argc, char **argv)
             o.fast = true;
         else if (!strcmp(argv[i], "--trace"))
             o.trace = true;
+        else if (!strcmp(argv[i], "--same"))
+            o.same = true;
         else if (i + 1 < argc && !strcmp(argv[i], "-f"))
             o.format = argv[++i];
         else if (i + 1 < argc && !strcmp(argv[i], "-c"))
@@ -264,7 +266,7 @@ static Err run_all(World *w, const Options *o, Error *err)
     for (int i = 0; i < o->prompts; i++)
         measure(w, o->prompt[i], 1, o->prompt[i], o->format);
     if (tracer)
-        trace_print(tracer, stdout);
+        trace_print(tracer, NULL, stdout);
     const Error *trouble = device_trouble(w->gpu);
     return trouble ? fail(err, trouble->code, "%s", trouble->text) : OK;
 }
@@ -274,13 +276,14 @@ int main(int argc, char **argv)
     static World w;
     Error err;
     Options o = options_of(argc, argv);
-    if (cuda_device_open(&(CudaOptions){.exact = !o.fast}, &w.gpu, &err) != OK ||
+    if (cuda_device_open(&(CudaOptions){.exact = !o.fast, .same = o.same}, &w.gpu, &err) != OK ||
         cuda_speeds(w.gpu, &w.speeds, &err) != OK) {
         fprintf(stderr, "gpu: %s\n", err.text);
         return 1;
     }
     printf("{\"gpu\": \"%s\", \"read_gb_per_second\": %.1f, \"bf16_tflops\": %.1f, \"products\": \"%s\"}\n",
-           cuda_device_title(w.gpu), w.speeds.read_bytes / 1e9, w.speeds.bf16_operations / 1e12, o.fast ? "bf16" : "exact");
+           cuda_device_title(w.gpu), w.speeds.read_bytes / 1e9, w.speeds.bf16_operations / 1e12,
+           o.same ? "same" : o.fast ? "bf16" : "exact");
     if (o.directory && run_all(&w, &o, &err) != OK) {
         fprintf(stderr, "gpu: %s\n", err.text);
         return 1;

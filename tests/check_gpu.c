@@ -1,8 +1,11 @@
-/* check_gpu.c -- every kernel of the GPU, in every format, against the scalar reference:   check_gpu [OPERATION ...]
+/* check_gpu.c -- every kernel of the GPU, in every format, against the scalar reference:
+ *
+ *     check_gpu [--same] [OPERATION ...]
  *
  * The cases are those of test_kernels (kernel_cases.h). What a case owns is laid out on the GPU as it lies on the host,
  * guards included; the call runs there, and all of it is read back, so that a byte written beside the outputs is seen.
- * Weights go the way that a model's go. The status is 0 if nothing is wrong; 2 where there is no GPU.
+ * Weights go the way that a model's go. --same: on a device that computes rows alike however many there are; then each
+ * row is computed alone as well, and must have the same bits. The status is 0 if nothing is wrong; 2 where there is no GPU.
  */
 #include <math.h>
 #include <stdio.h>
@@ -28,12 +31,13 @@ typedef struct Tally {
 } Tally;
 
 static int lines;
+static bool same;
 
 static void open_gpu(Gpu *g)
 {
     Error err;
     void *room;
-    if (cuda_device_open(&(CudaOptions){.exact = true}, &g->device, &err) != OK ||
+    if (cuda_device_open(&(CudaOptions){.exact = true, .same = same}, &g->device, &err) != OK ||
         g->device->calls->take(g->device, ROOM_BYTES, &room, &err) != OK) {
         fprintf(stderr, "check_gpu: %s\n", err.text);
         exit(2);
@@ -84,7 +88,17 @@ static Err make_call(Gpu *g, const KernelCase *c, OpCall *call, Error *err)
     return OK;
 }
 
-static Err run_case(Gpu *g, KernelCase *c, Error *err)
+/* As kernel_case_rows(), of a call on the GPU. */
+static OpCall row_of_call(KernelCase *c, const OpCall *call, int32_t row)
+{
+    OpCall host = c->fast;
+    c->fast = *call;
+    OpCall alone = kernel_case_rows(c, row, 1);
+    c->fast = host;
+    return alone;
+}
+
+static Err run_case(Gpu *g, KernelCase *c, bool by_rows, Error *err)
 {
     OpCall call;
     kernel_case_reset(c);
@@ -93,7 +107,12 @@ static Err run_case(Gpu *g, KernelCase *c, Error *err)
     g->device->calls->plan_begin(g->device);
     device_run(g->device, &call);
     TRY(g->device->calls->plan_end(g->device, err));
-    device_run(g->device, &call);
+    for (int32_t r = 0; by_rows && r < c->rows; r++) {
+        OpCall alone = row_of_call(c, &call, r);
+        device_run(g->device, &alone);
+    }
+    if (!by_rows)
+        device_run(g->device, &call);
     bring_back(g, c);
     const Error *trouble = device_trouble(g->device);
     return trouble ? fail(err, trouble->code, "%s", trouble->text) : OK;
@@ -136,6 +155,20 @@ static void say_wrong(Tally *t, const KernelCase *c, const char *what)
         printf("WRONG %s: %s\n", c->what, what);
 }
 
+static void check_rows_alone(Gpu *g, KernelCase *c, Tally *t, const uint8_t *together)
+{
+    Error err;
+    size_t bytes;
+    if (run_case(g, c, true, &err) != OK) {
+        say_wrong(t, c, err.text);
+        exit(1);
+    }
+    uint8_t *alone = kernel_case_outputs(c, &bytes);
+    if (memcmp(alone, together, bytes))
+        say_wrong(t, c, "a row has other bits alone");
+    free(alone);
+}
+
 static void check_case(Gpu *g, KernelCase *c, Tally *t)
 {
     Error err;
@@ -145,7 +178,7 @@ static void check_case(Gpu *g, KernelCase *c, Tally *t)
     kernel_case_reset(c);
     kernel_case_run_reference(c);
     uint8_t *exact = kernel_case_outputs(c, &bytes), *fast = NULL;
-    Err result = run_case(g, c, &err);
+    Err result = run_case(g, c, false, &err);
     if (result == UNSUPPORTED) {
         t->refused++;
         snprintf(t->refusal, sizeof t->refusal, "%s", err.text);
@@ -163,6 +196,8 @@ static void check_case(Gpu *g, KernelCase *c, Tally *t)
         snprintf(text, sizeof text, "by %.3g of the row, %.3g allowed", error, allowed);
         if (!(error <= allowed))
             say_wrong(t, c, text);
+        if (same && c->rows_alone && !c->state_from)
+            check_rows_alone(g, c, t, fast);
     }
     free(fast);
     free(exact);
@@ -207,6 +242,10 @@ int main(int argc, char **argv)
 {
     int wrong = 0;
     Gpu g;
+    if (argc > 1 && !strcmp(argv[1], "--same")) {
+        same = true;
+        argc--, argv++;
+    }
     open_gpu(&g);
     printf("%s\n", cuda_device_title(g.device));
     device_close(g.device);

@@ -613,20 +613,35 @@ static void drop_unseen(const CaseCache *m, int32_t window)
             ((int32_t *)tensor_row(m->tables, s))[i] = -1;
 }
 
+enum { LATENT_KEY = 576, LATENT_VALUE = 512 };      /* DeepSeek's */
+
+/* Those that models have, which fast kernels are made for, or any. The width of y. */
+static int32_t choose_widths(KernelCase *c, CaseCache *m, bool far)
+{
+    static const int32_t usual[] = {16, 64, 64, 80, 96, 128, 128, 256};
+    bool is_usual = one_in(c, 2);
+    int32_t most = far ? 33 : 130, key = is_usual ? usual[below(c, COUNT_OF(usual))] : size_up_to(c, most);
+    m->key_width = of_blocks(key, c->format);
+    if (!one_in(c, 5))
+        return m->value_width = is_usual && !one_in(c, 5) ? m->key_width : of_blocks(size_up_to(c, most), c->format);
+    if (!one_in(c, 3))
+        return of_blocks(is_usual ? m->key_width / 2 : 1 + m->key_width / 2, c->format);
+    m->key_width = LATENT_KEY;
+    return LATENT_VALUE;
+}
+
 static void make_attend(KernelCase *c)
 {
-    static const int32_t groups[] = {1, 1, 2, 3, 4, 5, 8, 33};
+    static const int32_t groups[] = {1, 1, 2, 3, 4, 5, 8, 16, 33};
     CaseCache m = {0};
-    bool far = one_in(c, 4);       /* over several segments of the past */
-    choose_sequences(c, &m, far ? 3 : 20, far ? 1200 : 90);
-    int32_t heads = m.kv_heads * groups[below(c, COUNT_OF(groups))];
-    m.key_width = of_blocks(size_up_to(c, far ? 33 : 130), c->format);
-    m.value_width = one_in(c, 5) ? 0 : of_blocks(size_up_to(c, far ? 33 : 130), c->format);
+    bool far = one_in(c, 4), many = !far && one_in(c, 4);       /* over several segments of the past; rows */
+    choose_sequences(c, &m, far ? 3 : many ? 140 : 20, far ? 1200 : 90);
+    int32_t heads = m.kv_heads * groups[below(c, far ? 8 : many ? 6 : COUNT_OF(groups))];
+    int32_t y_width = choose_widths(c, &m, far);
     make_cache(c, &m);
     write_past(c, &m, m.k);
     if (m.value_width > 0)
         write_past(c, &m, m.v);
-    int32_t y_width = m.value_width > 0 ? m.value_width : of_blocks(1 + m.key_width / 2, c->format);
     Attend *a = &c->call.attend;
     *a = (Attend){.scale = (one_in(c, 3) ? 4 : 1) / sqrtf((float)m.key_width),
                   .softcap = one_in(c, 4) ? 5 : 0,

@@ -15,6 +15,8 @@ template <int K> struct Kind {
     static constexpr int offset = K == W_Q4_0 ? 8 : K == W_Q5_0 ? 16 : K == W_Q6_K ? 32 : K == W_Q3_K ? 4 : 0;
     static constexpr bool tabled = K == W_IQ4_NL || K == W_IQ4_XS || K == W_MXFP4;
     static constexpr bool halves = K == W_Q2_K || K == W_Q3_K || K == W_Q6_K;      /* each with a scale of its own */
+    static constexpr bool bytes = K == W_Q8_0;      /* low holds whole q, not halves of bytes: of those that are streamed */
+    static constexpr int fine = K == W_MXFP4 ? 1 : 2, coarse = K == W_Q4_K ? 4 : 0;
     static constexpr bool mins = K == W_Q4_1 || K == W_Q5_1 || K == W_Q2_K || K == W_Q4_K || K == W_Q5_K;
 };
 
@@ -24,6 +26,19 @@ static __device__ inline void look_up(int *q, unsigned w, unsigned t0, unsigned 
     for (int i = 0; i < 2; i++, w >>= 16) {
         unsigned low = __byte_perm(t0, t1, w & 0x7777), high = __byte_perm(t2, t3, w & 0x7777);
         q[i] = (int)__byte_perm(low, high, (w & 0x8888) >> 1 | 0x3210);
+    }
+}
+
+/* The eight q of a word of 4 bits. */
+template <int K> static __device__ inline void four_bits(int *q, unsigned w)
+{
+    if (K == W_MXFP4)
+        look_up(q, w, 0x03020100, 0x0c080604, 0xfdfeff00, 0xf4f8fafc);
+    else if (Kind<K>::tabled)
+        look_up(q, w, 0xbfad9881, 0xf6eaddcf, 0x26190d01, 0x71594535);
+    else {
+        q[0] = w & 0x0f0f0f0f;
+        q[1] = w >> 4 & 0x0f0f0f0f;
     }
 }
 
@@ -46,14 +61,7 @@ template <int K> static __device__ inline void block_quants(int *q, const Planes
         const unsigned w[4] = {v.x, v.y, v.z, v.w};
 #pragma unroll
         for (int j = 0; j < 4; j++)
-            if (K == W_MXFP4)
-                look_up(q + 2 * j, w[j], 0x03020100, 0x0c080604, 0xfdfeff00, 0xf4f8fafc);
-            else if (Kind<K>::tabled)
-                look_up(q + 2 * j, w[j], 0xbfad9881, 0xf6eaddcf, 0x26190d01, 0x71594535);
-            else {
-                q[2 * j] = w[j] & 0x0f0f0f0f;
-                q[2 * j + 1] = w[j] >> 4 & 0x0f0f0f0f;
-            }
+            four_bits<K>(q + 2 * j, w[j]);
     }
     if (K == W_Q5_0 || K == W_Q5_1 || K == W_Q5_K || K == W_Q3_K) {
         unsigned h = __ldg((const unsigned *)(p.high + b * 4));
@@ -106,6 +114,17 @@ template <int K> static __device__ inline void block_scales(float *s, float *m, 
         s[1] = s[0], m[1] = m[0];
 }
 
+/* Scale and min of a block that is streamed, out of its bits. */
+template <int K> static __device__ inline float2 scale_and_min(unsigned fine, unsigned coarse)
+{
+    if (K == W_MXFP4)
+        return make_float2(mxfp4_scale(fine), 0);
+    if (K == W_Q4_K)
+        return make_float2(f32_of_f16((unsigned short)coarse) * (float)(fine & 255),
+                           f32_of_f16((unsigned short)(coarse >> 16)) * (float)(fine >> 8));
+    return make_float2(f32_of_f16((unsigned short)fine), 0);
+}
+
 template <int K> static __device__ inline void block_load(Block *w, const Planes &p, int64_t b)
 {
     block_quants<K>(w->q, p, b);
@@ -124,6 +143,9 @@ template <int K> static __device__ inline float block_value(const Block &w, int 
 #define EACH_PLANE_KIND(DO)                                                                                            \
     DO(W_Q8_0) DO(W_Q4_0) DO(W_Q4_1) DO(W_Q5_0) DO(W_Q5_1) DO(W_IQ4_NL) DO(W_MXFP4) DO(W_IQ4_XS) DO(W_Q2_K)             \
     DO(W_Q3_K) DO(W_Q4_K) DO(W_Q5_K) DO(W_Q6_K)
+/* Those with a way of their own for few rows: kernels/linear/stream_cuda.h. */
+#define EACH_STREAM_PLANE_KIND(DO) DO(W_Q8_0) DO(W_Q4_0) DO(W_Q4_K) DO(W_MXFP4)
+#define EACH_STREAM_PLAIN_KIND(DO) DO(W_BF16) DO(W_E4M3) DO(W_E5M2)
 #define EACH_PLAIN_KIND(DO) DO(W_F32) DO(W_F16) DO(W_BF16) DO(W_E4M3) DO(W_E5M2)
 
 /* ---- formats of single numbers ---- */

@@ -274,8 +274,8 @@ static Err bench_cases(const Options *o, ModelFlags flags, Printer *printer, Err
     for (int i = 0; i < count && result == OK; i++) {
         BenchResult row;
         bench_learn_foretell(&learn, cases[i]);
-        result = bench_run(session.engine, session.tally, session.tells_trace ? session.tracer : NULL, session.model->shape.V, cases[i], o->repetitions,
-                           &row, err);
+        result = bench_run(session.engine, session.tally, session.tells_trace ? session.tracer : NULL,
+                           session.model->shape.V, cases[i], o->repetitions, &row, err);
         if (result == OK)
             print_row(printer, &subject, &row);
         if (result == OK)

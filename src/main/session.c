@@ -34,6 +34,9 @@ const Flag model_flags[MODEL_FLAG_COUNT] = {
      "what computes: cpu; cuda, an NVIDIA GPU; or auto: the GPU where there is one, else the CPU", 0, 0, "cpu,cuda,auto", 0},
     {"--products", NULL, "HOW", FLAG_CHOICE, AT(products),
      "on a GPU, many rows at a time: exact, activations as they are; or bf16, rounded: faster", 0, 0, "exact,bf16", 0},
+    {"--deterministic", NULL, NULL, FLAG_SWITCH, AT(deterministic),
+     "on a GPU too: the same request gives the same bits, alone or in a batch; exact, and slower where rows are many", 0, 0, 0,
+     0},
     {"--context", "-c", "N", FLAG_INT, AT(context),
      "positions of the longest sequence; 0: the model's own, 8192 at most", 0, 1 << 28, 0, 0},
     {"--cache-type", NULL, "TYPE", FLAG_CHOICE, AT(cache_type),
@@ -114,7 +117,8 @@ static Err watch_over(Session *s, const ModelFlags *flags, Error *err)
 static Err open_device(Session *s, const ModelFlags *flags, Error *err)
 {
     if (flags->device == DEVICE_CUDA || (flags->device == DEVICE_AUTO && cuda_is_there())) {
-        TRY(cuda_device_open(&(CudaOptions){.exact = flags->products == 0}, &s->computes, err));
+        TRY(cuda_device_open(&(CudaOptions){.exact = flags->products == 0, .same = flags->deterministic}, &s->computes,
+                             err));
         snprintf(s->backend, sizeof s->backend, "%s", cuda_device_title(s->computes));
         s->threads = 1;
     } else {

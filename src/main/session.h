@@ -17,6 +17,7 @@
 typedef struct ModelFlags {
     const char *model; /* NULL: the default one */
     int32_t threads, tier, device, products; /* tier 0: best; device 0: the CPU; products 0: exact */
+    bool deterministic;
     int32_t context, cache_type, block_tokens, state_snapshots, state_interval;
     const char *trace, *dump, *profile_svg, *profile_html;
     bool compare, profile;
@@ -24,7 +25,7 @@ typedef struct ModelFlags {
 } ModelFlags;
 
 ModelFlags model_flags_default(void);
-enum { MODEL_FLAG_COUNT = 16 };
+enum { MODEL_FLAG_COUNT = 17 };
 extern const Flag model_flags[MODEL_FLAG_COUNT];
 #define MODEL_GROUP(options)                                                                                           \
     {                                                                                                                  \

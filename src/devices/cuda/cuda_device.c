@@ -282,15 +282,17 @@ static Err choose_gpu(CudaDevice *c, const CudaOptions *options, Error *err)
                     "--device cpu", properties.name, properties.major, properties.minor);
     snprintf(c->title, sizeof c->title, "%s", properties.name);
     c->run.multiprocessors = properties.multiProcessorCount;
+    c->run.shared_bytes = properties.sharedMemPerBlockOptin;
     c->run.overlaps = properties.major >= 9;
     return OK;
 }
 
 static Err prepare(CudaDevice *c, const CudaOptions *options, Error *err)
 {
-    void *raw;
+    void *raw, *counters;
     TRY(choose_gpu(c, options, err));
-    c->run.exact = options->exact;
+    c->run.same = options->same;
+    c->run.exact = options->exact || options->same;
     c->no_graphs = options->no_graphs;
     if (!cuda_queue_open(&c->queue))
         return fail(err, NO_MEMORY, "no memory for a queue of operations");
@@ -309,6 +311,8 @@ static Err prepare(CudaDevice *c, const CudaOptions *options, Error *err)
     c->run.lt = lt_open();
     TRY(cuda_region(c, CUDA_STAGING_BYTES, &raw, err));
     c->raw = raw;
+    TRY(cuda_region(c, CUDA_COUNTERS * sizeof *c->run.counters, &counters, err));
+    c->run.counters = counters;
     return OK;
 }
 

@@ -19,6 +19,7 @@
 typedef struct CudaOptions {
     int index;            /* which GPU, from 0 */
     bool exact;           /* products keep activations as their contracts say; else bf16 is enough where rows are many */
+    bool same;            /* a row's bits depend on neither the number of rows nor the others; exact as well. Slower */
     bool no_graphs;       /* each operation is launched by itself, as it comes */
 } CudaOptions;
 

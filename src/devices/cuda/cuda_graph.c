@@ -45,8 +45,15 @@ static uint64_t hash_calls(const OpCall *calls, int count)
 
 static void launch_all(CudaDevice *c)
 {
-    for (int i = 0; i < c->queue.count; i++)
-        cuda_kernel(c->queue.calls[i].op)->run(&c->queue.calls[i], &c->run);
+    for (int i = 0, n; i < c->queue.count; i += n) {
+        const OpCall *calls = &c->queue.calls[i];
+        const CudaKernel *kernel = cuda_kernel(calls->op);
+        n = kernel->run_several ? kernel->run_several(calls, c->queue.count - i, &c->run) : 0;
+        if (n == 0) {
+            kernel->run(calls, &c->run);
+            n = 1;
+        }
+    }
     cuda_fine(c, cudaGetLastError(), "launching");
 }
 

@@ -78,7 +78,7 @@ static double product_speed(uint8_t *memory, cudaStream_t stream)
     Lt *lt = lt_open();
     if (!lt)
         return 0;
-    LtProduct p = {memory, memory + matrix, (float *)(memory + 2 * matrix), SIDE, SIDE, SIDE, SIDE, false};
+    LtProduct p = {memory, memory + matrix, (float *)(memory + 2 * matrix), SIDE, SIDE, SIDE, SIDE, false, NULL};
     double seconds = best_seconds(stream, [&] { lt_product(lt, &p, memory + 6 * matrix, stream); });
     cudaStreamSynchronize(stream);
     lt_close(lt);

@@ -3,11 +3,11 @@
  * A block of threads has a row, some query heads that share a kv head, and a part of the positions. It goes over tiles
  * of keys through the block table: warps find the scores of a tile, then each thread sums its columns of the values for
  * all of its heads, so that a key and a value are read once for the whole group. Parts are folded by a second kernel.
- * This takes heads of any width and any plain format; attend_few.cu is faster for the usual ones.
+ * This takes heads of any width and any plain format; the other ways (attend_cuda.h) are faster for the usual ones.
  */
 #include "kernels/attend/attend_cuda.h"
 
-enum { HEADS = 8, KEYS = 64, THREADS = 128, COLUMNS_MAX = 8, PARTS_MAX = 64, FILLED = 32 };
+enum { HEADS = 8, KEYS = 64, THREADS = 128, COLUMNS_MAX = 8, PARTS_MAX = 64, PART_COST = 4 };
 
 static __device__ inline int64_t past_at(const Attention &a, const int32_t *table, int j, int kv_head, int64_t *in_block)
 {
@@ -204,34 +204,6 @@ static Past past_of(const Tensor &t)
     return p;
 }
 
-static Attention attention_of(const OpCall *c, const CudaRun *g)
-{
-    Tensor y = c->out[0], q = c->in[0], k = c->in[1], v = tensor_is_none(c->in[2]) ? k : c->in[2], tables = c->in[3];
-    Attention a = {c->attend, rows_of(y), rows_of(q), past_of(k), past_of(v), ids_of(tables), ids_of(c->in[4]),
-                   ids_of(c->in[5]), tables.row_elems, rows_of(c->in[6]).at, rows_of(c->in[7]).at, (float *)g->scratch};
-    a.heads = q.dim[1], a.kv_heads = k.dim[1], a.group = a.heads / a.kv_heads;
-    a.key_width = q.dim[2], a.value_width = y.dim[2], a.tokens = k.dim[2], a.rows = q.dim[0];
-    a.per_block = attend_few_takes(&a, weight_kind(k.format)) ? attend_few_heads(a.group) : HEADS;
-    a.head_blocks = (a.group + a.per_block - 1) / a.per_block;
-    /* As many parts as keep the multiprocessors busy, of 64 positions at least. */
-    int64_t blocks = (int64_t)a.rows * a.kv_heads * a.head_blocks, capacity = (int64_t)tables.dim[1] * a.tokens;
-    int64_t wanted = FILLED * g->multiprocessors / (blocks > 0 ? blocks : 1), most = (capacity + KEYS - 1) / KEYS;
-    int64_t count = wanted < 1 ? 1 : wanted > PARTS_MAX ? PARTS_MAX : wanted;
-    count = count > most ? most : count;
-    a.part_tokens = (int)(((capacity + count - 1) / count + KEYS - 1) / KEYS * KEYS);
-    a.count = (int)((capacity + a.part_tokens - 1) / a.part_tokens);
-    return a;
-}
-
-/* Of these rows or fewer: where blocks are few, parts are many, but never more than fill the machine. */
-static size_t scratch_bytes(const OpCall *c, const CudaRun *g)
-{
-    Attention a = attention_of(c, g);
-    int64_t blocks = (int64_t)a.rows * a.kv_heads * a.head_blocks, filled = FILLED * g->multiprocessors;
-    int64_t heads = a.group < a.per_block ? a.group : a.per_block;
-    return (size_t)((blocks > filled ? blocks : filled) * heads) * (size_t)(a.value_width + 2) * sizeof(float);
-}
-
 template <int K, int C> static void launch(const Attention &a, const CudaRun *g)
 {
     dim3 grid(a.rows, a.kv_heads * a.head_blocks, a.count);
@@ -250,18 +222,86 @@ template <int K> static void launch_kind(const Attention &a, const CudaRun *g)
         launch<K, COLUMNS_MAX>(a, g);
 }
 
-static void run(const OpCall *c, const CudaRun *g)
+static bool takes(const Attention *) { return true; }
+static int queries(const Attention *) { return HEADS; }
+static int resident(const Attention *) { return 4; }
+
+static void run_rows(const Attention *a, const CudaRun *g)
 {
-    Attention a = attention_of(c, g);
-    WeightKind kind = weight_kind(c->in[1].format);
-    if (attend_few_takes(&a, kind))
-        attend_few(&a, kind, g);
-    else switch (kind) {
-#define DO(K) case K: launch_kind<K>(a, g); break;
+    switch (a->kind) {
+#define DO(K) case K: launch_kind<K>(*a, g); break;
         EACH_PLAIN_KIND(DO)
 #undef DO
     default: break;
     }
+}
+
+static const AttendWay attend_any = {takes, queries, resident, false, HEADS, 4, 8, run_rows};
+static const AttendWay *const ways[] = {&attend_prompt, &attend_group, &attend_few, &attend_any};
+enum { ROWS_ALONE = 2 };      /* from here on ways compute a row alike, whatever the others are */
+
+/* ---- choosing ---- */
+
+/* Into how many parts of KEYS positions each, or some times that, they are split: so that all waves of blocks of threads over
+ * the GPU together are short. A part costs as much as PART_COST KEYS. */
+static int64_t parts_for(int64_t blocks, int64_t slots, int64_t all, int waves)
+{
+    int64_t best = 1, least = INT64_MAX;
+    for (int64_t n = 1; n <= all && n <= PARTS_MAX && (n == 1 || blocks * n <= waves * slots); n++) {
+        int64_t each = (all + n - 1) / n, parts = (all + each - 1) / each;
+        int64_t time = (blocks * parts + slots - 1) / slots * (each + PART_COST);
+        if (time < least)
+            best = parts, least = time;
+    }
+    return best;
+}
+
+static void plan(Attention *a, const AttendWay *way, int64_t capacity, const CudaRun *g)
+{
+    int n = way->queries(a);
+    a->per_block = a->group < n ? a->group : n;
+    a->head_blocks = (a->group + a->per_block - 1) / a->per_block;
+    a->rows_each = way->rows_together && a->rows > a->seqs ? n / a->per_block : 1;
+    int64_t pieces = (a->rows + a->rows_each - 1) / a->rows_each + (int64_t)a->seqs - 1;
+    a->pieces = (int)(pieces < a->rows ? pieces : a->rows);
+    int64_t blocks = (int64_t)a->pieces * a->kv_heads * a->head_blocks, all = (capacity + KEYS - 1) / KEYS;
+    int64_t count = g->same ? 1 : parts_for(blocks, (int64_t)way->resident(a) * g->multiprocessors, all, way->waves);
+    a->part_tokens = (int)(((capacity + count - 1) / count + KEYS - 1) / KEYS * KEYS);
+    a->count = (int)((capacity + a->part_tokens - 1) / a->part_tokens);
+}
+
+static Attention attention_of(const OpCall *c, const CudaRun *g, const AttendWay **way)
+{
+    Tensor y = c->out[0], q = c->in[0], k = c->in[1], v = tensor_is_none(c->in[2]) ? k : c->in[2], tables = c->in[3];
+    Attention a = {c->attend, rows_of(y), rows_of(q), past_of(k), past_of(v), ids_of(tables), ids_of(c->in[4]),
+                   ids_of(c->in[5]), tables.row_elems, rows_of(c->in[6]).at, rows_of(c->in[7]).at, (float *)g->scratch};
+    a.heads = q.dim[1], a.kv_heads = k.dim[1], a.group = a.heads / a.kv_heads;
+    a.key_width = q.dim[2], a.value_width = y.dim[2], a.tokens = k.dim[2], a.rows = q.dim[0], a.seqs = tables.dim[0];
+    a.kind = weight_kind(k.format), a.exact = g->exact;
+    int i = g->same ? ROWS_ALONE : 0;
+    while (!ways[i]->takes(&a))
+        i++;
+    plan(&a, ways[i], (int64_t)tables.dim[1] * a.tokens, g);
+    *way = ways[i];
+    return a;
+}
+
+/* For these rows or fewer, which another way may take: parts are many where blocks of threads are few. */
+static size_t scratch_bytes(const OpCall *c, const CudaRun *g)
+{
+    int64_t most = 0;
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        int64_t kept = (int64_t)ways[i]->waves * ways[i]->resident_most * g->multiprocessors * ways[i]->queries_most;
+        most = kept > most ? kept : most;
+    }
+    return (size_t)most * (size_t)(c->out[0].dim[2] + 2) * sizeof(float);
+}
+
+static void run(const OpCall *c, const CudaRun *g)
+{
+    const AttendWay *way;
+    Attention a = attention_of(c, g, &way);
+    way->run(&a, g);
     if (a.count > 1)
         LAUNCH(fold_parts, dim3(a.rows, a.heads), 128, 0, g, a);
 }

@@ -2,7 +2,7 @@
 #ifndef KERNELS_ATTEND_ATTEND_CUDA_H
 #define KERNELS_ATTEND_ATTEND_CUDA_H
 
-#include "formats/planes_cuda.h"
+#include "kernels/attend/attend_mma.h"
 
 typedef struct Past {
     const uint8_t *at;
@@ -13,32 +13,54 @@ typedef struct Past {
 typedef struct Attention {
     Attend how;
     Rows y, q;
-    Past k, v;
+    Past k, v;                 /* the same where there are only keys */
     const int32_t *tables, *positions, *row_seq;
     int64_t table_step;
     const float *sinks, *slopes;
     float *parts;              /* of row, head, part: largest score, sum, sums of values */
-    int heads, kv_heads, group, per_block, head_blocks;      /* per_block: query heads of a block of threads */
-    int key_width, value_width, tokens, rows, count, part_tokens;
+    int heads, kv_heads, group, key_width, value_width, tokens, rows, seqs;
+    int per_block, head_blocks;          /* query heads of a block of threads; blocks of a group */
+    int rows_each, pieces;               /* rows of a block of threads, where it takes several; pieces that all fit into */
+    int count, part_tokens;              /* parts of the positions */
+    WeightKind kind;                     /* of the cache */
+    bool exact;                          /* else bf16 is near enough */
 } Attention;
 
-/* Heads of keys and values of 64, 128 or 256 numbers of 16 bits: attend_few.cu. */
-bool attend_few_takes(const Attention *, WeightKind);
-void attend_few(const Attention *, WeightKind, const CudaRun *);
-/* How many query heads of a group a block of threads has: more of them cost more registers than they save reading, as the
- * blocks of a group run side by side and the L2 cache gives all but the first what they read. */
-static inline int attend_few_heads(int group) { return group > 1 ? 2 : 1; }
+/* The kernels, of which the first that takes a call computes it (attend.cu). */
+typedef struct AttendWay {
+    bool (*takes)(const Attention *);
+    int (*queries)(const Attention *);   /* of a block of threads: rows x heads of a group */
+    int (*resident)(const Attention *);  /* blocks of threads that a multiprocessor has room for, about */
+    bool rows_together;                  /* takes several rows of a sequence */
+    int queries_most, resident_most;
+    int waves;                           /* where positions are split, blocks of threads fill the GPU so often at most */
+    void (*run)(const Attention *, const CudaRun *);
+} AttendWay;
+
+extern const AttendWay attend_prompt;    /* many rows, on tensor cores */
+extern const AttendWay attend_group;     /* few rows, heads that share keys, on tensor cores */
+extern const AttendWay attend_few;       /* rows one at a time, heads of 64, 128 or 256 numbers of 16 bits */
+
+/* Queries that read the same keys. */
+static inline int64_t attend_together(const Attention *a)
+{
+    return (int64_t)a->group * ((a->rows + a->seqs - 1) / (a->seqs > 0 ? a->seqs : 1));
+}
 
 #ifdef __CUDACC__
-/* The row's positions [from, to). */
-static __device__ inline int2 sees(const Attention &a, int r)
+/* Of the sequence's rows [first, end) those that are i, i + stride, ...: their largest position. */
+static __device__ inline int last_position(const Attention &a, int seq, int i, int stride)
 {
-    int pos = a.positions[r], seq = a.row_seq[r], from = 0, to = pos + 1;
-    if (a.how.bidirectional) {
-        int first = first_at_least(a.row_seq, a.rows, seq), end = first_at_least(a.row_seq, a.rows, seq + 1);
-        for (int i = first; i < end; i++)
-            to = max(to, a.positions[i] + 1);
-    }
+    int last = 0, end = first_at_least(a.row_seq, a.rows, seq + 1);
+    for (i += first_at_least(a.row_seq, a.rows, seq); i < end; i += stride)
+        last = max(last, a.positions[i]);
+    return last;
+}
+
+/* What a row at a position sees: [from, to). last: of its sequence's rows, where they see both ways. */
+static __device__ inline int2 sees_from(const Attention &a, int pos, int last)
+{
+    int from = 0, to = a.how.bidirectional ? last + 1 : pos + 1;
     if (a.how.window > 0) {
         from = max(from, pos - a.how.window + 1);
         to = (int)min((long long)to, (long long)pos + a.how.window);
@@ -49,6 +71,19 @@ static __device__ inline int2 sees(const Attention &a, int r)
     }
     return make_int2(from, to);
 }
+static __device__ inline int2 sees(const Attention &a, int r)
+{
+    return sees_from(a, a.positions[r], a.how.bidirectional ? last_position(a, a.row_seq[r], 0, 1) : 0);
+}
+
+/* What a slope adds. */
+static __device__ inline float lean(const Attention &a, int head, int j, int pos)
+{
+    float slope = a.slopes[head];
+    if (a.how.coarse != 0)
+        return a.how.coarse * (near_bf16(slope * near_bf16((float)j)) - near_bf16(slope * near_bf16((float)pos)));
+    return slope * (float)(j - pos);
+}
 
 /* A product of query and key becomes a score. */
 static __device__ inline float bend(const Attention &a, float s, int head, int j, int pos)
@@ -56,12 +91,7 @@ static __device__ inline float bend(const Attention &a, float s, int head, int j
     s *= a.how.scale;
     if (a.how.softcap > 0)
         s = a.how.softcap * tanhf(s / a.how.softcap);
-    if (!a.slopes)
-        return s;
-    float slope = a.slopes[head];
-    if (a.how.coarse != 0)
-        return s + a.how.coarse * (bf16_near(slope * bf16_near((float)j)) - bf16_near(slope * bf16_near((float)pos)));
-    return s + slope * (float)(j - pos);
+    return a.slopes ? s + lean(a, head, j, pos) : s;
 }
 #endif
 

@@ -14,13 +14,7 @@ template <int H> struct Running {
     float most[H], total[H], sums[H][8];
 };
 
-/* e^x by the instruction for 2^x: within 2^-22 for the differences of scores that count. */
-static __device__ inline float power(float x)
-{
-    float y;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x * 1.4426950408889634f));
-    return y;
-}
+static __device__ inline float power(float x) { return power2(x * LOG2_E); }
 
 template <int K, int H>
 static __device__ inline void take_keys(Running<H> &run, const float (*q)[8], const uint4 *keys, const uint4 *values,
@@ -161,10 +155,10 @@ template <int K, int L, int H> static __global__ void __launch_bounds__(WARPS * 
             fold_groups<L>(a, run.most[h], run.total[h], run.sums[h], shared, r, first_head + h, part);
 }
 
-bool attend_few_takes(const Attention *a, WeightKind kind)
+static bool takes(const Attention *a)
 {
     int w = a->key_width;
-    return (kind == W_F16 || kind == W_BF16) && (w == 64 || w == 128 || w == 256) && a->value_width == w &&
+    return (a->kind == W_F16 || a->kind == W_BF16) && (w == 64 || w == 128 || w == 256) && a->value_width == w &&
            a->k.width == w && a->v.width == w && ((uintptr_t)a->k.at | (uintptr_t)a->v.at) % 16 == 0;
 }
 
@@ -187,10 +181,17 @@ template <int K> static void launch_kind(const Attention *a, const CudaRun *g)
         launch<K, 32>(a, g);
 }
 
-void attend_few(const Attention *a, WeightKind kind, const CudaRun *g)
+/* More heads cost more registers than they save reading, as the blocks of a group run side by side and the L2 cache gives
+ * all but the first what they read. */
+static int queries(const Attention *a) { return a->group > 1 ? 2 : 1; }
+static int resident(const Attention *) { return 6; }
+
+static void run(const Attention *a, const CudaRun *g)
 {
-    if (kind == W_F16)
+    if (a->kind == W_F16)
         launch_kind<W_F16>(a, g);
     else
         launch_kind<W_BF16>(a, g);
 }
+
+const AttendWay attend_few = {takes, queries, resident, false, 2, 6, 4, run};

@@ -1,74 +1,18 @@
 /* cache_write.cu -- see cache_write.h. */
-#include "formats/planes_cuda.h"
-
-typedef struct Pool {
-    uint8_t *at;
-    int64_t block_bytes;
-    Rows x;
-    int heads, tokens, width;
-} Pool;
-
-typedef struct Write {
-    Pool pool[2];
-    const int32_t *tables, *positions, *row_seq;
-    int64_t table_step;
-} Write;
-
-/* The byte, without its sign, nearest to |x|: as f8_of_f32() of formats/f8.h. */
-static __device__ unsigned f8_near(float x, int fraction, int bias, unsigned largest)
-{
-    unsigned bits = __float_as_uint(x) & 0x7fffffff, shift = 23 - fraction, near;
-    if (bits >> 23 <= (unsigned)(127 - bias)) {
-        unsigned one = (unsigned)(127 + 23 + 1 - bias - fraction) << 23;
-        near = __float_as_uint(__fadd_rn(__uint_as_float(bits), __uint_as_float(one))) - one;
-    } else
-        near = (bits - ((unsigned)(127 - bias) << 23) + (1u << (shift - 1)) - 1 + (bits >> shift & 1)) >> shift;
-    return near < largest ? near : largest;
-}
-
-template <int K> static __device__ void put_value(uint8_t *to, int64_t i, float x)
-{
-    unsigned bits = __float_as_uint(x), magnitude = bits & 0x7fffffff, sign = bits >> 24 & 0x80;
-    switch (K) {
-    case W_F32: ((float *)to)[i] = x; break;
-    case W_F16: ((unsigned short *)to)[i] = f16_of_f32(x); break;
-    case W_BF16: ((unsigned short *)to)[i] = bf16_of_f32(x); break;
-    case W_E4M3: to[i] = (uint8_t)(sign | (magnitude >= 0x7f800000 ? 0x7f : f8_near(x, 3, 7, 0x7e))); break;
-    default:
-        to[i] = (uint8_t)(sign | (magnitude >= 0x7f800000 ? (magnitude > 0x7f800000 ? 0x7f : 0x7c) : f8_near(x, 2, 15, 0x7b)));
-    }
-}
+#include "kernels/cache_write/cache_write_cuda.h"
 
 template <int K> static __global__ void write_rows(Write w)
 {
     previous();
     const Pool &p = w.pool[blockIdx.z];
-    int64_t r = blockIdx.x;
-    int h = blockIdx.y, position = w.positions[r];
-    if (h >= p.heads)
-        return;
-    int64_t block = w.tables[w.row_seq[r] * w.table_step + position / p.tokens];
-    const float *from = row(p.x, r) + (int64_t)h * p.width;
-    uint8_t *to = p.at + block * p.block_bytes;
-    int64_t at = ((int64_t)h * p.tokens + position % p.tokens) * p.width;
-    for (int i = threadIdx.x; i < p.width; i += blockDim.x)
-        put_value<K>(to, at + i, from[i]);
-}
-
-static Pool pool_of(const Tensor &pool, const Tensor &x)
-{
-    Pool p = {(uint8_t *)pool.data, (int64_t)format_row_bytes(pool.format, pool.row_elems), rows_of(x), pool.dim[1],
-              pool.dim[2], pool.dim[3]};
-    p.x.step = x.row_elems;
-    return p;
+    if ((int)blockIdx.y < p.heads)
+        write_head<K>(w, p, blockIdx.x, blockIdx.y);
 }
 
 static void run(const OpCall *c, const CudaRun *g)
 {
-    bool both = !tensor_is_none(c->in[1]);
-    Write w = {{pool_of(c->out[0], c->in[0]), pool_of(c->out[both], c->in[both])}, ids_of(c->in[2]), ids_of(c->in[3]),
-               ids_of(c->in[4]), c->in[2].row_elems};
-    dim3 grid((unsigned)c->in[0].dim[0], (unsigned)c->out[0].dim[1], both ? 2 : 1);
+    Write w = write_of(c);
+    dim3 grid((unsigned)c->in[0].dim[0], (unsigned)c->out[0].dim[1], tensor_is_none(c->in[1]) ? 1 : 2);
     switch (weight_kind(c->out[0].format)) {
 #define DO(K) case K: LAUNCH(write_rows<K>, grid, 64, 0, g, w); break;
         EACH_PLAIN_KIND(DO)

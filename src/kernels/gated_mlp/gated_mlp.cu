@@ -60,7 +60,7 @@ static __global__ void gate_rows(Rows h, Rows up, Activation f)
 {
     previous();
     EACH(i, h)
-        row(h, blockIdx.x)[i] = (float)(activation_at(f, row(h, blockIdx.x)[i]) * row(up, blockIdx.x)[i]);
+        row(h, blockIdx.x)[i] = activation_near(f, row(h, blockIdx.x)[i]) * row(up, blockIdx.x)[i];
 }
 
 static void run(const OpCall *c, const CudaRun *g)

@@ -21,13 +21,18 @@ extern "C" {
 
 #include "core/op_call.h"
 
+enum { CUDA_COUNTERS = 4096 };
+
 /* Where a call runs. */
 typedef struct CudaRun {
     void *stream;              /* cudaStream_t */
     void *scratch;
+    unsigned *counters;        /* CUDA_COUNTERS on the device, zeros between kernels */
     int multiprocessors;
+    size_t shared_bytes;       /* that a block of threads can have */
     struct Lt *lt;             /* kernels/linear/lt.h; NULL: not there */
     bool overlaps;             /* the GPU starts a kernel while the one before it ends */
+    bool same;                 /* a row is computed in one way, however many there are */
     bool exact;                /* products keep activations as their contracts say; else bf16 is near enough */
 } CudaRun;
 
@@ -36,6 +41,8 @@ typedef struct CudaKernel {
     const char *(*refuses)(const OpCall *);
     size_t (*scratch_bytes)(const OpCall *, const CudaRun *);      /* NULL: none */
     void (*run)(const OpCall *, const CudaRun *);
+    /* This call and some that follow it, of `count`, in one launch: how many they were, 0: none. NULL: never. */
+    int (*run_several)(const OpCall *, int count, const CudaRun *);
 } CudaKernel;
 
 #ifdef __cplusplus

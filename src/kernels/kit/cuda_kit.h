@@ -127,16 +127,15 @@ __device__ inline float warp_sum(float x)
 /* Each thread gets the sum; `shared` holds 32 numbers. */
 __device__ inline double block_sum(double x, double *shared)
 {
-    int warp = threadIdx.x / 32, warps = (blockDim.x + 31) / 32;
+    int warp = threadIdx.x / 32, lane = threadIdx.x % 32, warps = (blockDim.x + 31) / 32;
     x = warp_sum(x);
+    if (warps == 1)
+        return x;
     __syncthreads();
-    if (threadIdx.x % 32 == 0)
+    if (lane == 0)
         shared[warp] = x;
     __syncthreads();
-    x = 0;
-    for (int i = 0; i < warps; i++)
-        x += shared[i];
-    return x;
+    return warp_sum(lane < warps ? shared[lane] : 0);
 }
 
 /* ---- the rows of a sequence ---- */

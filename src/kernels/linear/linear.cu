@@ -1,11 +1,12 @@
 /* linear.cu -- see linear.h and product_cuda.h.
  *
- * Few rows: a warp has an output, its lanes stride over k with 16 bytes of weights each, so that a warp's load is 512
- * neighbouring bytes, and all rows meet the weights while they are in registers. Such a step costs the reading of the
- * weights. Many rows: tiles of 64 outputs by 64 rows through shared memory.
+ * In the formats that matter most: one row, row_stream.cu; up to 64 rows, stream_cuda.h. Few rows in others: a warp has
+ * an output, its lanes stride over k with 16 bytes of weights each, so that a warp's load is 512 neighbouring bytes, and
+ * all rows meet the weights while they are in registers. Many rows: the library, or tiles of 64 outputs by 64 rows
+ * through shared memory.
  */
 #include "kernels/linear/lt.h"
-#include "kernels/linear/product_cuda.h"
+#include "kernels/linear/row_stream_cuda.h"
 
 enum { GEMV_WARPS = 4, GEMV_ROWS = 8, TILE = 64, TILE_K = 32, FEW_ROWS = 16, LIBRARY_ROWS = 1 };
 
@@ -325,7 +326,9 @@ template <int K, int R> static void run_few(const Product *products, int n, cons
 
 template <int K> static void run_kind(const Product *p, int n, const CudaRun *g)
 {
-    if (p->k > 0 || p->pairs == 1) {      /* each pair may have an expert of its own */
+    if (g->same && p->k == 0) {
+        run_few<K, GEMV_ROWS>(p, n, g);
+    } else if (p->k > 0 || p->pairs == 1) {      /* each pair may have an expert of its own */
         run_few<K, 1>(p, n, g);
     } else if (p->pairs == 2) {
         run_few<K, 2>(p, n, g);
@@ -364,9 +367,10 @@ static int library_rows(const Product *p, const CudaRun *g)
     int n = p->pairs * parts_of(g), unit = n <= 64 ? 16 : n <= 256 ? 32 : 128;
     return (n + unit - 1) / unit * unit;
 }
+static size_t whole_pieces(size_t bytes) { return (bytes + 255) / 256 * 256; }
 static size_t x_bytes(const Product *p, const CudaRun *g)
 {
-    return ((size_t)library_rows(p, g) * (size_t)p->in * 2 + 255) / 256 * 256;
+    return whole_pieces((size_t)library_rows(p, g) * (size_t)p->in * 2);
 }
 
 static __global__ void split_rows(unsigned short *to, int parts, Product p)
@@ -397,40 +401,102 @@ static __global__ void join_rows(Product p, const float *sums, int parts)
     }
 }
 
+/* The library may write y itself. */
+static bool joins_nothing(const Product *p, const CudaRun *g)
+{
+    return parts_of(g) == 1 && !p->bias && p->y_step == p->out && library_rows(p, g) == p->pairs && (uintptr_t)p->y % 16 == 0;
+}
+
 static bool library_run(const Product *p, int n, const CudaRun *g)
 {
     uint8_t *scratch = (uint8_t *)g->scratch, *x = scratch + LT_WORKSPACE_BYTES;
     float *sums = (float *)(x + x_bytes(p, g));
     LAUNCH(split_rows, dim3(p->pairs, blocks_for(p->in, 1024)), 256, 0, g, (unsigned short *)x, parts_of(g), *p);
     for (int i = 0; i < n; i++) {
-        LtProduct product = {p[i].w, x, sums, p[i].out, p[i].out, p[i].in, library_rows(p, g), false};
+        LtProduct product = {p[i].w, x, sums, p[i].out, p[i].out, p[i].in, library_rows(p, g), false, sums};
+        bool whole = joins_nothing(&p[i], g);
+        if (whole) {
+            product.y = p[i].y;
+            product.adds = p[i].adds;
+        }
         if (!lt_product(g->lt, &product, scratch, g->stream))
             return false;
-        LAUNCH(join_rows, dim3(p->pairs, blocks_for(p[i].out, 1024)), 256, 0, g, p[i], sums, parts_of(g));
+        if (!whole)
+            LAUNCH(join_rows, dim3(p->pairs, blocks_for(p[i].out, 1024)), 256, 0, g, p[i], sums, parts_of(g));
     }
     return true;
 }
 
 static int rows_of_x(const Product *p) { return p->k && !p->own_x ? p->pairs / p->k : p->pairs; }
 
+/* ---- one of these ways ---- */
+
+static void round_x(const Product *p, const CudaRun *g)
+{
+    int rows = rows_of_x(p);
+    LAUNCH(round_rows, blocks_for((int64_t)rows * (p->in / PLANE_BLOCK), 8), 256, 0, g, p->rounded, *p, rows);
+}
+
+/* x as the kernels of few rows take it: in 8 bits, or in parts of bf16. */
+static size_t few_x_bytes(const Product *p, WeightKind kind, const CudaRun *g)
+{
+    if (kind >= W_PLAIN_KINDS)
+        return whole_pieces((size_t)rows_of_x(p) * (size_t)(p->in / PLANE_BLOCK) * sizeof(XBlock8));
+    int rows = p->pairs < STREAM_ROWS ? p->pairs : STREAM_ROWS;
+    return whole_pieces((size_t)parts_of(g) * rows * p->in * 2);
+}
+
+/*     scratch   | x | sums of tiles |      The bits of a row are the same in all groups of rows. */
+static void by_stream(const Product *p, int n, WeightKind kind, const CudaRun *g)
+{
+    unsigned short *x = (unsigned short *)g->scratch;
+    if (kind >= W_PLAIN_KINDS)
+        round_x(p, g);
+    for (int first = 0; first < p->pairs; first += STREAM_ROWS) {
+        Product group[PRODUCTS];
+        for (int i = 0; i < n; i++) {
+            group[i] = p[i];
+            group[i].x += first * p[i].x_step;
+            group[i].y += first * p[i].y_step;
+            group[i].rounded += (int64_t)first * (p[i].in / PLANE_BLOCK);
+            group[i].pairs = p[i].pairs - first < STREAM_ROWS ? p[i].pairs - first : STREAM_ROWS;
+        }
+        if (kind < W_PLAIN_KINDS && stream_wants_parts(group->pairs))
+            LAUNCH(split_rows, dim3(group->pairs, blocks_for(p->in, 1024)), 256, 0, g, x, parts_of(g), *group);
+        stream_run(group, n, kind, x, (uint8_t *)x + few_x_bytes(p, kind, g), g);
+    }
+}
+
+/* Few rows, where the library does not take them. */
+static bool streams(const Product *p, int n, WeightKind kind, const CudaRun *g)
+{
+    bool few = p->pairs <= STREAM_ROWS && !(kind == W_BF16 && g->lt);
+    return (g->same || few) && stream_takes(p, n, kind, g);
+}
+
 size_t product_scratch(const Product *p, WeightKind kind, const CudaRun *g)
 {
+    size_t few = few_x_bytes(p, kind, g) + stream_scratch(p, g), library = 0;
     if (by_library(p, kind, g))
-        return LT_WORKSPACE_BYTES + x_bytes(p, g) + (size_t)library_rows(p, g) * (size_t)p->out * sizeof(float);
-    return kind < W_PLAIN_KINDS ? 0 : (size_t)rows_of_x(p) * (size_t)(p->in / PLANE_BLOCK) * sizeof(XBlock8);
+        library = LT_WORKSPACE_BYTES + x_bytes(p, g) + (size_t)library_rows(p, g) * (size_t)p->out * sizeof(float);
+    return few > library ? few : library;
 }
 
 void products_run(const Product *p, int n, WeightKind kind, const CudaRun *g)
 {
-    bool library = true;
+    if (!g->same && row_stream_run(p, n, kind, g))
+        return;
+    bool library = !g->same;
     for (int i = 0; i < n; i++)
         library = library && by_library(&p[i], kind, g);
+    if (streams(p, n, kind, g)) {
+        by_stream(p, n, kind, g);
+        return;
+    }
     if (library && library_run(p, n, g))
         return;
-    if (kind >= W_PLAIN_KINDS) {
-        int rows = rows_of_x(p);
-        LAUNCH(round_rows, blocks_for((int64_t)rows * (p->in / PLANE_BLOCK), 8), 256, 0, g, p->rounded, *p, rows);
-    }
+    if (kind >= W_PLAIN_KINDS)
+        round_x(p, g);
     switch (kind) {
 #define DO(K) case K: run_kind<K>(p, n, g); break;
         EACH_PLAIN_KIND(DO) EACH_PLANE_KIND(DO)

@@ -123,12 +123,16 @@ static int choose(Lt *lt, const LtPlan *plan, cublasLtMatmulHeuristicResult_t *f
     cudaEvent_t begin, end;
     int best = 0;
     float least = 1e30f;
-    if (p->adds || cudaStreamIsCapturing(stream, &recording) != cudaSuccess || recording != cudaStreamCaptureStatusNone)
+    LtProduct trial = *p;
+    trial.y = p->trial ? p->trial : p->y;
+    trial.adds = false;
+    if ((p->adds && !p->trial) || cudaStreamIsCapturing(stream, &recording) != cudaSuccess ||
+        recording != cudaStreamCaptureStatusNone)
         return 0;
     cudaEventCreate(&begin);
     cudaEventCreate(&end);
     for (int i = 0; i < count; i++) {
-        float ms = time_of(lt, plan, &found[i].algo, p, workspace, stream, begin, end);
+        float ms = time_of(lt, plan, &found[i].algo, &trial, workspace, stream, begin, end);
         if (ms < least)
             least = ms, best = i;
     }

@@ -26,6 +26,7 @@ typedef struct LtProduct {
     int64_t y_step;
     int out, in, n;
     bool adds;
+    float *trial;              /* as large as y: ways are tried on it; NULL: on y, unless that is added to */
 } LtProduct;
 
 /* false: the library has no way for this shape. workspace: LT_WORKSPACE_BYTES. */

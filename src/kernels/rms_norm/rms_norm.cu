@@ -15,9 +15,15 @@ static __global__ void norm_heads(Norm n)
     __shared__ double shared[32];
     int64_t r = blockIdx.x / n.heads, h = blockIdx.x % n.heads;
     const float *x = row(n.x, r) + h * n.width, *gain = n.gain ? n.gain + h * n.gain_step : NULL;
-    float *y = row(n.y, r) + h * n.width, held[HELD];
+    float *y = row(n.y, r) + h * n.width, held[HELD], held_gain[HELD];
     double squares = 0;
-    previous();
+    previous_later();
+#pragma unroll
+    for (int j = 0; j < HELD; j++) {      /* a weight: it need not be waited for */
+        int i = threadIdx.x + j * blockDim.x;
+        held_gain[j] = gain && i < n.width ? __ldg(gain + i) : 1;
+    }
+    previous_ended();
 #pragma unroll
     for (int j = 0; j < HELD; j++) {
         int i = threadIdx.x + j * blockDim.x;
@@ -26,12 +32,12 @@ static __global__ void norm_heads(Norm n)
     }
     for (int i = threadIdx.x + HELD * blockDim.x; i < n.width; i += blockDim.x)
         squares += (double)x[i] * x[i];
-    float factor = (float)(1 / sqrt(block_sum(squares, shared) / n.width + n.eps));
+    float factor = (float)rsqrt(block_sum(squares, shared) / n.width + n.eps);
 #pragma unroll
     for (int j = 0; j < HELD; j++) {
         int i = threadIdx.x + j * blockDim.x;
         if (i < n.width)
-            y[i] = held[j] * factor * (gain ? gain[i] : 1);
+            y[i] = held[j] * factor * held_gain[j];
     }
     for (int i = threadIdx.x + HELD * blockDim.x; i < n.width; i += blockDim.x)
         y[i] = x[i] * factor * (gain ? gain[i] : 1);
