@@ -53,7 +53,7 @@ endif
 TIER_neon   := -march=$(NEON)
 TIER_avx2   := -mavx2 -mfma -mf16c -mbmi2
 TIER_avx512 := $(TIER_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx512vbmi -mavx512bf16 -mprefer-vector-width=512
-TIER_amx    := $(TIER_avx512) -DTIER_avx512=1      # AVX-512 with the processor's tiles: only products are built again
+TIER_amx    := $(TIER_avx512) -DTIER_avx512=1 -mamx-tile -mamx-int8   # AVX-512 with the processor's tiles: only products are built again
 
 ALL_C    := $(shell find src -name '*.c' | sort)
 MAIN_C   := $(filter src/main/%,$(ALL_C))
