@@ -46,7 +46,8 @@ static Err learn(const Session *s, const char *model, const PhaseWork *decode, d
 void serve_learn(const Session *s, const char *model, const PhaseMeter *meter, const StepCounts *counts)
 {
     Error err;
-    if (!s->engine || device_is_apart(s->computes) || meter->decode.steps < STEPS_MIN || meter->decode.sequences < meter->decode.steps)
+    bool few = meter->decode.steps < STEPS_MIN || meter->decode.sequences < meter->decode.steps;
+    if (!s->engine || device_is_apart(s->computes) || few)
         return;
     Work *work = malloc(sizeof *work);
     if (!work)
