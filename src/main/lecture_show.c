@@ -56,11 +56,11 @@ static Err print_rows(const ModelShape *s, int32_t S, Error *err)
         TRY(lecture_mlp(16, chunks[i], s->D, s->F, &intensity, err));
         printf("%9.1f", intensity);
     }
-    printf("\n  attention, S = %-6d S T / (S + T), any B  ", S);
+    printf("\n  attention, S = %-6d S T / (S + T), any B ", S);
     for (size_t i = 0; i < COUNT_OF(chunks) && chunks[i] <= S; i++) {
         double intensity;
         TRY(lecture_attention(S, chunks[i], s->N, s->H, &intensity, err));
-        printf("%8.1f ", intensity);
+        printf("%9.1f", intensity);
     }
     putchar('\n');
     return OK;
