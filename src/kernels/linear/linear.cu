@@ -505,6 +505,23 @@ void products_run(const Product *p, int n, WeightKind kind, const CudaRun *g)
     }
 }
 
+static bool apart(const float *a, int n, const float *b, int m) { return a + n <= b || b + m <= a; }
+
+bool products_run_normed(const OpCall *norm, Product *p, int n, WeightKind kind, const CudaRun *g)
+{
+    Tensor x = norm->in[0], y = norm->out[0];
+    if (g->same || x.dim[0] != 1 || x.dims != 2 || tensor_width(x) != p->in || p->x != tensor_f32(y) || p->x == p->y)
+        return false;
+    for (int i = 0; i < n; i++)      /* blocks of threads read x while others write y */
+        if (!apart(p[i].y, p[i].out, tensor_f32(x), p->in) || !apart(p[i].y, p[i].out, tensor_f32(y), p->in))
+            return false;
+    p->x = tensor_f32(x);
+    p->norm_y = tensor_f32(y);
+    p->norm_gain = tensor_is_none(norm->in[1]) ? NULL : tensor_f32(norm->in[1]);
+    p->norm_eps = norm->eps;
+    return p->norm_y != p->x && row_stream_run(p, n, kind, g);
+}
+
 const char *product_refuses(Tensor w)
 {
     if (weight_kind(w.format) == W_NONE)
@@ -565,4 +582,10 @@ static void run(const OpCall *c, const CudaRun *g)
 
 static const char *refuses(const OpCall *c) { return product_refuses(c->in[1]); }
 
-CUDA_KERNEL(linear, refuses, scratch_bytes, run)
+static bool run_normed(const OpCall *norm, const OpCall *c, const CudaRun *g)
+{
+    Product p = product_of_linear(c, g);
+    return products_run_normed(norm, &p, 1, weight_kind(c->in[1].format), g);
+}
+
+CUDA_KERNEL(linear, refuses, scratch_bytes, run, NULL, run_normed)

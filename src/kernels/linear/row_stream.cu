@@ -50,17 +50,44 @@ template <int K> static __device__ inline uint8_t *x_scale(uint8_t *x, int piece
     return x + piece / 8 * (8 * Piece<K>::X_PIECE) + 8 * Piece<K>::X + piece % 8 * 8;
 }
 
-template <int K> static __device__ void lay_floats(uint8_t *x, const Product &p, int pieces)
+/* Four numbers of x, normed where they are to be; the first block writes those. */
+static __device__ inline float4 x_four(const Product &p, int k, float factor)
+{
+    if (k >= p.in)
+        return make_float4(0, 0, 0, 0);
+    float4 v = *(const float4 *)(p.x + k);
+    if (!p.norm_y)
+        return v;
+    float4 gain = p.norm_gain ? *(const float4 *)(p.norm_gain + k) : make_float4(1, 1, 1, 1);
+    v = make_float4(v.x * factor * gain.x, v.y * factor * gain.y, v.z * factor * gain.z, v.w * factor * gain.w);
+    if (blockIdx.x == 0)
+        *(float4 *)(p.norm_y + k) = v;
+    return v;
+}
+
+/* As rms_norm.cu. */
+static __device__ float norm_factor(const Product &p)
+{
+    __shared__ double shared[32];
+    double squares = 0;
+#pragma unroll 4
+    for (int k = 4 * threadIdx.x; k < p.in; k += 4 * ROW_THREADS) {
+        float4 v = *(const float4 *)(p.x + k);
+        squares += (double)v.x * v.x + (double)v.y * v.y + (double)v.z * v.z + (double)v.w * v.w;
+    }
+    return (float)rsqrt(block_sum(squares, shared) / p.in + p.norm_eps);
+}
+
+template <int K> static __device__ void lay_floats(uint8_t *x, const Product &p, int pieces, float factor)
 {
     for (int i = threadIdx.x; i < pieces * (Piece<K>::ELEMS / 4); i += ROW_THREADS) {
         int k = 4 * i;
-        float4 v = k < p.in ? *(const float4 *)(p.x + k) : make_float4(0, 0, 0, 0);
-        *(float4 *)x_slot<K>(x, k / Piece<K>::ELEMS, k % Piece<K>::ELEMS / 4) = v;
+        *(float4 *)x_slot<K>(x, k / Piece<K>::ELEMS, k % Piece<K>::ELEMS / 4) = x_four(p, k, factor);
     }
 }
 
 /* A block of 32 by a thread, as round_rows() of linear.cu has it. */
-template <int K> static __device__ void lay_rounded(uint8_t *x, const Product &p, int pieces)
+template <int K> static __device__ void lay_rounded(uint8_t *x, const Product &p, int pieces, float factor)
 {
     constexpr int PER = PLANE_BLOCK / Piece<K>::ELEMS;
     for (int b = threadIdx.x; b < pieces / PER; b += ROW_THREADS) {
@@ -68,7 +95,7 @@ template <int K> static __device__ void lay_rounded(uint8_t *x, const Product &p
         unsigned amax_bits = 0;
 #pragma unroll
         for (int i = 0; i < PLANE_BLOCK; i += 4) {
-            float4 f = b * PLANE_BLOCK < p.in ? *(const float4 *)(p.x + b * PLANE_BLOCK + i) : make_float4(0, 0, 0, 0);
+            float4 f = x_four(p, b * PLANE_BLOCK + i, factor);
             v[i] = f.x, v[i + 1] = f.y, v[i + 2] = f.z, v[i + 3] = f.w;
         }
 #pragma unroll
@@ -236,7 +263,7 @@ template <int K> struct RowWarp {
     }
 };
 
-template <int K> static __global__ void __launch_bounds__(ROW_THREADS, 2) row_stream(const __grid_constant__ RowLine s)
+template <int K> static __global__ void __launch_bounds__(ROW_THREADS, 3) row_stream(const __grid_constant__ RowLine s)
 {
     extern __shared__ __align__(128) uint8_t room[];
     previous_later();
@@ -256,10 +283,11 @@ template <int K> static __global__ void __launch_bounds__(ROW_THREADS, 2) row_st
     }
     w.expect(copies, left);
     previous_ended();
+    float factor = s.p[0].norm_y ? norm_factor(s.p[0]) : 1;
     if constexpr (Piece<K>::plain)
-        lay_floats<K>(x, s.p[0], s.chunks * 8);
+        lay_floats<K>(x, s.p[0], s.chunks * 8, factor);
     else
-        lay_rounded<K>(x, s.p[0], s.chunks * 8);
+        lay_rounded<K>(x, s.p[0], s.chunks * 8, factor);
     __syncthreads();
     float sum = 0;
     for (int done = 0; done < items; done += ITEMS) {
