@@ -285,7 +285,7 @@ check-load: $(BUILD)/ridge
 	@tests/load/abuse.py --server '$(LOAD_SERVER)' --log $(BUILD)/load.log --requests $(N) $(LOAD) || \
 	  { echo "what the server said is in $(BUILD)/load.log" >&2; exit 1; }
 check-load-thread:
-	+@$(MAKE) --no-print-directory BUILD=$(BUILD)/sanitize-thread OPT="-O1 -g" TIER_OPT= EXTRA=-fsanitize=thread \
+	+@$(MAKE) --no-print-directory CUDA=0 BUILD=$(BUILD)/sanitize-thread OPT="-O1 -g" TIER_OPT=-fno-sanitize=all EXTRA=-fsanitize=thread \
 	  EXTRA_LIBS=-fsanitize=thread N=$(N) LOAD="--no-memory --patience 300 $(LOAD)" check-load
 
 # The NEON tier on a processor of another kind: cross compiled, and run by qemu: minutes. What no server and no command line

@@ -7,7 +7,7 @@ trap '[ -z "$server" ] || kill "$server" 2>/dev/null; rm -rf "$T"' EXIT
 ok() { passed=$((passed + 1)); }
 bad() { failed=$((failed + 1)); echo "FAILED: $1"; sed 's/^/    /' "$T/out" "$T/err" 2>/dev/null | head -30; }
 finish() { printf '[  PASSED  ] %d test(s).\n' $passed; [ $failed -eq 0 ]; exit; }
-run() { timeout 60 "$@" >"$T/out" 2>"$T/err" </dev/null; status=$?; }
+run() { timeout "${TEST_SECONDS:-60}" "$@" >"$T/out" 2>"$T/err" </dev/null; status=$?; }
 gives() { # what it protects, expected text in the output, command ...
     what=$1 text=$2; shift 2; run "$@"
     if [ $status -eq 0 ] && grep -qE -- "$text" "$T/out"; then ok; else bad "$what (status $status)"; fi

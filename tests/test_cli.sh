@@ -6,7 +6,7 @@ trap 'rm -rf "$T"' EXIT
 
 ok() { passed=$((passed + 1)); }
 bad() { failed=$((failed + 1)); echo "FAILED: $1"; sed 's/^/    /' "$T/out" "$T/err" 2>/dev/null | head -12; }
-run() { timeout 60 "$@" >"$T/out" 2>"$T/err" </dev/null; status=$?; }
+run() { timeout "${TEST_SECONDS:-60}" "$@" >"$T/out" 2>"$T/err" </dev/null; status=$?; }
 gives() { # what it protects, expected text in the output, command ...
     what=$1 text=$2; shift 2; run "$@"
     if [ $status -eq 0 ] && { [ -z "$text" ] || grep -qF -- "$text" "$T/out"; }; then ok; else bad "$what (status $status)"; fi

@@ -93,6 +93,8 @@ static void a_probe_finds_limits(void **state)
     assert_int_equal(m.threads, 1);
     json_t *json = probe_json(&p);
     assert_int_equal(json_array_size(json_object_get(json, "reads")), PROBE_PAGES * PROBE_STREAMS);
+    assert_int_equal(json_array_size(json_object_get(json, "copies")), PROBE_PAGES);
+    assert_true(p.copies[0] > 1e6 && p.copies[1] > 1e6);
     json_decref(json);
 }
 

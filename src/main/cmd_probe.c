@@ -35,7 +35,7 @@ const Command command_probe = {
     .description =
         "A token needs all weights read, so it cannot come sooner than the memory allows; a prompt needs "
         "them multiplied, so it cannot be read sooner than the cores allow. probe measures both limits: "
-        "reading as one stream or several, from small pages and huge ones, with one thread and with all; and the "
+        "reading as one stream or several, from small pages and huge ones, with one thread and with all; copying; and the "
         "best instructions for fp32, bf16 and int8. The result is kept in a file, and whatever ridge says "
         "about a share of the possible is held against it. Run it while nothing else runs.",
     .examples = "  ridge probe\n  ridge probe --json\n  ridge probe -t 1 --dry-run\n",
@@ -75,6 +75,8 @@ static void print_people(const Probe *p)
     print_reads(&p->one);
     if (p->threads > 1)
         print_reads(&p->all);
+    printf("\ncopying with %d threads, GB/s: %.1f from small pages, %.1f from huge ones\n", p->threads, p->copies[0] / 1e9,
+           p->copies[1] / 1e9);
     printf("\nproducts, 10^12 operations per second\n");
     for (int kind = 0; kind < PROBE_KINDS; kind++)
         if (p->peaks[kind] > 0)

@@ -22,7 +22,7 @@ const char *const probe_kinds[PROBE_KINDS] = {"fp32", "bf16", "int8"};
 CPU_TIERS(LOOPS_OF, )
 #undef LOOPS_OF
 
-/* ---- reading ---- */
+/* ---- reading and copying ---- */
 
 typedef uint64_t Vector __attribute__((vector_size(64)));
 
@@ -72,6 +72,33 @@ static double read_rate(Team *team, const uint8_t *data, size_t bytes, int threa
         double start = clock_seconds();
         team_run(team, threads, read_part, &r);
         double rate = (double)r.bytes * threads / (clock_seconds() - start);
+        best = rate > best ? rate : best;
+    }
+    return best;
+}
+
+typedef struct Copy {
+    const uint8_t *from;
+    uint8_t *to;
+    size_t bytes;                 /* of each thread */
+} Copy;
+
+static void copy_part(void *context, int index, int count)
+{
+    Copy *c = context;
+    size_t at = (size_t)index * c->bytes;
+    (void)count;
+    memcpy(c->to + at, c->from + at, c->bytes);
+}
+
+static double copy_rate(Team *team, uint8_t *data, size_t bytes, int threads)
+{
+    Copy c = {.from = data, .to = data + bytes / 2, .bytes = bytes / 2 / (size_t)threads / LINE * LINE};
+    double best = 0;
+    for (int i = 0; i < PROBE_TIMES; i++) {
+        double start = clock_seconds();
+        team_run(team, threads, copy_part, &c);
+        double rate = (double)c.bytes * threads / (clock_seconds() - start);
         best = rate > best ? rate : best;
     }
     return best;
@@ -158,7 +185,7 @@ static void report(Run *r)
     r->done++;
 }
 
-static Err probe_reads(Run *r, Error *err)
+static Err probe_memory(Run *r, Error *err)
 {
     size_t bytes = buffer_bytes(r->o);
     for (int pages = 0; pages < PROBE_PAGES; pages++) {
@@ -170,6 +197,8 @@ static Err probe_reads(Run *r, Error *err)
             r->out->one.of[pages][streams] = read_rate(r->team, data, bytes, 1, streams);
             r->out->all.of[pages][streams] = read_rate(r->team, data, bytes, r->out->threads, streams);
         }
+        report(r);
+        r->out->copies[pages] = copy_rate(r->team, data, bytes, r->out->threads);
         munmap(whole, bytes + HUGE_PAGE);
     }
     return OK;
@@ -187,12 +216,12 @@ static void probe_peaks(Run *r)
 
 Err probe_run(const ProbeOptions *o, Probe *out, Error *err)
 {
-    Run r = {.o = o, .out = out, .total = PROBE_PAGES * PROBE_STREAMS + PROBE_KINDS};
+    Run r = {.o = o, .out = out, .total = PROBE_PAGES * (PROBE_STREAMS + 1) + PROBE_KINDS};
     TRY(team_new(&r.team, o->threads, true, err));
     *out = (Probe){.tier = o->tier == TIER_BEST ? cpu_best_tier() : o->tier, .threads = team_threads(r.team)};
     out->one.threads = 1;
     out->all.threads = out->threads;
-    Err result = probe_reads(&r, err);
+    Err result = probe_memory(&r, err);
     if (result == OK)
         probe_peaks(&r);
     report(&r);
@@ -262,5 +291,10 @@ json_t *probe_json(const Probe *p)
         json_array_extend(reads, all);
     json_decref(all);
     json_object_set_new(json, "reads", reads);
+    json_t *copies = json_array();
+    for (int pages = 0; pages < PROBE_PAGES; pages++)
+        json_array_append_new(copies, json_pack("{s:i, s:s, s:f}", "threads", p->threads, "pages", probe_pages[pages],
+                                                "bytes_per_second", p->copies[pages]));
+    json_object_set_new(json, "copies", copies);
     return json;
 }

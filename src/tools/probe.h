@@ -3,6 +3,7 @@
  *
  * Reading: each thread reads its own part of one buffer that no cache can hold, as one stream or as several side by
  * side, from small pages and from huge ones. A token cannot come sooner than the best of these allows.
+ * Copying: each thread copies its own part of one half of the buffer to the other; a model cannot be loaded sooner.
  * Multiplying: independent sums in registers, of the best instructions that each tier has; a prompt cannot be read
  * sooner than these allow.
  *
@@ -30,6 +31,7 @@ typedef struct Probe {
     CpuTier tier;
     int threads;
     ProbeReads one, all;                                       /* of one thread, of all */
+    double copies[PROBE_PAGES];                                /* bytes copied per second, by all threads */
     double peaks[PROBE_KINDS];                                 /* operations per second of all threads; 0: has no such */
 } Probe;
 
