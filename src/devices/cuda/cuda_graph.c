@@ -43,22 +43,12 @@ static uint64_t hash_calls(const OpCall *calls, int count)
     return hash;
 }
 
-static bool run_normed(CudaDevice *c, const OpCall *calls, int count)
-{
-    if (count < 2 || calls->op != OP_RMS_NORM || calls[1].in[0].data != calls->out[0].data)
-        return false;
-    const CudaKernel *next = cuda_kernel(calls[1].op);
-    return next->run_normed && next->run_normed(calls, calls + 1, &c->run);
-}
-
 static void launch_all(CudaDevice *c)
 {
     for (int i = 0, n; i < c->queue.count; i += n) {
         const OpCall *calls = &c->queue.calls[i];
         const CudaKernel *kernel = cuda_kernel(calls->op);
         n = kernel->run_several ? kernel->run_several(calls, c->queue.count - i, &c->run) : 0;
-        if (n == 0 && run_normed(c, calls, c->queue.count - i))
-            n = 2;
         if (n == 0) {
             kernel->run(calls, &c->run);
             n = 1;

@@ -63,16 +63,12 @@ static __global__ void gate_rows(Rows h, Rows up, Activation f)
         row(h, blockIdx.x)[i] = activation_near(f, row(h, blockIdx.x)[i]) * row(up, blockIdx.x)[i];
 }
 
-/* norm: NULL, or what makes x; false: it cannot be one with the products. */
-static bool run_all(const OpCall *norm, const OpCall *c, const CudaRun *g)
+static void run(const OpCall *c, const CudaRun *g)
 {
     Parts p = parts_of(c, g);
     Product both[2] = {product_of_linear(&p.gate, g), product_of_linear(&p.up, g)};
     WeightKind gate = weight_kind(c->in[MLP_GATE].format), up = weight_kind(c->in[MLP_UP].format);
-    if (norm) {
-        if (gate != up || !products_run_normed(norm, both, 2, gate, g))
-            return false;
-    } else if (gate == up)
+    if (gate == up)
         products_run(both, 2, gate, g);
     else {
         products_run(&both[0], 1, gate, g);
@@ -82,10 +78,7 @@ static bool run_all(const OpCall *norm, const OpCall *c, const CudaRun *g)
     LAUNCH(gate_rows, grid_of(h), EACH_THREADS, 0, g, h, rows_of(p.up.out[0]), c->activation);
     Product down = product_of_linear(&p.down, g);
     products_run(&down, 1, weight_kind(c->in[MLP_DOWN].format), g);
-    return true;
 }
-
-static void run(const OpCall *c, const CudaRun *g) { run_all(NULL, c, g); }
 
 static const char *refuses(const OpCall *c)
 {
@@ -95,4 +88,4 @@ static const char *refuses(const OpCall *c)
     return NULL;
 }
 
-CUDA_KERNEL(gated_mlp, refuses, scratch_bytes, run, NULL, run_all)
+CUDA_KERNEL(gated_mlp, refuses, scratch_bytes, run)

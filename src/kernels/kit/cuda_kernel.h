@@ -43,8 +43,6 @@ typedef struct CudaKernel {
     void (*run)(const OpCall *, const CudaRun *);
     /* This call and some that follow it, of `count`, in one launch: how many they were, 0: none. NULL: never. */
     int (*run_several)(const OpCall *, int count, const CudaRun *);
-    /* The call and the rms_norm before it, whose result it reads, in one. false: nothing was done. NULL: never. */
-    bool (*run_normed)(const OpCall *norm, const OpCall *, const CudaRun *);
 } CudaKernel;
 
 #ifdef __cplusplus

@@ -30,10 +30,6 @@ typedef struct Product {
     XBlock8 *rounded;          /* x in 8 bits, of pair after pair or row after row */
     int pairs, k, experts, in, out, low_bytes;
     bool own_x, adds;
-    /* Where x is what an rms_norm makes of x: its result is written here as well (NULL: x is x). One row, row_stream.cu. */
-    float *norm_y;
-    const float *norm_gain;    /* NULL: ones */
-    double norm_eps;
 } Product;
 
 enum { PRODUCTS = 3 };
@@ -43,8 +39,6 @@ size_t product_scratch(const Product *, WeightKind, const CudaRun *);
 /* Up to PRODUCTS that read the same rows of x and differ in their weights only. */
 void products_run(const Product *, int n, WeightKind, const CudaRun *);
 const char *product_refuses(Tensor w);
-/* One row's products with what an rms_norm makes of it, together with that norm. false: they cannot be one. */
-bool products_run_normed(const OpCall *norm, Product *, int n, WeightKind, const CudaRun *);
 
 #ifdef __CUDACC__
 static __device__ inline int expert_at(const Product &p, int pair)

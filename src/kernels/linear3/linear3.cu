@@ -28,29 +28,17 @@ static size_t scratch_bytes(const OpCall *c, const CudaRun *g)
     return most;
 }
 
-static bool products_of(const OpCall *c, const CudaRun *g, Product *products, WeightKind *kinds)
+static void run(const OpCall *c, const CudaRun *g)
 {
     OpCall calls[LINEAR3];
+    Product products[LINEAR3];
+    WeightKind kinds[LINEAR3];
     calls_of(c, calls);
     for (int i = 0; i < LINEAR3; i++) {
         products[i] = product_of_linear(&calls[i], g);
         kinds[i] = weight_kind(calls[i].in[1].format);
     }
-    return kinds[0] == kinds[1] && kinds[1] == kinds[2];
-}
-
-static bool run_normed(const OpCall *norm, const OpCall *c, const CudaRun *g)
-{
-    Product products[LINEAR3];
-    WeightKind kinds[LINEAR3];
-    return products_of(c, g, products, kinds) && products_run_normed(norm, products, LINEAR3, kinds[0], g);
-}
-
-static void run(const OpCall *c, const CudaRun *g)
-{
-    Product products[LINEAR3];
-    WeightKind kinds[LINEAR3];
-    if (products_of(c, g, products, kinds))
+    if (kinds[0] == kinds[1] && kinds[1] == kinds[2])
         products_run(products, LINEAR3, kinds[0], g);
     else
         for (int i = 0; i < LINEAR3; i++)
@@ -65,4 +53,4 @@ static const char *refuses(const OpCall *c)
     return NULL;
 }
 
-CUDA_KERNEL(linear3, refuses, scratch_bytes, run, NULL, run_normed)
+CUDA_KERNEL(linear3, refuses, scratch_bytes, run)
