@@ -45,7 +45,7 @@ TIER_OPT     ?= -O3
 NEON         ?= armv8.2-a+dotprod      # armv8-a: for processors that have no dot product of bytes
 ARCHITECTURE := $(shell $(CC) -dumpmachine | cut -d- -f1)
 ifeq ($(ARCHITECTURE),x86_64)
-TIERS := avx2 avx512
+TIERS := avx2 avx512 amx
 endif
 ifeq ($(ARCHITECTURE),aarch64)
 TIERS := neon
@@ -54,6 +54,7 @@ endif
 TIER_neon   := -march=$(NEON)
 TIER_avx2   := -mavx2 -mfma -mf16c -mbmi2
 TIER_avx512 := $(TIER_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx512vbmi -mavx512bf16 -mprefer-vector-width=512
+TIER_amx    := $(TIER_avx512) -DTIER_avx512=1 -mamx-tile -mamx-int8   # AVX-512 with the processor's tiles: only products are built again
 
 # Optional: an NVIDIA GPU (docs/PERFORMANCE.md). Built where nvcc is found; make CUDA=0 leaves it out. The runtime library is
 # linked in and opens the driver when it is asked for, so the program starts on machines without one. Built for this
@@ -80,7 +81,9 @@ ALL_C    := $(shell find src -name '*.c' | sort)
 MAIN_C   := $(filter src/main/%,$(ALL_C))
 TIERED_C := $(filter %_cpu.c,$(filter-out src/main/%,$(ALL_C)))
 PLAIN_C  := $(filter-out $(TIERED_C) $(MAIN_C),$(ALL_C))
-LIB_O    := $(PLAIN_C:%.c=$(BUILD)/%.o) $(foreach t,$(TIERS),$(TIERED_C:%.c=$(BUILD)/%.$(t).o))
+PRODUCT_C := $(shell grep -l '"kernels/linear/product.h"' $(TIERED_C))
+OF_TIER   = $(if $(filter amx,$(1)),$(PRODUCT_C),$(TIERED_C))
+LIB_O    := $(PLAIN_C:%.c=$(BUILD)/%.o) $(foreach t,$(TIERS),$(patsubst %.c,$(BUILD)/%.$(t).o,$(call OF_TIER,$(t))))
 LIB_O    += $(CU_O)
 MAIN_O   := $(MAIN_C:%.c=$(BUILD)/%.o)
 TEST_C   := $(sort $(wildcard tests/test_*.c))
@@ -380,7 +383,7 @@ $(BUILD)/ridge.pc: Makefile
 install: all man $(BUILD)/ridge.pc
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include \
 	  $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/ridge/models \
-	  $(DESTDIR)$(PREFIX)/share/ridge/shapes
+	  $(DESTDIR)$(PREFIX)/share/ridge/shapes $(DESTDIR)$(PREFIX)/share/ridge/machines
 	install -m 755 $(BUILD)/ridge $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 $(BUILD)/libridge.a $(DESTDIR)$(PREFIX)/lib/
 	install -m 755 $(BUILD)/libridge.so $(DESTDIR)$(PREFIX)/lib/libridge.so.$(VERSION)
@@ -393,6 +396,7 @@ install: all man $(BUILD)/ridge.pc
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's,@PREFIX@,$(PREFIX),' share/ridge.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/ridge.service
 	install -m 644 share/shapes/*.json $(DESTDIR)$(PREFIX)/share/ridge/shapes/
+	install -m 644 share/machines/*.json $(DESTDIR)$(PREFIX)/share/ridge/machines/
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/ridge $(DESTDIR)$(PREFIX)/lib/libridge.* $(DESTDIR)$(PREFIX)/lib/pkgconfig/ridge.pc \
 	  $(DESTDIR)$(PREFIX)/lib/systemd/system/ridge.service \

@@ -1,6 +1,6 @@
 /* linear.c -- how fast products are, by format and shape:
  *
- *     make bench; build/bench/linear [FORMAT ...] [-r ROWS] ... [-t THREADS] [-s SHAPE] [-a avx2|avx512]
+ *     make bench; build/bench/linear [FORMAT ...] [-r ROWS] ... [-t THREADS] [-s SHAPE] [-a avx2|avx512|amx]
  *
  * Prints for each shape of a 1.1B Llama the best and the median time of one product, what it read of
  * weights a second (few rows: the limit is memory) and its operations a second (many rows: arithmetic).
@@ -15,11 +15,11 @@
 
 #include "base/team.h"
 #include "devices/cpu/cpu_device.h"
+#include "devices/cpu/cpu_tiers.h"
 #include "formats/panel.h"
 #include "kernels/cpu_kernel.h"
 
 enum { COPIES_BYTES = 400 << 20, TIMES = 200, SHAPES = 4 };
-extern const CpuKernel kernel_linear_avx2, kernel_linear_avx512;
 static const double SECONDS = 0.5;
 static const int shapes[SHAPES][2] = {{2048, 2048}, {5632, 2048}, {2048, 5632}, {32000, 2048}};   /* out, in */
 
@@ -91,7 +91,7 @@ static void bench_shape(const Panel *panel, CpuTier tier, Team *team, int rows, 
     float *x = memory(sizeof(float) * (size_t)rows * (size_t)in), *y = memory(sizeof(float) * (size_t)rows * (size_t)out);
     for (int i = 0; i < rows * in; i++)
         x[i] = (float)rand() / (float)RAND_MAX - 0.5f;
-    Task task = {.kernel = tier == TIER_AVX2 ? &kernel_linear_avx2 : &kernel_linear_avx512, .team = team};
+    Task task = {.kernel = cpu_kernel(OP_LINEAR, tier), .team = team};
     task.call = (OpCall){.op = OP_LINEAR, .out = {tensor_of(y, &format_f32, rows, out)},
                          .in = {tensor_of(x, &format_f32, rows, in), tensor_of(w, panel->format, out, in)}};
     task.call.in[1].packing = 1;
@@ -143,7 +143,7 @@ int main(int argc, char **argv)
     if (team_new(&team, threads, true, &err) != OK)
         return fprintf(stderr, "%s\n", err.text), 1;
     for (int f = 0; f < 64 && formats[f]; f++) {
-        const Panel *panel = tier == TIER_AVX2 ? panel_find_avx2(formats[f]) : panel_find_avx512(formats[f]);
+        const Panel *panel = cpu_panel(formats[f], tier);
         if (!panel)
             continue;
         for (int r = 0; r < (n_rows ? n_rows : 2); r++)

@@ -67,7 +67,7 @@ RIDGE_API const char *ridge_version(void);
 
 typedef struct ridge_model_options {
     int threads;               /* 0: as many as the processor, its cgroup and its affinity allow */
-    const char *tier;          /* NULL or "best", "reference", "avx2", "avx512" */
+    const char *tier;          /* NULL or "best", "reference", "avx2", "avx512", "amx" */
 } ridge_model_options;
 
 /* path: a checkpoint directory or a .gguf; NULL: the default model. options may be NULL. */

@@ -613,7 +613,7 @@ static void drop_unseen(const CaseCache *m, int32_t window)
             ((int32_t *)tensor_row(m->tables, s))[i] = -1;
 }
 
-enum { LATENT_KEY = 576, LATENT_VALUE = 512 };      /* DeepSeek's */
+enum { LATENT_KEY = 576, LATENT_VALUE = 512, PRODUCTS_MOST = 6000000 };      /* widths of DeepSeek's */
 
 /* Those that models have, which fast kernels are made for, or any. The width of y. */
 static int32_t choose_widths(KernelCase *c, CaseCache *m, bool far)
@@ -635,9 +635,14 @@ static void make_attend(KernelCase *c)
     static const int32_t groups[] = {1, 1, 2, 3, 4, 5, 8, 16, 33};
     CaseCache m = {0};
     bool far = one_in(c, 4), many = !far && one_in(c, 4);       /* over several segments of the past; rows */
-    choose_sequences(c, &m, far ? 3 : many ? 140 : 20, far ? 1200 : 90);
-    int32_t heads = m.kv_heads * groups[below(c, far ? 8 : many ? 6 : COUNT_OF(groups))];
-    int32_t y_width = choose_widths(c, &m, far);
+    choose_sequences(c, &m, far ? 3 : many ? 100 : 20, far ? 1200 : 90);
+    int32_t y_width = choose_widths(c, &m, far), group = groups[below(c, COUNT_OF(groups))];
+    int64_t products = 0;      /* of a head: what the reference takes its time for */
+    for (int32_t s = 0; s < m.seqs; s++)
+        products += (int64_t)m.rows_of[s] * m.length[s] * m.kv_heads * (m.key_width + y_width);
+    while (group > 1 && products * group > PRODUCTS_MOST)
+        group /= 2;
+    int32_t heads = m.kv_heads * group;
     make_cache(c, &m);
     write_past(c, &m, m.k);
     if (m.value_width > 0)

@@ -82,7 +82,7 @@ static BenchResult measure(const Fixture *f, BenchCase c)
 {
     Error err;
     BenchResult r;
-    check(bench_run(f->engine, f->tally, f->model->shape.V, c, 2, &r, &err), &err);
+    check(bench_run(f->engine, f->tally, NULL, f->model->shape.V, c, 2, &r, &err), &err);
     assert_true(r.seconds[0] > 0 && r.seconds[1] > 0);
     return r;
 }
@@ -103,7 +103,7 @@ static void a_generated_token_reads_each_matrix_once(void **state)
     const Fixture *f = *state;
     BenchResult r = measure(f, (BenchCase){.generate = 20, .batch = 1});
     assert_true(r.tokens == 20);
-    assert_true(r.demand.bytes / 20 >= matrix_bytes(f) && r.demand.bytes / 20 < 1.2 * matrix_bytes(f));
+    assert_true(r.work.demand.bytes / 20 >= matrix_bytes(f) && r.work.demand.bytes / 20 < 1.2 * matrix_bytes(f));
 }
 
 static void answers_of_a_batch_share_what_is_read(void **state)
@@ -112,8 +112,8 @@ static void answers_of_a_batch_share_what_is_read(void **state)
     BenchResult one = measure(f, (BenchCase){.generate = 20, .batch = 1});
     BenchResult four = measure(f, (BenchCase){.generate = 20, .batch = 4});
     assert_true(four.tokens == 80);
-    assert_true(four.demand.bytes < 1.5 * one.demand.bytes);
-    assert_true(demand_operations(&four.demand) > 3 * demand_operations(&one.demand));
+    assert_true(four.work.demand.bytes < 1.5 * one.work.demand.bytes);
+    assert_true(demand_operations(&four.work.demand) > 3 * demand_operations(&one.work.demand));
 }
 
 static void what_was_there_before_is_not_counted(void **state)
@@ -124,9 +124,9 @@ static void what_was_there_before_is_not_counted(void **state)
     BenchResult answer = measure(f, (BenchCase){.generate = 8, .depth = 64, .batch = 1});
     assert_true(whole.tokens == 128);
     assert_true(behind.tokens == 64);
-    assert_true(demand_operations(&behind.demand) < 0.7 * demand_operations(&whole.demand));
+    assert_true(demand_operations(&behind.work.demand) < 0.7 * demand_operations(&whole.work.demand));
     assert_true(answer.tokens == 8);
-    assert_true(demand_operations(&answer.demand) < 8 * 1.5 * demand_operations(&whole.demand) / 128);
+    assert_true(demand_operations(&answer.work.demand) < 8 * 1.5 * demand_operations(&whole.work.demand) / 128);
 }
 
 static void the_median_ignores_one_slow_run(void **state)
@@ -146,7 +146,7 @@ static void operations_are_counted_by_their_kind(void **state)
 {
     const Fixture *f = *state;
     BenchResult r = measure(f, (BenchCase){.prompt = 128, .batch = 1});
-    const double *operations = r.demand.operations;
+    const double *operations = r.work.demand.operations;
     assert_true(operations[ARITHMETIC_INT8] > 0 && operations[ARITHMETIC_FP32] > 0);
     assert_true(operations[ARITHMETIC_BF16] == 0);
     double matrices = 0;   /* each value of a matrix but the head's is multiplied for each row */
@@ -168,7 +168,7 @@ static void a_bound_is_the_larger_of_two_times(void **state)
     assert_true(roofline_seconds(&m, &d) == 10);
     d.bytes = 20;
     assert_true(roofline_seconds(&m, &d) == 5);
-    BenchResult r = {.repetitions = 1, .tokens = 10, .seconds = {20}, .demand = d};
+    BenchResult r = {.repetitions = 1, .tokens = 10, .seconds = {20}, .work = {.demand = d}};
     assert_true(bench_share(&r, &m) == 0.25);
     m = (Machine){.bytes_per_second = 10};
     assert_true(roofline_seconds(&m, &d) == 2);

@@ -20,7 +20,7 @@ same() { if cmp -s "$2" "$3"; then ok; else bad "$1"; fi; }
 # ---- answers ----
 gives "the default model completes"          "there was"        $R run -p "Once upon a time" -n 30 --temperature 0
 cp "$T/out" "$T/greedy"; grep -q "TTFT .* ms per token, .* tokens/s, .* GB/s" "$T/err" && ok || bad "the account on stderr"
-for tier in reference avx2 avx512; do
+for tier in reference avx2 avx512 amx; do
     [ $tier = reference ] || grep -q "${tier%512}" /proc/cpuinfo || continue
     run $R run -p "Once upon a time" -n 30 --temperature 0 --tier $tier
     grep -q "has no $tier" "$T/err" || same "the same text on tier $tier" "$T/out" "$T/greedy"
@@ -127,14 +127,14 @@ END
 gives "a made-up model runs without a file"   ""               $R run -m "synth:$T/tiny.json:q8_0" -p "Hello" -n 4
 gives "and is inspected"                      "Q8_0"           $R inspect "synth:$T/tiny.json:q8_0"
 gives "and measured, in each format of a list" "tiny.json:q4_0" $R bench -m "synth:$T/tiny.json:q8_0,q4_0" -p 0 -n 2 -r 1
-[ "$(grep -c "tg2 " "$T/out")" = 2 ] && ok || bad "a row for each format"
+[ "$(grep -c "tg2 |" "$T/out")" = 2 ] && ok || bad "a row for each format"
 for size in llama-3.1-70b:70553.71 mixtral-8x7b:46702.79 deepseek-v2-lite:15706.48 gemma-2-2b:2614.34 mamba2-2.7b:2702.60; do
     gives "the named shape ${size%:*}"        " ${size#*:} M"   $R inspect "synth:${size%:*}:q8_0"
 done
 refuses "a shape that has no name"            "no shape 'x'"   $R run -m synth:x:q8_0 -p "Hello"
 export RIDGE_MACHINE="$T/machine.json"
 run $R bench -p 0 -n 2 -r 1
-grep -q "run .ridge probe" "$T/err" && grep -q "not known" "$T/out" && ok || bad "bench says how to learn the bounds"
+grep -q "run .ridge probe" "$T/out" && grep -q "not known" "$T/out" && ok || bad "bench says how to learn the bounds"
 echo '{"bytes_per_second": 1e9, "fp32": 1e9, "bf16": 1e9, "int8": 1e9, "threads": 1}' > "$RIDGE_MACHINE"
 gives "bench measures all combinations"       "share of the bound" $R bench -p 8 -n 2 -r 1 -b 1,2 -d 0,8 -ctk f32,bf16 --profile
 [ "$(grep -c "% arithmetic" "$T/out")" -ge 4 ] && [ "$(grep -c "BF16 |" "$T/out")" = 6 ] && ok || bad "a row for each, with its bound"
@@ -142,7 +142,6 @@ grep -q "bound" "$T/err" && ok || bad "the profile has the bound of each operati
 gives "bench in CSV has the share"            ",bound,share_of_bound" $R bench -p 0 -n 2 -r 1 -o csv
 gives "bench in JSON has the share"           '"share_of_bound"'  $R bench -p 0 -n 2 -r 1 -o json
 refuses "a kind of cache that there is not"   "none of auto,"    $R bench -ctk f32,f33
-unset RIDGE_MACHINE
 refuses "its speed by the token"             "ridge denoise"    $R bench -m "$T/llada.gguf"
 refuses "refinement of another model"        "continues a text token by token" $R run -p x --steps 4
 refuses "masks of another model"             "ridge score"      $R denoise -f README.md

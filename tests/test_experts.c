@@ -3,6 +3,8 @@
 #include "test.h"
 
 #include <math.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "core/ops.h"
 #include "devices/cpu/cpu_device.h"
@@ -171,6 +173,40 @@ static void each_expert_gives_the_bits_of_its_matrix_alone(void **state)
     }
 }
 
+/* The pages that lie wholly within an expert's matrix may not be touched. */
+static void forbid(Tensor all, int e, size_t bytes, bool forbidden)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = (uintptr_t)all.data + (size_t)e * bytes, to = from + bytes;
+    from = (from + page - 1) / page * page;
+    to = to / page * page;
+    assert_true(from < to);
+    assert_int_equal(mprotect((void *)from, to - from, forbidden ? PROT_NONE : PROT_READ | PROT_WRITE), 0);
+}
+
+/* Whoever reads the weights of an expert that no row chose ends here. */
+static void experts_that_nobody_chose_are_not_read(void **state)
+{
+    (void)state;
+    enum { TALL = 64, WIDE = 512 };
+    static float w[EXPERTS][TALL][WIDE], x[ROWS][WIDE], y[ROWS][K][TALL];
+    static const int32_t ids[ROWS][K] = {{2, 0}, {2, 2}, {0, 2}};
+    fill(w[0][0], EXPERTS * TALL * WIDE, 1);
+    fill(x[0], ROWS * WIDE, 3);
+    ON_EACH_TIER(tier) {
+        Device *d = device_of(tier);
+        Tensor all = upload(d, tensor_3d(w, &format_f32, EXPERTS, TALL, WIDE), USE_EXPERTS);
+        for (int e = 1; e < EXPERTS; e += 2)
+            forbid(all, e, sizeof w[0], true);
+        for (int32_t rows = 1; rows <= ROWS; rows++)
+            compute(d, (OpCall){.op = OP_EXPERT_LINEAR,
+                                .out = {tensor_3d(y, &format_f32, rows, K, TALL)},
+                                .in = {f32(x[0], rows, WIDE), all, NONE, tensor_of((void *)ids, &format_i32, rows, K)}});
+        for (int e = 1; e < EXPERTS; e += 2)
+            forbid(all, e, sizeof w[0], false);
+        device_close(d);
+    }
+}
+
 static void an_expert_that_computes_nothing_returns_the_row_itself(void **state)
 {
     (void)state;
@@ -233,6 +269,7 @@ int main(void)
         cmocka_unit_test(sparsemixer_shares_among_those_that_are_near),
         cmocka_unit_test(choices_are_experts_even_where_scores_are_not_numbers),
         cmocka_unit_test(each_expert_gives_the_bits_of_its_matrix_alone),
+        cmocka_unit_test(experts_that_nobody_chose_are_not_read),
         cmocka_unit_test(an_expert_that_computes_nothing_returns_the_row_itself),
         cmocka_unit_test(a_limited_gate_cuts_off_what_is_too_large),
         cmocka_unit_test(the_cost_counts_experts_that_are_used),

@@ -13,7 +13,9 @@
 extern const CpuKernel kernel_linear_reference;
 #define KERNELS_OF(x, NAME, tier) \
     extern const CpuKernel kernel_linear_##tier, kernel_linear3_##tier, kernel_gated_mlp_##tier, kernel_gate_##tier;
+#define kernel_gate_amx kernel_gate_avx512   /* no product */
 CPU_TIERS(KERNELS_OF, )
+CPU_TIERS_OF_PRODUCTS(KERNELS_OF, )
 extern const OpSpec spec_linear;
 
 typedef struct Tier {
@@ -26,7 +28,10 @@ static const Tier tiers[] = {
 #define TIER_OF(x, NAME, tier) \
     {#tier, &kernel_linear_##tier, &kernel_linear3_##tier, &kernel_gated_mlp_##tier, &kernel_gate_##tier, panel_find_##tier},
     CPU_TIERS(TIER_OF, )
+    CPU_TIERS_OF_PRODUCTS(TIER_OF, )
 };
+
+enum { TIERS = COUNT_OF(tiers) };
 
 static bool has_tier(int i)
 {
@@ -143,13 +148,13 @@ static void check_case(Case c)
     int wide = c.in + (c.format->activation == &format_f32 ? MORE : 32), y_wide = c.out + MORE;
     Guarded w = encoded(c.format, c.out, c.in);
     Guarded x = guarded(sizeof(float) * (size_t)wide * (size_t)c.rows), bias = guarded(sizeof(float) * (size_t)c.out);
-    Guarded y[3];
+    Guarded y[1 + TIERS];   /* the reference's first */
     for (int i = 0; i < c.rows * wide; i++)
         ((float *)x.data)[i] = random_float();
     for (int i = 0; i < c.out; i++)
         ((float *)bias.data)[i] = random_float();
     size_t y_bytes = sizeof(float) * (size_t)y_wide * (size_t)c.rows;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 1 + TIERS; i++) {
         y[i] = guarded(y_bytes);
         for (int j = 0; j < c.rows * y_wide; j++)
             ((float *)y[i].data)[j] = (float)(j % 7);
@@ -162,7 +167,7 @@ static void check_case(Case c)
     call.out[0] = tensor_columns(tensor_of(y[0].data, &format_f32, c.rows, y_wide), 0, c.out);
     run(&kernel_linear_reference, &call, 2);
 
-    for (int t = 0; t < 2; t++) {
+    for (int t = 0; t < TIERS; t++) {
         const Panel *panel = tiers[t].find(c.format);
         if (!has_tier(t) || !panel)
             continue;
@@ -182,9 +187,9 @@ static void check_case(Case c)
         }
         release(p);
     }
-    if (has_tier(0) && has_tier(1) && tiers[0].find(c.format))
-        assert_memory_equal(y[1].data, y[2].data, y_bytes);
-    for (int i = 0; i < 3; i++)
+    for (int t = 1; t < TIERS && has_tier(t) && tiers[t].find(c.format); t++)
+        assert_memory_equal(y[t].data, y[1 + t].data, y_bytes);
+    for (int i = 0; i < 1 + TIERS; i++)
         release(y[i]);
     release(bias);
     release(x);
@@ -222,11 +227,11 @@ static void a_row_has_the_same_bits_in_any_company(void **context)
     enum { ROWS = 150, OUT = 100 };
     const Format *f;
     for (int i = 0; (f = format_at(i)); i++)
-        for (int t = 0; t < 2; t++) {
+        for (int t = 0; t < TIERS; t++) {
             const Panel *panel = tiers[t].find(f);
             if (!multiplies(f) || !panel || !has_tier(t))
                 continue;
-            int in = f->block_elems == 1 ? 77 : (int)max_i64(32, f->block_elems) * 3;
+            int in = f->block_elems == 1 ? 77 : (int)max_i64(32, f->block_elems) * 6;
             Guarded w = encoded(f, OUT, in), p = packed(panel, w, OUT, in);
             Guarded x = guarded(sizeof(float) * (size_t)(ROWS * in));
             Guarded whole = guarded(sizeof(float) * ROWS * OUT), parts = guarded(sizeof(float) * ROWS * OUT);
@@ -258,7 +263,7 @@ static void a_panel_holds_exactly_the_rows_that_were_packed(void **context)
     (void)context;
     const Format *f;
     for (int i = 0; (f = format_at(i)); i++)
-        for (int t = 0; t < 2; t++) {
+        for (int t = 0; t < TIERS; t++) {
             const Panel *panel = tiers[t].find(f);
             if (!multiplies(f) || !panel || !has_tier(t))
                 continue;
@@ -288,11 +293,11 @@ static void what_is_not_finite_stays_in_its_row(void **context)
     (void)context;
     const Format *f;
     for (int i = 0; (f = format_at(i)); i++)
-        for (int t = 0; t < 2; t++) {
+        for (int t = 0; t < TIERS; t++) {
             const Panel *panel = tiers[t].find(f);
             if (!multiplies(f) || !panel || !has_tier(t))
                 continue;
-            enum { ROWS = 6, OUT = 20, IN = 512 };
+            enum { ROWS = 20, OUT = 20, IN = 512 };
             Guarded w = encoded(f, OUT, IN), p = packed(panel, w, OUT, IN);
             float x[ROWS * IN], y[ROWS * OUT];
             for (int j = 0; j < ROWS * IN; j++)
@@ -329,7 +334,7 @@ static void plain_rows_agree_with_the_reference(void **context)
                        .in = {tensor_of(x, &format_f32, ROWS, IN), tensor_of(w.data, f, OUT, IN)}};
         run(&kernel_linear_reference, &call, 1);
         call.out[0].data = fast;
-        for (int t = 0; t < 2; t++) {
+        for (int t = 0; t < TIERS; t++) {
             if (!has_tier(t))
                 continue;
             memset(fast, 0, sizeof fast);
@@ -398,7 +403,7 @@ static void linear3_is_three_linear(void **context)
     (void)context;
     static const char *const mixes[][3] = {{"Q8_0", "Q8_0", "Q8_0"}, {"Q4_K", "Q4_K", "Q6_K"}, {"F16", "Q8_0", "F32"}};
     static const int outs[] = {96, 33, 16}, rows[] = {1, 4, 5, FUSED_ROWS_MAX};
-    for (int t = 0; t < 2; t++)
+    for (int t = 0; t < TIERS; t++)
         for (int m = 0; m < 3 && has_tier(t); m++)
             for (int n = 0; n < 4; n++) {
                 Tensor x = random_matrix(rows[n], 512);
@@ -456,7 +461,7 @@ static void gated_mlp_is_its_parts(void **context)
 {
     (void)context;
     static const int rows[] = {1, 4, 7, FUSED_ROWS_MAX};
-    for (int t = 0; t < 2; t++)
+    for (int t = 0; t < TIERS; t++)
         for (int n = 0; n < 4 && has_tier(t); n++) {
             check_gated_mlp(t, rows[n], "Q8_0", "Q8_0", 160, SILU);
             check_gated_mlp(t, rows[n], "Q4_K", "Q6_K", 512, GELU);

@@ -423,7 +423,7 @@ static void a_large_vocabulary_keeps_the_right_tokens(void **state)
 static void all_tiers_give_the_same_bits(void **state)
 {
     (void)state;
-    static float z[3][1100], w[3][1100];
+    static float z[TIER_COUNT][1100], w[TIER_COUNT][1100];
     static const int32_t sizes[] = {1, 15, 16, 17, 63, 64, 65, 511, 512, 513, 1100};
     uint32_t allowed[35];
     PrngStream stream = {.seed = 8};
@@ -433,9 +433,9 @@ static void all_tiers_give_the_same_bits(void **state)
             z[0][i] = i % 37 == 36 || (i == 0 && n > 1) ? -INFINITY : (float)(200 * stream_unit(&stream) - 120);
         for (int i = 0; i < 35; i++)
             allowed[i] = (uint32_t)stream_bits(&stream) | 3u;
-        memcpy(z[1], z[0], sizeof z[0]);
-        memcpy(z[2], z[0], sizeof z[0]);
-        double sums[3][2];
+        for (int t = 1; t < TIER_COUNT; t++)
+            memcpy(z[t], z[0], sizeof z[0]);
+        double sums[TIER_COUNT][2];
         for (CpuTier t = TIER_REFERENCE; t <= cpu_best_tier(); t++) {
             const Scan *scan = scan_of(t);
             scan->mask(z[t], allowed, n);

@@ -21,12 +21,15 @@ async function refusal(response) {
   }
 }
 
-export async function getJson(path) {
+async function get(path) {
   const response = await fetch(path, { headers: headers() });
   if (!response.ok)
     throw await refusal(response);
-  return response.json();
+  return response;
 }
+
+export const getJson = async path => (await get(path)).json();
+export const getText = async path => (await get(path)).text();
 
 // Calls take(object) for each "data:" of the stream, until [DONE].
 export async function stream(path, body, signal, take) {

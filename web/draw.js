@@ -1,4 +1,4 @@
-// draw.js -- pictures on a canvas, in the colours of the sheet: blocks, lines over time, the roofline.
+// draw.js -- pictures on a canvas, in the colours of the sheet: blocks, lines over time.
 
 const colour = name => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`);
 const FONT = "11px system-ui, sans-serif", LEFT = 44, BOTTOM = 20, TOP = 8, RIGHT = 10;
@@ -77,30 +77,4 @@ function dot(c, x, y, radius) {
   c.beginPath();
   c.arc(x, y, radius, 0, 2 * Math.PI);
   c.fill();
-}
-
-// Both axes logarithmic: operations per byte, operations per second; the roofs, and where the last step stands.
-export function drawRoofline(canvas, step, machine) {
-  const { c, width, height } = begin(canvas), bandwidth = machine.bytes_per_second, peak = machine.operations_per_second;
-  c.fillStyle = colour("quiet");
-  if (!bandwidth || !step.bytes) {
-    c.fillText(bandwidth ? "no step yet" : "the machine's bandwidth is not known: see --bandwidth", LEFT, height / 2);
-    return;
-  }
-  const intensity = step.operations / step.bytes, rate = step.operations / step.seconds;
-  const top = peak || Math.max(bandwidth * intensity, rate) * 4, ridge = top / bandwidth;
-  const from = Math.min(intensity, 0.5) / 2, to = Math.max(ridge, intensity) * 4, low = bandwidth * from / 4;
-  const x = at => LEFT + Math.log(at / from) / Math.log(to / from) * (width - LEFT - RIGHT);
-  const y = value => height - BOTTOM - Math.log(Math.max(value, low) / low) / Math.log(top * 2 / low) * (height - BOTTOM - TOP);
-  c.strokeStyle = colour("quiet");
-  c.lineWidth = 2;
-  line(c, [[x(from), y(bandwidth * from)], [x(ridge), y(top)], ...(peak ? [[x(to), y(top)]] : [])]);
-  c.fillText(`${(bandwidth / 1e9).toFixed(0)} GB/s`, x(from) + 6, y(bandwidth * from) - 8);
-  if (peak)
-    c.fillText(`${(peak / 1e9).toFixed(0)} Gop/s`, x(ridge) + 6, y(top) - 6);
-  c.fillText("operations per byte", width - 120, height - 4);
-  c.fillStyle = colour("strong");
-  dot(c, x(intensity), y(rate), 5);
-  const possible = Math.min(top, bandwidth * intensity);
-  c.fillText(`${(100 * rate / possible).toFixed(0)}% of what is possible, ${step.rows} rows`, Math.min(x(intensity) + 8, width - 170), y(rate) + 16);
 }

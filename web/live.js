@@ -1,11 +1,11 @@
 // live.js -- the engine at work: what GET ridge/state says, drawn twice a second while somebody looks.
-import { getJson } from "./api.js";
-import { drawBlocks, drawLines, drawRoofline } from "./draw.js";
+import { getJson, getText } from "./api.js";
+import { drawBlocks, drawLines } from "./draw.js";
 
-const SECONDS = 0.5, KEPT = 240;
+const SECONDS = 0.5, KEPT = 240, PICTURE_SECONDS = 3;
 const find = id => document.getElementById(id);
 const history = [];      // {seconds, prompt, generated, ttft}
-let timer = null, last = null;
+let timer = null, last = null, pictured = -Infinity;
 
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 
@@ -73,7 +73,27 @@ function showCharts(state) {
   drawLines(find("chart-ttft"), [
     { name: "first token", points: state.ttft.map(([at, seconds]) => [at, 1000 * seconds]), dots: true },
   ]);
-  drawRoofline(find("chart-roof"), state.step, state.machine);
+}
+
+function showVerdicts(state) {
+  find("verdicts").replaceChildren(...state.verdicts.map(verdict => {
+    const line = document.createElement("div");
+    line.textContent = `${verdict.sentence}.`;
+    return line;
+  }));
+}
+
+// The server draws them, as `ridge bench --profile` does.
+async function showPictures(seconds) {
+  if (seconds - pictured < PICTURE_SECONDS && seconds >= pictured)
+    return;
+  pictured = seconds;
+  for (const [id, path] of [["picture-roof", "ridge/roofline.svg"], ["picture-batches", "ridge/batches.svg"]]) {
+    const picture = new DOMParser().parseFromString(await getText(path), "image/svg+xml").documentElement;
+    find(id).replaceChildren(document.adoptNode(picture));
+  }
+  find("picture-letters").textContent = [...find("picture-roof").querySelectorAll("circle.measured")].map(point =>
+    `${point.nextElementSibling.textContent} ${point.textContent.split(":")[0]}`).join("; ");
 }
 
 async function look() {
@@ -86,6 +106,8 @@ async function look() {
     showSequences(state);
     showBlocks(state);
     showCharts(state);
+    showVerdicts(state);
+    await showPictures(state.uptime_seconds);
   } catch (error) {
     find("pulse").textContent = error.message;
     find("pulse").classList.add("error");

@@ -22,6 +22,20 @@ struct FileOut {
     uint8_t buffer[FILE_OUT_BUFFER];
 };
 
+Err folders_make(const char *path, Error *err)
+{
+    char *part = strdup(path);
+    Err result = part ? OK : fail(err, NO_MEMORY, "%s: no memory for a path", path);
+    for (char *slash = part ? strchr(part + 1, '/') : NULL; slash && result == OK; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        if (mkdir(part, 0755) != 0 && errno != EEXIST)
+            result = fail(err, IO_FAILED, "%s: %s", part, strerror(errno));
+        *slash = '/';
+    }
+    free(part);
+    return result;
+}
+
 static void file_out_free(FileOut *f)
 {
     if (f->fd >= 0)

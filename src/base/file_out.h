@@ -13,6 +13,8 @@
 
 typedef struct FileOut FileOut;
 
+Err folders_make(const char *path, Error *err);    /* those that the file of this path lies in */
+
 Err file_out_new(const char *path, FileOut **out, Error *err);
 Err file_out_put(FileOut *, const void *data, size_t bytes, Error *err);
 Err file_out_zeros(FileOut *, size_t bytes, Error *err);

@@ -214,6 +214,40 @@ int32_t kv_cache_match(KvCache *c, int32_t s, const int32_t *tokens, int32_t lim
     return blocks * block_tokens;
 }
 
+/* Why the block behind `blocks` known ones is missed. */
+static KvFound explain_miss(const KvCache *c, const int32_t *tokens, int32_t blocks, uint64_t salt, KvFound found)
+{
+    int32_t block_tokens = c->ledger.options.block_tokens;
+    NodeId node = NODE_ROOT;
+    for (int32_t i = 0; i < blocks; i++)
+        node = prefix_index_find(c->index, node, salt, tokens + i * block_tokens);
+    tokens += blocks * block_tokens;
+    int32_t alike = prefix_index_alike(c->index, node, salt, tokens);
+    if (alike == block_tokens || prefix_index_ended(c->index, node, salt, tokens)) {
+        found.why = KV_MISS_EVICTED;
+    } else if (alike >= 0) {
+        found.why = KV_MISS_DIFFERS;
+        found.at += alike;
+    } else {
+        found.why = KV_MISS_NEW;
+    }
+    return found;
+}
+
+KvFound kv_cache_explain(const KvCache *c, const int32_t *tokens, int32_t limit, uint64_t salt)
+{
+    int32_t block_tokens = c->ledger.options.block_tokens, most = limit / block_tokens;
+    Match match = longest_match(c, tokens, most, salt, NULL);
+    KvFound found = {.asked = limit, .found = match.blocks * block_tokens, .at = match.blocks * block_tokens};
+    if (match.blocks == most)
+        return found;
+    if (match.but_for_state > match.blocks) {
+        found.why = KV_MISS_STATE;
+        return found;
+    }
+    return explain_miss(c, tokens, match.blocks, salt, found);
+}
+
 int32_t kv_cache_known(const KvCache *c, const int32_t *tokens, int32_t limit, uint64_t salt)
 {
     int32_t block_tokens = c->ledger.options.block_tokens;

@@ -42,6 +42,20 @@ Err kv_cache_new(KvCache **, const KvLedger *, const KvLayout *, Device *, Arena
 int32_t kv_cache_match(KvCache *, int32_t s, const int32_t *tokens, int32_t limit, uint64_t salt);
 /* How many tokens kv_cache_match() would share, asked without taking anything. */
 int32_t kv_cache_known(const KvCache *, const int32_t *tokens, int32_t limit, uint64_t salt);
+/* The same for people: where it ends, and why there. */
+typedef enum KvMiss {
+    KV_MISS_NOTHING,               /* all that may be shared was */
+    KV_MISS_NEW,                   /* nothing goes on from there */
+    KV_MISS_DIFFERS,               /* what is kept goes on with other tokens */
+    KV_MISS_EVICTED,               /* it was kept, and its memory was needed */
+    KV_MISS_STATE,                 /* there is no state of fixed size to go on from */
+} KvMiss;
+typedef struct KvFound {
+    int32_t asked, found;          /* tokens */
+    int32_t at;                    /* the first token that was missed: of a block, or, if they differ, the very one */
+    KvMiss why;
+} KvFound;
+KvFound kv_cache_explain(const KvCache *, const int32_t *tokens, int32_t limit, uint64_t salt);
 /* Where a step that computes [from, to) should end instead: at `to`, or earlier where the state is worth keeping. */
 int32_t kv_cache_stop(const KvCache *, int32_t s, int32_t from, int32_t to);
 /* Makes the positions [from, to) writable. All or nothing; false: not enough blocks. tentative: commit may

@@ -14,6 +14,7 @@ struct PrefixIndex {
     Node *nodes;
     int32_t *tokens;                  /* [nodes_max, block_tokens] */
     NodeId *buckets;
+    uint64_t *ended;                  /* hashes of nodes that have ended, each in its bucket's place: the last one */
     uint32_t bucket_mask;
     NodeId first_unused;              /* given back; those from `fresh` on were never used */
     int32_t fresh, used;
@@ -27,7 +28,7 @@ PrefixIndex *prefix_index_new(Arena *arena, PrefixIndexOptions o)
     PrefixIndex *ix = ARENA_NEW(arena, PrefixIndex);
     if (!ix || !(ix->nodes = ARENA_ARRAY(arena, Node, (size_t)o.nodes_max))
         || !(ix->tokens = ARENA_ARRAY(arena, int32_t, (size_t)o.nodes_max * (size_t)o.block_tokens))
-        || !(ix->buckets = ARENA_ARRAY(arena, NodeId, buckets)))
+        || !(ix->buckets = ARENA_ARRAY(arena, NodeId, buckets)) || !(ix->ended = ARENA_ARRAY(arena, uint64_t, buckets)))
         return NULL;
     ix->o = o;
     ix->bucket_mask = buckets - 1;
@@ -119,6 +120,7 @@ NodeId prefix_index_make(PrefixIndex *ix, NodeId parent, uint64_t salt, const in
 static void unlink_node(PrefixIndex *ix, NodeId n)
 {
     NodeId *link = bucket_of(ix, ix->nodes[n].hash);
+    ix->ended[ix->nodes[n].hash & ix->bucket_mask] = ix->nodes[n].hash;
     while (*link != n)
         link = &ix->nodes[*link].next;
     *link = ix->nodes[n].next;
@@ -134,6 +136,27 @@ void prefix_index_release(PrefixIndex *ix, NodeId n)
         unlink_node(ix, n);
         n = ix->nodes[n].parent;
     }
+}
+
+int32_t prefix_index_alike(const PrefixIndex *ix, NodeId parent, uint64_t salt, const int32_t *tokens)
+{
+    int32_t most = -1;
+    for (NodeId n = 0; n < ix->fresh; n++) {
+        const Node *node = &ix->nodes[n];
+        if (node->uses == 0 || node->parent != parent || node->salt != salt)
+            continue;
+        int32_t alike = 0;
+        while (alike < ix->o.block_tokens && node_tokens(ix, n)[alike] == tokens[alike])
+            alike++;
+        most = alike > most ? alike : most;
+    }
+    return most;
+}
+
+bool prefix_index_ended(const PrefixIndex *ix, NodeId parent, uint64_t salt, const int32_t *tokens)
+{
+    uint64_t hash = hash_of(ix, parent, salt, tokens);
+    return ix->ended[hash & ix->bucket_mask] == hash;
 }
 
 BlockId prefix_index_block(const PrefixIndex *ix, NodeId n, int32_t group) { return node_at(ix, n)->block[group]; }

@@ -38,6 +38,12 @@ NodeId prefix_index_make(PrefixIndex *, NodeId parent, uint64_t salt, const int3
 void prefix_index_hold(PrefixIndex *, NodeId);      /* the root needs no holder: these do nothing to it */
 void prefix_index_release(PrefixIndex *, NodeId);
 
+/* For explanations. Of the children of `parent`, the one that begins most like these tokens: how many are alike; -1: it has
+ * none. Looks at all nodes. */
+int32_t prefix_index_alike(const PrefixIndex *, NodeId parent, uint64_t salt, const int32_t *tokens);
+/* Whether this child was known once and has ended; of ends long ago nothing is known any more. */
+bool prefix_index_ended(const PrefixIndex *, NodeId parent, uint64_t salt, const int32_t *tokens);
+
 BlockId prefix_index_block(const PrefixIndex *, NodeId, int32_t group);
 void prefix_index_put(PrefixIndex *, NodeId, int32_t group, BlockId);   /* where none was */
 void prefix_index_remove(PrefixIndex *, NodeId, int32_t group);         /* may end the node */

@@ -1,13 +1,12 @@
 #include "core/machine.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/file_map.h"
 #include "base/file_out.h"
+#include "base/share.h"
 
 static const size_t FILE_BYTES_MAX = 1 << 20;
 
@@ -15,6 +14,7 @@ typedef struct Rate { const char *name; size_t offset; } Rate;
 #define RATE(field) {#field, offsetof(Machine, field)}
 static const Rate rates[] = {
     RATE(bytes_per_second), RATE(fp32), RATE(bf16), RATE(int8), RATE(memory_bytes),
+    RATE(link_bytes_per_second),
 };
 
 static double *rate_of(Machine *m, const Rate *rate) { return (double *)((char *)m + rate->offset); }
@@ -26,7 +26,7 @@ static Err read_text(const json_t *object, const char *path, const char *name, c
         return OK;
     if (!json_is_string(value) || json_string_length(value) >= bytes)
         return fail(err, BAD_FILE, "%s: '%s' must be a text of fewer than %zu bytes", path, name, bytes);
-    memcpy(out, json_string_value(value), json_string_length(value));
+    memcpy(out, json_string_value(value), json_string_length(value) + 1);
     return OK;
 }
 
@@ -34,6 +34,7 @@ static Err read_fields(const json_t *object, const char *path, Machine *m, Error
 {
     if (!json_is_object(object))
         return fail(err, BAD_FILE, "%s: is no JSON object", path);
+    snprintf(m->name, sizeof m->name, "%.127s", path);     /* unless it says a better one */
     TRY(read_text(object, path, "name", m->name, sizeof m->name, err));
     TRY(read_text(object, path, "source", m->source, sizeof m->source, err));
     for (size_t i = 0; i < COUNT_OF(rates); i++) {
@@ -46,6 +47,10 @@ static Err read_fields(const json_t *object, const char *path, Machine *m, Error
     if (threads && (!json_is_integer(threads) || json_integer_value(threads) < 0 || json_integer_value(threads) > 1 << 20))
         return fail(err, BAD_FILE, "%s: 'threads' must be a whole number, 0 or more", path);
     m->threads = (int)json_integer_value(threads);
+    const json_t *gpu = json_object_get(object, "gpu");
+    if (gpu && !json_is_boolean(gpu))
+        return fail(err, BAD_FILE, "%s: 'gpu' must be true or false", path);
+    m->gpu = json_is_true(gpu);
     if (m->bytes_per_second == 0)
         return fail(err, BAD_FILE, "%s: 'bytes_per_second' is missing: without it nothing can be predicted", path);
     return OK;
@@ -63,21 +68,10 @@ Err machine_read(const char *path, Machine *out, Error *err)
 
 json_t *machine_json(const Machine *m)
 {
-    return json_pack("{s:s, s:f, s:f, s:f, s:f, s:f, s:i, s:s}", "name", m->name, "bytes_per_second", m->bytes_per_second,
-                     "fp32", m->fp32, "bf16", m->bf16, "int8", m->int8, "memory_bytes", m->memory_bytes, "threads", m->threads,
-                     "source", m->source);
-}
-
-static Err make_directories(const char *path, Error *err)
-{
-    char part[MACHINE_PATH_BYTES];
-    for (const char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        memcpy(part, path, (size_t)(slash - path));
-        part[slash - path] = 0;
-        if (mkdir(part, 0755) != 0 && errno != EEXIST)
-            return fail(err, IO_FAILED, "%s: %s", part, strerror(errno));
-    }
-    return OK;
+    return json_pack("{s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:i, s:b, s:s}", "name", m->name, "bytes_per_second",
+                     m->bytes_per_second, "fp32", m->fp32, "bf16", m->bf16, "int8", m->int8, "memory_bytes", m->memory_bytes,
+                     "link_bytes_per_second", m->link_bytes_per_second, "threads", m->threads, "gpu", m->gpu, "source",
+                     m->source);
 }
 
 Err machine_write(const char *path, const Machine *m, Error *err)
@@ -88,7 +82,7 @@ Err machine_write(const char *path, const Machine *m, Error *err)
     json_decref(json);
     if (!text)
         return fail(err, NO_MEMORY, "no memory for %s", path);
-    Err result = make_directories(path, err);
+    Err result = folders_make(path, err);
     if (result == OK)
         result = file_out_new(path, &file, err);
     if (result == OK) {
@@ -128,4 +122,19 @@ Err machine_of_this(Machine *out, Error *err)
     if (!file_exists(path))
         return fail(err, NOT_FOUND, "%s: this machine was not measured yet: run `ridge probe`", path);
     return machine_read(path, out, err);
+}
+
+Err machines_print(FILE *out, Error *err) { return share_print("machines", out, err); }
+
+Err machine_find(const char *name, Machine *out, Error *err)
+{
+    char path[PATH_MAX];
+    if (!strcmp(name, "this"))
+        return machine_of_this(out, err);
+    if (strchr(name, '/') || strstr(name, ".json"))
+        return machine_read(name, out, err);
+    if (share_find("machines", name, path))
+        return machine_read(path, out, err);
+    return fail(err, NOT_FOUND, "there is no machine '%s': give this, the path of a file as `ridge probe -o` writes it, or a "
+                "name of `ridge plan --list`", name);
 }

@@ -28,7 +28,8 @@ double demand_operations(const Demand *w)
 static double peak_of(const Machine *m, int kind)
 {
     const double peak[ARITHMETICS] = {[ARITHMETIC_FP32] = m->fp32, [ARITHMETIC_BF16] = m->bf16, [ARITHMETIC_INT8] = m->int8};
-    return peak[kind] > 0 ? peak[kind] : m->fp32;
+    double other = m->gpu && m->bf16 > m->fp32 ? m->bf16 : m->fp32;
+    return peak[kind] > 0 && (kind != ARITHMETIC_FP32 || !m->gpu) ? peak[kind] : other;
 }
 
 double roofline_bytes_seconds(const Machine *m, const Demand *w)

@@ -74,6 +74,15 @@ static Err deliver_prompt(Deliver *d, Sequence *q, int32_t position, const float
     return OK;
 }
 
+/* Adds what has passed since; without a story nobody looks at the clock. */
+static double lap(const Story *story, double since, double *sum)
+{
+    double now = story ? clock_seconds() : 0;
+    if (sum)
+        *sum += now - since;
+    return now;
+}
+
 static Err deliver_token(Deliver *d, Sequence *q, const float *logits, Error *err)
 {
     const RequestOptions *o = &q->request->options;
@@ -81,9 +90,12 @@ static Err deliver_token(Deliver *d, Sequence *q, const float *logits, Error *er
     SamplePlace place = {.tokens = q->tokens, .prompt_count = q->prompt, .token_count = q->known,
                          .sample = (uint32_t)q->sample};
     Event event = {.kind = EVENT_TOKEN, .sample = q->sample, .position = q->known};
+    double *grammar = o->story && constraint->allowed ? &o->story->grammar_seconds : NULL, began = lap(o->story, 0, NULL);
     if (constraint->allowed)
         place.allowed = constraint->allowed(constraint->with, q->sample);
+    began = lap(o->story, began, grammar);
     Err chosen = sampler_sample(d->sampler, &o->sampling, &place, logits, &event.token, err);
+    began = lap(o->story, began, o->story ? &o->story->sampling_seconds : NULL);
     if (chosen == LIMIT_REACHED && place.allowed) {   /* all is said, and there is no token to say so */
         deliver_end(d, q, END_STOP, NULL);
         return OK;
@@ -91,6 +103,7 @@ static Err deliver_token(Deliver *d, Sequence *q, const float *logits, Error *er
     TRY(chosen);
     if (constraint->accept)
         constraint->accept(constraint->with, q->sample, event.token.id);
+    lap(o->story, began, grammar);
     if (q->times.first_token == 0)
         q->times.first_token = clock_seconds() - q->request->submitted;
     if (sampler_ends_at(&o->sampling, event.token.id)) {

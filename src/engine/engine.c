@@ -300,6 +300,8 @@ static void let_in(Engine *e)
         e->request[e->requests++] = r;
         e->deadline = fmin(e->deadline, request_deadline(r));
         const Sequence *q = request_leader(r);
+        if (r->options.story)
+            r->options.story->waits[STORY_STEP] = clock_seconds() - r->submitted;
         r->fetch = kv_persist_fetch(e->persist, q->tokens, sequence_reusable(q), q->salt);
         if (r->fetch)
             e->fetching++;
@@ -316,6 +318,9 @@ static void end_fetch(Engine *e, Request *r)
     kv_persist_cancel(e->persist, r->fetch);
     r->fetch = 0;
     e->fetching--;
+    Story *story = r->options.story;
+    if (story)
+        story->waits[STORY_FILES] = clock_seconds() - r->submitted - story->waits[STORY_STEP];
     scheduler_add(e->scheduler, r);
 }
 
@@ -490,8 +495,11 @@ bool engine_step(Engine *e)
     at[1] = clock_seconds();
     runner_run(e->runner, plan);
     at[2] = clock_seconds();
+    story_step(plan, e->steps + 1, at[0], at[2] - at[0]);
     scheduler_commit(e->scheduler, plan);
     deliver_step(&e->deliver, e->runner, plan);
+    if (e->o.forgets)
+        scheduler_forget_pasts(e->scheduler);
     e->steps++;
     e->rows += plan->rows;
     e->copies += plan->copies.count;

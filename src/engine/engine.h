@@ -34,6 +34,7 @@
 #include "cache/kv_persist.h"
 #include "engine/sampler.h"
 #include "engine/step_report.h"
+#include "engine/story.h"
 #include "model/model.h"
 
 typedef struct Engine Engine;
@@ -78,6 +79,7 @@ typedef struct EngineOptions {
     int32_t events;            /* of one request that may wait to be read; sampled tokens of a whole step always fit */
     KvFilesOptions files;      /* a second home for the cache; directory NULL: none */
     uint64_t key;              /* of the prefix index: random where strangers choose prompts */
+    bool forgets;              /* each token recomputes its whole past, as if there were no cache: to see what that costs */
     EngineDrafter drafter;     /* propose NULL: nothing is drafted */
     void (*observe)(void *with, const StepReport *);   /* NULL, or called after each step on the engine's thread */
     void *observe_with;
@@ -125,6 +127,7 @@ typedef struct RequestOptions {
     Pooling pooling;           /* of the last hidden states of the prompt, after the last norm ... */
     float *embedding;          /* ... into [D], alive until the last event; with max_tokens 0 */
     SamplerOptions sampling;
+    Story *story;              /* NULL, or where to note what happens to it, zeroed; alive until the last event (story.h) */
     bool prompt_logprobs;      /* an EVENT_PROMPT for each token of the prompt but the first ... */
     int32_t score_from;        /* ... that follows a position >= this one */
     float *logits;             /* NULL, or where to put those of the prompt's positions >= score_from:

@@ -14,5 +14,5 @@ static const Scan *const scans[TIER_COUNT] = {
 
 const Scan *scan_of(CpuTier tier)
 {
-    return scans[tier == TIER_BEST ? cpu_best_tier() : tier];
+    return scans[cpu_tier_whole(tier == TIER_BEST ? cpu_best_tier() : tier)];
 }

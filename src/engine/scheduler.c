@@ -22,6 +22,8 @@ struct Scheduler {
     int64_t steps, promoted_at;
     int32_t idle;              /* of those that run */
     SchedulerCounts counts;
+    StoryWait waits_for;       /* why the first that waits did not start in the last plan */
+    double waits_since, waited[STORY_WAITS];   /* for what those that wait have waited so far: seconds */
     Plan plan;
 };
 
@@ -160,9 +162,34 @@ static void begin_to_wait(Scheduler *s, Sequence *q)
     q->waits_from_step = s->steps;
 }
 
+/* Since the last look those that wait have waited for what they waited for then. */
+static void count_wait(Scheduler *s)
+{
+    double now = clock_seconds();
+    s->waited[s->waits_for] += now - s->waits_since;
+    s->waits_since = now;
+}
+
+static void begin_story(Scheduler *s, Story *story)
+{
+    count_wait(s);
+    memcpy(story->waited, s->waited, sizeof story->waited);
+    story->ahead = waiting_count(s->waiting) + s->counts.waiting;
+}
+
+/* It starts, or ends before. */
+static void tell_waits(Scheduler *s, Story *story)
+{
+    count_wait(s);
+    for (int w = STORY_SLOT; w < STORY_WAITS; w++)
+        story->waits[w] = s->waited[w] - story->waited[w];
+}
+
 void scheduler_add(Scheduler *s, Request *r)
 {
     Sequence *q = request_leader(r);
+    if (r->options.story)
+        begin_story(s, r->options.story);
     begin_to_wait(s, q);
     q->waits_from = r->submitted;
     waiting_add(s->waiting, r);
@@ -197,6 +224,18 @@ void scheduler_follow(Scheduler *s, const Sequence *from, Sequence *to)
     }
 }
 
+/* A match of no tokens leaves an empty past. */
+void scheduler_forget_pasts(Scheduler *s)
+{
+    for (Sequence *q = s->running.first; q; q = q->after) {
+        if (!q->caught_up)
+            continue;
+        kv_cache_drop(s->cache, q->slot);
+        q->computed = kv_cache_match(s->cache, q->slot, q->tokens, 0, q->salt);
+        q->caught_up = false;
+    }
+}
+
 static void stop_waiting(Scheduler *s, Sequence *q)
 {
     if (q->request->started) {
@@ -204,6 +243,8 @@ static void stop_waiting(Scheduler *s, Sequence *q)
         s->counts.waiting--;
     } else {
         waiting_remove(s->waiting, q->request);
+        if (q->request->options.story)
+            tell_waits(s, q->request->options.story);
     }
 }
 
@@ -353,8 +394,31 @@ static void promise(Scheduler *s, const Sequence *q, int32_t sign)
         s->promised[g] += sign * lacks[g];
 }
 
-static void preempt(Scheduler *s, Sequence *q)
+static void tell_preemption(Story *story, const Sequence *q, const Sequence *by, StoryReason reason)
 {
+    if (story->preemptions++ < STORY_PREEMPTIONS)
+        story->preemption[story->preemptions - 1] = (StoryPreemption){
+            .at = clock_seconds() - q->request->submitted, .by = by->request->options.tag, .reason = reason,
+            .sample = q->sample, .computed = q->computed};
+}
+
+/* It goes on, with what the cache still had. */
+static void tell_return(Story *story, const Sequence *q, double now)
+{
+    for (int32_t i = 0; i < story->preemptions && i < STORY_PREEMPTIONS; i++) {
+        StoryPreemption *p = &story->preemption[i];
+        if (p->sample == q->sample && p->back == 0) {
+            p->back = now - q->request->submitted;
+            p->found = q->computed;
+        }
+    }
+}
+
+/* by: who needs what it has. */
+static void preempt(Scheduler *s, Sequence *q, const Sequence *by, StoryReason reason)
+{
+    if (q->request->options.story)
+        tell_preemption(q->request->options.story, q, by, q->resting ? STORY_RESTED : reason);
     if (q->planned)
         plan_remove(&s->plan, q);
     promise(s, q, -1);
@@ -381,7 +445,7 @@ static bool gives_way(const Sequence *other, const Sequence *q)
 }
 
 /* Preempts the last running sequence that rests, or else gives way to q. False: there is none. */
-static bool preempt_one(Scheduler *s, const Sequence *q)
+static bool preempt_one(Scheduler *s, const Sequence *q, StoryReason reason)
 {
     Sequence *last = NULL;
     for (Sequence *other = s->running.last; other && !(last && s->counts.resting == 0); other = other->before) {
@@ -395,7 +459,7 @@ static bool preempt_one(Scheduler *s, const Sequence *q)
             last = other;
     }
     if (last)
-        preempt(s, last);
+        preempt(s, last, q, reason);
     return last;
 }
 
@@ -408,7 +472,7 @@ static bool find_slots(Scheduler *s, const Sequence *q)
     if (had < needs)
         return false;
     while (s->slots < needs)
-        preempt_one(s, q);
+        preempt_one(s, q, STORY_FOR_SLOT);
     return true;
 }
 
@@ -416,7 +480,12 @@ static void account_start(Scheduler *s, Sequence *q)
 {
     Request *r = q->request;
     double now = clock_seconds();
+    Story *story = r->options.story;
+    if (story && r->started)
+        tell_return(story, q, now);
     if (!r->started) {
+        if (story)
+            story->prefix = kv_cache_explain(s->cache, q->tokens, sequence_reusable(q), q->salt);
         r->started = true;
         q->times.started = now - r->submitted;
         q->times.reused_tokens = q->computed;
@@ -430,12 +499,15 @@ static void account_start(Scheduler *s, Sequence *q)
 
 static bool start(Scheduler *s, Sequence *q)
 {
-    if (!find_slots(s, q))
+    if (!find_slots(s, q)) {
+        s->waits_for = STORY_SLOT;
         return false;
+    }
     take_slots(s, q);
     q->computed = kv_cache_match(s->cache, q->slot, q->tokens, sequence_reusable(q), q->salt);
     while (!kv_cache_has_room(s->cache, q->slot, q->known, s->promised))
-        if (!preempt_one(s, q)) {
+        if (!preempt_one(s, q, STORY_FOR_BLOCKS)) {
+            s->waits_for = STORY_BLOCKS;
             kv_cache_drop(s->cache, q->slot);
             give_slots(s, q);
             q->computed = 0;
@@ -512,7 +584,7 @@ static bool find_blocks(Scheduler *s, PlanEntry *e)
                 cut(e, rows);
                 return true;
             }
-    while (preempt_one(s, q));
+    while (preempt_one(s, q, STORY_FOR_BLOCKS));
     return false;
 }
 
@@ -560,6 +632,8 @@ static void plan_begin(Scheduler *s)
     look_at_readers(s, &s->parked, false);
     waiting_ask(s->waiting);
     promote_oldest(s);
+    count_wait(s);
+    s->waits_for = s->slots > 0 ? STORY_ROWS : STORY_SLOT;
 }
 
 /* Those that generate: a row each, and what was drafted for them. */

@@ -55,11 +55,11 @@ typedef struct PlanEntry {
     int32_t events;                  /* that it may make */
 } PlanEntry;
 
-typedef struct Plan {
+struct Plan {
     int32_t entries, rows, outs, hiddens;
     PlanEntry *entry;
     BlockCopies copies;
-} Plan;
+};
 
 typedef struct SchedulerOptions {
     const Policy *policy;
@@ -91,6 +91,8 @@ const Plan *scheduler_plan(Scheduler *);                          /* valid until
 void scheduler_commit(Scheduler *, const Plan *);                 /* the step was computed */
 void scheduler_accept(Scheduler *, const PlanEntry *, int32_t right);   /* of an entry with drafted rows, so many were */
 void scheduler_generated(Scheduler *, const Request *);           /* it has a token more: its tenant was served */
+
+void scheduler_forget_pasts(Scheduler *);                         /* of all that generate: they compute them again */
 
 Sequence *scheduler_running(const Scheduler *);                   /* the first; ->after is the next */
 const Sequence *scheduler_in_slot(const Scheduler *, int32_t slot);   /* NULL: none runs there */

@@ -83,5 +83,6 @@ void panel_row(const Panel *, float *x, const void *panels, int64_t row, int64_t
 #define PANEL_FIND(x, NAME, tier) const Panel *panel_find_##tier(const Format *);
 CPU_TIERS(PANEL_FIND, )
 #undef PANEL_FIND
+#define panel_find_amx panel_find_avx512
 
 #endif

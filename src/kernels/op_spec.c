@@ -17,13 +17,13 @@ const OpSpec *op_spec(Op op)
 }
 
 /* Only weights decide: what is no product computes with floats, whatever it reads. */
-Demand op_demand(const OpCall *call, OpCost cost)
+Demand op_demand(const OpCall *call, const OpCost *cost)
 {
     Arithmetic kind = ARITHMETIC_FP32;
-    for (int i = 0; i < call->ins && cost.weight_bytes > 0; i++)
+    for (int i = 0; i < call->ins && cost->weight_bytes > 0; i++)
         if (!tensor_is_none(call->in[i]) && format_arithmetic(call->in[i].format) > kind)
             kind = format_arithmetic(call->in[i].format);
-    Demand demand = {.bytes = cost.weight_bytes + cost.cache_bytes};
-    demand.operations[kind] = cost.operations;
+    Demand demand = {.bytes = cost->weight_bytes + cost->cache_bytes};
+    demand.operations[kind] = cost->operations;
     return demand;
 }

@@ -15,6 +15,7 @@ typedef struct OpCost {
     double weight_bytes;           /* read: weights, in their format */
     double cache_bytes;            /* read: the past */
     double activation_bytes;       /* read and written: the rest */
+    double chosen_bytes, choice_bytes;   /* of experts: the weights that are read, and all that rows chose them from; else 0 */
 } OpCost;
 
 typedef struct OpSpec {
@@ -26,6 +27,6 @@ typedef struct OpSpec {
 const OpSpec *op_spec(Op);
 
 /* What a call asks of a machine: weights and the past from memory, operations of the kind that its weights ask for. */
-Demand op_demand(const OpCall *, OpCost);
+Demand op_demand(const OpCall *, const OpCost *);
 
 #endif

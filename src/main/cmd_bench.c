@@ -2,18 +2,25 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "main/bench_end.h"
+#include "main/bench_learn.h"
 #include "main/bench_serve.h"
+#include "main/profile_out.h"
 #include "main/session.h"
 #include "store/store.h"
 #include "tools/bench.h"
 
 enum { CASES_MAX = 256, TOKENS_MAX = 1 << 20, BATCH_MAX = 128, CACHE_TYPES_MAX = 16, MODEL_BYTES_MAX = 4096 };
+enum { REPETITIONS_TO_LEARN = 3 };
+enum { SENTENCE_BYTES_MAX = 1024 };
+enum { DEPTH_SNAPSHOTS = 2 };
 enum { OUTPUT_MD, OUTPUT_JSON, OUTPUT_CSV };
 
 typedef struct Options {
     FlagList models;
     FlagInts prompt, generate, depth, batch, cache;   /* cache: as --cache-type counts its choices */
     int32_t rows, repetitions, output;
+    bool forgets;
 } Options;
 
 /* Everything that a row says of a model. */
@@ -29,7 +36,9 @@ typedef struct Subject {
 typedef struct Printer {
     int32_t output;
     int rows;
-    const Machine *machine;
+    Machine kept;
+    const Machine *machine;        /* that; NULL: nobody has measured it */
+    BenchEnd end;
 } Printer;
 
 static Err take_cache_types(void *options, const char *value, Error *err);
@@ -52,6 +61,8 @@ static const Flag own_flags[] = {
      .help = "rows of one step (512)"},
     {"--repetitions", "-r", "N", FLAG_INT, offsetof(Options, repetitions), .min = 1, .max = BENCH_REPETITIONS_MAX,
      .help = "how often each row is measured, after a warm-up (5)"},
+    {"--no-journal", NULL, NULL, FLAG_SWITCH, offsetof(Options, forgets),
+     .help = "keep nothing for `ridge plan`; else a row of 3 repetitions or more is run once more, with a trace"},
     {"--output", "-o", "FORM", FLAG_CHOICE, offsetof(Options, output), .choices = "md,json,csv",
      .help = "a table in Markdown, or JSON, or CSV, with llama-bench's names (md)"},
 };
@@ -89,7 +100,7 @@ static Subject subject_of(const Session *s, const Machine *machine)
 {
     Subject m = {.backend = s->backend, .threads = s->threads,
                  .parameters = s->model->parameters, .cache = s->cache_format->name,
-                 .machine = device_is_apart(s->computes) ? NULL : machine};   /* what `ridge probe` measures is the CPU */
+                 .machine = machine};
     const Store *store = s->package.checkpoint.store;
     const char *path = store_gguf(store) ? store_file(store, 0)->path : s->package.path, *slash = strrchr(path, '/');
     snprintf(m.name, sizeof m.name, "%s", slash && slash[1] ? slash + 1 : path);
@@ -101,12 +112,12 @@ static Subject subject_of(const Session *s, const Machine *machine)
 /* What stands in the way of more: "memory" or "arithmetic". */
 static const char *bound_name(const Subject *m, const BenchResult *r)
 {
-    return roofline_bytes_seconds(m->machine, &r->demand) > roofline_operations_seconds(m->machine, &r->demand) ? "memory"
-                                                                                                           : "arithmetic";
+    const Demand *d = &r->work.demand;
+    return roofline_bytes_seconds(m->machine, d) > roofline_operations_seconds(m->machine, d) ? "memory" : "arithmetic";
 }
 
-static double gigabytes(const BenchResult *r) { return r->demand.bytes / bench_seconds(r) / 1e9; }
-static double gigaflops(const BenchResult *r) { return demand_operations(&r->demand) / bench_seconds(r) / 1e9; }
+static double gigabytes(const BenchResult *r) { return r->work.demand.bytes / bench_seconds(r) / 1e9; }
+static double gigaflops(const BenchResult *r) { return demand_operations(&r->work.demand) / bench_seconds(r) / 1e9; }
 
 static void print_md(Printer *p, const Subject *m, const BenchResult *r)
 {
@@ -126,20 +137,34 @@ static void print_md(Printer *p, const Subject *m, const BenchResult *r)
            m->cache, share);
 }
 
+/* In quotes: it has none itself. */
+static void print_sentence(const Subject *m, const BenchResult *r)
+{
+    Buf text;
+    char name[BENCH_NAME_BYTES];
+    PhaseWork work = bench_work(r);
+    bench_name(r->what, name);
+    buf_init(&text, SENTENCE_BYTES_MAX);
+    verdict_tell(m->machine, name, &work, &text);
+    printf("\"%s\"\n", text.data);
+    buf_deinit(&text);
+}
+
 static void print_csv(Printer *p, const Subject *m, const BenchResult *r)
 {
     BenchSummary s = bench_summary(r);
     if (!p->rows)
         puts("model_filename,model_size,model_n_params,backends,n_threads,n_prompt,n_gen,n_depth,n_batch,avg_ns,stddev_ns,"
-             "avg_ts,stddev_ts,median_ts,gb_per_second,gflop_per_second,type_k,bound,share_of_bound");
+             "avg_ts,stddev_ts,median_ts,gb_per_second,gflop_per_second,type_k,bound,share_of_bound,verdict");
     printf("\"%s\",%.0f,%lld,\"%s\",%d,%d,%d,%d,%d,%.0f,%.0f,%.6f,%.6f,%.6f,%.3f,%.3f,\"%s\",", m->name, m->bytes,
            (long long)m->parameters, m->backend, m->threads, r->what.prompt, r->what.generate, r->what.depth, r->what.batch,
            1e9 * s.seconds, 1e9 * s.seconds_deviation, s.rate, s.rate_deviation, bench_median(r), gigabytes(r), gigaflops(r),
            m->cache);
     if (m->machine)
-        printf("\"%s\",%.4f\n", bound_name(m, r), bench_share(r, m->machine));
+        printf("\"%s\",%.4f,", bound_name(m, r), bench_share(r, m->machine));
     else
-        puts("\"\",");
+        printf("\"\",,");
+    print_sentence(m, r);
 }
 
 static void print_json(Printer *p, const Subject *m, const BenchResult *r)
@@ -152,14 +177,18 @@ static void print_json(Printer *p, const Subject *m, const BenchResult *r)
     }
     json_t *bound = m->machine ? json_string(bound_name(m, r)) : json_null();
     json_t *share = m->machine ? json_real(bench_share(r, m->machine)) : json_null();
+    char name[BENCH_NAME_BYTES];
+    PhaseWork work = bench_work(r);
+    bench_name(r->what, name);
     json_t *row = json_pack(
-        "{s:s, s:I, s:I, s:s, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:o, s:o, s:s, s:o, s:o}",
+        "{s:s, s:I, s:I, s:s, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:o, s:o, s:s, s:o, s:o, s:o}",
         "model_filename", m->name, "model_size", (json_int_t)m->bytes, "model_n_params", (json_int_t)m->parameters,
         "backends", m->backend, "n_threads", m->threads, "n_prompt", r->what.prompt, "n_gen", r->what.generate,
         "n_depth", r->what.depth, "n_batch", r->what.batch, "avg_ns", (json_int_t)(1e9 * s.seconds), "stddev_ns",
         (json_int_t)(1e9 * s.seconds_deviation), "avg_ts", s.rate, "stddev_ts", s.rate_deviation, "median_ts",
         bench_median(r), "gb_per_second", gigabytes(r), "gflop_per_second", gigaflops(r), "samples_ns", nanoseconds,
-        "samples_ts", rates, "type_k", m->cache, "bound", bound, "share_of_bound", share);
+        "samples_ts", rates, "type_k", m->cache, "bound", bound, "share_of_bound", share, "verdict",
+        verdict_json(m->machine, name, &work));
     printf(p->rows ? ",\n" : "[\n");
     if (row)
         json_dumpf(row, stdout, JSON_INDENT(2));
@@ -211,6 +240,15 @@ static EngineOptions engine_for(const Options *o, const BenchCase *cases, int co
     return engine;
 }
 
+/* What is measured behind a depth goes on from the state there. */
+static bool goes_deep(const BenchCase *cases, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (cases[i].depth)
+            return true;
+    return false;
+}
+
 static Err bench_cases(const Options *o, ModelFlags flags, Printer *printer, Error *err)
 {
     BenchCase cases[CASES_MAX];
@@ -218,19 +256,36 @@ static Err bench_cases(const Options *o, ModelFlags flags, Printer *printer, Err
     int32_t context = 0;
     EngineOptions engine = engine_for(o, cases, count, &context);
     flags.context = flags.context ? flags.context : context;
+    if (goes_deep(cases, count) && flags.state_snapshots < DEPTH_SNAPSHOTS)
+        flags.state_snapshots = DEPTH_SNAPSHOTS;
+    bool watched = flags.profile || flags.profile_svg || flags.profile_html || flags.trace || flags.compare || flags.dump;
+    flags.learns = !o->forgets && !watched && o->repetitions >= REPETITIONS_TO_LEARN;
     if (!count)
         return fail(err, BAD_ARGUMENT, "nothing to measure: --n-prompt and --n-gen are both 0");
     Session session;
     Error closing;
     TRY(session_open(&session, &flags, engine, err));
+    printer->machine = session_machine(&session, &printer->kept);
     Subject subject = subject_of(&session, printer->machine);
     Err result = OK;
+    BenchLearn learn = {0};
+    if (flags.learns)
+        bench_learn_open(&learn, &session, flags.model, printer->machine, engine.rows);
     for (int i = 0; i < count && result == OK; i++) {
         BenchResult row;
-        result = bench_run(session.engine, session.tally, session.model->shape.V, cases[i], o->repetitions, &row, err);
+        bench_learn_foretell(&learn, cases[i]);
+        result = bench_run(session.engine, session.tally, session.tells_trace ? session.tracer : NULL,
+                           session.model->shape.V, cases[i], o->repetitions, &row, err);
         if (result == OK)
             print_row(printer, &subject, &row);
+        if (result == OK)
+            result = bench_end_add(&printer->end, subject.name, subject.cache, &row, err);
+        if (result == OK)
+            profile_out_add(session.profile, &printer->end.row[printer->end.count - 1].work);
+        if (result == OK)
+            bench_learn_record(&learn, &row);
     }
+    bench_learn_close(&learn);
     Err closed = session_close(&session, &closing);
     return result != OK || closed == OK ? result : fail(err, closed, "%s", closing.text);
 }
@@ -275,7 +330,8 @@ const Command command_bench = {
         "be held side by side. GB/s is what had to be read (weights and cache) over the time, GFLOP/s the operations over "
         "the time: a token cannot come sooner than its bytes, nor a prompt sooner than its operations. The last column "
         "says how much of the time this bound would have taken, by what `ridge probe` measured of this machine with "
-        "all its threads, and which of the two it is. --profile tells the same for each operation. Lists are measured "
+        "all its threads, and which of the two it is; at the end a sentence for each row says so in words, and what twice the "
+        "batch would give. --profile tells the same for each operation, without the warm-ups. Lists are measured "
         "in all combinations, and synth:SHAPE:FORMAT needs no file (`ridge synth --list`). Machines are noisy: "
         "compare medians of runs that alternate (bench/versus-llama).\n\n"
         "`ridge bench serve --url URL` measures a server under load instead, any that speaks OpenAI's API: "
@@ -298,21 +354,19 @@ static int run(int argc, char **argv)
     Options o = {.prompt = {1, {512}}, .generate = {1, {128}}, .depth = {1, {0}}, .batch = {1, {1}}, .rows = 512,
                  .repetitions = 5};
     ModelFlags model = model_flags_default();
+    model.state_snapshots = 0;   /* no two prompts begin alike */
     const FlagGroup filled[] = {FLAG_GROUP("options", own_flags, &o),
                                 {"model", model_flags + 1, MODEL_FLAG_COUNT - 1, &model}, {0}};
     if (!command_begin(&command_bench, filled, argc, argv, NULL, 0, &word_count, &status))
         return status;
-    Machine machine;
     Printer printer = {.output = o.output};
-    Err result = machine_of_this(&machine, &err);
-    if (result == OK)
-        printer.machine = &machine;
-    else
-        fprintf(stderr, "no shares of bounds: %s\n", err.text);
-    result = OK;
+    Err result = OK;
     for (int i = 0; i < (o.models.count ? o.models.count : 1) && result == OK; i++)
         result = bench_models(o.models.count ? o.models.item[i] : NULL, &o, model, &printer, &err);
     if (o.output == OUTPUT_JSON && printer.rows)
         puts("\n]");
+    if (o.output == OUTPUT_MD && printer.rows)
+        bench_end_print(&printer.end, printer.machine, stdout);
+    bench_end_free(&printer.end);
     return result == OK && stdout_flush(&err) == OK ? 0 : command_fail(&err);
 }

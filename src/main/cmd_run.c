@@ -6,13 +6,16 @@
 
 #include "api/answer.h"
 #include "devices/watch/watch.h"
+#include "main/profile_out.h"
 #include "main/refine.h"
 #include "main/sampling_flags.h"
 #include "main/session.h"
+#include "tools/no_cache.h"
+#include "tools/phase_meter.h"
 
 typedef struct RunFlags {
     const char *prompt, *file;
-    bool json, quiet;
+    bool json, quiet, no_cache;
 } RunFlags;
 
 typedef struct Run {
@@ -22,6 +25,8 @@ typedef struct Run {
     Answer answers[SAMPLES_MOST];
     Request *request;
     OpCost before; /* the tally when the first token had come */
+    PhaseMeter meter;
+    int32_t sampled; /* tokens, the one that ends an answer too */
     double first_seconds, last_seconds;
     int32_t shown; /* samples printed whole, of several */
     bool streams; /* one sample, for people: text as it comes */
@@ -34,7 +39,10 @@ static const Flag own_flags[] = {
     {"--file", "-f", "FILE", FLAG_TEXT, AT(file), "the text, from a file", 0, 0, 0, 0},
     {"--json", NULL, NULL, FLAG_SWITCH, AT(json), "print one JSON object: samples, ids, log-probabilities, timings", 0,
      0, 0, 0},
-    {"--quiet", "-q", NULL, FLAG_SWITCH, AT(quiet), "no line of timings at the end", 0, 0, 0, 0},
+    {"--quiet", "-q", NULL, FLAG_SWITCH, AT(quiet), "no timings and no verdict at the end", 0, 0, 0, 0},
+    {"--no-cache", NULL, NULL, FLAG_SWITCH, AT(no_cache),
+     "each token computes its whole past again, as if nothing were kept: the same answer, and at the end what that cost", 0, 0,
+     0, 0},
 };
 
 /* ---- the prompt ---- */
@@ -134,6 +142,8 @@ static Err generate(Run *r, bool people, Error *err)
 
 /* ---- the account ---- */
 
+enum { VERDICT_BYTES_MAX = 1 << 14 };
+
 typedef struct Account {
     double ttft_ms, ms_per_token, tokens_per_second, bytes_per_token, gb_per_second;
     int32_t prompt_tokens, reused_tokens, tokens;
@@ -169,14 +179,38 @@ static void print_account(const Account *a)
     fprintf(stderr, ", %d tokens\n", a->tokens);
 }
 
-static Err print_json(const Run *r, int32_t reused_tokens, json_t *timings, Error *err)
+/* phases: in the order of time. */
+static void print_verdict(const Session *s, const NamedWork *phases, int count)
+{
+    Machine machine;
+    Buf text;
+    buf_init(&text, VERDICT_BYTES_MAX);
+    verdict_report(session_machine(s, &machine), phases, count, "", &text);
+    fwrite(text.data, 1, text.bytes, stderr);
+    buf_deinit(&text);
+}
+
+static json_t *verdicts_json(const Session *s, const NamedWork *phases, int count)
+{
+    Machine machine;
+    const Machine *known = session_machine(s, &machine);
+    json_t *list = json_array();
+    for (int i = 0; i < count; i++)
+        if (phases[i].work.steps > 0)
+            json_array_append_new(list, verdict_json(known, phases[i].name, &phases[i].work));
+    return list;
+}
+
+/* The other two are taken over. */
+static Err print_json(const Run *r, int32_t reused_tokens, json_t *timings, json_t *verdicts, Error *err)
 {
     json_t *samples = json_array();
     for (int i = 0; i < r->sampling.samples; i++)
         json_array_append_new(samples, answer_json(&r->answers[i], r->sampling.sampler.logprobs != LOGPROBS_NONE));
-    json_t *whole = json_pack("{s:s, s:i, s:i, s:I, s:o, s:o}", "model", r->session.package.path, "prompt_tokens",
+    json_t *whole = json_pack("{s:s, s:i, s:i, s:I, s:o, s:o, s:o}", "model", r->session.package.path, "prompt_tokens",
                               (int)r->prompt.count, "reused_tokens", reused_tokens, "seed",
-                              (json_int_t)r->sampling.sampler.seed, "samples", samples, "timings", timings);
+                              (json_int_t)r->sampling.sampler.seed, "samples", samples, "timings", timings, "verdicts",
+                              verdicts);
     if (!whole)
         return fail(err, NO_MEMORY, "no memory for the JSON of the answer");
     json_dumpf(whole, stdout, JSON_COMPACT);
@@ -214,40 +248,103 @@ static Err refine(Run *r, const RunFlags *flags, const ModelFlags *model, const 
                   const RefineFlags *how, Error *err)
 {
     RefineAccount a;
+    TallyMark before = tally_mark(r->session.tally);
     bool lines = how->stream, people = !lines && !flags->json;
     RefineJob job = {.session = &r->session, .flags = how, .given = sampling, .sampling = &r->sampling,
                      .prompt = r->prompt.ids, .prompt_count = (int32_t)r->prompt.count, .answers = r->answers,
                      .show = lines ? SHOW_LINES : people && r->streams ? refine_show() : SHOW_NOTHING};
     interrupt_catch();
     TRY(refine_answers(&job, model, &a, err));
+    NamedWork phase = {"refinement", phase_work_since(&before, r->session.tally)};
+    phase.work.steps = a.steps;
+    phase.work.seconds = a.seconds;
     if (!people)
-        TRY(print_json(r, 0, refine_account_json(&a), err));
+        TRY(print_json(r, 0, refine_account_json(&a), verdicts_json(&r->session, &phase, 1), err));
     else if (!r->streams)
         print_whole(r);
-    if (!flags->quiet)
+    if (!flags->quiet) {
         refine_print_account(&a, (int32_t)r->prompt.count);
+        print_verdict(&r->session, &phase, 1);
+    }
     return OK;
 }
 
-static Err open_run(Run *r, const ModelFlags *model, const SamplingFlags *sampling, const RefineFlags *how, Error *err)
+static void observe(void *with, const StepReport *report)
 {
-    SamplerDefaults defaults;
+    Run *r = with;
+    phase_meter_take(&r->meter, report);
+    r->sampled += report->outs;
+}
+
+static Err open_engine(Run *r, bool no_cache, ModelFlags model, const SamplingFlags *sampling, Error *err)
+{
     EngineOptions engine = engine_options_default();
     engine.sequences = sampling->samples > 0 ? sampling->samples : 1;
     engine.logit_rows = engine.sequences;
+    engine.observe = observe;
+    engine.observe_with = r;
+    if (no_cache) {
+        no_cache_options(&engine, session_context(&r->session, &model));
+        model.state_snapshots = engine.state_snapshots;
+    }
+    TRY(session_open_engine(&r->session, &model, engine, err));
+    tally_reset(r->session.tally);   /* memory was planned */
+    phase_meter_start(&r->meter, r->session.tally);
+    return OK;
+}
+
+static Err open_run(Run *r, const RunFlags *flags, const ModelFlags *model, const SamplingFlags *sampling,
+                    const RefineFlags *how, Error *err)
+{
+    SamplerDefaults defaults;
     TRY(session_open_model(&r->session, model, err));
     TRY(refine_flags_check(how, &r->session.model->shape, err));
+    if (flags->no_cache)
+        TRY(no_cache_check(&r->session.model->shape, sampling->samples, err));
     if (!r->session.model->shape.bidirectional)
-        TRY(session_open_engine(&r->session, model, engine, err));
+        TRY(open_engine(r, flags->no_cache, *model, sampling, err));
     TRY(sampler_defaults_read(r->session.package.generation, r->session.package.path, r->session.model->shape.V,
                               &defaults, err));
     return sampling_options(sampling, &defaults, r->session.model->shape.V, &r->sampling, err);
 }
 
+static Err print_no_cache(Run *r, Error *err)
+{
+    Machine machine;
+    Buf text;
+    RunCost with, without;
+    const Engine *engine = r->session.engine;
+    NoCacheRun done = {(int32_t)r->prompt.count, r->sampled, engine_options(engine)->rows, r->session.cache_format};
+    RunCost measured = run_cost_measured(r->session.tally, engine_stats(engine).rows, r->meter.prefill.seconds);
+    TRY(no_cache_predict(r->session.model, done, &with, &without, err));
+    buf_init(&text, VERDICT_BYTES_MAX);
+    no_cache_table(done, &with, &without, &measured, session_machine(&r->session, &machine), &text);
+    fputc('\n', stderr);
+    fwrite(text.data, 1, text.bytes, stderr);
+    buf_deinit(&text);
+    return OK;
+}
+
+static Err tell(Run *r, const RunFlags *flags, Error *err)
+{
+    const NamedWork phases[] = {{"prefill", r->meter.prefill}, {"decode", r->meter.decode}};
+    Account a = account(r);
+    profile_out_add(r->session.profile, &r->meter.decode);
+    if (flags->json)
+        TRY(print_json(r, a.reused_tokens, timings_json(&a), verdicts_json(&r->session, phases, COUNT_OF(phases)), err));
+    else if (r->sampling.sampler.logprobs != LOGPROBS_NONE)
+        print_logprobs(r);
+    if (flags->quiet)
+        return OK;
+    print_account(&a);
+    print_verdict(&r->session, phases, COUNT_OF(phases));
+    return flags->no_cache && r->sampled > 0 ? print_no_cache(r, err) : OK;
+}
+
 static Err work(Run *r, const RunFlags *flags, const ModelFlags *model, const SamplingFlags *sampling,
                 const RefineFlags *how, Error *err)
 {
-    TRY(open_run(r, model, sampling, how, err));
+    TRY(open_run(r, flags, model, sampling, how, err));
     TRY(read_prompt(r, flags, err));
     for (int i = 0; i < r->sampling.samples; i++)
         TRY(answer_init(&r->answers[i], r->session.package.tokenizer, sampling->stop.item, sampling->stop.count, err));
@@ -256,14 +353,7 @@ static Err work(Run *r, const RunFlags *flags, const ModelFlags *model, const Sa
         return refine(r, flags, model, sampling, how, err);
     TRY(submit(r, err));
     TRY(generate(r, !flags->json, err));
-    Account a = account(r);
-    if (flags->json)
-        TRY(print_json(r, a.reused_tokens, timings_json(&a), err));
-    else if (r->sampling.sampler.logprobs != LOGPROBS_NONE)
-        print_logprobs(r);
-    if (!flags->quiet)
-        print_account(&a);
-    return OK;
+    return tell(r, flags, err);
 }
 
 static int run(int argc, char **argv);
@@ -278,8 +368,10 @@ const Command command_run = {
         "Continues a text and streams whole characters as they come. Sampling follows the model's generation_config.json "
         "where a flag does not say otherwise; the same seed gives the same text. --samples N gives several answers that "
         "share the prompt's cache. At the end one line on stderr: time to first token, milliseconds per token, tokens per "
-        "second, and the memory bandwidth reached. A diffusion model writes its whole answer at once, as masks that become "
-        "tokens step by step; on a terminal this can be watched.",
+        "second, and the memory bandwidth reached; then the verdict: what limited the answer, how near it came to what this "
+        "machine can do (`ridge probe`), and what twice as many answers at a time would give. --no-cache shows what the cache "
+        "of keys and values is for: each token then computes its whole past again. A diffusion model writes its whole answer "
+        "at once, as masks that become tokens step by step; on a terminal this can be watched.",
     .examples = "  ridge run -p 'Once upon a time' -n 100 --temperature 0.8\n"
                 "  echo 'def main():' | ridge run -m model.gguf --stop $'\\n\\n' --json\n"
                 "  ridge run -p 'The sea' --samples 4 --seed 7\n"

@@ -15,12 +15,17 @@
 #include "cache/kv_explain.h"
 #include "core/machine.h"
 #include "devices/watch/watch.h"
+#include "main/profile_out.h"
 #include "main/serve_flags.h"
+#include "main/serve_learn.h"
 #include "main/session.h"
 #include "model/identity.h"
+#include "server/engine_thread.h"
 #include "server/otlp.h"
 #include "server/systemd.h"
 #include "store/store.h"
+#include "tools/phase_meter.h"
+#include "tools/profile_work.h"
 
 enum { FILES_BESIDE_CONNECTIONS = 128, EXPLANATION_BYTES_MAX = 1 << 16 };
 static const double EXPLAIN_SECONDS = 10;
@@ -36,6 +41,7 @@ typedef struct Server {
     Session session;
     Service *service;
     StepCounts steps;
+    PhaseMeter meter;
 } Server;
 
 /* ---- signals ---- */
@@ -85,8 +91,16 @@ static Err allow_files(const ServeFlags *f, Error *err)
 
 static DeviceWork work_of(void *with)
 {
-    const Tally *t = tally_read(with);
+    const Session *s = with;
+    const Tally *t = tally_read(s->tally);
     return (DeviceWork){t->total.weight_bytes + t->total.cache_bytes, t->total.operations};
+}
+
+/* With --profile each operation is timed. */
+static void profile_of(void *with, Profile *out)
+{
+    const Session *s = with;
+    profile_take_work(out, s->tells_trace ? trace_read(s->tracer) : &tally_read(s->tally)->work);
 }
 
 static int64_t free_bytes(void)
@@ -129,6 +143,9 @@ static Err read_keys(Server *s, Error *err)
 static Err open_doors(Server *s, Error *err)
 {
     const ServeFlags *f = &s->flags;
+    if (f->explain_requests && (f->log_format != LOG_JSON || f->log_level < LOG_INFO))
+        return fail(err, BAD_ARGUMENT, "--explain-requests writes into the lines of requests: it wants --log-format json, and "
+                    "--log-level info or debug");
     TRY(catch_signals(err));
     TRY(allow_files(f, err));
     TRY(server_log_new(&s->log, stderr, (LogFormat)f->log_format, (LogLevel)f->log_level, err));
@@ -143,16 +160,19 @@ static Err open_doors(Server *s, Error *err)
     return http_new(&s->http, &http, &s->listener, err);
 }
 
-/* What was told, else what was measured once; else nothing is said of shares. Weights of 8 bits or fewer are
- * multiplied as integers. */
-static void machine_rates(const ServeFlags *f, double *bandwidth, double *peak)
+/* What was measured once, and what was told instead. */
+static Machine machine_of(const Server *s)
 {
-    Machine m = {0};
-    Error ignored;
-    if (machine_of_this(&m, &ignored) != OK)
+    Machine m;
+    Error err;
+    Err result = device_is_apart(s->session.computes) ? NOT_FOUND : machine_of_this(&m, &err);
+    if (result != OK && result != NOT_FOUND)
+        server_log_event(s->log, LOG_WARNING, "no shares of what is possible: %s", err.text);
+    if (result != OK)
         m = (Machine){0};
-    *bandwidth = f->bandwidth > 0 ? 1e9 * f->bandwidth : m.bytes_per_second;
-    *peak = m.int8;
+    if (s->flags.bandwidth > 0)
+        m.bytes_per_second = 1e9 * s->flags.bandwidth;
+    return m;
 }
 
 /* On the engine's thread, which also writes the operations between: see --trace. */
@@ -162,6 +182,9 @@ static void observe_step(void *with, const StepReport *r)
     TraceEvents *events = s->session.events;
     char rows[96];
     step_counts_take(&s->steps, r);
+    phase_meter_take(&s->meter, r);
+    s->steps.prefill = s->meter.prefill;
+    s->steps.decode = s->meter.decode;
     if (!events)
         return;
     snprintf(rows, sizeof rows, "\"step\": %lld, \"decode_rows\": %d, \"prefill_rows\": %d", (long long)r->step,
@@ -185,12 +208,15 @@ static Err open_model(Server *s, Error *err)
     engine.observe = observe_step;
     engine.observe_with = s;
     TRY(session_open_engine(&s->session, &s->model, engine, err));
+    tally_reset(s->session.tally);               /* of what was only planned */
     ServiceOptions o = {.model_name = f->name, .package = &s->session.package, .model = s->session.model,
                         .engine = s->session.engine, .workers = f->workers, .body_bytes_max = (size_t)f->body_bytes,
                         .queue_seconds = f->queue_seconds, .total_seconds = f->total_seconds,
                         .drain_seconds = f->drain_seconds, .state_dir = f->state_dir, .keys = s->keys, .log = s->log,
-                        .otlp = s->otlp, .steps = &s->steps, .work = work_of, .work_with = s->session.tally};
-    machine_rates(f, &o.bandwidth, &o.peak);
+                        .otlp = s->otlp, .explains = f->explain_requests, .steps = &s->steps, .work = work_of,
+                        .profile = profile_of, .work_with = &s->session};
+    o.machine = machine_of(s);
+    phase_meter_start(&s->meter, s->session.tally);
     TRY(service_new(&s->service, &o, err));
     http_serve(s->http, s->service);
     return OK;
@@ -237,6 +263,19 @@ static void explain_cache(Server *s)
     buf_deinit(&text);
 }
 
+/* What limited the answers, into the log. */
+static void log_verdict(const Server *s)
+{
+    Buf text;
+    EngineNow now = engine_thread_now(s->service->thread);
+    if (now.steps.decode.steps <= 0)
+        return;
+    buf_init(&text, EXPLANATION_BYTES_MAX);
+    verdict_tell(&now.machine, "decode", &now.steps.decode, &text);
+    server_log_event(s->log, LOG_INFO, "%s", text.data);
+    buf_deinit(&text);
+}
+
 /* Until a stop is asked for. */
 static void watch_over(Server *s)
 {
@@ -271,6 +310,8 @@ static Err serve(Server *s, Error *err)
     systemd_notify("STOPPING=1");
     server_log_event(s->log, LOG_INFO, "stopping: what runs may end within %g seconds", (double)s->flags.drain_seconds);
     service_stop(s->service);
+    log_verdict(s);
+    serve_learn(&s->session, s->model.model, &s->meter, &s->steps);
     if (s->flags.explain_cache)
         explain_cache(s);
     return OK;
@@ -280,6 +321,7 @@ static Err close_server(Server *s, Error *err)
 {
     http_free(s->http);
     service_free(s->service);
+    profile_out_add(s->session.profile, &s->meter.decode);
     otlp_free(s->otlp);
     listener_close(&s->listener);
     keys_free(s->keys);

@@ -38,6 +38,9 @@ const Flag serve_http_flags[SERVE_HTTP_FLAGS] = {
      .help = "a line for each request on stderr: text or json; never what was asked"},
     {"--log-level", NULL, "LEVEL", .kind = FLAG_CHOICE, AT(log_level), .choices = "error,warning,info,debug",
      .help = "info: requests; debug: probes like /health too"},
+    {"--explain-requests", NULL, NULL, .kind = FLAG_SWITCH, AT(explain_requests),
+     .help = "with --log-format json: each request's line also says what it waited for, what of its prompt was found, its "
+             "steps and their company; `ridge why` explains it"},
     {"--otlp-endpoint", NULL, "URL", TEXT(otlp_endpoint),
      .help = "send a trace of each request to this OpenTelemetry collector: http://localhost:4318"},
 };

@@ -25,12 +25,12 @@ typedef struct ServeFlags {
     float queue_seconds, total_seconds, bandwidth;
     /* what it tells */
     int32_t log_format, log_level;
-    bool explain_cache;
+    bool explain_cache, explain_requests;
 } ServeFlags;
 
 ServeFlags serve_flags_default(void);
 
-enum { SERVE_HTTP_FLAGS = 20, SERVE_ENGINE_FLAGS = 14 };
+enum { SERVE_HTTP_FLAGS = 21, SERVE_ENGINE_FLAGS = 14 };
 extern const Flag serve_http_flags[SERVE_HTTP_FLAGS], serve_engine_flags[SERVE_ENGINE_FLAGS];
 #define SERVE_GROUPS(options)                                                                                        \
     {"server", serve_http_flags, SERVE_HTTP_FLAGS, options}, {"engine", serve_engine_flags, SERVE_ENGINE_FLAGS, options}

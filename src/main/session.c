@@ -12,6 +12,8 @@
 #include "devices/cuda/cuda_device.h"
 #include "devices/watch/watch.h"
 #include "main/help.h"
+#include "main/profile_out.h"
+#include "store/store.h"
 
 static const double PROGRESS_AFTER_SECONDS = 0.5;
 static const int64_t SMALL_CACHE_BYTES = 64 << 20;
@@ -48,7 +50,10 @@ const Flag model_flags[MODEL_FLAG_COUNT] = {
     {"--trace", NULL, "FILE", FLAG_TEXT, AT(trace), "write each operation's time as events that ui.perfetto.dev opens",
      0, 0, 0, 0},
     {"--profile", NULL, NULL, FLAG_SWITCH, AT(profile),
-     "at the end, a table of operations: time, bytes, GB/s, share of the bound", 0, 0, 0, 0},
+     "at the end, the roofline as a drawing, and a table of operations: time, bytes, GB/s, share of the bound", 0, 0, 0, 0},
+    {"--profile-svg", NULL, "FILE", FLAG_TEXT, AT(profile_svg), "the same drawings as SVG; of several models the last", 0, 0, 0,
+     0},
+    {"--profile-html", NULL, "FILE", FLAG_TEXT, AT(profile_html), "the same as a page, which needs nothing else", 0, 0, 0, 0},
     {"--dump", NULL, "PART", FLAG_TEXT, AT(dump),
      "print the outputs of parts, as layer.3.attn, layer.*.mlp, embed or head", 0, 0, 0, 0},
     {"--compare", NULL, NULL, FLAG_SWITCH, AT(compare),
@@ -95,8 +100,13 @@ static Err watch_over(Session *s, const ModelFlags *flags, Error *err)
         TRY(dump_open(s->device, flags->dump, stderr, &s->device, err));
     if (flags->trace)
         TRY(trace_events_open(flags->trace, &s->events, err));
-    if (flags->trace || flags->profile) {
+    bool draws = flags->profile || flags->profile_svg || flags->profile_html;
+    if (draws)
+        TRY(profile_out_new(&s->profile, flags->profile, flags->profile_svg, flags->profile_html, err));
+    s->tells_trace = flags->trace || draws;
+    if (s->tells_trace || flags->learns) {
         TRY(trace_open(s->device, s->events, &s->tracer, err));
+        trace_pause(s->tracer, !s->tells_trace);
         s->device = s->tracer;
     }
     TRY(tally_open(s->device, &s->tally, err));
@@ -206,8 +216,27 @@ Err session_open(Session *s, const ModelFlags *flags, EngineOptions options, Err
     return result;
 }
 
+/* The table of operations, and the drawings. */
+static Err tell_trace(Session *s, Error *err)
+{
+    Machine machine;
+    const Machine *known = session_machine(s, &machine);
+    trace_print(s->tracer, known, stderr);
+    if (!known)
+        fprintf(stderr, "`ridge probe` measures this machine; then each operation's share of its bound is told too\n");
+    if (!s->profile)
+        return OK;
+    const Store *store = s->package.checkpoint.store;
+    const char *name = store_gguf(store) ? store_file(store, 0)->path : s->package.path;
+    Err result = profile_out_finish(s->profile, trace_read(s->tracer), known, name, err);
+    s->profile = NULL;
+    return result;
+}
+
 Err session_close(Session *s, Error *err)
 {
+    Error ignored;
+    Err drawn = OK;
     engine_free(s->engine);
     diffusion_free(s->diffusion);
     if (s->comparer) {
@@ -216,19 +245,26 @@ Err session_close(Session *s, Error *err)
                 d->found ? "first difference after %lld operations: %s\n" : "%lld operations compared: none differs\n",
                 (long long)d->calls, d->text);
     }
-    if (s->tracer) {
-        Machine machine;
-        bool known = machine_of_this(&machine, &(Error){0}) == OK;
-        trace_print(s->tracer, known ? &machine : NULL, stderr);
-        if (!known)
-            fprintf(stderr, "`ridge probe` measures this machine; then each operation's share of its bound is told too\n");
-    }
+    if (s->tells_trace && s->model)
+        drawn = tell_trace(s, err);
+    profile_out_drop(s->profile);
     model_close(s->model);
     device_close(s->device);
-    Err result = trace_events_close(s->events, err);
+    Err result = trace_events_close(s->events, drawn == OK ? err : &ignored);
     package_close(&s->package);
     *s = (Session){0};
-    return result;
+    return drawn == OK ? result : drawn;
+}
+
+const Machine *session_machine(const Session *s, Machine *machine)
+{
+    Error err;
+    if (device_is_apart(s->computes))
+        return NULL;
+    Err result = machine_of_this(machine, &err);
+    if (result != OK && result != NOT_FOUND)
+        fprintf(stderr, "no shares of what is possible: %s\n", err.text);
+    return result == OK ? machine : NULL;
 }
 
 /* ---- manners ---- */

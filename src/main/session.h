@@ -9,6 +9,7 @@
 #define MAIN_SESSION_H
 
 #include "base/trace_events.h"
+#include "core/machine.h"
 #include "engine/diffusion.h"
 #include "main/flags.h"
 #include "model/package.h"
@@ -18,12 +19,13 @@ typedef struct ModelFlags {
     int32_t threads, tier, device, products; /* tier 0: best; device 0: the CPU; products 0: exact */
     bool deterministic;
     int32_t context, cache_type, block_tokens, state_snapshots, state_interval;
-    const char *trace, *dump;
+    const char *trace, *dump, *profile_svg, *profile_html;
     bool compare, profile;
+    bool learns; /* there is a tracer that stands by, paused */
 } ModelFlags;
 
 ModelFlags model_flags_default(void);
-enum { MODEL_FLAG_COUNT = 15 };
+enum { MODEL_FLAG_COUNT = 17 };
 extern const Flag model_flags[MODEL_FLAG_COUNT];
 #define MODEL_GROUP(options)                                                                                           \
     {                                                                                                                  \
@@ -37,7 +39,9 @@ typedef struct Session {
     char backend[256]; /* what it is, for people: "CPU avx512", "NVIDIA H200" */
     int threads; /* of the CPU */
     Device *tally, *tracer, *comparer; /* those of the watchers that are there */
+    bool tells_trace; /* at the end */
     TraceEvents *events;
+    struct ProfileOut *profile; /* profile_out.h; NULL: not asked for */
     Model *model;
     Engine *engine; /* one of these two is open */
     Diffusion *diffusion;
@@ -58,6 +62,10 @@ Err session_open_diffusion(Session *, const ModelFlags *, DiffusionOptions, Erro
 int32_t session_context(const Session *, const ModelFlags *); /* positions of the longest sequence */
 /* Tells what a watcher found, and closes. Returns an error of the trace file. */
 Err session_close(Session *, Error *err);
+
+/* What `ridge probe` has kept of this machine, into *machine; NULL: nothing, or a device that it did not measure. A file that
+ * cannot be read is told on stderr. */
+const Machine *session_machine(const Session *, Machine *machine);
 
 int command_fail(const Error *); /* prints "ridge: ..." and returns 1 */
 /* Reads the flags; false: *status is what to return now (after --help or an error). */

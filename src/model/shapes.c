@@ -1,30 +1,12 @@
 #include "model/shapes.h"
 
-#include <dirent.h>
 #include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static bool is_file(const char *path) { return access(path, R_OK) == 0; }
+#include "base/share.h"
 
-/* The directory of the named shapes; an empty text: there is none. */
-static void shapes_directory(char out[PATH_MAX])
-{
-    static const char *const beside[] = {"../share/shapes", "../../share/shapes", "../share/ridge/shapes"};
-    char program[PATH_MAX / 2];
-    ssize_t bytes = readlink("/proc/self/exe", program, sizeof program - 1);
-    program[bytes > 0 ? bytes : 0] = 0;
-    char *slash = strrchr(program, '/');
-    if (slash)
-        *slash = 0;
-    for (size_t i = 0; i < COUNT_OF(beside) && slash; i++) {
-        snprintf(out, PATH_MAX, "%s/%s", program, beside[i]);
-        if (is_file(out))
-            return;
-    }
-    out[0] = 0;
-}
+static bool is_file(const char *path) { return access(path, R_OK) == 0; }
 
 /* "dir/tiny/config.json" and "dir/tiny" are "tiny"; "dir/tiny.json" too. */
 static void name_of(const char *path, char name[SHAPE_NAME_BYTES])
@@ -53,34 +35,11 @@ __attribute__((format(printf, 2, 3))) static bool found(char path[PATH_MAX], con
 
 Err shape_find(const char *shape, char path[PATH_MAX], char name[SHAPE_NAME_BYTES], Error *err)
 {
-    char directory[PATH_MAX];
     bool is_path = strchr(shape, '/') || strstr(shape, ".json");
-    shapes_directory(directory);
     name_of(shape, name);
-    if (is_path ? found(path, "%s/config.json", shape) || found(path, "%s", shape)
-                : found(path, "%s/%s.json", directory, shape))
+    if (is_path ? found(path, "%s/config.json", shape) || found(path, "%s", shape) : share_find("shapes", shape, path))
         return OK;
     return fail(err, NOT_FOUND, "there is no shape '%s'; `ridge synth --list` shows those that have a name", shape);
 }
 
-static int is_shape(const struct dirent *entry)
-{
-    size_t bytes = strlen(entry->d_name);
-    return bytes > 5 && !strcmp(entry->d_name + bytes - 5, ".json");
-}
-
-Err shapes_print(FILE *out, Error *err)
-{
-    char directory[PATH_MAX];
-    struct dirent **entries;
-    shapes_directory(directory);
-    int count = scandir(directory, &entries, is_shape, alphasort);
-    if (count < 0)
-        return fail(err, NOT_FOUND, "share/shapes is not beside the program: give the path of a config.json instead");
-    for (int i = 0; i < count; i++) {
-        fprintf(out, "%.*s\n", (int)strlen(entries[i]->d_name) - 5, entries[i]->d_name);
-        free(entries[i]);
-    }
-    free(entries);
-    return OK;
-}
+Err shapes_print(FILE *out, Error *err) { return share_print("shapes", out, err); }

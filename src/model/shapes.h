@@ -1,8 +1,4 @@
-/* shapes.h -- models' shapes by name: the config.json files of share/shapes/.
- *
- * They lie beside the program: ../share/shapes from build/, ../../share/shapes from
- * build/sanitize/ and its like, ../share/ridge/shapes where it is installed.
- */
+/* shapes.h -- models' shapes by name: the config.json files of share/shapes/ (base/share.h). */
 #ifndef MODEL_SHAPES_H
 #define MODEL_SHAPES_H
 

@@ -3,6 +3,7 @@
  *     uptime_seconds    requests {queued, waiting, running, resting}    sequences [{slot, state, prompt, known, ...}]
  *     totals {...}      step {rows, seconds, bytes, operations, ...}    machine {bytes_per_second, operations_per_second}
  *     ttft [[at, seconds], ...]      blocks {groups: [{kind, count, held, ..., map, references}]}
+ *     verdicts [{phase, sentence, limit, share, ...}]: of prompts and of answers (core/verdict.h)
  *
  * A map has a number for each block: the slot of a sequence that holds it, -1 where it is kept for later, -2 where
  * it is free. It shows others' requests (never their texts), so it wants a key with "admin" where keys are asked for.
@@ -106,13 +107,13 @@ static json_t *blocks_json(const Look *l)
 static json_t *step_json(const EngineNow *now)
 {
     const StepReport *r = &now->steps.last;
-    double seconds = now->step_seconds;
+    double seconds = now->step_seconds, rate = seconds > 0 ? now->step.bytes / seconds : 0;
+    double most = now->machine.bytes_per_second;
     return json_pack("{s:I, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "number", (json_int_t)r->step, "rows",
                      (int)r->rows, "prefill_rows", (int)r->prefill_rows, "decode_rows", (int)r->decode_rows, "seconds", seconds,
                      "plan_seconds", r->plan_seconds, "forward_seconds", r->forward_seconds, "deliver_seconds",
-                     r->deliver_seconds, "bytes", now->step.bytes, "operations", now->step.operations, "bytes_per_second",
-                     seconds > 0 ? now->step.bytes / seconds : 0.0, "share",
-                     seconds > 0 && now->bandwidth > 0 ? now->step.bytes / seconds / now->bandwidth : 0.0);
+                     r->deliver_seconds, "bytes", now->step.bytes, "operations", now->step.operations, "bytes_per_second", rate,
+                     "share", most > 0 ? rate / most : 0.0);
 }
 
 static json_t *totals_json(const EngineNow *now)
@@ -134,17 +135,25 @@ static json_t *firsts_json(const Service *s)
     return list;
 }
 
+static json_t *machine_json_of(const Machine *m)
+{
+    return json_pack("{s:f, s:f, s:f, s:f, s:f}", "bytes_per_second", m->bytes_per_second, "operations_per_second", m->int8,
+                     "fp32", m->fp32, "bf16", m->bf16, "int8", m->int8);
+}
+
 static json_t *state_json(const Service *s, const Look *l)
 {
     EngineNow now = engine_thread_now(s->thread);
     json_t *sequences = json_array();
     for (int32_t i = 0; i < l->count; i++)
         json_array_append_new(sequences, sequence_json(&l->sequences[i]));
-    return json_pack("{s:s, s:f, s:{s:i, s:i, s:i, s:i}, s:o, s:o, s:o, s:{s:f, s:f}, s:o, s:o}", "model", s->model_name,
+    return json_pack("{s:s, s:f, s:{s:i, s:i, s:i, s:i}, s:o, s:o, s:o, s:o, s:o, s:o, s:[o, o]}", "model", s->model_name,
                      "uptime_seconds", clock_seconds() - s->started, "requests", "queued", (int)now.stats.queued, "waiting",
                      (int)now.stats.waiting, "running", (int)now.stats.running, "resting", (int)now.stats.resting, "sequences",
-                     sequences, "totals", totals_json(&now), "step", step_json(&now), "machine", "bytes_per_second",
-                     s->o.bandwidth, "operations_per_second", s->o.peak, "ttft", firsts_json(s), "blocks", blocks_json(l));
+                     sequences, "totals", totals_json(&now), "step", step_json(&now), "machine",
+                     machine_json_of(&now.machine), "ttft", firsts_json(s), "blocks", blocks_json(l), "verdicts",
+                     verdict_json(&now.machine, "prefill", &now.steps.prefill),
+                     verdict_json(&now.machine, "decode", &now.steps.decode));
 }
 
 static void state(Exchange *x)

@@ -96,7 +96,7 @@ Err engine_thread_new(EngineThread **out, const EngineThreadOptions *o, Error *e
     if (!t)
         return fail(err, NO_MEMORY, "no memory for the engine's thread");
     t->o = *o;
-    t->now = (EngineNow){.present = true, .bandwidth = o->bandwidth, .cache_bytes = engine_ledger(o->engine)->pool_bytes,
+    t->now = (EngineNow){.present = true, .machine = o->machine, .cache_bytes = engine_ledger(o->engine)->pool_bytes,
                          .work = work_of(t),
                          .stats = engine_stats(o->engine)};
     pthread_mutex_init(&t->lock, NULL);

@@ -15,7 +15,7 @@ typedef struct EngineThreadOptions {
     const StepCounts *steps;             /* where the engine tells of its steps; NULL: nowhere */
     DeviceWork (*work)(void *with);      /* NULL: unknown */
     void *work_with;
-    double bandwidth;
+    Machine machine;                     /* what it can do; bytes_per_second 0: unknown */
 } EngineThreadOptions;
 
 Err engine_thread_new(EngineThread **, const EngineThreadOptions *, Error *);

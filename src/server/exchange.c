@@ -78,6 +78,7 @@ static bool decode_uri(Exchange *x, const char *query)
 
 static void exchange_free(Exchange *x)
 {
+    json_decref(x->why);
     if (x->free_state && x->state)
         x->free_state(x->state);
     for (int i = 0; i < ROUTE_PARTS_MAX; i++)
@@ -194,6 +195,7 @@ static void tell(Exchange *x)
 {
     ServerLogLine *line = &x->line;
     line->id = x->id;
+    line->number = x->number;
     line->method = x->method;
     line->path = x->path;
     line->key = x->key ? x->key->name : NULL;
@@ -251,6 +253,12 @@ void exchange_account(Exchange *x, const Event *end, const char *finish)
         line->first_token_seconds = t->first_token;
     line->finish = finish;
     metrics_sample(x->service->metrics, end);
+}
+
+void exchange_explain(Exchange *x, json_t *stories)
+{
+    json_decref(x->why);
+    x->line.why = x->why = stories;
 }
 
 /* ---- what came in ---- */

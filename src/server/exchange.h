@@ -98,5 +98,7 @@ void exchange_let_go(Exchange *);
 /* A sample of a request of the engine has ended (its EVENT_END): for the log's line, the metrics and the trace of
  * this call. `finish`: as the API calls it ("stop"), static. A prompt counts once, with sample 0. */
 void exchange_account(Exchange *, const Event *end, const char *finish);
+/* The stories of its requests, for the log; taken over. */
+void exchange_explain(Exchange *, json_t *stories);
 
 #endif

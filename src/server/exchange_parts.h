@@ -41,6 +41,7 @@ struct Exchange {
     void (*work)(Exchange *);
     void (*free_state)(void *);
     ServerLogLine line;                /* for the log, the metrics and the trace */
+    json_t *why;                       /* its stories; NULL: none are told */
 
     pthread_mutex_t lock;              /* for the answer */
     Buf out;

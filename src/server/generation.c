@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "server/generation_inside.h"
 #include "server/metrics.h"
+#include "server/story_json.h"
 
 /* ---- end ---- */
 
@@ -33,6 +34,7 @@ void generation_free(void *generation)
     for (int32_t i = 0; g->prompts && i < g->spec.prompt_count; i++) {
         close_prompt(&g->prompts[i]);
         free(g->prompts[i].scored);
+        free(g->prompts[i].story);
     }
     for (int32_t i = 0; g->runs && i < generation_made(g); i++)
         choice_run_deinit(&g->runs[i]);
@@ -130,7 +132,7 @@ static RequestOptions request_options(const Generation *g, int32_t prompt)
         .prompt = p->ids, .prompt_count = p->count, .max_tokens = s->max_tokens, .samples = g->made,
         .priority = generation_priority(g->exchange, s->priority),
         .salt = generation_salt(key, s->cache_salt), .tenant = generation_tenant(key),
-        .tag = exchange_number(g->exchange),
+        .tag = exchange_number(g->exchange), .story = g->prompts[prompt].story,
         .queue_seconds = s->queue_seconds, .total_seconds = s->total_seconds, .sampling = s->sampling,
         .prompt_logprobs = s->prompt_logprobs != LOGPROBS_NONE, .notify = notify, .notify_with = g->exchange,
     };
@@ -156,6 +158,9 @@ static Err submit_prompt(Generation *g, int32_t prompt, Error *err)
     int32_t samples = g->spec.beam_search && g->spec.best_of > g->made ? g->spec.best_of : g->made;
     if (g->spec.grammar)
         TRY(grammar_guard_new(&p->guard, g->spec.grammar, g->service->vocab, g->service->tokenizer, after, samples, err));
+    if (g->service->o.explains && !(p->story = calloc(1, sizeof *p->story)))
+        return fail(err, NO_MEMORY, "no memory for the story of a request");
+    p->submitted = clock_seconds();
     RequestOptions o = request_options(g, prompt);
     if (o.prompt_logprobs && o.prompt_count > 1) {
         p->scored = calloc((size_t)o.prompt_count - 1, sizeof *p->scored);
@@ -210,6 +215,8 @@ static void take_event(Generation *g, int32_t prompt, const Event *event)
             snprintf(g->error, sizeof g->error, "%s", request_error(p->request));
         if (event->sample == 0)
             p->reused = event->times.reused_tokens;
+        if (event->times.ended >= p->times.ended)
+            p->times = event->times;
     }
     r->choice.prompt_tokens = p->scored;
     r->choice.prompt_token_count = p->scored_count;
@@ -264,9 +271,21 @@ static void number_given(Generation *g)
         g->runs[g->given[i]].choice.index = i;
 }
 
+static json_t *stories(const Generation *g)
+{
+    json_t *list = json_array();
+    for (int32_t i = 0; i < g->spec.prompt_count; i++) {
+        const PromptRun *p = &g->prompts[i];
+        json_array_append_new(list, story_json(p->story, p->submitted - exchange_received(g->exchange), &p->times));
+    }
+    return list;
+}
+
 static void finish(Generation *g)
 {
     g->done = true;
+    if (g->service->o.explains)
+        exchange_explain(g->exchange, stories(g));
     number_given(g);
     if (g->spec.stream && g->wire.delta && !tells_at_once(g) && !g->gone && !generation_failed(g, NULL))
         for (int32_t i = 0; i < generation_choices(g); i++)

@@ -16,6 +16,9 @@ typedef struct PromptRun {
     GrammarGuard *guard;           /* NULL: no grammar */
     Sampled *scored;               /* of the prompt's tokens from the second on */
     int32_t scored_count;
+    Story *story;                  /* NULL: nobody asks for it */
+    double submitted;              /* as clock_seconds() */
+    RequestTimes times;            /* of the sample that ended last */
     int32_t reused;                /* tokens of the prompt that were not computed again */
 } PromptRun;
 

@@ -278,7 +278,7 @@ static void put_blocks(Metrics *m, const EngineNow *now, const KvUsage *usage, B
 static void put_engine(Metrics *m, const EngineNow *now, const KvUsage *usage, Buf *out)
 {
     const EngineStats *s = &now->stats;
-    double possible = now->busy_seconds * now->bandwidth;
+    double possible = now->busy_seconds * now->machine.bytes_per_second;
     put_one(m, out, "num_requests_running", "Sequences that are computed on.", "gauge", s->running);
     put_one(m, out, "num_requests_waiting", "Requests and sequences that wait for room.", "gauge", s->queued + s->waiting);
     put_one(m, out, "step_plan_seconds_total", "Time in steps for the plan.", "counter", now->steps.plan_seconds);
@@ -300,16 +300,44 @@ static void put_engine(Metrics *m, const EngineNow *now, const KvUsage *usage, B
     put_one(m, out, "step_bytes_per_second", "Bytes per second that the last step reached.", "gauge",
             now->step_seconds > 0 ? now->step.bytes / now->step_seconds : 0);
     put_one(m, out, "bandwidth_bytes_per_second", "Bytes per second that this machine can read; 0: not measured.", "gauge",
-            now->bandwidth);
+            now->machine.bytes_per_second);
     put_one(m, out, "roofline_share", "Bytes read in all steps over what the memory could have given meanwhile; 0: unknown.",
             "gauge", possible > 0 ? now->work.bytes / possible : 0);
+}
+
+/* What prompts and answers asked of the machine, to be held against what that can do (core/verdict.h). */
+static void put_phases(Metrics *m, const EngineNow *now, const NamedWork *phases, int count, Buf *out)
+{
+    enum { NUMBERS = 6 };
+    static const struct { const char *name, *help; } numbers[NUMBERS] = {
+        {"phase_steps_total", "Steps in which prompts were computed (prefill), and all others (decode)."},
+        {"phase_seconds_total", "... what they took."},
+        {"phase_bound_seconds_total", "... what this machine would have needed for them; 0: not measured."},
+        {"phase_weight_bytes_total", "... weights that they read."},
+        {"phase_cache_bytes_total", "... keys, values and states that they read."},
+        {"phase_operations_total", "... multiplications and additions."},
+    };
+    for (int n = 0; n < NUMBERS; n++) {
+        put_head(out, numbers[n].name, numbers[n].help, "counter");
+        for (int i = 0; i < count; i++) {
+            const PhaseWork *w = &phases[i].work;
+            const double value[NUMBERS] = {w->steps, w->seconds, verdict_of(&now->machine, w).bound_seconds, w->weight_bytes,
+                                           w->cache_bytes, demand_operations(&w->demand)};
+            buf_printf(out, "ridge:%s{%s,phase=\"%s\"} %.17g\n", numbers[n].name, m->labels, phases[i].name, value[n]);
+        }
+    }
 }
 
 void metrics_write(Metrics *m, const EngineNow *now, const KvUsage *usage, Buf *out)
 {
     if (now->present)
         put_engine(m, now, usage, out);
+    const NamedWork phases[] = {{"prefill", now->steps.prefill}, {"decode", now->steps.decode}};
+    if (now->present)
+        put_phases(m, now, phases, COUNT_OF(phases), out);
     put_counters(m, out);
     for (int i = 0; i < METRIC_HISTOGRAMS; i++)
         put_histogram(m, out, i);
+    if (now->present)
+        verdict_report(&now->machine, phases, COUNT_OF(phases), "# ", out);
 }

@@ -27,7 +27,7 @@ typedef struct EngineNow {
     int64_t cache_bytes;             /* of all pools */
     double busy_seconds;             /* spent in steps that computed something */
     DeviceWork work;                 /* of the device so far */
-    double bandwidth;                /* bytes per second that it could read; 0: unknown */
+    Machine machine;                 /* what it could do; bytes_per_second 0: unknown */
     double step_seconds;             /* of the last step, as that: */
     DeviceWork step;
     bool present;                    /* there is an engine */
@@ -46,7 +46,7 @@ enum { FIRST_TOKENS_KEPT = 128 };
 typedef struct FirstToken { double at, seconds; } FirstToken;     /* at: as clock_seconds() */
 int metrics_firsts(Metrics *, FirstToken out[FIRST_TOKENS_KEPT]);
 
-/* Appends all of it. usage: NULL where nobody could ask the cache. */
+/* Appends all of it; at the end the verdict, in comments. usage: NULL where nobody could ask the cache. */
 void metrics_write(Metrics *, const EngineNow *, const KvUsage *usage, Buf *);
 
 #endif

@@ -275,6 +275,7 @@ static void copy_line(Record *r, const ServerLogLine *l)
     clock_gettime(CLOCK_REALTIME, &now);
     r->ended = (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
     r->line = *l;
+    r->line.why = NULL;
     snprintf(r->id, sizeof r->id, "%s", l->id);
     snprintf(r->method, sizeof r->method, "%s", l->method);
     snprintf(r->path, sizeof r->path, "%s", l->path);

@@ -103,6 +103,10 @@ static json_t *request_json(const ServerLogLine *r, LogLevel level)
     json_object_set_new(line, "bytes", json_integer(r->bytes));
     if (r->gone)
         json_object_set_new(line, "hung_up", json_true());
+    if (r->why) {
+        json_object_set_new(line, "number", json_integer((json_int_t)r->number));
+        json_object_set(line, "why", (json_t *)r->why);
+    }
     return line;
 }
 

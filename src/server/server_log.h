@@ -25,6 +25,8 @@ typedef struct ServerLogLine {
     int64_t prompt_tokens, cached_tokens, completion_tokens, bytes;
     double queue_seconds, first_token_seconds, total_seconds;    /* 0: has not happened */
     const char *finish;                      /* NULL: nothing was generated */
+    uint64_t number;                         /* by which other lines' stories call it */
+    const struct json_t *why;                /* its stories (story_json.h), told in JSON only; NULL: nobody asked */
 } ServerLogLine;
 
 /* `to` is not closed by it. */

@@ -12,6 +12,7 @@
 
 #include <stdatomic.h>
 
+#include "core/machine.h"
 #include "engine/engine.h"
 #include "engine/sampler_defaults.h"
 #include "model/package.h"
@@ -25,6 +26,7 @@
 typedef struct Metrics Metrics;          /* metrics.h; has its own lock */
 typedef struct ServerLog ServerLog;      /* server_log.h; likewise */
 typedef struct GrammarCache GrammarCache;   /* text/grammar_cache.h; likewise */
+typedef struct Profile Profile;          /* plan/profile.h */
 typedef struct ResponseStore ResponseStore; /* response_store.h; likewise */
 
 typedef struct ServiceOptions {
@@ -41,11 +43,13 @@ typedef struct ServiceOptions {
     const char *state_dir;           /* files and batches; NULL: those APIs refuse */
     struct Keys *keys;               /* api_keys.h: whose the batches of an earlier life are; NULL: no keys are asked for */
     ServerLog *log;                  /* NULL: silent */
+    bool explains;                   /* the log's lines of requests say what `ridge why` needs */
     struct Otlp *otlp;               /* otlp.h: traces of requests; NULL: none */
     const StepCounts *steps;         /* that EngineOptions.observe fills (step_counts.h); NULL: none */
     DeviceWork (*work)(void *with);  /* of the device so far, on the engine's thread; NULL: unknown */
-    void *work_with;
-    double bandwidth, peak;          /* bytes and operations per second that the machine can do; 0: unknown */
+    void (*profile)(void *with, Profile *);   /* adds its lines, likewise; NULL: unknown */
+    void *work_with;                 /* of both */
+    Machine machine;                 /* what it can do; bytes_per_second 0: unknown */
 } ServiceOptions;
 
 struct Service {

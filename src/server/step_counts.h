@@ -6,6 +6,7 @@
 #ifndef SERVER_STEP_COUNTS_H
 #define SERVER_STEP_COUNTS_H
 
+#include "core/verdict.h"
 #include "engine/step_report.h"
 
 typedef struct DeviceWork { double bytes, operations; } DeviceWork;    /* so far */
@@ -14,6 +15,7 @@ typedef struct StepCounts {
     StepReport last;
     int64_t prefill_rows, decode_rows, outs;      /* of all steps; outs: tokens that were sampled */
     double plan_seconds, forward_seconds, deliver_seconds;
+    PhaseWork prefill, decode;                    /* of whoever knows the device's work; else nothing */
 } StepCounts;
 
 static inline void step_counts_take(void *with, const StepReport *r)

@@ -7,7 +7,7 @@
 
 #include "base/checked.h"
 #include "base/prng.h"
-#include "devices/watch/watch.h"
+#include "tools/phase_meter.h"
 
 typedef struct Bench {
     Engine *engine;
@@ -74,7 +74,7 @@ static Err serve(Bench *b, int32_t prompt, int32_t tokens, int32_t samples, bool
     return result;
 }
 
-static Err repetition(Bench *b, double *seconds, double *tokens, Demand *demand, Error *err)
+static Err repetition(Bench *b, double *seconds, double *tokens, PhaseWork *work, Error *err)
 {
     const BenchCase *c = &b->what;
     int32_t length = (int32_t)max_i64(1, c->depth + c->prompt);
@@ -92,12 +92,14 @@ static Err repetition(Bench *b, double *seconds, double *tokens, Demand *demand,
         *tokens = m.tokens;
     }
     *seconds = m.end - m.start;
-    *demand = tally_read(b->tally)->demand;
+    *work = phase_work_since(&(TallyMark){0}, b->tally);
+    work->steps = c->prompt ? 1 : c->generate;
+    work->sequences = c->prompt ? 0 : (double)c->generate * c->batch;
     return OK;
 }
 
-Err bench_run(Engine *engine, Device *tally, int32_t vocabulary, BenchCase what, int32_t repetitions, BenchResult *out,
-              Error *err)
+Err bench_run(Engine *engine, Device *tally, Device *tracer, int32_t vocabulary, BenchCase what, int32_t repetitions,
+              BenchResult *out, Error *err)
 {
     ASSERT(repetitions >= 1 && repetitions <= BENCH_REPETITIONS_MAX && !what.prompt != !what.generate);
     Bench b = {.engine = engine, .tally = tally, .what = what, .random = {1, 0}, .vocabulary = vocabulary};
@@ -105,9 +107,13 @@ Err bench_run(Engine *engine, Device *tally, int32_t vocabulary, BenchCase what,
     if (!b.prompt)
         return fail(err, NO_MEMORY, "no memory for a prompt of %d tokens", bench_context(what));
     *out = (BenchResult){.what = what, .repetitions = repetitions};
-    Err result = repetition(&b, &out->seconds[0], &out->tokens, &out->demand, err);   /* warms up */
+    if (tracer)
+        trace_pause(tracer, true);
+    Err result = repetition(&b, &out->seconds[0], &out->tokens, &out->work, err);   /* warms up */
+    if (tracer)
+        trace_pause(tracer, false);
     for (int32_t r = 0; r < repetitions && result == OK; r++)
-        result = repetition(&b, &out->seconds[r], &out->tokens, &out->demand, err);
+        result = repetition(&b, &out->seconds[r], &out->tokens, &out->work, err);
     free(b.prompt);
     return result;
 }
@@ -151,4 +157,11 @@ double bench_seconds(const BenchResult *r)
 
 double bench_median(const BenchResult *r) { return r->tokens / bench_seconds(r); }
 
-double bench_share(const BenchResult *r, const Machine *m) { return roofline_seconds(m, &r->demand) / bench_seconds(r); }
+double bench_share(const BenchResult *r, const Machine *m) { return roofline_seconds(m, &r->work.demand) / bench_seconds(r); }
+
+PhaseWork bench_work(const BenchResult *r)
+{
+    PhaseWork work = r->work;
+    work.seconds = bench_seconds(r);
+    return work;
+}

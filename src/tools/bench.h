@@ -12,7 +12,7 @@
 #ifndef TOOLS_BENCH_H
 #define TOOLS_BENCH_H
 
-#include "core/roofline.h"
+#include "core/verdict.h"
 #include "engine/engine.h"
 
 enum { BENCH_REPETITIONS_MAX = 100, BENCH_NAME_BYTES = 64 };
@@ -27,7 +27,7 @@ typedef struct BenchResult {
     int32_t repetitions;
     double tokens;                 /* of a repetition, all sequences together */
     double seconds[BENCH_REPETITIONS_MAX];
-    Demand demand;                     /* of a repetition */
+    PhaseWork work;                /* of a repetition; seconds: bench_work() */
 } BenchResult;
 
 typedef struct BenchSummary {
@@ -35,13 +35,15 @@ typedef struct BenchSummary {
     double seconds, seconds_deviation;
 } BenchSummary;
 
-/* tally: the tally watcher of the engine's device. */
-Err bench_run(Engine *, Device *tally, int32_t vocabulary, BenchCase, int32_t repetitions, BenchResult *, Error *);
+/* tally: the tally watcher of the engine's device; tracer: the one that times, which sees no warm-up, or NULL. */
+Err bench_run(Engine *, Device *tally, Device *tracer, int32_t vocabulary, BenchCase, int32_t repetitions, BenchResult *,
+              Error *);
 BenchSummary bench_summary(const BenchResult *);
 double bench_median(const BenchResult *);      /* tokens per second: what a noisy machine disturbs least */
 double bench_seconds(const BenchResult *);     /* of the median repetition */
 /* What the machine would have needed, over what the median repetition took. */
 double bench_share(const BenchResult *, const Machine *);
+PhaseWork bench_work(const BenchResult *);     /* what the median repetition took is in it */
 void bench_name(BenchCase, char out[BENCH_NAME_BYTES]);
 
 /* Positions that the longest sequence of this case takes. */

@@ -166,7 +166,7 @@ static const ProbeLoops *loops_of(CpuTier tier)
         CPU_TIERS(LOOPS_OF, )
 #undef LOOPS_OF
     };
-    return loops[tier];
+    return loops[cpu_tier_whole(tier)];
 }
 
 /* ---- all of it ---- */

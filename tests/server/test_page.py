@@ -148,11 +148,18 @@ def test_the_engine_at_work(driver):
         time.sleep(4)
         assert "held" in driver.find_element(By.ID, "blocks-text").text
         drawn = driver.execute_script(
-            "return ['#blocks canvas', '#chart-rate', '#chart-ttft', '#chart-roof'].map(css => {"
+            "return ['#blocks canvas', '#chart-rate', '#chart-ttft'].map(css => {"
             "const c = document.querySelector(css), d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
             "return new Set(new Uint32Array(d.buffer)).size; })")
         assert all(colours > 2 for colours in drawn), drawn
+        pictures = driver.execute_script(
+            "return ['roof', 'batches'].map(id => document.querySelectorAll(`#picture-${id} circle.measured`).length)")
+        assert pictures[0] >= 1 and pictures[1] == 1, pictures
+        assert "decode" in driver.find_element(By.ID, "verdicts").text
+        assert "all decode" in driver.find_element(By.ID, "picture-letters").text
         shot(driver, "page-engine.png")
+        assert driver.find_element(By.ID, "picture-roof").location_once_scrolled_into_view
+        shot(driver, "page-limits.png")
     finally:
         stop.set()
         for worker in workers:

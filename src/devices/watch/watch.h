@@ -5,7 +5,7 @@
  * A watcher wraps another device, passes every call on, and sees what goes by. Since a forward pass
  * touches the world only through a Device, each is written once and serves every family.
  *
- *     tally      counts operations and bytes; over a device that is planning, it counts without computing
+ *     tally      counts operations and bytes; over paper, which computes nothing, what it counts is a plan
  *     trace      times each operation; a table, and events for Perfetto
  *     dump       shows the outputs of chosen parts: "layer.3.attn", "layer.*.mlp", "head"
  *     compare    computes each operation on a second device as well and names the first that differs
@@ -20,7 +20,7 @@
 #include "base/trace_events.h"
 #include "core/device.h"
 #include "core/machine.h"
-#include "kernels/op_spec.h"
+#include "devices/watch/work.h"
 
 /* What goes by unchanged. A watcher's table takes those that it does not look at. */
 Err watch_upload(Device *, const char *name, Tensor host, WeightUse use, Tensor *out, Error *err);
@@ -46,10 +46,15 @@ OpCost watch_cost(const Device *, const OpCall *);
 enum { LABEL_BYTES = 64 };
 void label_text(const char *part, int layer, char out[LABEL_BYTES]);
 
+/* A device without memory, whose addresses nobody may read: only shapes go through it. */
+Err paper_open(Device **out, Error *err);
+double paper_activation_bytes(const Device *);   /* the most that lay on its stack since plan_begin() */
+
 typedef struct Tally {
-    OpCost total, by_op[OP_COUNT];
-    Demand demand;             /* of all */
-    int64_t calls[OP_COUNT];
+    OpCost total;
+    Demand demand;
+    Work work;                 /* the same, by kinds of calls */
+    int32_t branches;          /* parts of layers that were gone through: each adds to the stream of all */
 } Tally;
 Err tally_open(Device *inner, Device **out, Error *err);
 const Tally *tally_read(const Device *);
@@ -58,6 +63,8 @@ void tally_reset(Device *);
 /* events: NULL, or where each operation is told as well (not owned). */
 Err trace_open(Device *inner, TraceEvents *events, Device **out, Error *err);
 void trace_reset(Device *);
+void trace_pause(Device *, bool paused);          /* paused: nothing is timed, and nothing costs time */
+const Work *trace_read(const Device *);
 /* Per operation: calls, time, share, bytes, GB/s, GFLOP/s; and how much of that time its bound would have taken on this
  * machine (NULL: not known). */
 void trace_print(const Device *, const Machine *, FILE *);

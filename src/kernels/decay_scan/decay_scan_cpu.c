@@ -13,7 +13,7 @@
 #include "kernels/kit/lanes.h"
 
 #if defined(TIER_avx512)
-enum { DEEP = 8, ACROSS = 2 };
+enum { DEEP = 4, ACROSS = 4 };
 #else
 enum { DEEP = 4, ACROSS = 1 };
 #endif
@@ -63,6 +63,16 @@ INLINE void scan_tile(Strip *s, int64_t n, int deep, int across, int lanes)
             lanes_store(s->to + at + i * s->P + j * LANES, S[i][j], lanes);
 }
 
+/* While a tile is computed, a row that comes from memory: of y, which this block ends with, and of the next block's v. */
+INLINE void ask_for_row(const Strip *s, int i, int across)
+{
+    Tensor v = s->call->in[DECAY_V], y = s->call->out[0];
+    for (int j = 0; j < across && i < s->rows; j++) {
+        prefetch(f32_row(v, s->first + BLOCK + i) + s->column + j * LANES);
+        prefetch(f32_row(y, s->first + i) + s->column + j * LANES);
+    }
+}
+
 INLINE void scan_block(Strip *s, int across, int lanes)
 {
     Tensor decay = s->call->in[DECAY_DECAY], v = s->call->in[DECAY_V], y = s->call->out[0];
@@ -74,8 +84,10 @@ INLINE void scan_block(Strip *s, int across, int lanes)
         }
     }
     int32_t n = 0;
-    for (; n + DEEP <= s->N; n += DEEP)
+    for (; n + DEEP <= s->N; n += DEEP) {
+        ask_for_row(s, n / DEEP, across);
         scan_tile(s, n, DEEP, across, lanes);
+    }
     for (; n < s->N; n++)
         scan_tile(s, n, 1, across, lanes);
     for (int r = 0; r < s->rows; r++)
@@ -92,6 +104,20 @@ INLINE void scan_strip(Strip *s, const StateRun *run, int across, int lanes)
         s->rows = (int)min_i64(BLOCK, run->end - s->first);
         scan_block(s, across, lanes);
         s->from = s->to;
+    }
+}
+
+/* Fewer columns than a strip has: pairs of vectors, then one at a time. */
+static void scan_rest(Strip *s, const StateRun *run, int64_t columns)
+{
+    for (int64_t taken; columns > 0; columns -= taken, s->column += taken, s->state += taken) {
+        taken = columns >= 2 * LANES ? 2 * LANES : LANES;
+        if (taken > LANES)
+            scan_strip(s, run, ACROSS > 2 ? 2 : 1, LANES);
+        else if (columns >= LANES)
+            scan_strip(s, run, 1, LANES);
+        else
+            scan_strip(s, run, 1, (int)columns);
     }
 }
 
@@ -112,12 +138,10 @@ static void run(const OpCall *c, int phase, CpuPart part)
             s.column = head * shape.P + p;
             s.group = head / (shape.heads / shape.groups) * shape.N;
             s.state = head * shape.N * shape.P + p;
-            if (end - p == COLUMNS) {
+            if (end - p == COLUMNS)
                 scan_strip(&s, &run, ACROSS, LANES);
-                continue;
-            }
-            for (; p < end; p += LANES, s.column += LANES, s.state += LANES)
-                scan_strip(&s, &run, 1, (int)min_i64(LANES, end - p));
+            else
+                scan_rest(&s, &run, end - p);
         }
 }
 

@@ -1,6 +1,14 @@
 #include "kernels/delta_scan/delta_scan.h"
 #include "kernels/kit/state_tile.h"
 
+static int64_t tiles_of(const DeltaScan *m) { return ceil_div(m->P, TILE_COLUMNS); }     /* a head's */
+
+/* Where tile i of all heads' begins in the slot. */
+static int64_t state_of(const DeltaScan *m, int64_t i)
+{
+    return i / tiles_of(m) * m->N * m->P + i % tiles_of(m) * TILE_COLUMNS;
+}
+
 /* What a row brings to a head. */
 typedef struct Row {
     float q[TILE_ROWS_MAX], k[TILE_ROWS_MAX], decay[TILE_ROWS_MAX], decayed_k[TILE_ROWS_MAX];
@@ -22,8 +30,9 @@ static void read_row(const DeltaScan *m, const StateTile *t, int64_t r, int32_t 
     row->beta = f32_row(m->beta, r)[h];
 }
 
-/* beta (v - (decay S)^T k) */
-INLINE void correct(const StateTile *t, const Row *row, const float *v, Vf correction[TILE_VECTORS])
+/* beta (v - (decay S)^T k). ahead: the state's next tile, whose rows are P apart, or NULL; it is asked for meanwhile. */
+INLINE void correct(const StateTile *t, const Row *row, const float *v, Vf correction[TILE_VECTORS], const float *ahead,
+                    int64_t P)
 {
     Vf known[TILE_VECTORS][CHAINS];
     UNROLL for (int j = 0; j < TILE_VECTORS; j++)
@@ -32,6 +41,8 @@ INLINE void correct(const StateTile *t, const Row *row, const float *v, Vf corre
     for (int n = 0; n < t->padded; n += CHAINS)
         UNROLL for (int i = 0; i < CHAINS; i++) {
             Vf k = vf_all(row->decayed_k[n + i]);
+            UNROLL for (int j = 0; j < TILE_VECTORS && ahead; j++)
+                prefetch(ahead + (n + i) * P + j * LANES);
             UNROLL for (int j = 0; j < TILE_VECTORS; j++)
                 known[j][i] = vf_fma(k, vf_load(t->at + (n + i) * TILE_COLUMNS + j * LANES), known[j][i]);
         }
@@ -60,31 +71,31 @@ INLINE void update(StateTile *t, const Row *row, const Vf correction[TILE_VECTOR
         tile_store(t, y, j, chains_sum(sums[j]));
 }
 
-/* Columns from p on of head h, through all rows of the sequence. */
-static void scan_tile(const DeltaScan *m, const StateRun *run, int32_t h, int32_t p)
+/* Tile i of all heads' tiles, through all rows of the sequence; `more`: the one after it comes next. */
+static void scan_tile(const DeltaScan *m, const StateRun *run, int64_t i, bool more)
 {
     StateTile tile;
     Row row;
     Vf correction[TILE_VECTORS];
-    int64_t at = (int64_t)h * m->N * m->P + p, column = (int64_t)h * m->P + p;
-    tile_read(&tile, run->from ? run->from + at : NULL, m->N, m->P, m->P - p);
-    for (int64_t r = run->first; r < run->end; r++) {
-        read_row(m, &tile, r, h, &row);
-        correct(&tile, &row, f32_row(m->v, r) + column, correction);
+    int64_t h = i / tiles_of(m), p = i % tiles_of(m) * TILE_COLUMNS, column = h * m->P + p;
+    const float *ahead = run->from && more ? run->from + state_of(m, i + 1) : NULL;
+    tile_read(&tile, run->from ? run->from + state_of(m, i) : NULL, m->N, m->P, m->P - p);
+    for (int64_t r = run->first; r < run->end; r++, ahead = NULL) {
+        read_row(m, &tile, r, (int32_t)h, &row);
+        correct(&tile, &row, f32_row(m->v, r) + column, correction, ahead, m->P);
         update(&tile, &row, correction, f32_row_out(m->y, r) + column);
     }
-    tile_write(&tile, run->to + at, m->P);
+    tile_write(&tile, run->to + state_of(m, i), m->P);
 }
 
 static void run(const OpCall *c, int phase, CpuPart part)
 {
     (void)phase;
     DeltaScan m = delta_scan_of(c);
-    int64_t tiles = ceil_div(m.P, TILE_COLUMNS);
-    Range mine = part_range(part, m.heads * tiles, 1);
+    Range mine = part_range(part, m.heads * tiles_of(&m), 1);
     for (StateRun s = {0}; state_next(c, DELTA_SCAN_FROM, &s);)
         for (int64_t i = mine.from; i < mine.to; i++)
-            scan_tile(&m, &s, (int32_t)(i / tiles), (int32_t)(i % tiles * TILE_COLUMNS));
+            scan_tile(&m, &s, i, i + 1 < mine.to);
 }
 
 static bool takes(const OpCall *c) { return c->in[1].dim[2] <= TILE_ROWS_MAX; }
@@ -92,7 +103,7 @@ static bool takes(const OpCall *c) { return c->in[1].dim[2] <= TILE_ROWS_MAX; }
 static int64_t threads(const OpCall *c)
 {
     DeltaScan m = delta_scan_of(c);
-    return min_i64(m.heads * ceil_div(m.P, TILE_COLUMNS), tensor_elems(m.v) * m.N / ELEMS_PER_THREAD + 1);
+    return min_i64(m.heads * tiles_of(&m), tensor_elems(m.v) * m.N / ELEMS_PER_THREAD + 1);
 }
 
 const CpuKernel TIERED(kernel_delta_scan) = {.takes = takes, .phases = 1, .threads = threads, .run = run};

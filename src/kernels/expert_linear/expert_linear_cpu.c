@@ -34,7 +34,7 @@ typedef struct Plan {
 
 static Plan plan_of(const OpCall *c, void *scratch)
 {
-    Plan p = {.shape = expert_shape(c), .kind = TIERED(x_kind)(c->in[EXPERT_W]), .starts = scratch};
+    Plan p = {.shape = expert_shape(c), .kind = TIERED(x_kind)(c->in[EXPERT_W], 1), .starts = scratch};
     p.row_bytes = (TIERED(x_row_bytes)(p.kind, p.shape.in) + 63) & ~(size_t)63;
     p.in_place = p.kind == X_AS_IS && tensor_is_none(c->in[EXPERT_IDS]);
     p.y_at = p.starts + p.shape.experts + 2;
@@ -127,9 +127,9 @@ static void multiply(const OpCall *c, const Plan *p, int32_t e, Range outputs)
     Tensor bias = c->in[EXPERT_BIAS], x = c->in[EXPERT_X];
     int64_t from = p->starts[e];
     Product product = {.y = c->out[0], .w = matrix_of(c->in[EXPERT_W], e), .y_at = p->y_at + from};
-    product.x = (Prepared){p->x + (size_t)from * p->row_bytes, p->row_bytes, p->starts[e + 1] - from};
+    product.x = (Prepared){p->kind, p->x + (size_t)from * p->row_bytes, p->row_bytes, p->starts[e + 1] - from};
     if (p->in_place)
-        product.x = (Prepared){(uint8_t *)expert_x(c, s, e), (size_t)x.row_elems * sizeof(float), s->rows};
+        product.x = (Prepared){p->kind, (uint8_t *)expert_x(c, s, e), (size_t)x.row_elems * sizeof(float), s->rows};
     if (!tensor_is_none(bias))
         product.bias = tensor_vector(tensor_f32(bias) + (int64_t)e * s->out, &format_f32, s->out);
     TIERED(product)(&product, outputs);

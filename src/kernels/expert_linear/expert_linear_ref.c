@@ -9,9 +9,12 @@ static OpCost cost(const OpCall *c)
 {
     ExpertShape s = expert_shape(c);
     double share = (double)s.k / s.experts, used = share >= 1 ? s.experts : s.experts * (1 - pow(1 - share, s.rows));
+    double expert_bytes = s.out * (double)format_row_bytes(c->in[EXPERT_W].format, s.in);
     return (OpCost){
         .operations = 2.0 * (double)s.pairs * s.in * s.out,
-        .weight_bytes = used * s.out * (double)format_row_bytes(c->in[EXPERT_W].format, s.in),
+        .weight_bytes = used * expert_bytes,
+        .chosen_bytes = used * expert_bytes,
+        .choice_bytes = s.experts * expert_bytes,
         .activation_bytes = bytes_moved(c->in[EXPERT_X]) + bytes_moved(c->in[EXPERT_IDS]) + bytes_moved(c->out[0]),
     };
 }

@@ -21,29 +21,24 @@ static size_t h_offset(const OpCall *c)
 
 static Prepared h_of(const OpCall *c, void *scratch)
 {
-    XKind kind = TIERED(x_kind)(c->in[MLP_DOWN]);
-    return (Prepared){(uint8_t *)scratch + h_offset(c), TIERED(x_row_bytes)(kind, c->in[MLP_DOWN].dim[1]),
-                      c->in[MLP_X].dim[0]};
+    int64_t rows = c->in[MLP_X].dim[0];
+    XKind kind = TIERED(x_kind)(c->in[MLP_DOWN], rows);
+    return (Prepared){kind, (uint8_t *)scratch + h_offset(c), TIERED(x_row_bytes)(kind, c->in[MLP_DOWN].dim[1]), rows};
 }
 
 static size_t scratch_bytes(const OpCall *c)
 {
     Prepared h = h_of(c, NULL);
-    return h_offset(c) + h.row_bytes * (size_t)h.count;
+    return h_offset(c) + h.row_bytes * (size_t)x_rows(h.kind, h.count);
 }
 
 /* act(gate) * up of up to 32 columns from `from` on, as the loops for down read them. */
-static void make_h(uint8_t *row, XKind kind, Activation act, const float *gate, const float *up, int64_t from, int64_t n)
+static void make_h(const Prepared *to, int64_t row, Activation act, const float *gate, const float *up, int64_t from, int64_t n)
 {
     float h[PRODUCT_UNIT];
     for (int i = 0; i < PRODUCT_UNIT; i += LANES)
         vf_store(h + i, vf_mul(vf_activate(act, vf_load(gate + i)), vf_load(up + i)));
-    if (kind == X_BLOCKS)
-        TIERED(x_block)((XBlock *)row + from / PANEL_BLOCK, h);
-    else if (kind == X_ROUNDED)
-        TIERED(x_round)((float *)row + from, h);
-    else
-        memcpy((float *)row + from, h, (size_t)n * sizeof(float));
+    TIERED(x_put)(to, row, from, h, n);
 }
 
 /* Columns [from, from + n) of h, of up to PRODUCT_ROWS rows. */
@@ -55,19 +50,19 @@ static void part_of_h(const OpCall *c, Prepared h, Prepared x_gate, Prepared x_u
         memset(gate, 0, (size_t)rows * sizeof gate[0]);
         memset(up, 0, (size_t)rows * sizeof up[0]);
     }
-    XKind kind = TIERED(x_kind)(c->in[MLP_DOWN]);
     Product to_gate = {.y = tensor_of(gate, &format_f32, rows, PRODUCT_UNIT), .y_from = from, .x = x_gate,
                        .w = c->in[MLP_GATE], .bias = c->in[MLP_GATE_BIAS]};
     Product to_up = {.y = tensor_of(up, &format_f32, rows, PRODUCT_UNIT), .y_from = from, .x = x_up,
                      .w = c->in[MLP_UP], .bias = c->in[MLP_UP_BIAS]};
     TIERED(product_pair)(&to_gate, &to_up, (Range){from, from + n});
     for (int32_t r = 0; r < rows; r++)
-        make_h(h.rows + (size_t)r * h.row_bytes, kind, c->activation, gate[r], up[r], from, n);
+        make_h(&h, r, c->activation, gate[r], up[r], from, n);
+    TIERED(x_put_nothing)(&h, from);
 }
 
 static Prepared some_rows(Prepared x, int64_t from, int64_t n)
 {
-    return (Prepared){x.rows + (size_t)from * x.row_bytes, x.row_bytes, n};
+    return (Prepared){x.kind, x.rows + (size_t)from * x.row_bytes, x.row_bytes, n};
 }
 
 static void make_all_h(const OpCall *c, CpuPart part)
@@ -76,10 +71,10 @@ static void make_all_h(const OpCall *c, CpuPart part)
     Prepared x_gate = TIERED(prepared)(c->in[MLP_X], &c->in[MLP_GATE], 2, 0, part.scratch);
     Prepared x_up = TIERED(prepared)(c->in[MLP_X], &c->in[MLP_GATE], 2, 1, part.scratch);
     Range range = part_range(part, c->in[MLP_GATE].dim[0], PRODUCT_UNIT);
-    for (int64_t at = range.from; at < range.to; at += PRODUCT_UNIT) {
-        int64_t n = range.to - at < PRODUCT_UNIT ? range.to - at : PRODUCT_UNIT;
-        for (int64_t r = 0; r < h.count; r += PRODUCT_ROWS) {
-            int64_t rows = h.count - r < PRODUCT_ROWS ? h.count - r : PRODUCT_ROWS;
+    for (int64_t r = 0; r < h.count; r += PRODUCT_ROWS) {
+        int64_t rows = h.count - r < PRODUCT_ROWS ? h.count - r : PRODUCT_ROWS;
+        for (int64_t at = range.from; at < range.to; at += PRODUCT_UNIT) {
+            int64_t n = range.to - at < PRODUCT_UNIT ? range.to - at : PRODUCT_UNIT;
             part_of_h(c, some_rows(h, r, rows), some_rows(x_gate, r, rows), some_rows(x_up, r, rows), at, n);
         }
     }

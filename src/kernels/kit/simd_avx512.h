@@ -30,6 +30,9 @@ INLINE Vf vf_min(Vf a, Vf b) { return _mm512_min_ps(a, b); }
 INLINE Vf vf_sqrt(Vf a) { return _mm512_sqrt_ps(a); }
 INLINE Vf vf_abs(Vf a) { return _mm512_abs_ps(a); }
 INLINE Vf vf_neg(Vf a) { return _mm512_xor_ps(a, _mm512_set1_ps(-0.0f)); }
+/* v 2^n in one instruction, rounded once, as it is by the two factors of other tiers (vmath.h). */
+#define vf_times_2_to(v, n) _mm512_scalef_ps(v, n)
+
 INLINE Vf vf_round(Vf a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 
 INLINE Vi vi_zero(void) { return _mm512_setzero_si512(); }

@@ -5,6 +5,8 @@
 
 #include <arm_neon.h>
 
+enum { VF_REGISTERS = 8 };
+
 typedef float32x4x4_t Vf;
 typedef int32x4x4_t Vi;
 typedef uint32x4x4_t Vm;

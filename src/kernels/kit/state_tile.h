@@ -22,7 +22,7 @@ enum {
 typedef struct StateTile {
     int rows, padded;            /* N, and N filled up */
     int last;                    /* columns of the tile that there are */
-    float at[TILE_ROWS_MAX * TILE_COLUMNS];
+    _Alignas(64) float at[TILE_ROWS_MAX * TILE_COLUMNS];     /* no vector lies across two cache lines */
 } StateTile;
 
 /* Columns [0, last) of vector j of a row. */

@@ -1,6 +1,7 @@
 /* transpose.h -- a 16 x 16 matrix: rows become columns. Moves bits, computes nothing.
  *
  *     vf_transpose(m)           of vectors, in registers
+ *     vf_turn_4(out, rows, n)   the first four numbers of 16 rows that lie n apart, number by number
  *     turn_16(out, rows, at)    of 16-bit numbers: from byte `at` of 16 rows anywhere, to [16][16] in one piece
  *     turn_8(out, rows, at)     of bytes
  */
@@ -37,7 +38,56 @@ INLINE void vf_transpose(Vf m[LANES])
     }
 }
 
+INLINE __m512 load_4_rows(const float *row, int64_t apart)
+{
+    __m512 rows = _mm512_castps128_ps512(_mm_loadu_ps(row));
+    rows = _mm512_insertf32x4(rows, _mm_loadu_ps(row + apart), 1);
+    rows = _mm512_insertf32x4(rows, _mm_loadu_ps(row + 2 * apart), 2);
+    return _mm512_insertf32x4(rows, _mm_loadu_ps(row + 3 * apart), 3);
+}
+
+/* In each 128 bits a matrix of four by four is turned. */
+INLINE void vf_turn_4(Vf out[4], const float *rows, int64_t row_elems)
+{
+    Vf m[4], a[4];
+    for (int i = 0; i < 4; i++)
+        m[i] = load_4_rows(rows + i * row_elems, 4 * row_elems);
+    for (int i = 0; i < 4; i += 2) {
+        a[i] = _mm512_unpacklo_ps(m[i], m[i + 1]);
+        a[i + 1] = _mm512_unpackhi_ps(m[i], m[i + 1]);
+    }
+    for (int i = 0; i < 2; i++) {
+        out[2 * i] = _mm512_shuffle_ps(a[i], a[i + 2], 0x44);
+        out[2 * i + 1] = _mm512_shuffle_ps(a[i], a[i + 2], 0xee);
+    }
+}
+
 #elif defined(TIER_avx2)
+
+/* Of 8 rows; in each 128 bits a matrix of four by four is turned. */
+INLINE void turn_4_of_8(__m256 out[4], const float *rows, int64_t row_elems)
+{
+    __m256 m[4], a[4];
+    for (int i = 0; i < 4; i++)
+        m[i] = _mm256_loadu2_m128(rows + (i + 4) * row_elems, rows + i * row_elems);
+    for (int i = 0; i < 4; i += 2) {
+        a[i] = _mm256_unpacklo_ps(m[i], m[i + 1]);
+        a[i + 1] = _mm256_unpackhi_ps(m[i], m[i + 1]);
+    }
+    for (int i = 0; i < 2; i++) {
+        out[2 * i] = _mm256_shuffle_ps(a[i], a[i + 2], 0x44);
+        out[2 * i + 1] = _mm256_shuffle_ps(a[i], a[i + 2], 0xee);
+    }
+}
+
+INLINE void vf_turn_4(Vf out[4], const float *rows, int64_t row_elems)
+{
+    __m256 lo[4], hi[4];
+    turn_4_of_8(lo, rows, row_elems);
+    turn_4_of_8(hi, rows + 8 * row_elems, row_elems);
+    for (int i = 0; i < 4; i++)
+        out[i] = (Vf){lo[i], hi[i]};
+}
 
 INLINE void transpose_8(__m256 m[8])
 {
@@ -86,6 +136,18 @@ INLINE void transpose_4(float32x4_t m[4])
     m[1] = vreinterpretq_f32_f64(vtrn1q_f64(b, d));
     m[2] = vreinterpretq_f32_f64(vtrn2q_f64(a, c));
     m[3] = vreinterpretq_f32_f64(vtrn2q_f64(b, d));
+}
+
+INLINE void vf_turn_4(Vf out[4], const float *rows, int64_t row_elems)
+{
+    for (int i = 0; i < 4; i++) {
+        float32x4_t block[4];
+        for (int k = 0; k < 4; k++)
+            block[k] = vld1q_f32(rows + (4 * i + k) * row_elems);
+        transpose_4(block);
+        for (int k = 0; k < 4; k++)
+            out[k].val[i] = block[k];
+    }
 }
 
 INLINE void vf_transpose(Vf m[LANES])

@@ -13,7 +13,7 @@
 
 enum { TURNED_MAX = 256 };       /* numbers of a channel: 16 KiB */
 
-typedef struct Turned { float at[TURNED_MAX][LANES]; } Turned;
+typedef struct Turned { _Alignas(64) float at[TURNED_MAX][LANES]; } Turned;
 
 /* The numbers [0, n) of some channels; up to `padded`, and of channels that are not there, zeros. rows: of the first
  * channel, or NULL: all zeros. */

@@ -2,7 +2,7 @@
  *
  * Errors against the exact value:
  *
- *     vf_exp         1e-7 relative; subnormal below -87.3, 0 below -104, infinity above 88.8
+ *     vf_exp         1e-7 relative; subnormal below -87.3, 0 below -104, infinity above 88.8; of several: vf_exp_each
  *     vf_tanh        2e-7 relative
  *     vf_erfc        for x >= 0 only: 1e-6 relative up to 3, 5e-6 up to 9
  *     vf_sigmoid     2e-7 relative
@@ -31,24 +31,58 @@ INLINE Vf vf_polynomial(Vf x, const float *c, int n)
 /* 2^n for whole n from -126 to 127. */
 INLINE Vf vf_power_of_2(Vi n) { return vf_of_bits(vi_shl(vi_add(n, vi_all(127)), 23)); }
 
-/* e^r - 1 for |r| <= ln 2 / 2 */
-INLINE Vf vf_expm1_small(Vf r)
+enum { EACH_MAX = 4 };      /* vectors that the functions below take at once */
+
+/* e^r - 1 for |r| <= ln 2 / 2, of some vectors. */
+INLINE void vf_expm1_small_each(Vf *y, const Vf *r, int count)
 {
     static const float c[] = {1.9875691500e-4f, 1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f,
                               1.6666665459e-1f, 5.0000001201e-1f};   /* (e^r - 1 - r) / r^2; Cephes, expf */
-    return vf_fma(vf_polynomial(r, c, 6), vf_mul(r, r), r);
+    UNROLL for (int i = 0; i < count; i++)
+        y[i] = vf_all(c[0]);
+    UNROLL for (size_t k = 1; k < COUNT_OF(c); k++)
+        UNROLL for (int i = 0; i < count; i++)
+            y[i] = vf_fma(y[i], r[i], vf_all(c[k]));
+    UNROLL for (int i = 0; i < count; i++)
+        y[i] = vf_fma(y[i], vf_mul(r[i], r[i]), r[i]);
+}
+INLINE Vf vf_expm1_small(Vf r)
+{
+    Vf y;
+    vf_expm1_small_each(&y, &r, 1);
+    return y;
 }
 
-/* e^x = 2^n e^r, |r| <= ln 2 / 2. 2^n in two factors, so that it may leave the range of normal numbers. */
+#ifndef vf_times_2_to
+/* v 2^n for whole n, in two factors, so that 2^n may leave the range of normal numbers. */
+INLINE Vf vf_times_2_to(Vf v, Vf n)
+{
+    Vi whole = vi_of_f(n), half = vi_sar(whole, 1);
+    return vf_mul(vf_mul(v, vf_power_of_2(half)), vf_power_of_2(vi_sub(whole, half)));
+}
+#endif
+
+/* x becomes e^x = 2^n e^r, |r| <= ln 2 / 2. Each step waits for the one before: several vectors at once, up to EACH_MAX,
+ * give a processor something to do meanwhile. */
+INLINE void vf_exp_each(Vf *x, int count)
+{
+    Vf n[EACH_MAX], y[EACH_MAX];
+    UNROLL for (int i = 0; i < count; i++)
+        x[i] = vf_max(vf_all(-105), vf_min(vf_all(89), x[i]));   /* in this order of arguments a NaN comes through */
+    UNROLL for (int i = 0; i < count; i++)
+        n[i] = vf_round(vf_mul(x[i], vf_all(1.44269504f)));
+    UNROLL for (int i = 0; i < count; i++)
+        x[i] = vf_fnma(n[i], vf_all(0.693359375f), x[i]);        /* ln 2 in two parts, the first one exact */
+    UNROLL for (int i = 0; i < count; i++)
+        x[i] = vf_fnma(n[i], vf_all(-2.12194440e-4f), x[i]);
+    vf_expm1_small_each(y, x, count);
+    UNROLL for (int i = 0; i < count; i++)
+        x[i] = vf_times_2_to(vf_add(y[i], vf_all(1)), n[i]);
+}
 INLINE Vf vf_exp(Vf x)
 {
-    x = vf_max(vf_all(-105), vf_min(vf_all(89), x));   /* in this order of arguments a NaN comes through */
-    Vf n = vf_round(vf_mul(x, vf_all(1.44269504f)));
-    Vf r = vf_fnma(n, vf_all(0.693359375f), x);        /* ln 2 in two parts, the first one exact */
-    r = vf_fnma(n, vf_all(-2.12194440e-4f), r);
-    Vf y = vf_add(vf_expm1_small(r), vf_all(1));
-    Vi whole = vi_of_f(n), half = vi_sar(whole, 1);
-    return vf_mul(vf_mul(y, vf_power_of_2(half)), vf_power_of_2(vi_sub(whole, half)));
+    vf_exp_each(&x, 1);
+    return x;
 }
 
 INLINE Vf vf_expm1(Vf x)

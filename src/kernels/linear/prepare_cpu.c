@@ -3,21 +3,41 @@
 #include "kernels/kit/simd.h"
 #include "kernels/linear/product.h"
 
-XKind TIERED(x_kind)(Tensor w)
+#ifdef TIER_amx
+enum { ROWS_FOR_TILES = 13 };   /* below that reading weights in two places at once is worth more */
+
+/* With two scales for each 32 of k tiles would have twice as much to add, and gain nothing. */
+static bool takes_tiles(Tensor w, int64_t rows)
+{
+    const Panel *kind = TIERED(panel_find)(w.format);
+    return rows >= ROWS_FOR_TILES && kind->scales == 1 && w.dim[1] % (2 * PANEL_BLOCK) == 0;
+}
+#else
+static bool takes_tiles(Tensor w, int64_t rows) { return (void)w, (void)rows, false; }
+#endif
+
+XKind TIERED(x_kind)(Tensor w, int64_t rows)
 {
     if (w.format->activation == &format_f32)
         return X_AS_IS;
     ASSERT(w.format->activation == &format_a8);
-    return w.packing == PACKING_PANELS ? X_BLOCKS : X_ROUNDED;
+    if (w.packing != PACKING_PANELS)
+        return X_ROUNDED;
+    return takes_tiles(w, rows) ? X_TILES : X_BLOCKS;
 }
 
 size_t TIERED(x_row_bytes)(XKind kind, int64_t width)
 {
-    return kind == X_BLOCKS ? (size_t)(width / PANEL_BLOCK) * sizeof(XBlock) : (size_t)width * sizeof(float);
+    size_t blocks = (size_t)width / PANEL_BLOCK;
+    return kind == X_BLOCKS  ? blocks * sizeof(XBlock)
+           : kind == X_TILES ? blocks * (sizeof(XTile) / TILED_ROWS)
+                             : (size_t)width * sizeof(float);
 }
 
+/* ---- 32 elements ---- */
+
 /* As a8.h says: the same bits as from a8_encode(). */
-void TIERED(x_block)(XBlock *b, const float *x)
+static void x_block(XBlock *b, const float *x)
 {
     Vf x0 = vf_load(x), x1 = vf_load(x + 16);
     Vi magnitude = vi_all(INT32_MAX);
@@ -44,58 +64,101 @@ void TIERED(x_block)(XBlock *b, const float *x)
     b->unused = 0;
 }
 
-void TIERED(x_round)(float *to, const float *x)
+/* As decoded from the block. */
+static void x_round(float *to, const float *x)
 {
     XBlock b;
-    TIERED(x_block)(&b, x);
+    x_block(&b, x);
     for (int i = 0; i < PANEL_BLOCK; i += LANES)
         vf_store(to + i, vf_mul(vf_all(b.d), vf_of_i(vi_of_i8(b.q + i))));
 }
 
-static bool has_kind(XKind kind, const Tensor *weights, int n)
+static void x_lane(XTile *tile, int64_t lane, const float *x)
+{
+    XBlock b;
+    x_block(&b, x);
+    memcpy(tile->q[lane], b.q, sizeof b.q);
+    tile->d[lane] = b.d;
+    tile->dsum[lane] = b.dsum[0];
+}
+
+static XTile *tile_at(const Prepared *p, int64_t row, int64_t k)
+{
+    return (XTile *)(p->rows + (size_t)(row / TILED_ROWS * TILED_ROWS) * p->row_bytes) + k / PANEL_BLOCK;
+}
+
+void TIERED(x_put)(const Prepared *p, int64_t row, int64_t k, const float *x, int64_t n)
+{
+    uint8_t *at = p->rows + (size_t)row * p->row_bytes;
+    switch (p->kind) {
+    case X_BLOCKS: x_block((XBlock *)at + k / PANEL_BLOCK, x); break;
+    case X_TILES: x_lane(tile_at(p, row, k), row % TILED_ROWS, x); break;
+    case X_ROUNDED: x_round((float *)at + k, x); break;
+    default: memcpy((float *)at + k, x, (size_t)n * sizeof *x); break;
+    }
+}
+
+void TIERED(x_put_nothing)(const Prepared *p, int64_t k)
+{
+    static const float nothing[PANEL_BLOCK];
+    for (int64_t row = p->count; row < x_rows(p->kind, p->count); row++)
+        TIERED(x_put)(p, row, k, nothing, PANEL_BLOCK);
+}
+
+/* ---- rows: in memory all of one kind, then all of the next, of the kinds that some weight reads ---- */
+
+static bool has_kind(XKind kind, int64_t rows, const Tensor *weights, int n)
 {
     for (int i = 0; i < n; i++)
-        if (TIERED(x_kind)(weights[i]) == kind)
+        if (TIERED(x_kind)(weights[i], rows) == kind)
             return true;
     return false;
 }
 
-/* The memory holds all rows as XBlocks, if some weight reads those, then all rows as rounded f32. */
-static size_t rounded_offset(Tensor x, const Tensor *weights, int n)
+static size_t kind_offset(XKind kind, Tensor x, const Tensor *weights, int n)
 {
-    return has_kind(X_BLOCKS, weights, n) ? (size_t)x.dim[0] * TIERED(x_row_bytes)(X_BLOCKS, tensor_width(x)) : 0;
+    size_t offset = 0;
+    for (XKind before = X_BLOCKS; before < kind; before++)
+        if (has_kind(before, x.dim[0], weights, n))
+            offset += (size_t)x_rows(before, x.dim[0]) * TIERED(x_row_bytes)(before, tensor_width(x));
+    return offset;
 }
 
-size_t TIERED(prepared_bytes)(Tensor x, const Tensor *weights, int n)
+static Prepared prepared_as(XKind kind, Tensor x, const Tensor *weights, int n, void *memory)
 {
-    size_t rounded = 0;
-    if (has_kind(X_ROUNDED, weights, n))
-        rounded = (size_t)x.dim[0] * TIERED(x_row_bytes)(X_ROUNDED, tensor_width(x));
-    return rounded_offset(x, weights, n) + rounded;
+    return (Prepared){kind, (uint8_t *)memory + kind_offset(kind, x, weights, n),
+                      TIERED(x_row_bytes)(kind, tensor_width(x)), x.dim[0]};
+}
+
+size_t TIERED(prepared_bytes)(Tensor x, const Tensor *weights, int n) { return kind_offset(X_KINDS, x, weights, n); }
+
+/* Block by block; 16 rows of an XTile by one thread, since they share lines of the cache. */
+static void prepare_kind(const Prepared *to, Tensor x, CpuPart part)
+{
+    int64_t of_row = tensor_width(x) / PANEL_BLOCK, at_once = to->kind == X_TILES ? TILED_ROWS : 1;
+    Range range = part_range(part, of_row * ((x.dim[0] + at_once - 1) / at_once), 1);
+    for (int64_t i = range.from; i < range.to; i++) {
+        int64_t row = i / of_row * at_once, end = row + at_once, k = i % of_row * PANEL_BLOCK;
+        for (; row < end && row < x.dim[0]; row++)
+            TIERED(x_put)(to, row, k, (const float *)tensor_row(x, row) + k, PANEL_BLOCK);
+        if (row < end)
+            TIERED(x_put_nothing)(to, k);
+    }
 }
 
 void TIERED(prepare)(Tensor x, const Tensor *weights, int n, void *memory, CpuPart part)
 {
-    bool blocks = has_kind(X_BLOCKS, weights, n), rounded = has_kind(X_ROUNDED, weights, n);
-    if (!blocks && !rounded)
-        return;
-    float *to = (float *)((uint8_t *)memory + rounded_offset(x, weights, n));
-    int64_t of_row = tensor_width(x) / PANEL_BLOCK;
-    Range range = part_range(part, of_row * x.dim[0], 1);
-    for (int64_t i = range.from; i < range.to; i++) {
-        const float *from = (const float *)tensor_row(x, i / of_row) + i % of_row * PANEL_BLOCK;
-        if (blocks)
-            TIERED(x_block)((XBlock *)memory + i, from);
-        if (rounded)
-            TIERED(x_round)(to + i * PANEL_BLOCK, from);
-    }
+    for (XKind kind = X_BLOCKS; kind < X_KINDS; kind++)
+        if (has_kind(kind, x.dim[0], weights, n)) {
+            Prepared to = prepared_as(kind, x, weights, n, memory);
+            prepare_kind(&to, x, part);
+        }
 }
 
 Prepared TIERED(prepared)(Tensor x, const Tensor *weights, int n, int i, void *memory)
 {
-    XKind kind = TIERED(x_kind)(weights[i]);
+    XKind kind = TIERED(x_kind)(weights[i], x.dim[0]);
     if (kind == X_AS_IS)
-        return (Prepared){x.data, format_row_bytes(&format_f32, x.row_elems), x.dim[0]};
-    size_t offset = kind == X_ROUNDED ? rounded_offset(x, weights, n) : 0;
-    return (Prepared){(uint8_t *)memory + offset, TIERED(x_row_bytes)(kind, tensor_width(x)), x.dim[0]};
+        return (Prepared){kind, x.data, format_row_bytes(&format_f32, x.row_elems), x.dim[0]};
+    return prepared_as(kind, x, weights, n, memory);
 }

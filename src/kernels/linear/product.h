@@ -11,6 +11,7 @@
  *
  *     X_AS_IS        themselves       panels of floats
  *     X_BLOCKS       XBlocks          panels of integers
+ *     X_TILES        XTiles           the same, many rows, on the tier that has tiles
  *     X_ROUNDED      f32, rounded     plain rows of a format that rounds its activations
  *
  * A weight in plain rows (a format without panels, a matrix that was not repacked) is decoded to panels
@@ -24,23 +25,40 @@
 
 enum {
     PRODUCT_UNIT = 2 * PANEL_ROWS,      /* outputs */
-    PRODUCT_ROWS = 128,                 /* of x that meet a weight at once, if there are many */
+    PRODUCT_ROWS = 256,                 /* of x that meet a weight at once, if there are many */
+    TILED_ROWS = 16,                    /* of an XTile */
     PRODUCTS_PER_THREAD = 1 << 17,      /* worth a thread: some microseconds */
 };
 
-typedef enum XKind { X_AS_IS, X_BLOCKS, X_ROUNDED } XKind;
+typedef enum XKind { X_AS_IS, X_BLOCKS, X_TILES, X_ROUNDED, X_KINDS } XKind;
 
-/* Rows of x as the loops for some weight read them. */
+/* What XBlock (panel.h) is for one row, for 16. */
+typedef struct XTile {
+    int8_t q[TILED_ROWS][PANEL_BLOCK];
+    float d[TILED_ROWS], dsum[TILED_ROWS];
+} XTile;
+_Static_assert(sizeof(XTile) % 64 == 0, "loads are aligned");
+
+/* Rows of x as the loops for some weight read them. A row lies in one piece, but for XTiles: there 16 rows do, block by
+ * block, and the rows that are missing from the last 16 are zeros. */
 typedef struct Prepared {
+    XKind kind;
     uint8_t *rows;
     size_t row_bytes;
     int64_t count;
 } Prepared;
 
-XKind TIERED(x_kind)(Tensor w);
-size_t TIERED(x_row_bytes)(XKind, int64_t width);      /* of a prepared row */
-void TIERED(x_block)(XBlock *, const float *x);        /* 32 elements */
-void TIERED(x_round)(float *to, const float *x);       /* 32 elements, as decoded from the block */
+XKind TIERED(x_kind)(Tensor w, int64_t rows);          /* rows: of x, that are prepared together */
+size_t TIERED(x_row_bytes)(XKind, int64_t width);
+/* Elements k to k + n of a row; k is a multiple of 32, n is 32 but at the end of what stays as it is. */
+void TIERED(x_put)(const Prepared *, int64_t row, int64_t k, const float *x, int64_t n);
+void TIERED(x_put_nothing)(const Prepared *, int64_t k);   /* 32 elements of each row that is missing */
+
+/* How many rows there is memory for. */
+static inline int64_t x_rows(XKind kind, int64_t rows)
+{
+    return kind == X_TILES ? (rows + TILED_ROWS - 1) / TILED_ROWS * TILED_ROWS : rows;
+}
 
 /* x prepared for each of some weights lies in one piece of memory: bytes, this thread's part of making
  * it, and where it is for weight i. */

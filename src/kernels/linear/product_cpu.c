@@ -2,6 +2,7 @@
 #include "kernels/linear/product.h"
 
 #include "kernels/linear/tile.h"
+#include "kernels/linear/tile_amx.h"
 
 enum {
     FEW_ROWS = 16,               /* up to which expanding a panel does not pay */
@@ -140,25 +141,63 @@ static void tile_rows(const Product *p, const Panel *kind, uint8_t w[][DECODED_B
     }
 }
 
-static void product_many(const Product *p, const Panel *kind, int64_t panel)
+/* As tile_rows(), for XTiles. Not part of its caller: there the compiler would keep less of the loop in registers. */
+__attribute__((noinline))
+static void tile_groups(const Product *p, const Panel *kind, int64_t panel, uint8_t w[][DECODED_BYTES], Range k, Range rows,
+                        float *sums)
+{
+    int64_t width = p->w.dim[1], step = k.to - k.from, row_groups = x_rows(X_TILES, rows.to - rows.from) / TILED_ROWS;
+    size_t bytes = kind->bytes(width);
+    AmxPart part = {.w = {w[0], w[1]}, .group_bytes = TILED_ROWS * p->x.row_bytes, .groups = (int)row_groups,
+                    .blocks = (int)(step / PANEL_BLOCK), .sums = sums, .ahead_bytes = bytes * (size_t)step / (size_t)width};
+    part.x = p->x.rows + (size_t)rows.from * p->x.row_bytes + (size_t)k.from / PANEL_BLOCK * sizeof(XTile);
+    Range next = k.to < width ? (Range){panel, k.to} : (Range){panel + TILE_PANELS, 0};   /* where the next part begins */
+    for (int i = 0; i < TILE_PANELS; i++)
+        part.ahead[i] = (const uint8_t *)p->w.data + (size_t)(next.from + i) * bytes
+                      + bytes * (size_t)next.to / (size_t)width;
+    if (kind->mins)
+        amx_tiles(&part, 1);
+    else
+        amx_tiles(&part, 0);
+}
+
+/* Some rows, at most PRODUCT_ROWS, against two panels. */
+static void product_many_rows(const Product *p, const Panel *kind, int64_t panel, Range rows)
 {
     _Alignas(64) uint8_t w[TILE_PANELS][DECODED_BYTES];
     _Alignas(64) float sums[PRODUCT_ROWS][TILE_PANELS][PANEL_ROWS];
     int64_t width = p->w.dim[1], step = DECODED_K;
-    if (kind)
+    bool tiled = p->x.kind == X_TILES;
+    if (tiled)
+        step = AMX_BLOCKS * PANEL_BLOCK;
+    else if (kind)
         step = PART_BYTES / TILE_PANELS / (int64_t)panel_expanded_bytes(kind) * PANEL_BLOCK;
+    memset(sums, 0, (size_t)x_rows(p->x.kind, rows.to - rows.from) * sizeof sums[0]);
+    for (int64_t from = 0; from < width; from += step) {
+        Range k = {from, from + step < width ? from + step : width};
+        expand_part(w, p, kind, panel, k);
+        if (tiled)
+            tile_groups(p, kind, panel, w, k, rows, sums[0][0]);
+        else
+            tile_rows(p, kind, w, k, rows, sums[0][0]);
+    }
+    for (int64_t r = rows.from; r < rows.to; r++)
+        for (int i = 0; i < TILE_PANELS; i++)
+            finish(p, r, (panel + i) * PANEL_ROWS, sums[r - rows.from][i]);
+}
+
+/* All panels meet the same rows before the next rows come: those stay in the second-level cache. */
+static void product_many(const Product *p, const Panel *kind, int64_t from, int64_t to)
+{
+    if (p->x.kind == X_TILES)
+        amx_begin();
     for (int64_t first = 0; first < p->x.count; first += PRODUCT_ROWS) {
         int64_t last = p->x.count - first < PRODUCT_ROWS ? p->x.count : first + PRODUCT_ROWS;
-        memset(sums, 0, (size_t)(last - first) * sizeof sums[0]);
-        for (int64_t from = 0; from < width; from += step) {
-            Range k = {from, from + step < width ? from + step : width};
-            expand_part(w, p, kind, panel, k);
-            tile_rows(p, kind, w, k, (Range){first, last}, sums[0][0]);
-        }
-        for (int64_t r = first; r < last; r++)
-            for (int i = 0; i < TILE_PANELS; i++)
-                finish(p, r, (panel + i) * PANEL_ROWS, sums[r - first][i]);
+        for (int64_t panel = from; panel < to; panel += TILE_PANELS)
+            product_many_rows(p, kind, panel, (Range){first, last});
     }
+    if (p->x.kind == X_TILES)
+        amx_end();
 }
 
 static const Panel *panel_of(const Product *p)
@@ -166,7 +205,10 @@ static const Panel *panel_of(const Product *p)
     return p->w.packing == PACKING_PANELS ? TIERED(panel_find)(p->w.format) : NULL;
 }
 
-static bool reads_few(const Product *p, const Panel *kind) { return kind && (p->x.count <= FEW_ROWS || !kind->scales); }
+static bool reads_few(const Product *p, const Panel *kind)
+{
+    return kind && p->x.kind != X_TILES && (p->x.count <= FEW_ROWS || !kind->scales);
+}
 
 void TIERED(product)(const Product *p, Range outputs)
 {
@@ -176,8 +218,7 @@ void TIERED(product)(const Product *p, Range outputs)
         product_few(kind, (Run[]){{p, from, half}, {p, half, to}});
         return;
     }
-    for (int64_t panel = from; panel < to; panel += TILE_PANELS)
-        product_many(p, kind, panel);
+    product_many(p, kind, from, to);
 }
 
 void TIERED(product_pair)(const Product *a, const Product *b, Range outputs)

@@ -1,52 +1,73 @@
 /* selective_scan_cpu.c -- 16 channels at a time, with all of their states, through all rows of a sequence: the
  * states stay in the first cache, and the exponentials are what takes time. */
 #include "kernels/kit/lanes.h"
+#include "kernels/kit/turned.h"
 #include "kernels/kit/vmath.h"
 #include "kernels/selective_scan/selective_scan.h"
 
-enum { STATES_MAX = 256 };     /* 16 in published models; more than this is the reference's business */
+enum { STATES_MAX = TURNED_MAX,                         /* 16 in published models; more is the reference's business */
+       AT_ONCE = VF_REGISTERS >= 32 ? EACH_MAX : 1,     /* states */
+       ROWS_AHEAD = 4 };
 
-/* A of n channels, state by state. */
-static void gather_rates(Vf *rate, Tensor A, int64_t channel, int states, int n)
+typedef struct Block {
+    int64_t channel;
+    int states;
+    Vf D;
+    Turned rate, h;
+} Block;
+
+/* What a row brings to 16 channels. */
+typedef struct Row {
+    const float *B, *C;
+    Vf dt, input;              /* input = dt x */
+} Row;
+
+/* Some states; returns y with what they add to it. */
+INLINE Vf scan_states(Block *b, const Row *row, Vf y, int first, int count)
 {
-    for (int s = 0; s < states; s++) {
-        float lane[LANES] = {0};
-        for (int i = 0; i < n; i++)
-            lane[i] = f32_row(A, channel + i)[s];
-        rate[s] = vf_load(lane);
+    Vf decay[EACH_MAX];
+    UNROLL for (int i = 0; i < count; i++)
+        decay[i] = vf_mul(row->dt, vf_load(b->rate.at[first + i]));
+    vf_exp_each(decay, count);
+    UNROLL for (int i = 0; i < count; i++) {
+        int s = first + i;
+        Vf h = vf_fma(decay[i], vf_load(b->h.at[s]), vf_mul(row->input, vf_all(row->B[s])));
+        vf_store(b->h.at[s], h);
+        y = vf_fma(vf_all(row->C[s]), h, y);
     }
+    return y;
 }
 
-INLINE void scan_lanes(const OpCall *c, const StateRun *run, const Vf *rate, Vf D, int64_t channel, int states, int n)
+INLINE void scan_row(const OpCall *c, Block *b, int64_t r, int n)
 {
+    const float *x_row = f32_row(c->in[SCAN_X], r) + b->channel, *dt_row = f32_row(c->in[SCAN_DT], r) + b->channel;
+    prefetch(x_row + ROWS_AHEAD * c->in[SCAN_X].row_elems);
+    prefetch(dt_row + ROWS_AHEAD * c->in[SCAN_DT].row_elems);
+    Vf x = lanes_load(x_row, n), dt = lanes_load(dt_row, n), y = vf_mul(b->D, x);
+    Row row = {f32_row(c->in[SCAN_B], r), f32_row(c->in[SCAN_C], r), dt, vf_mul(dt, x)};
+    int s = 0;
+    for (; s + AT_ONCE <= b->states; s += AT_ONCE)
+        y = scan_states(b, &row, y, s, AT_ONCE);
+    for (; s < b->states; s++)
+        y = scan_states(b, &row, y, s, 1);
+    lanes_store(f32_row_out(c->out[0], r) + b->channel, y, n);
+}
+
+/* n channels, from b->channel on. */
+INLINE void scan_block(const OpCall *c, Block *b, int n)
+{
+    Tensor A = c->in[SCAN_A], D = c->in[SCAN_D];
     int64_t width = tensor_width(c->out[0]);
-    Vf h[STATES_MAX];
-    for (int s = 0; s < states; s++)
-        h[s] = lanes_load_or_zero(run->from, s * width + channel, n);
-    for (int64_t r = run->first; r < run->end; r++) {
-        const float *B = f32_row(c->in[SCAN_B], r), *C = f32_row(c->in[SCAN_C], r);
-        Vf x = lanes_load(f32_row(c->in[SCAN_X], r) + channel, n);
-        Vf dt = lanes_load(f32_row(c->in[SCAN_DT], r) + channel, n);
-        Vf input = vf_mul(dt, x), y = vf_mul(D, x);
-        for (int s = 0; s < states; s++) {
-            h[s] = vf_fma(vf_exp(vf_mul(dt, rate[s])), h[s], vf_mul(input, vf_all(B[s])));
-            y = vf_fma(vf_all(C[s]), h[s], y);
-        }
-        lanes_store(f32_row_out(c->out[0], r) + channel, y, n);
+    turned_read(&b->rate, f32_row(A, b->channel), A.row_elems, n, b->states, b->states);
+    b->D = tensor_is_none(D) ? vf_zero() : lanes_load(tensor_f32(D) + b->channel, n);
+    for (StateRun run = {0}; state_next(c, SCAN_FROM, &run);) {
+        for (int s = 0; s < b->states; s++)
+            vf_store(b->h.at[s], lanes_load_or_zero(run.from, s * width + b->channel, n));
+        for (int64_t r = run.first; r < run.end; r++)
+            scan_row(c, b, r, n);
+        for (int s = 0; s < b->states; s++)
+            lanes_store(run.to + s * width + b->channel, vf_load(b->h.at[s]), n);
     }
-    for (int s = 0; s < states; s++)
-        lanes_store(run->to + s * width + channel, h[s], n);
-}
-
-INLINE void scan_block(const OpCall *c, int64_t channel, int n)
-{
-    int states = selective_scan_states(c);
-    Vf rate[STATES_MAX], D = vf_zero();
-    gather_rates(rate, c->in[SCAN_A], channel, states, n);
-    if (!tensor_is_none(c->in[SCAN_D]))
-        D = lanes_load(tensor_f32(c->in[SCAN_D]) + channel, n);
-    for (StateRun run = {0}; state_next(c, SCAN_FROM, &run);)
-        scan_lanes(c, &run, rate, D, channel, states, n);
 }
 
 static void run(const OpCall *c, int phase, CpuPart part)
@@ -54,11 +75,12 @@ static void run(const OpCall *c, int phase, CpuPart part)
     (void)phase;
     selective_scan_check(c);
     Range channels = part_range(part, tensor_width(c->out[0]), LANES);
-    int64_t i = channels.from;
-    for (; i + LANES <= channels.to; i += LANES)
-        scan_block(c, i, LANES);
-    if (i < channels.to)
-        scan_block(c, i, (int)(channels.to - i));
+    Block b;
+    b.states = selective_scan_states(c);
+    for (b.channel = channels.from; b.channel + LANES <= channels.to; b.channel += LANES)
+        scan_block(c, &b, LANES);
+    if (b.channel < channels.to)
+        scan_block(c, &b, (int)(channels.to - b.channel));
 }
 
 static bool takes(const OpCall *c) { return selective_scan_states(c) <= STATES_MAX; }
