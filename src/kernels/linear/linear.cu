@@ -1,12 +1,11 @@
 /* linear.cu -- see linear.h and product_cuda.h.
  *
- * In the formats that matter most: one row, row_stream.cu; up to 64 rows, stream_cuda.h. Few rows in others: a warp has
- * an output, its lanes stride over k with 16 bytes of weights each, so that a warp's load is 512 neighbouring bytes, and
- * all rows meet the weights while they are in registers. Many rows: the library, or tiles of 64 outputs by 64 rows
- * through shared memory.
+ * From 2 to 64 rows, in the formats that matter most: stream_cuda.h. One row, and few in others: a warp has an output, its
+ * lanes stride over k with 16 bytes of weights each, so that a warp's load is 512 neighbouring bytes, and all rows meet
+ * the weights while they are in registers. Many rows: the library, or tiles of 64 outputs by 64 rows through shared memory.
  */
 #include "kernels/linear/lt.h"
-#include "kernels/linear/row_stream_cuda.h"
+#include "kernels/linear/stream_cuda.h"
 
 enum { GEMV_WARPS = 4, GEMV_ROWS = 8, TILE = 64, TILE_K = 32, FEW_ROWS = 16, LIBRARY_ROWS = 1 };
 
@@ -467,10 +466,10 @@ static void by_stream(const Product *p, int n, WeightKind kind, const CudaRun *g
     }
 }
 
-/* Few rows, where the library does not take them. */
+/* One row is faster where a warp has an output, and so are rows of BF16 by the library. */
 static bool streams(const Product *p, int n, WeightKind kind, const CudaRun *g)
 {
-    bool few = p->pairs <= STREAM_ROWS && !(kind == W_BF16 && g->lt);
+    bool few = p->pairs > 1 && p->pairs <= STREAM_ROWS && !(kind == W_BF16 && g->lt);
     return (g->same || few) && stream_takes(p, n, kind, g);
 }
 
@@ -484,8 +483,6 @@ size_t product_scratch(const Product *p, WeightKind kind, const CudaRun *g)
 
 void products_run(const Product *p, int n, WeightKind kind, const CudaRun *g)
 {
-    if (!g->same && row_stream_run(p, n, kind, g))
-        return;
     bool library = !g->same;
     for (int i = 0; i < n; i++)
         library = library && by_library(&p[i], kind, g);

@@ -58,7 +58,6 @@ void stream_run(const Product *p, int n, WeightKind kind, const unsigned short *
     }
     s.units = tiles * s.chunks;
     s.stages = STAGES_MAX;
-    s.burst = 1;
     s.x = x;
     s.sums = (float4 *)sums;
     s.counters = g->counters;

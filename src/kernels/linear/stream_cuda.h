@@ -24,7 +24,7 @@
 enum {
     STREAM_WARPS = 16, STREAM_THREADS = 32 * STREAM_WARPS, STREAM_PIECES = 1 /* of 16 outputs: a warp's */,
     WARP_OUTS = 16 * STREAM_PIECES, TILE_OUTS = WARP_OUTS * STREAM_WARPS, UNIT_ROW_BYTES = 128,
-    UNIT_BYTES = TILE_OUTS * UNIT_ROW_BYTES, STAGES_MAX = 6, STREAM_ROWS = 64,
+    UNIT_BYTES = TILE_OUTS * UNIT_ROW_BYTES, STAGES_MAX = 4, STREAM_ROWS = 64,
     STREAM_BLOCKS_MAX = CUDA_COUNTERS / STREAM_WARPS, STREAM_SHARED_BYTES = 160 << 10 /* two stages of any kind */
 };
 
@@ -32,7 +32,7 @@ typedef struct Stream {
     Product p[PRODUCTS];
     int tiles_end[PRODUCTS];       /* of the line of tiles */
     int units, chunks;             /* of all tiles; of one */
-    int stages, burst;             /* units that a block has room for; that it asks for at once */
+    int stages;                    /* units that a block has room for */
     const unsigned short *x;       /* floats: [part, row, in] bf16 */
     float4 *sums;                  /* of tiles that several blocks have: [block, 2, warp, piece, rows / 8, lane] */
     unsigned *counters;            /* [block, warp], zeros between launches */

@@ -71,7 +71,7 @@ template <int K, int EIGHTS, int PARTS, bool DIRECT> struct Floats {
     static __device__ void x(uint8_t *stage, const Stream &s, int chunk)
     {
         const Product &p = s.p[0];
-        for (int i = threadIdx.x; !DIRECT && i < X / 16; i += STREAM_THREADS) {
+        for (int i = threadIdx.x; i < X / 16; i += STREAM_THREADS) {
             int lane = i % 32, way = i / 32 % 2, n = i / 64 % NT, part = i / (64 * NT) % PARTS, group = i / (64 * NT * PARTS);
             int k = chunk * UNIT + group * GROUP + k_of(way, lane % 4), row = min(8 * n + lane / 4, p.pairs - 1);
             bool there = k < p.in;
@@ -142,6 +142,23 @@ template <int K, int EIGHTS, int PARTS, bool DIRECT> struct Floats {
                 sums[m][n][i] += part_sums[m][i];
     }
 
+    /* All rows of a group, x from the stage. */
+    static __device__ void add_groups(float (*sums)[NT][4], const unsigned (*w)[2][8], const uint4 *from)
+    {
+#pragma unroll
+        for (int n = 0; n < NT; n++) {
+            unsigned x[PARTS][8];
+#pragma unroll
+            for (int part = 0; part < PARTS; part++) {
+                const uint4 *slot = from + (part * NT + n) * X_WAYS * 32;
+                uint4 a = slot[0], b = slot[32];
+                unsigned *to = x[part];
+                to[0] = a.x, to[1] = a.y, to[2] = a.z, to[3] = a.w, to[4] = b.x, to[5] = b.y, to[6] = b.z, to[7] = b.w;
+            }
+            add_group(sums, w, x, n);
+        }
+    }
+
     static __device__ void multiply(float (*sums)[NT][4], const uint8_t *stage, const Stream &s, const At &at)
     {
         const uint4 *from = (const uint4 *)(stage + UNIT_BYTES) + threadIdx.x % 32;
@@ -151,21 +168,10 @@ template <int K, int EIGHTS, int PARTS, bool DIRECT> struct Floats {
             if (DIRECT)
                 x_direct(x, s, at.chunk * UNIT + group * GROUP);
             w_of(w, stage, group);
-            if (DIRECT) {
+            if constexpr (DIRECT)
                 add_group(sums, w, x, 0);
-                continue;
-            }
-#pragma unroll
-            for (int n = 0; n < NT; n++) {
-#pragma unroll
-                for (int part = 0; part < PARTS; part++) {
-                    const uint4 *slot = from + ((group * PARTS + part) * NT + n) * X_WAYS * 32;
-                    uint4 a = slot[0], b = slot[32];
-                    unsigned *to = x[part];
-                    to[0] = a.x, to[1] = a.y, to[2] = a.z, to[3] = a.w, to[4] = b.x, to[5] = b.y, to[6] = b.z, to[7] = b.w;
-                }
-                add_group(sums, w, x, n);
-            }
+            else
+                add_groups(sums, w, from + group * PARTS * NT * X_WAYS * 32);
         }
     }
 };

@@ -63,9 +63,7 @@ static __device__ inline void copies_wait(int groups)
     switch (groups) {
     case 0: asm volatile("cp.async.wait_group 0;" ::: "memory"); break;
     case 1: asm volatile("cp.async.wait_group 1;" ::: "memory"); break;
-    case 2: asm volatile("cp.async.wait_group 2;" ::: "memory"); break;
-    case 3: asm volatile("cp.async.wait_group 3;" ::: "memory"); break;
-    default: asm volatile("cp.async.wait_group 4;" ::: "memory"); break;
+    default: asm volatile("cp.async.wait_group 2;" ::: "memory"); break;      /* STAGES_MAX - 2 */
     }
 }
 
@@ -152,7 +150,7 @@ template <class Way> static __global__ void __launch_bounds__(STREAM_THREADS, 1)
     extern __shared__ __align__(128) uint8_t room[];
     previous_later();
     int unit = first_unit(s, blockIdx.x), end = first_unit(s, blockIdx.x + 1);
-    int ahead = s.stages - s.burst, reads = 0, writes = ahead;
+    int ahead = s.stages - 1, reads = 0, writes = ahead;
     for (int i = 0; i < ahead; i++)
         if (unit + i < end)
             Way::weights(room + i * stage_bytes<Way>(), s, at_unit(s, unit + i));
@@ -163,25 +161,23 @@ template <class Way> static __global__ void __launch_bounds__(STREAM_THREADS, 1)
         copies_end_group();
     }
     float sums[STREAM_PIECES][Way::NT][4] = {{{0}}};
-    for (int n = 0; unit < end; unit++, n++) {
+    for (; unit < end; unit++) {
         copies_wait(ahead - 1);
         if (Way::SHARES)
             __syncthreads();
-        for (int i = 0; n % s.burst == 0 && i < s.burst; i++) {      /* into the stages that were read last */
-            if (unit + ahead + i < end) {
-                At next = at_unit(s, unit + ahead + i);
-                uint8_t *stage = room + writes * stage_bytes<Way>();
-                Way::weights(stage, s, next);
-                Way::x(stage, s, next.chunk);
-            }
-            writes = writes == s.stages - 1 ? 0 : writes + 1;
+        if (unit + ahead < end) {      /* into the stage that was read last */
+            At next = at_unit(s, unit + ahead);
+            uint8_t *stage = room + writes * stage_bytes<Way>();
+            Way::weights(stage, s, next);
+            Way::x(stage, s, next.chunk);
         }
         copies_end_group();
         At at = at_unit(s, unit);
         Way::multiply(sums, room + reads * stage_bytes<Way>(), s, at);
         if (at.chunk == s.chunks - 1 || unit + 1 == end)
             end_tile<Way::NT>(s, at, sums);
-        reads = reads == s.stages - 1 ? 0 : reads + 1;
+        reads = reads == ahead ? 0 : reads + 1;
+        writes = writes == ahead ? 0 : writes + 1;
     }
 }
 
@@ -189,7 +185,6 @@ template <class Way> static void stream_launch(Stream s, const CudaRun *g)
 {
     int fit = (int)(g->shared_bytes / stage_bytes<Way>());
     s.stages = s.stages < fit ? s.stages : fit;
-    s.burst = s.burst < s.stages ? s.burst : s.stages - 1;
     size_t bytes = (size_t)s.stages * stage_bytes<Way>();
     int blocks = s.units / 2 < g->multiprocessors ? (int)(s.units / 2) : g->multiprocessors;
     cudaFuncSetAttribute(stream<Way>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes);
