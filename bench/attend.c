@@ -11,16 +11,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-#include <sys/mman.h>
 
 #include "base/team.h"
 #include "devices/cpu/cpu_device.h"
 #include "devices/cpu/cpu_tiers.h"
 #include "kernels/op_spec.h"
+#include "measure.h"
 
-enum { TIMES = 2000, HUGE_PAGE = 2 << 20 };
+enum { TIMES = 2000 };
 static const double SECONDS = 0.7;
 
 typedef struct Shape {
@@ -28,27 +26,9 @@ typedef struct Shape {
     bool latent, mixed;
 } Shape;
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static void *memory(size_t bytes)
-{
-    bytes = (bytes / HUGE_PAGE + 2) * HUGE_PAGE;
-    uint8_t *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED)
-        abort();
-    p += -(uintptr_t)p % HUGE_PAGE;
-    madvise(p, bytes - HUGE_PAGE, MADV_HUGEPAGE);
-    return p;
-}
-
 static float *floats(size_t n)
 {
-    float *x = memory(n * sizeof *x);
+    float *x = huge_memory(n * sizeof *x);
     for (size_t i = 0; i < n; i++)
         x[i] = (float)rand() / (float)RAND_MAX - 0.5f;
     return x;
@@ -81,7 +61,7 @@ static Tensor pool(const Format *f, const Shape *s, int blocks, int copies)
     uint8_t *rows = malloc(ROWS * row);
     for (int i = 0; i < ROWS; i++)
         f->encode(rows + (size_t)i * row, x + (size_t)i * (size_t)s->width, (size_t)s->width, NULL);
-    t.data = memory(bytes);
+    t.data = huge_memory(bytes);
     for (size_t at = 0; at < bytes; at += row)
         memcpy((uint8_t *)t.data + at, rows + at / row % ROWS * row, row);
     t.dim[0] = blocks;
@@ -91,7 +71,7 @@ static Tensor pool(const Format *f, const Shape *s, int blocks, int copies)
 static Tensor tables(const Shape *s, int of_seq)
 {
     int blocks = of_seq * s->seqs;
-    int32_t *table = memory((size_t)blocks * sizeof *table);
+    int32_t *table = huge_memory((size_t)blocks * sizeof *table);
     for (int i = 0; i < blocks; i++)
         table[i] = i;
     for (int i = blocks - 1; i > 0 && s->mixed; i--) {
@@ -102,49 +82,43 @@ static Tensor tables(const Shape *s, int of_seq)
     return tensor_of(table, &format_i32, s->seqs, of_seq);
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double d = *(const double *)a - *(const double *)b;
-    return (d > 0) - (d < 0);
-}
-
 static void bench(const Format *f, const Shape *s, CpuTier tier, Team *team)
 {
     int of_seq = (s->context + s->block_tokens - 1) / s->block_tokens, blocks = of_seq * s->seqs, rows = s->rows * s->seqs;
     int heads = s->kv_heads * s->group, y_width = s->latent ? s->width / 9 * 8 : s->width;
     size_t bytes = (size_t)blocks * (size_t)s->kv_heads * (size_t)s->block_tokens * format_row_bytes(f, s->width);
     int copies = 1 + (int)(((size_t)s->megabytes << 20) / bytes / (s->latent ? 1 : 2));
-    int32_t *positions = memory((size_t)rows * sizeof *positions), *row_seq = memory((size_t)rows * sizeof *row_seq);
+    int32_t *positions = huge_memory((size_t)rows * sizeof *positions), *row_seq = huge_memory((size_t)rows * sizeof *row_seq);
     for (int i = 0; i < rows; i++) {
         positions[i] = s->context - s->rows + i % s->rows;
         row_seq[i] = i / s->rows;
     }
     Tensor k = pool(f, s, blocks, copies), v = s->latent ? (Tensor){0} : pool(f, s, blocks, copies);
     Task task = {.kernel = cpu_kernel(OP_ATTEND, tier), .team = team};
+    float *y = huge_memory((size_t)rows * (size_t)heads * (size_t)y_width * sizeof *y);
     task.call = (OpCall){.op = OP_ATTEND, .attend = {.scale = 1 / 8.0f},
-                         .out = {tensor_3d(memory((size_t)rows * (size_t)heads * (size_t)y_width * 4), &format_f32, rows, heads,
-                                           y_width)},
+                         .out = {tensor_3d(y, &format_f32, rows, heads, y_width)},
                          .in = {tensor_3d(floats((size_t)rows * (size_t)heads * (size_t)s->width), &format_f32, rows, heads,
                                           s->width), k, v, tables(s, of_seq), tensor_vector(positions, &format_i32, rows),
                                 tensor_vector(row_seq, &format_i32, rows)}};
-    task.scratch = memory(task.kernel->scratch_bytes(&task.call) + 64);
-    double seconds[TIMES], start = now();
+    task.scratch = huge_memory(task.kernel->scratch_bytes(&task.call) + 64);
+    double seconds[TIMES], start = clock_seconds();
     int n = 0;
-    for (int i = 0; n < TIMES && (n < 5 || now() - start < SECONDS); i++) {
+    for (int i = 0; n < TIMES && (n < 5 || clock_seconds() - start < SECONDS); i++) {
         task.call.in[1].data = (uint8_t *)k.data + (size_t)(i % copies) * bytes;
         if (!s->latent)
             task.call.in[2].data = (uint8_t *)v.data + (size_t)(i % copies) * bytes;
-        double t = now();
+        double t = clock_seconds();
         team_run(team, team_threads(team), task_run, &task);
         if (i >= 2)
-            seconds[n++] = now() - t;
+            seconds[n++] = clock_seconds() - t;
     }
-    qsort(seconds, (size_t)n, sizeof seconds[0], by_value);
+    double median = median_of(seconds, n);
     OpCost cost = op_spec(OP_ATTEND)->cost(&task.call);
     printf("%-8s %s %d x %d rows behind %d, %d heads over %d of %d, %d threads  best %9.1f us  median %9.1f us  %6.1f GB/s  "
            "%7.1f GFLOP/s\n", f->name, cpu_tier_name(tier), s->seqs, s->rows, s->context, heads, s->kv_heads, s->width,
-           team_threads(team), seconds[0] * 1e6, seconds[n / 2] * 1e6, cost.cache_bytes / seconds[n / 2] * 1e-9,
-           cost.operations / seconds[n / 2] * 1e-9);
+           team_threads(team), seconds[0] * 1e6, median * 1e6, cost.cache_bytes / median * 1e-9,
+           cost.operations / median * 1e-9);
     fflush(stdout);
     munmap(k.data, bytes * (size_t)copies);
     if (!s->latent)

@@ -9,15 +9,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-#include <sys/mman.h>
 
 #include "base/team.h"
 #include "devices/cpu/cpu_tiers.h"
 #include "kernels/op_spec.h"
+#include "measure.h"
 
-enum { TIMES = 4000, HUGE_PAGE = 2 << 20 };
+enum { TIMES = 4000 };
 static const double SECONDS = 0.7;
 
 /* in: one number a row and column; weights: of the model. Widths in floats; 0: none. */
@@ -44,27 +42,9 @@ static const Case cases[] = {
 
 typedef struct Options { int rows, seqs, megabytes, threads; CpuTier tier; } Options;
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static void *memory(size_t bytes)
-{
-    bytes = (bytes / HUGE_PAGE + 2) * HUGE_PAGE;
-    uint8_t *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED)
-        abort();
-    p += -(uintptr_t)p % HUGE_PAGE;
-    madvise(p, bytes - HUGE_PAGE, MADV_HUGEPAGE);
-    return p;
-}
-
 static Tensor floats(int64_t rows, int32_t width, float least, float most)
 {
-    float *x = memory((size_t)rows * (size_t)width * sizeof *x);
+    float *x = huge_memory((size_t)rows * (size_t)width * sizeof *x);
     for (int64_t i = 0; i < rows * width; i++)
         x[i] = least + (most - least) * (float)rand() / (float)RAND_MAX;
     return tensor_of(x, &format_f32, (int32_t)rows, width);
@@ -72,7 +52,7 @@ static Tensor floats(int64_t rows, int32_t width, float least, float most)
 
 static Tensor numbers(int32_t n, int of_each)
 {
-    int32_t *x = memory((size_t)n * sizeof *x);
+    int32_t *x = huge_memory((size_t)n * sizeof *x);
     for (int i = 0; i < n; i++)
         x[i] = i / of_each;
     return tensor_vector(x, &format_i32, n);
@@ -139,27 +119,20 @@ static void task_run(void *context, int index, int count)
     t->kernel->run(&t->call, 0, (CpuPart){index, count, NULL});
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double d = *(const double *)a - *(const double *)b;
-    return (d > 0) - (d < 0);
-}
-
 static void bench(const Case *k, const Options *o, Team *team)
 {
     static double seconds[TIMES];
     Task t = task_of(k, o);
-    double start = now();
+    double start = clock_seconds();
     int n = 0;
-    for (size_t i = 0; n < TIMES && (n < 5 || now() - start < SECONDS); i++) {
+    for (size_t i = 0; n < TIMES && (n < 5 || clock_seconds() - start < SECONDS); i++) {
         choose_copy(k, o, &t, i);
-        double begin = now();
+        double begin = clock_seconds();
         team_run(team, team_threads(team), task_run, &t);
         if (i >= 2)
-            seconds[n++] = now() - begin;
+            seconds[n++] = clock_seconds() - begin;
     }
-    qsort(seconds, (size_t)n, sizeof seconds[0], by_value);
-    double median = seconds[n / 2];
+    double median = median_of(seconds, n);
     OpCost cost = op_spec(k->op)->cost(&t.call);
     printf("%-15s %-15s %s %d x %d rows, %d threads  best %9.1f us  median %9.1f us  %6.1f GB/s  "
            "%7.1f GFLOP/s\n", op_name(k->op), k->model, cpu_tier_name(o->tier), o->seqs, o->rows,
