@@ -64,17 +64,23 @@ static void read_part(void *context, int index, int count)
     r->sums[index] = reader[r->streams](r->data + (size_t)index * r->bytes, r->bytes);
 }
 
-static double read_rate(Team *team, const uint8_t *data, size_t bytes, int threads, int streams)
+/* Bytes per second, the best of some times. */
+static double best_rate(Team *team, int threads, TeamTask *part, void *context, double bytes)
 {
-    Read r = {.data = data, .bytes = bytes / (size_t)threads / HUGE_PAGE * HUGE_PAGE, .streams = streams};
     double best = 0;
     for (int i = 0; i < PROBE_TIMES; i++) {
         double start = clock_seconds();
-        team_run(team, threads, read_part, &r);
-        double rate = (double)r.bytes * threads / (clock_seconds() - start);
+        team_run(team, threads, part, context);
+        double rate = bytes / (clock_seconds() - start);
         best = rate > best ? rate : best;
     }
     return best;
+}
+
+static double read_rate(Team *team, const uint8_t *data, size_t bytes, int threads, int streams)
+{
+    Read r = {.data = data, .bytes = bytes / (size_t)threads / HUGE_PAGE * HUGE_PAGE, .streams = streams};
+    return best_rate(team, threads, read_part, &r, (double)r.bytes * threads);
 }
 
 typedef struct Copy {
@@ -94,14 +100,7 @@ static void copy_part(void *context, int index, int count)
 static double copy_rate(Team *team, uint8_t *data, size_t bytes, int threads)
 {
     Copy c = {.from = data, .to = data + bytes / 2, .bytes = bytes / 2 / (size_t)threads / LINE * LINE};
-    double best = 0;
-    for (int i = 0; i < PROBE_TIMES; i++) {
-        double start = clock_seconds();
-        team_run(team, threads, copy_part, &c);
-        double rate = (double)c.bytes * threads / (clock_seconds() - start);
-        best = rate > best ? rate : best;
-    }
-    return best;
+    return best_rate(team, threads, copy_part, &c, (double)c.bytes * threads);
 }
 
 static Err take_buffer(size_t bytes, bool huge, uint8_t **out, void **whole, Error *err)
