@@ -75,6 +75,9 @@ grep -qE "answer .* [2-3]\.[0-9] sequences in a step, 3 at most" "$T/out" && ok 
 grep -qE "with r[1-4] \([0-9]+ steps\)" "$T/out" && ok || bad "... by name"
 says "a log from standard input"              "^r1 " - r1 <"$log"
 
+{ cat "$T/start" "$log"; } >"$T/both"
+says "a log that begins as the server did"    "^r1 " "$T/both" r1
+
 # ---- damaged logs ----
 head -c $(($(wc -c <"$log") / 2)) "$log" >"$T/short"
 refuses "a line that is cut short"            "line $(wc -l <"$T/short" | awk '{print $1 + 1}'), which is cut short: its JSON" "$T/short"

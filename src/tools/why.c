@@ -87,6 +87,9 @@ static Err take_line(WhyLog *log, Span text, int64_t number, Error *err)
     return result;
 }
 
+/* What `ridge serve` says at its start, where both of its outputs go into one file. */
+static bool is_start(const char *text) { return !strncmp(text, "ridge: ", 7); }
+
 static Err read_lines(FILE *file, const char *name, char *text, WhyLog *log, Error *err)
 {
     Error inner;
@@ -96,7 +99,7 @@ static Err read_lines(FILE *file, const char *name, char *text, WhyLog *log, Err
         if (!whole && !feof(file))
             return fail(err, BAD_FILE, "%s: line %lld: is longer than %d bytes, or has a zero byte", name, (long long)number,
                         LINE_BYTES_MAX - 2);
-        if (bytes == 1 && whole)
+        if ((bytes == 1 || is_start(text)) && whole)
             continue;
         if (take_line(log, span_of(text, bytes), number, &inner) != OK)
             return fail(err, inner.code, "%s: line %lld%s: %s; `ridge why` reads what `ridge serve --log-format json "
