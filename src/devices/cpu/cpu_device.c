@@ -6,11 +6,11 @@
 
 #include "base/checked.h"
 #include "base/team.h"
+#include "core/device_stack.h"
 #include "devices/cpu/cpu_tiers.h"
 #include "kernels/op_spec.h"
 
 enum { ALIGN = 64, HUGE_PAGE = 2 << 20, SHARED_TAKE = 4 << 20, SHARED_REGION = 16 << 20 };
-static const size_t PLAN_BYTES = (size_t)1 << 46; /* addresses to plan with: never touched */
 
 /* Memory from the system, in one list so that closing gives all of it back. */
 typedef struct Region {
@@ -26,9 +26,9 @@ typedef struct CpuDevice {
     Region *regions;
     uint8_t *shared; /* what is left of the region that smaller takes share */
     size_t shared_left;
-    uint8_t *stack, *scratch;
-    size_t stack_used, stack_bytes, scratch_bytes;
-    bool planning;
+    DeviceStack stack;
+    uint8_t *scratch;
+    size_t scratch_bytes;
 } CpuDevice;
 
 /* What the threads of the team need to know of the operation that they compute. */
@@ -78,7 +78,7 @@ static void cpu_run(Device *d, const OpCall *call)
         return;
     }
     size_t scratch = kernel->scratch_bytes ? kernel->scratch_bytes(call) : 0;
-    if (c->planning) {
+    if (c->stack.planning) {
         c->scratch_bytes = (size_t)max_i64((int64_t)c->scratch_bytes, (int64_t)scratch);
         return;
     }
@@ -136,45 +136,19 @@ static Err cpu_take(Device *d, size_t bytes, void **out, Error *err)
     return take_memory((CpuDevice *)d, bytes, out, err);
 }
 
-static void *cpu_push(Device *d, size_t bytes)
-{
-    CpuDevice *c = (CpuDevice *)d;
-    size_t end;
-    ASSERT(add_fits(c->stack_used, bytes, &end) && round_up_fits(end, ALIGN, &end));
-    ASSERT(c->planning ? end <= PLAN_BYTES : end <= c->stack_bytes);
-    uint8_t *at = c->stack + c->stack_used;
-    c->stack_used = end;
-    if (c->planning)
-        c->stack_bytes = (size_t)max_i64((int64_t)c->stack_bytes, (int64_t)end);
-    return at;
-}
+static void *cpu_push(Device *d, size_t bytes) { return device_stack_push(&((CpuDevice *)d)->stack, bytes); }
+static size_t cpu_mark(const Device *d) { return ((const CpuDevice *)d)->stack.used; }
+static void cpu_release(Device *d, size_t mark) { device_stack_release(&((CpuDevice *)d)->stack, mark); }
 
-static size_t cpu_mark(const Device *d) { return ((const CpuDevice *)d)->stack_used; }
-
-static void cpu_release(Device *d, size_t mark)
-{
-    CpuDevice *c = (CpuDevice *)d;
-    ASSERT(mark <= c->stack_used);
-    c->stack_used = mark;
-}
-
-static void cpu_plan_begin(Device *d)
-{
-    CpuDevice *c = (CpuDevice *)d;
-    ASSERT(!c->planning && c->stack_used == 0);
-    c->planning = true;
-    c->stack = (uint8_t *)(uintptr_t)ALIGN; /* an address to count from; nothing is read or written there */
-}
+static void cpu_plan_begin(Device *d) { device_stack_plan(&((CpuDevice *)d)->stack); }
 
 static Err cpu_plan_end(Device *d, Error *err)
 {
     CpuDevice *c = (CpuDevice *)d;
-    ASSERT(c->planning && c->stack_used == 0);
-    c->planning = false;
     void *stack, *scratch;
-    TRY(take_memory(c, c->stack_bytes, &stack, err));
+    TRY(take_memory(c, device_stack_planned(&c->stack), &stack, err));
     TRY(take_memory(c, c->scratch_bytes, &scratch, err));
-    c->stack = stack;
+    c->stack.base = stack;
     c->scratch = scratch;
     return OK;
 }
@@ -324,6 +298,7 @@ Err cpu_device_open(const CpuOptions *options, Device **out, Error *err)
     if (!c)
         return fail(err, NO_MEMORY, "no memory for a device");
     c->device = (Device){.calls = &cpu_calls, .name = "cpu"};
+    c->stack.align = ALIGN;
     c->tier = tier;
     Err result = team_new(&c->team, options->threads, false, err);
     if (result != OK) {

@@ -15,7 +15,6 @@
 #include "kernels/op_spec.h"
 
 enum { ALIGN = 256, SMALL = 64 << 10, SMALL_REGION = 4 << 20, OLDEST_MAJOR = 8 };
-static const size_t PLAN_BYTES = (size_t)1 << 46; /* addresses to plan with: never touched */
 
 bool cuda_fine(CudaDevice *c, cudaError_t result, const char *doing)
 {
@@ -80,48 +79,27 @@ Err cuda_region(CudaDevice *c, size_t bytes, void **out, Error *err)
 
 static Err cuda_take(Device *d, size_t bytes, void **out, Error *err) { return cuda_region((CudaDevice *)d, bytes, out, err); }
 
-static void *cuda_push(Device *d, size_t bytes)
-{
-    CudaDevice *c = (CudaDevice *)d;
-    size_t end;
-    ASSERT(add_fits(c->stack_used, bytes, &end) && round_up_fits(end, ALIGN, &end));
-    ASSERT(c->planning ? end <= PLAN_BYTES : end <= c->stack_bytes);
-    uint8_t *at = c->stack + c->stack_used;
-    c->stack_used = end;
-    if (c->planning)
-        c->stack_bytes = (size_t)max_i64((int64_t)c->stack_bytes, (int64_t)end);
-    return at;
-}
-
-static size_t cuda_mark(const Device *d) { return ((const CudaDevice *)d)->stack_used; }
-
-static void cuda_release(Device *d, size_t mark)
-{
-    CudaDevice *c = (CudaDevice *)d;
-    ASSERT(mark <= c->stack_used);
-    c->stack_used = mark;
-}
+static void *cuda_push(Device *d, size_t bytes) { return device_stack_push(&((CudaDevice *)d)->stack, bytes); }
+static size_t cuda_mark(const Device *d) { return ((const CudaDevice *)d)->stack.used; }
+static void cuda_release(Device *d, size_t mark) { device_stack_release(&((CudaDevice *)d)->stack, mark); }
 
 static void cuda_plan_begin(Device *d)
 {
     CudaDevice *c = (CudaDevice *)d;
-    ASSERT(!c->planning && c->stack_used == 0);
     cuda_queue_send(c);
-    c->planning = true;
-    c->stack = (uint8_t *)(uintptr_t)ALIGN; /* an address to count from; nothing is read or written there */
+    device_stack_plan(&c->stack);
 }
 
 static Err cuda_plan_end(Device *d, Error *err)
 {
     CudaDevice *c = (CudaDevice *)d;
-    ASSERT(c->planning && c->stack_used == 0);
-    c->planning = false;
+    size_t bytes = device_stack_planned(&c->stack);
     if (c->refusal[0])
         return fail(err, UNSUPPORTED, "%s cannot run this: %s; use --device cpu", c->title, c->refusal);
     void *stack, *scratch;
-    TRY(cuda_region(c, c->stack_bytes, &stack, err));
+    TRY(cuda_region(c, bytes, &stack, err));
     TRY(cuda_region(c, c->scratch_bytes, &scratch, err));
-    c->stack = stack;
+    c->stack.base = stack;
     c->run.scratch = scratch;
     return OK;
 }
@@ -150,7 +128,7 @@ static void cuda_run(Device *d, const OpCall *call)
         const OpSpec *spec = op_spec(call->op);
         ASSERT(spec->compose);
         spec->compose(d, call);
-    } else if (c->planning)
+    } else if (c->stack.planning)
         plan(c, kernel, call);
     else if (c->trouble.code == OK) {
         ASSERT(!kernel->scratch_bytes || kernel->scratch_bytes(call, &c->run) <= c->scratch_bytes);
@@ -322,6 +300,7 @@ Err cuda_device_open(const CudaOptions *options, Device **out, Error *err)
     if (!c)
         return fail(err, NO_MEMORY, "no memory for a device");
     c->device = (Device){.calls = &cuda_calls, .name = "cuda", .apart = true};
+    c->stack.align = ALIGN;
     Err result = prepare(c, options, err);
     if (result != OK) {
         cuda_close(&c->device);

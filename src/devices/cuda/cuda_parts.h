@@ -4,6 +4,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include "core/device_stack.h"
 #include "devices/cuda/cuda_device.h"
 #include "devices/cuda/cuda_graph.h"
 #include "kernels/kit/cuda_kernel.h"
@@ -23,9 +24,9 @@ typedef struct CudaDevice {
     CudaRegion *regions;
     uint8_t *small;                /* what is left of the region that small takes share */
     size_t small_left;
-    uint8_t *stack;
-    size_t stack_used, stack_bytes, scratch_bytes, taken;
-    bool planning, no_graphs;
+    DeviceStack stack;
+    size_t scratch_bytes, taken;
+    bool no_graphs;
     char refusal[256];             /* of a kernel, while planning */
     CudaQueue queue;
     /* Two halves, filled in turn: the host fills one while the GPU reads the other. */
