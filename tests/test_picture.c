@@ -139,6 +139,20 @@ static void an_operation_is_a_point_under_its_roof(void **state)
     assert_true(roofs.lines == 0 && !find(&roofs, 'A', true) && find(&roofs, 'A', false));
 }
 
+/* A machine of 1 GB/s by its file, and a step that a faster one took: the clock is told beside bounds that dwarf it. */
+static void what_was_measured_is_told_beside_what_is_only_foretold(void **state)
+{
+    (void)state;
+    Profile p = {.machine = {.bytes_per_second = 1e9}};
+    profile_add_line(&p, (ProfileLine){.part = "mlp", .op = "gated_mlp", .calls = 1, .demand = {.bytes = 1e12}});
+    profile_add_line(&p, (ProfileLine){.part = "head", .op = "linear", .calls = 1, .demand = {.bytes = 1e6}});
+    profile_add_line(&p, (ProfileLine){.part = "all", .op = "decode", .calls = 1, .demand = {.bytes = 1e12}, .seconds = 1e-3});
+    profile_choose_points(&p);
+    assert_int_equal(p.points, 2);                        /* and a bound that is nothing among bounds is left out */
+    assert_string_equal(p.point[0].sum.op, "decode");
+    assert_string_equal(p.point[1].sum.op, "gated_mlp");
+}
+
 /* A step of one answer: 1 GB of weights, 0.1 s by memory; of 4: the same and 4 times the past. */
 static void batches_are_latency_over_throughput(void **state)
 {
@@ -185,6 +199,7 @@ int main(void)
         cmocka_unit_test(points_lie_there_in_svg_too),
         cmocka_unit_test(what_has_no_place_is_not_drawn),
         cmocka_unit_test(an_operation_is_a_point_under_its_roof),
+        cmocka_unit_test(what_was_measured_is_told_beside_what_is_only_foretold),
         cmocka_unit_test(batches_are_latency_over_throughput),
         cmocka_unit_test(pages_are_whole),
     };

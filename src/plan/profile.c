@@ -4,16 +4,18 @@
 #include <stdlib.h>
 
 enum { BATCH_MOST = 256, NAME_BYTES = 80 };
-static const double LEAST_SHARE = 0.002;   /* of all time, to be told */
+static const double LEAST_SHARE = 0.002;   /* of all time that was measured, or of all that is only foretold; to be told */
 
 /* ---- operations ---- */
 
-static double weight_of(const ProfilePoint *p) { return p->sum.seconds > 0 ? p->sum.seconds : p->bound_seconds; }
+static bool timed(const ProfilePoint *p) { return p->sum.seconds > 0; }
+static double weight_of(const ProfilePoint *p) { return timed(p) ? p->sum.seconds : p->bound_seconds; }
 
+/* What was measured comes before what is only foretold: seconds of a clock and of a bound are not compared. */
 static int by_weight(const void *a, const void *b)
 {
     double x = weight_of(a), y = weight_of(b);
-    return (x < y) - (x > y);
+    return timed(a) != timed(b) ? timed(b) - timed(a) : (x < y) - (x > y);
 }
 
 static bool together(const ProfileLine *a, const ProfileLine *b)
@@ -44,16 +46,18 @@ void profile_add_line(Profile *p, ProfileLine line)
 void profile_choose_points(Profile *p)
 {
     ProfilePoint all[PROFILE_LINES_MAX];
-    double sum = 0;
+    double sum[2] = {0, 0};
     bool known = p->machine.bytes_per_second > 0;
     for (int i = 0; i < p->lines; i++) {
         all[i] = (ProfilePoint){.sum = p->line[i]};
         all[i].bound_seconds = known ? roofline_seconds(&p->machine, &p->line[i].demand) : 0;
-        sum += weight_of(&all[i]);
+        sum[timed(&all[i])] += weight_of(&all[i]);
     }
     qsort(all, (size_t)p->lines, sizeof *all, by_weight);
     p->points = 0;
-    for (int i = 0; i < p->lines && p->points < PROFILE_POINTS_MAX && weight_of(&all[i]) >= LEAST_SHARE * sum; i++) {
+    for (int i = 0; i < p->lines && p->points < PROFILE_POINTS_MAX; i++) {
+        if (weight_of(&all[i]) < LEAST_SHARE * sum[timed(&all[i])])
+            continue;
         all[i].mark = (char)('A' + p->points);
         p->point[p->points++] = all[i];
     }
