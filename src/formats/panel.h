@@ -35,7 +35,7 @@ enum {
     PANEL_BLOCK = 32,          /* weights of a row that meet one block of activations */
     PANEL_ROWS_OF_X = 8,       /* that few() takes */
     PANEL_STREAMS = 2,         /* panels that few() takes: memory is read fastest in several places at once */
-    READ_AHEAD = 2048,         /* bytes of each panel: what a processor's own prefetching leaves to be won */
+    READ_AHEAD = 3072,         /* bytes of each panel: what a processor's own prefetching leaves to be won */
 };
 
 /* 32 activations as products of integers read them: A8 (a8.h), and what follows from it. */

@@ -52,11 +52,11 @@ static void pack(void *panel, const void *rows, size_t row_bytes, int n, int64_t
     }
 }
 
-/* Block i's share of the lines of a unit, READ_AHEAD further on: all at once would keep what is needed now waiting. */
-INLINE void read_ahead(const Unit *u, int i)
+/* The lines of a unit, READ_AHEAD further on, in `steps` shares: all at once would keep what is needed now waiting. */
+INLINE void read_ahead(const Unit *u, int step, int steps)
 {
     enum { LINES = sizeof(Unit) / 64 };
-    for (int line = i * LINES / UNIT_BLOCKS; line < (i + 1) * LINES / UNIT_BLOCKS; line++)
+    for (int line = step * LINES / steps; line < (step + 1) * LINES / steps; line++)
         prefetch((const uint8_t *)u + READ_AHEAD + 64 * line);
 }
 
@@ -66,7 +66,7 @@ static void expand(void *out, const void *panel, int64_t from, int64_t to)
     for (int64_t b = from / PANEL_BLOCK; b < to / PANEL_BLOCK; b++) {
         const Unit *u = (const Unit *)panel + b / UNIT_BLOCKS;
         int i = (int)(b % UNIT_BLOCKS);
-        read_ahead(u, i);
+        read_ahead(u, i, UNIT_BLOCKS);
         UNROLL
         for (int j = 0; j < 8; j++, at += 64)
             vi_store(at, weights(u, i, j));
@@ -77,38 +77,57 @@ static void expand(void *out, const void *panel, int64_t from, int64_t to)
     }
 }
 
-/* Adds what block i of a unit gives for each of `rows` rows; x is the block of the first row. */
-INLINE void multiply_block(Vf acc[][STREAMS], int p, const Unit *u, int i, const uint8_t *x, size_t x_row_bytes,
+/* Adds what the s-th part of block i, all of it where SCALES is 1, gives for each of `rows` rows and `panels` panels.
+ * Panels go in step: their memory is asked for in turn, and there are twice as many sums that do not wait for each other. */
+INLINE void multiply_part(Vf acc[][STREAMS], const Unit *const u[], int panels, int i, int s, const XBlock *const x[], int rows)
+{
+    Vi sum[PANEL_ROWS_OF_X][STREAMS];
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        UNROLL
+        for (int p = 0; p < panels; p++)
+            sum[r][p] = vi_all(x[r]->start[SCALES == 1 ? 0 : 1 + s]);
+    }
+    UNROLL
+    for (int j = s * 8 / SCALES; j < (s + 1) * 8 / SCALES; j++) {
+        UNROLL
+        for (int p = 0; p < panels; p++) {
+            read_ahead(u[p], 8 * i + j, 8 * UNIT_BLOCKS);
+            Vi w = weights(u[p], i, j);
+            UNROLL
+            for (int r = 0; r < rows; r++)
+                sum[r][p] = vi_dot(sum[r][p], w, vi_group(x[r]->q + 4 * j));
+        }
+    }
+    UNROLL
+    for (int p = 0; p < panels; p++) {
+        Vf d = scale(u[p], i, s);
+        UNROLL
+        for (int r = 0; r < rows; r++)
+            acc[r][p] = vf_fma(vf_of_i(sum[r][p]), vf_mul(d, vf_all(x[r]->d)), acc[r][p]);
+    }
+}
+
+/* Adds what block i of a unit gives; x is the block of the first row. */
+INLINE void multiply_block(Vf acc[][STREAMS], const Unit *const u[], int panels, int i, const uint8_t *x, size_t x_row_bytes,
                            int rows)
 {
     const XBlock *block[PANEL_ROWS_OF_X];
-    Vi sum[PANEL_ROWS_OF_X][2];
     UNROLL
-    for (int r = 0; r < rows; r++) {
+    for (int r = 0; r < rows; r++)
         block[r] = (const XBlock *)(x + (size_t)r * x_row_bytes);
-        for (int s = 0; s < SCALES; s++)
-            sum[r][s] = vi_all(block[r]->start[SCALES == 1 ? 0 : 1 + s]);
-    }
     UNROLL
-    for (int j = 0; j < 8; j++) {
-        Vi w = weights(u, i, j);
-        UNROLL
-        for (int r = 0; r < rows; r++)
-            sum[r][j * SCALES / 8] = vi_dot(sum[r][j * SCALES / 8], w, vi_group(block[r]->q + 4 * j));
-    }
-    UNROLL
-    for (int s = 0; s < SCALES; s++) {
-        Vf d = scale(u, i, s);
-        UNROLL
-        for (int r = 0; r < rows; r++)
-            acc[r][p] = vf_fma(vf_of_i(sum[r][s]), vf_mul(d, vf_all(block[r]->d)), acc[r][p]);
-    }
+    for (int s = 0; s < SCALES; s++)
+        multiply_part(acc, u, panels, i, s, block, rows);
     UNROLL
     for (int s = 0; s < MINS; s++) {
-        Vf m = minimum(u, i, s);
         UNROLL
-        for (int r = 0; r < rows; r++)
-            acc[r][p] = vf_fnma(m, vf_all(block[r]->dsum[MINS == 1 ? 0 : 1 + s]), acc[r][p]);
+        for (int p = 0; p < panels; p++) {
+            Vf m = minimum(u[p], i, s);
+            UNROLL
+            for (int r = 0; r < rows; r++)
+                acc[r][p] = vf_fnma(m, vf_all(block[r]->dsum[MINS == 1 ? 0 : 1 + s]), acc[r][p]);
+        }
     }
 }
 
@@ -125,13 +144,8 @@ INLINE void multiply(const PanelJob *job, int first, int rows, int panels)
     }
     const uint8_t *x = job->x;
     for (int64_t left = job->width / PANEL_BLOCK; left > 0; left -= UNIT_BLOCKS) {
-        for (int i = 0; i < UNIT_BLOCKS && i < left; i++, x += sizeof(XBlock)) {
-            UNROLL
-            for (int p = 0; p < panels; p++) {
-                read_ahead(u[p], i);
-                multiply_block(acc, p, u[p], i, x, job->x_row_bytes, rows);
-            }
-        }
+        for (int i = 0; i < UNIT_BLOCKS && i < left; i++, x += sizeof(XBlock))
+            multiply_block(acc, u, panels, i, x, job->x_row_bytes, rows);
         UNROLL
         for (int p = 0; p < panels; p++)
             u[p]++;
