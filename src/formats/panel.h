@@ -19,7 +19,8 @@
  * (twice over 16 where scales belong to 16). Floats: acc = fma(x[k], w[k], acc) for each k in turn.
  *
  * For many rows of x integer weights are expanded once, a part of k at a time, to what every
- * integer format has in common. (Floats expand only to be read row by row.)
+ * integer format has in common. (Floats expand only to be read row by row.) Where the processor has
+ * tiles, panel_tiles.h expands to those instead.
  *
  *     integers   for each 32 of k: 8 x 64 bytes (weight + 128), SCALES x 16 f32, MINS x 16 f32
  *     floats     for each k: 16 f32
@@ -34,7 +35,10 @@ enum {
     PANEL_ROWS = 16,
     PANEL_BLOCK = 32,          /* weights of a row that meet one block of activations */
     PANEL_ROWS_OF_X = 8,       /* that few() takes */
-    PANEL_STREAMS = 2,         /* panels that few() takes: memory is read fastest in several places at once */
+    PANEL_STREAMS = 2,         /* panels that are read side by side: memory is read fastest in several places at once */
+    TILED_ROWS = 16,           /* of x, that tiles take at once */
+    TILE_PART = 8,             /* blocks of a panel in turn with the other's: so few stay in the first-level cache */
+    TILE_AHEAD = 2,            /* parts of k that memory is ahead */
     READ_AHEAD = 3072,         /* bytes of each panel: what a processor's own prefetching leaves to be won */
 };
 
@@ -48,6 +52,13 @@ typedef struct XBlock {
 } XBlock;
 _Static_assert(sizeof(XBlock) == 64, "a cache line");
 
+/* What an XBlock is for one row, for 16, as tiles read them. */
+typedef struct XTile {
+    int8_t q[TILED_ROWS][PANEL_BLOCK];
+    float d[TILED_ROWS], dsum[TILED_ROWS];
+} XTile;
+_Static_assert(sizeof(XTile) % 64 == 0, "loads are aligned");
+
 /* A few rows of x against a few panels. */
 typedef struct PanelJob {
     const void *panel[PANEL_STREAMS];
@@ -56,6 +67,25 @@ typedef struct PanelJob {
     int64_t width;
     float *sums;               /* [PANEL_ROWS_OF_X][PANEL_STREAMS][PANEL_ROWS] */
 } PanelJob;
+
+/* What is on its way while tiles multiply: two parts of weights, and the sums of two blocks. */
+typedef struct TileBuffer {
+    _Alignas(64) uint8_t w[2][TILE_PART][PANEL_BLOCK * PANEL_ROWS];
+    float scale[2][TILE_PART][PANEL_ROWS], min[2][TILE_PART][PANEL_ROWS];
+    int32_t sums[2][TILED_ROWS][PANEL_ROWS];
+} TileBuffer;
+
+/* Many rows of x against two panels. Jobs for the same rows are one sequence: what comes next is fetched, expanded and
+ * begun meanwhile, so `next` is what the next job has for panels, or others of the same width, in vain. */
+typedef struct TileJob {
+    const void *panel[PANEL_STREAMS], *next[PANEL_STREAMS];
+    const uint8_t *x;          /* XTiles: `groups` times 16 rows, group_bytes apart */
+    size_t group_bytes;
+    int groups, blocks;        /* blocks of a row: even */
+    float *sums;               /* [16 groups][PANEL_STREAMS][PANEL_ROWS] */
+    TileBuffer *buffer;
+    bool first, last;
+} TileJob;
 
 typedef struct Panel {
     const Format *format;
@@ -67,6 +97,7 @@ typedef struct Panel {
      * (q scale - min). */
     void (*expand)(void *out, const void *panel, int64_t from, int64_t to);
     void (*few)(const PanelJob *, int rows, int panels);
+    void (*tiles)(const TileJob *);          /* NULL: the format, or the tier, is better off without */
 } Panel;
 
 static inline int64_t panel_count(int64_t rows) { return (rows + PANEL_ROWS - 1) / PANEL_ROWS; }

@@ -26,6 +26,10 @@ static void few(const PanelJob *job, int rows, int panels)
     by_rows[rows - 1](job, panels);
 }
 
+#ifndef TILES
+#define TILES NULL
+#endif
+
 extern const Panel TIERED(TIER_PASTE(panel, PANEL_FORMAT));
 const Panel TIERED(TIER_PASTE(panel, PANEL_FORMAT)) = {
     .format = &FORMAT_OF_PANEL,
@@ -35,4 +39,5 @@ const Panel TIERED(TIER_PASTE(panel, PANEL_FORMAT)) = {
     .pack = pack,
     .expand = expand,
     .few = few,
+    .tiles = TILES,
 };

@@ -12,6 +12,9 @@
  *
  * and, if it can do better where a unit is full, PACK_UNIT and
  *     void pack_unit(Unit *, const uint8_t *blocks, size_t row_bytes)           all lanes, all blocks
+ *
+ * and, if its bytes lie as the processor's tiles read them, signed,
+ *     TILE_OF(const Unit *, int i)                                              8 x 64 bytes: block i
  */
 #include "formats/panel_bits.h"
 
@@ -158,4 +161,7 @@ INLINE void multiply(const PanelJob *job, int first, int rows, int panels)
     }
 }
 
+#if SCALES == 1   /* with two, tiles would have twice as much to add, and gain nothing */
+#include "formats/panel_tiles.h"
+#endif
 #include "formats/panel_end.h"

@@ -5,7 +5,7 @@
 
 typedef struct Unit {
     uint8_t d[2][PANEL_ROWS][2];
-    uint8_t q[2][PANEL_BITS_8];     /* q + 128 */
+    uint8_t q[2][PANEL_BITS_8];     /* signed, as tiles read them */
 } Unit;
 
 #define UNIT_BLOCKS 2
@@ -13,7 +13,12 @@ typedef struct Unit {
 #define MINS 0
 #define PANEL_FORMAT q8_0
 
-INLINE Vi weights(const Unit *u, int i, int j) { return vi_load(u->q[i] + 64 * j); }
+#define TILE_OF(u, i) (u)->q[i]
+
+INLINE Vi weights(const Unit *u, int i, int j)   /* q + 128 */
+{
+    return vi_xor(vi_load(u->q[i] + 64 * j), vi_all((int32_t)0x80808080));
+}
 INLINE Vf scale(const Unit *u, int i, int s) { return (void)s, vf_of_f16(u->d[i]); }
 
 static void pack_lane(Unit *u, int lane, const void *blocks, int n)
@@ -22,7 +27,7 @@ static void pack_lane(Unit *u, int lane, const void *blocks, int n)
     for (int i = 0; i < n; i++) {
         memcpy(u->d[i][lane], b[i].d, 2);
         for (unsigned k = 0; k < PANEL_BLOCK; k += 4)
-            panel_put_4(u->q[i], 8, lane, k, bits_get_4((const uint8_t *)b[i].q, 8, PANEL_BLOCK, k) ^ 0x80808080);
+            panel_put_4(u->q[i], 8, lane, k, bits_get_4((const uint8_t *)b[i].q, 8, PANEL_BLOCK, k));
     }
 }
 
@@ -43,7 +48,7 @@ static void pack_unit(Unit *u, const uint8_t *blocks, size_t row_bytes)
         m[lane] = vf_of_bits(vi_load(fours[lane]));
     vf_transpose(m);
     for (int j = 0; j < LANES; j++)
-        vi_store(u->q[j / 8] + 64 * (j % 8), vi_xor(vf_bits(m[j]), vi_all((int)0x80808080)));
+        vi_store(u->q[j / 8] + 64 * (j % 8), vf_bits(m[j]));
 }
 
 #include "formats/panel_int.h"

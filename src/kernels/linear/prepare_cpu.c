@@ -6,11 +6,10 @@
 #ifdef TIER_amx
 enum { ROWS_FOR_TILES = 13 };   /* below that reading weights in two places at once is worth more */
 
-/* With two scales for each 32 of k tiles would have twice as much to add, and gain nothing. */
 static bool takes_tiles(Tensor w, int64_t rows)
 {
     const Panel *kind = TIERED(panel_find)(w.format);
-    return rows >= ROWS_FOR_TILES && kind->scales == 1 && w.dim[1] % (2 * PANEL_BLOCK) == 0;
+    return rows >= ROWS_FOR_TILES && kind->tiles && w.dim[1] % (2 * PANEL_BLOCK) == 0;
 }
 #else
 static bool takes_tiles(Tensor w, int64_t rows) { return (void)w, (void)rows, false; }

@@ -26,18 +26,10 @@
 enum {
     PRODUCT_UNIT = 2 * PANEL_ROWS,      /* outputs */
     PRODUCT_ROWS = 256,                 /* of x that meet a weight at once, if there are many */
-    TILED_ROWS = 16,                    /* of an XTile */
     PRODUCTS_PER_THREAD = 1 << 17,      /* worth a thread: some microseconds */
 };
 
 typedef enum XKind { X_AS_IS, X_BLOCKS, X_TILES, X_ROUNDED, X_KINDS } XKind;
-
-/* What XBlock (panel.h) is for one row, for 16. */
-typedef struct XTile {
-    int8_t q[TILED_ROWS][PANEL_BLOCK];
-    float d[TILED_ROWS], dsum[TILED_ROWS];
-} XTile;
-_Static_assert(sizeof(XTile) % 64 == 0, "loads are aligned");
 
 /* Rows of x as the loops for some weight read them. A row lies in one piece, but for XTiles: there 16 rows do, block by
  * block, and the rows that are missing from the last 16 are zeros. */

@@ -2,7 +2,6 @@
 #include "kernels/linear/product.h"
 
 #include "kernels/linear/tile.h"
-#include "kernels/linear/tile_amx.h"
 
 enum {
     FEW_ROWS = 16,               /* up to which expanding a panel does not pay */
@@ -30,13 +29,22 @@ static void finish(const Product *p, int64_t row, int64_t output, const float *s
     vf_store_n(y, v, n);
 }
 
-/* ---- few rows, or weights that are floats: each panel is read as it lies in memory, and stays near ---- */
+/* ---- two runs over the same x side by side, the second no longer than the first: memory that is read in two places at
+ * once is up to 1.8 times as fast ---- */
 
 /* Panels that are read one after another. */
 typedef struct Run {
     const Product *p;
     int64_t from, to;
 } Run;
+
+static int64_t run_panels(Run r) { return r.to - r.from; }
+static const void *run_panel(Run r, const Panel *kind, int64_t i)
+{
+    return (const uint8_t *)r.p->w.data + (size_t)(r.from + i) * kind->bytes(r.p->w.dim[1]);
+}
+
+/* ---- few rows, or weights that are floats: each panel is read as it lies in memory, and stays near ---- */
 
 static void product_few_rows(const PanelJob *job, const Panel *kind, const Run *runs, int n, int64_t i, Range rows)
 {
@@ -48,24 +56,63 @@ static void product_few_rows(const PanelJob *job, const Panel *kind, const Run *
                    job->sums + (r * PANEL_STREAMS + s) * PANEL_ROWS);
 }
 
-/* Two runs over the same x side by side, the second no longer than the first: memory that is read in two places at
- * once is up to 1.8 times as fast. */
 static void product_few(const Panel *kind, const Run runs[PANEL_STREAMS])
 {
     float sums[PANEL_ROWS_OF_X * PANEL_STREAMS * PANEL_ROWS];
     Prepared x = runs[0].p->x;
     int64_t width = runs[0].p->w.dim[1];
-    for (int64_t i = 0; i < runs[0].to - runs[0].from; i++) {
+    for (int64_t i = 0; i < run_panels(runs[0]); i++) {
         PanelJob job = {.x_row_bytes = x.row_bytes, .width = width, .sums = sums};
-        int n = runs[1].from + i < runs[1].to ? 2 : 1;
+        int n = i < run_panels(runs[1]) ? 2 : 1;
         for (int s = 0; s < n; s++)
-            job.panel[s] = (const uint8_t *)runs[s].p->w.data + (size_t)(runs[s].from + i) * kind->bytes(width);
+            job.panel[s] = run_panel(runs[s], kind, i);
         for (int64_t at = 0; at < x.count; at += PANEL_ROWS_OF_X) {
             Range rows = {at, x.count - at < PANEL_ROWS_OF_X ? x.count : at + PANEL_ROWS_OF_X};
             job.x = x.rows + (size_t)at * x.row_bytes;
             product_few_rows(&job, kind, runs, n, i, rows);
         }
     }
+}
+
+/* ---- many rows, by tiles ---- */
+
+/* The i-th panel of each run; where one has none left, one that is there, in vain. */
+static void find_panels(const void *panels[PANEL_STREAMS], const Panel *kind, const Run runs[PANEL_STREAMS], int64_t i)
+{
+    for (int s = 0; s < PANEL_STREAMS; s++) {
+        int64_t last = panel_count(runs[s].p->w.dim[0]) - 1 - runs[s].from;
+        panels[s] = run_panel(runs[s], kind, i < last ? i : last);
+    }
+}
+
+/* Some rows, at most PRODUCT_ROWS. */
+static void product_tiled_rows(const Panel *kind, const Run runs[PANEL_STREAMS], Range rows)
+{
+    TileBuffer buffer;
+    _Alignas(64) float sums[PRODUCT_ROWS][PANEL_STREAMS][PANEL_ROWS];
+    Prepared x = runs[0].p->x;
+    int64_t n = run_panels(runs[0]), groups = x_rows(X_TILES, rows.to - rows.from) / TILED_ROWS;
+    TileJob job = {.x = x.rows + (size_t)rows.from * x.row_bytes, .group_bytes = TILED_ROWS * x.row_bytes,
+                   .groups = (int)groups, .blocks = (int)(runs[0].p->w.dim[1] / PANEL_BLOCK), .sums = sums[0][0],
+                   .buffer = &buffer};
+    for (int64_t i = 0; i < n; i++) {
+        job.first = i == 0;
+        job.last = i + 1 == n;
+        find_panels(job.panel, kind, runs, i);
+        find_panels(job.next, kind, runs, i + 1);
+        kind->tiles(&job);
+        for (int64_t r = rows.from; r < rows.to; r++)
+            for (int s = 0; s < PANEL_STREAMS && i < run_panels(runs[s]); s++)
+                finish(runs[s].p, r, (runs[s].from + i) * PANEL_ROWS, sums[r - rows.from][s]);
+    }
+}
+
+/* All panels meet the same rows before the next rows come: those stay in the second-level cache. */
+static void product_tiled(const Panel *kind, const Run runs[PANEL_STREAMS])
+{
+    int64_t count = runs[0].p->x.count;
+    for (int64_t first = 0; first < count; first += PRODUCT_ROWS)
+        product_tiled_rows(kind, runs, (Range){first, count - first < PRODUCT_ROWS ? count : first + PRODUCT_ROWS});
 }
 
 /* ---- many rows, or plain rows of w: two panels are expanded, a part of k at a time, and meet PRODUCT_ROWS
@@ -141,45 +188,19 @@ static void tile_rows(const Product *p, const Panel *kind, uint8_t w[][DECODED_B
     }
 }
 
-/* As tile_rows(), for XTiles. Not part of its caller: there the compiler would keep less of the loop in registers. */
-__attribute__((noinline))
-static void tile_groups(const Product *p, const Panel *kind, int64_t panel, uint8_t w[][DECODED_BYTES], Range k, Range rows,
-                        float *sums)
-{
-    int64_t width = p->w.dim[1], step = k.to - k.from, row_groups = x_rows(X_TILES, rows.to - rows.from) / TILED_ROWS;
-    size_t bytes = kind->bytes(width);
-    AmxPart part = {.w = {w[0], w[1]}, .group_bytes = TILED_ROWS * p->x.row_bytes, .groups = (int)row_groups,
-                    .blocks = (int)(step / PANEL_BLOCK), .sums = sums, .ahead_bytes = bytes * (size_t)step / (size_t)width};
-    part.x = p->x.rows + (size_t)rows.from * p->x.row_bytes + (size_t)k.from / PANEL_BLOCK * sizeof(XTile);
-    Range next = k.to < width ? (Range){panel, k.to} : (Range){panel + TILE_PANELS, 0};   /* where the next part begins */
-    for (int i = 0; i < TILE_PANELS; i++)
-        part.ahead[i] = (const uint8_t *)p->w.data + (size_t)(next.from + i) * bytes
-                      + bytes * (size_t)next.to / (size_t)width;
-    if (kind->mins)
-        amx_tiles(&part, 1);
-    else
-        amx_tiles(&part, 0);
-}
-
 /* Some rows, at most PRODUCT_ROWS, against two panels. */
 static void product_many_rows(const Product *p, const Panel *kind, int64_t panel, Range rows)
 {
     _Alignas(64) uint8_t w[TILE_PANELS][DECODED_BYTES];
     _Alignas(64) float sums[PRODUCT_ROWS][TILE_PANELS][PANEL_ROWS];
     int64_t width = p->w.dim[1], step = DECODED_K;
-    bool tiled = p->x.kind == X_TILES;
-    if (tiled)
-        step = AMX_BLOCKS * PANEL_BLOCK;
-    else if (kind)
+    if (kind)
         step = PART_BYTES / TILE_PANELS / (int64_t)panel_expanded_bytes(kind) * PANEL_BLOCK;
-    memset(sums, 0, (size_t)x_rows(p->x.kind, rows.to - rows.from) * sizeof sums[0]);
+    memset(sums, 0, (size_t)(rows.to - rows.from) * sizeof sums[0]);
     for (int64_t from = 0; from < width; from += step) {
         Range k = {from, from + step < width ? from + step : width};
         expand_part(w, p, kind, panel, k);
-        if (tiled)
-            tile_groups(p, kind, panel, w, k, rows, sums[0][0]);
-        else
-            tile_rows(p, kind, w, k, rows, sums[0][0]);
+        tile_rows(p, kind, w, k, rows, sums[0][0]);
     }
     for (int64_t r = rows.from; r < rows.to; r++)
         for (int i = 0; i < TILE_PANELS; i++)
@@ -189,15 +210,11 @@ static void product_many_rows(const Product *p, const Panel *kind, int64_t panel
 /* All panels meet the same rows before the next rows come: those stay in the second-level cache. */
 static void product_many(const Product *p, const Panel *kind, int64_t from, int64_t to)
 {
-    if (p->x.kind == X_TILES)
-        amx_begin();
     for (int64_t first = 0; first < p->x.count; first += PRODUCT_ROWS) {
         int64_t last = p->x.count - first < PRODUCT_ROWS ? p->x.count : first + PRODUCT_ROWS;
         for (int64_t panel = from; panel < to; panel += TILE_PANELS)
             product_many_rows(p, kind, panel, (Range){first, last});
     }
-    if (p->x.kind == X_TILES)
-        amx_end();
 }
 
 static const Panel *panel_of(const Product *p)
@@ -205,28 +222,36 @@ static const Panel *panel_of(const Product *p)
     return p->w.packing == PACKING_PANELS ? TIERED(panel_find)(p->w.format) : NULL;
 }
 
-static bool reads_few(const Product *p, const Panel *kind)
+/* Rows enough to expand weights for, without tiles; or weights that have to be decoded. */
+static bool expands(const Product *p, const Panel *kind)
 {
-    return kind && p->x.kind != X_TILES && (p->x.count <= FEW_ROWS || !kind->scales);
+    return !kind || (p->x.kind != X_TILES && p->x.count > FEW_ROWS && kind->scales);
+}
+
+static void product_runs(const Panel *kind, const Run runs[PANEL_STREAMS])
+{
+    if (runs[0].p->x.kind == X_TILES)
+        product_tiled(kind, runs);
+    else
+        product_few(kind, runs);
 }
 
 void TIERED(product)(const Product *p, Range outputs)
 {
     const Panel *kind = panel_of(p);
     int64_t from = outputs.from / PANEL_ROWS, to = panel_count(outputs.to), half = from + (to - from + 1) / 2;
-    if (reads_few(p, kind)) {
-        product_few(kind, (Run[]){{p, from, half}, {p, half, to}});
-        return;
-    }
-    product_many(p, kind, from, to);
+    if (expands(p, kind))
+        product_many(p, kind, from, to);
+    else
+        product_runs(kind, (Run[]){{p, from, half}, {p, half, to}});
 }
 
 void TIERED(product_pair)(const Product *a, const Product *b, Range outputs)
 {
     const Panel *kind = panel_of(a);
     int64_t from = outputs.from / PANEL_ROWS, to = panel_count(outputs.to);
-    if (kind == panel_of(b) && a->x.rows == b->x.rows && reads_few(a, kind)) {
-        product_few(kind, (Run[]){{a, from, to}, {b, from, to}});
+    if (kind == panel_of(b) && a->x.rows == b->x.rows && !expands(a, kind)) {
+        product_runs(kind, (Run[]){{a, from, to}, {b, from, to}});
         return;
     }
     TIERED(product)(a, outputs);
