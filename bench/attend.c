@@ -47,7 +47,7 @@ static void task_run(void *context, int index, int count)
     for (int phase = 0; phase < t->kernel->phases; phase++) {
         if (phase)
             team_barrier(t->team);
-        t->kernel->run(&t->call, phase, (CpuPart){index, count, t->scratch});
+        t->kernel->run(&t->call, phase, (CpuPart){index, count, t->scratch, NULL, 0});
     }
 }
 

@@ -46,6 +46,8 @@ typedef struct Task {
     OpCall call;
     Team *team;
     void *scratch;
+    CpuTaken taken[TEAM_THREADS_MAX];
+    uint64_t number;
 } Task;
 
 static void task_run(void *context, int index, int count)
@@ -54,7 +56,7 @@ static void task_run(void *context, int index, int count)
     for (int phase = 0; phase < t->kernel->phases; phase++) {
         if (phase)
             team_barrier(t->team);
-        t->kernel->run(&t->call, phase, (CpuPart){index, count, t->scratch});
+        t->kernel->run(&t->call, phase, (CpuPart){index, count, t->scratch, t->taken, t->number});
     }
 }
 
@@ -100,6 +102,7 @@ static void bench_shape(const Panel *panel, CpuTier tier, Team *team, int rows, 
     int n = 0;
     for (int i = 0; n < TIMES && (n < 5 || now() - start < SECONDS); i++) {
         task.call.in[1].data = w + (size_t)(i % copies) * bytes;
+        task.number++;
         double t = now();
         team_run(team, team_threads(team), task_run, &task);
         if (i >= 2)

@@ -116,7 +116,7 @@ static void choose_copy(const Case *k, const Options *o, Task *t, size_t i)
 static void task_run(void *context, int index, int count)
 {
     Task *t = context;
-    t->kernel->run(&t->call, 0, (CpuPart){index, count, NULL});
+    t->kernel->run(&t->call, 0, (CpuPart){.index = index, .count = count});
 }
 
 static void bench(const Case *k, const Options *o, Team *team)

@@ -797,7 +797,7 @@ void kernel_case_run(KernelCase *c, const CpuKernel *kernel, const OpCall *call,
     memset(scratch + bytes, GUARD_BYTE, room - bytes);
     for (int phase = 0; phase < kernel->phases; phase++)
         for (int i = 0; i < parts; i++)
-            kernel->run(call, phase, (CpuPart){backwards ? parts - 1 - i : i, parts, scratch});
+            kernel->run(call, phase, (CpuPart){backwards ? parts - 1 - i : i, parts, scratch, NULL, 0});
     for (size_t i = bytes; i < room; i++)
         ASSERT(scratch[i] == GUARD_BYTE);
     free(scratch);

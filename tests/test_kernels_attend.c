@@ -95,7 +95,7 @@ static void write_cache(World *w, const Rows *rows)
                           tensor_of(v, &format_f32, rows->n, KV_HEADS * width), w->tables,
                           tensor_vector((void *)rows->position, &format_i32, rows->n),
                           tensor_vector((void *)rows->seq, &format_i32, rows->n)}};
-    cpu_kernel(OP_CACHE_WRITE, TIER_REFERENCE)->run(&call, 0, (CpuPart){0, 1, NULL});
+    cpu_kernel(OP_CACHE_WRITE, TIER_REFERENCE)->run(&call, 0, (CpuPart){.count = 1});
     free(k);
     free(v);
 }
@@ -118,7 +118,7 @@ static void attend(World *w, const Rows *rows)
     void *scratch = malloc(w->kernel->scratch_bytes(&call) + 1);
     for (int phase = 0; phase < w->kernel->phases; phase++)
         for (int part = w->setup.parts - 1; part >= 0; part--)
-            w->kernel->run(&call, phase, (CpuPart){part, w->setup.parts, scratch});
+            w->kernel->run(&call, phase, (CpuPart){part, w->setup.parts, scratch, NULL, 0});
     for (int32_t r = 0; r < rows->n; r++)
         memcpy(w->y + ((size_t)rows->seq[r] * POSITIONS + (size_t)rows->position[r]) * row_elems,
                y + (size_t)r * row_elems, row_elems * sizeof *y);

@@ -12,7 +12,7 @@ static void compute(OpCall call)
     const CpuKernel *kernel = cpu_kernel(call.op, TIER_REFERENCE);
     void *scratch = malloc((kernel->scratch_bytes ? kernel->scratch_bytes(&call) : 0) + 1);
     for (int phase = 0; phase < kernel->phases; phase++)
-        kernel->run(&call, phase, (CpuPart){0, 1, scratch});
+        kernel->run(&call, phase, (CpuPart){.count = 1, .scratch = scratch});
     free(scratch);
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/checked.h"
 #include "base/cpu_tier.h"
+#include "base/team.h"
 #include "formats/a8/a8.h"
 #include "formats/panel.h"
 #include "kernels/cpu_kernel.h"
@@ -52,7 +53,7 @@ static float random_float(void)   /* about normal, standard deviation 1 */
 #define FAIL_WITH(...) (print_error(__VA_ARGS__), assert_true(false))
 
 /* Memory between guard bytes. */
-enum { GUARD = 192, GUARD_BYTE = 0xa5 };
+enum { GUARD = 192, GUARD_BYTE = 0xa5, THREADS_MAX = 16 };
 typedef struct Guarded {
     uint8_t *whole, *data;
     size_t bytes;
@@ -78,14 +79,18 @@ static void release(Guarded g)
     free(g.whole);
 }
 
-/* The threads of a team, one after another in each phase. */
+/* The threads of a team, one after another in each phase. Every other call they help one another, so the first does most. */
 static void run(const CpuKernel *kernel, const OpCall *call, int threads)
 {
+    static CpuTaken taken[THREADS_MAX];
+    static uint64_t calls;
     size_t bytes = kernel->scratch_bytes ? kernel->scratch_bytes(call) : 0;
     Guarded scratch = guarded(bytes);
+    assert_true(threads <= THREADS_MAX);
+    calls++;
     for (int phase = 0; phase < kernel->phases; phase++)
         for (int i = 0; i < threads; i++)
-            kernel->run(call, phase, (CpuPart){i, threads, scratch.data});
+            kernel->run(call, phase, (CpuPart){i, threads, scratch.data, calls % 2 ? taken : NULL, calls});
     release(scratch);
 }
 
@@ -470,9 +475,60 @@ static void gated_mlp_is_its_parts(void **context)
         }
 }
 
+/* ---- pieces ---- */
+
+enum { PIECES = 40, CALLS = 2000 };
+typedef struct Pieces {
+    CpuTaken taken[THREADS_MAX];
+    uint64_t call;
+    _Atomic int times[CPU_WORKS][THREADS_MAX][PIECES];
+} Pieces;
+
+/* Of the last work the first thread takes nothing, as if it were held up. */
+static void take_pieces(void *context, int index, int count)
+{
+    Pieces *p = context;
+    CpuPart part = {index, count, NULL, p->taken, p->call};
+    for (int work = 0; work < CPU_WORKS; work++)
+        for (int i = 0; i < part_owners(part); i++) {
+            CpuPart owner = part_owner(part, i);
+            Share share = part_share(owner, work, PIECES - owner.index);
+            for (int64_t piece; (index || work < CPU_WORKS - 1) && (piece = share_take(&share)) >= 0;)
+                atomic_fetch_add(&p->times[work][owner.index][piece], 1);
+        }
+}
+
+static void each_piece_is_taken_once(void **unused)
+{
+    (void)unused;
+    Team *team;
+    Error err;
+    static Pieces p;
+    assert_int_equal(team_new(&team, CPU_OWNERS, false, &err), OK);
+    for (p.call = 1; p.call <= CALLS; p.call++)
+        team_run(team, CPU_OWNERS, take_pieces, &p);
+    team_free(team);
+    for (int work = 0; work < CPU_WORKS; work++)
+        for (int owner = 0; owner < CPU_OWNERS; owner++)
+            for (int piece = 0; piece < PIECES; piece++)
+                assert_int_equal(p.times[work][owner][piece], piece < PIECES - owner ? CALLS : 0);
+}
+
+static void who_is_alone_takes_all_in_order(void **unused)
+{
+    (void)unused;
+    Share share = part_share((CpuPart){.count = 1}, 0, 3);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(share_take(&share), i);
+    assert_int_equal(share_take(&share), -1);
+    assert_int_equal(share_take(&share), -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_piece_is_taken_once),
+        cmocka_unit_test(who_is_alone_takes_all_in_order),
         cmocka_unit_test(all_formats_agree_with_the_reference),
         cmocka_unit_test(a_row_has_the_same_bits_in_any_company),
         cmocka_unit_test(a_panel_holds_exactly_the_rows_that_were_packed),

@@ -34,12 +34,12 @@ static double local_share(const NumaTopology *t, int threads, const int *packed,
 {
     int node[512], local = 0;
     for (int i = 0; i < threads; i++) {
-        Range mine = part_range((CpuPart){i, threads, NULL}, panels, 1);
+        Range mine = part_range((CpuPart){.index = i, .count = threads}, panels, 1);
         for (int64_t p = mine.from; p < mine.to; p++)
             node[p] = numa_node_of(t, packed[i]);
     }
     for (int i = 0; i < threads; i++) {
-        Range mine = part_range((CpuPart){i, threads, NULL}, panels, 1);
+        Range mine = part_range((CpuPart){.index = i, .count = threads}, panels, 1);
         for (int64_t p = mine.from; p < mine.to; p++)
             local += node[p] == numa_node_of(t, read[i]);
     }

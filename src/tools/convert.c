@@ -35,7 +35,7 @@ static void encode_lines(void *context, int index, int count)
 {
     const Chunk *c = context;
     int64_t width = c->plan->width;
-    Range mine = part_range((CpuPart){index, count, NULL}, c->lines, 1);
+    Range mine = part_range((CpuPart){.index = index, .count = count}, c->lines, 1);
     for (int64_t i = mine.from; i < mine.to; i++) {
         float *wide = c->wide + i * width;
         uint8_t *narrow = c->narrow + (size_t)i * format_row_bytes(c->format, width);

@@ -29,6 +29,8 @@ typedef struct CpuDevice {
     DeviceStack stack;
     uint8_t *scratch;
     size_t scratch_bytes;
+    CpuTaken *taken; /* [threads] */
+    uint64_t calls;
 } CpuDevice;
 
 /* What the threads of the team need to know of the operation that they compute. */
@@ -36,16 +38,19 @@ typedef struct Task {
     const CpuKernel *kernel;
     const OpCall *call;
     Team *team;
-    void *scratch;
+    CpuPart part;    /* but for the thread's number */
 } Task;
 
 static void task_run(void *context, int index, int count)
 {
     const Task *t = context;
+    CpuPart part = t->part;
+    part.index = index;
+    part.count = count;
     for (int phase = 0; phase < t->kernel->phases; phase++) {
         if (phase > 0 && count > 1)
             team_barrier(t->team);
-        t->kernel->run(t->call, phase, (CpuPart){index, count, t->scratch});
+        t->kernel->run(t->call, phase, part);
     }
 }
 
@@ -83,7 +88,7 @@ static void cpu_run(Device *d, const OpCall *call)
         return;
     }
     ASSERT(scratch <= c->scratch_bytes);
-    Task task = {kernel, call, c->team, c->scratch};
+    Task task = {kernel, call, c->team, {.scratch = c->scratch, .taken = c->taken, .call = ++c->calls}};
     int threads = threads_for(c, kernel, call);
     if (threads == 1)
         task_run(&task, 0, 1);
@@ -187,7 +192,7 @@ static void pack_run(void *context, int index, int count)
     const PackTask *t = context;
     int64_t of_matrix = panel_count(t->rows);
     size_t row_bytes = format_row_bytes(t->host.format, t->width);
-    Range mine = part_range((CpuPart){index, count, NULL}, t->matrices * of_matrix, 1);
+    Range mine = part_range((CpuPart){.index = index, .count = count}, t->matrices * of_matrix, 1);
     for (int64_t p = mine.from; p < mine.to; p++) {
         int64_t row = p % of_matrix * PANEL_ROWS;
         const uint8_t *from = (const uint8_t *)t->host.data + (size_t)(p / of_matrix * t->rows + row) * row_bytes;
@@ -234,7 +239,7 @@ typedef struct CopyTask {
 static void copy_run(void *context, int index, int count)
 {
     const CopyTask *t = context;
-    Range pages = part_range((CpuPart){index, count, NULL}, ceil_div((int64_t)t->bytes, HUGE_PAGE), 1);
+    Range pages = part_range((CpuPart){.index = index, .count = count}, ceil_div((int64_t)t->bytes, HUGE_PAGE), 1);
     size_t from = (size_t)pages.from * HUGE_PAGE, to = (size_t)pages.to * HUGE_PAGE;
     to = to < t->bytes ? to : t->bytes;
     if (from < to)
@@ -270,6 +275,7 @@ static void cpu_close(Device *d)
         free(r);
     }
     team_free(c->team);
+    free(c->taken);
     free(c);
 }
 
@@ -305,6 +311,13 @@ Err cpu_device_open(const CpuOptions *options, Device **out, Error *err)
         free(c);
         return result;
     }
+    size_t taken = (size_t)team_threads(c->team) * sizeof *c->taken;
+    c->taken = aligned_alloc(ALIGN, taken);
+    if (!c->taken) {
+        cpu_close(&c->device);
+        return fail(err, NO_MEMORY, "no memory for a device");
+    }
+    memset(c->taken, 0, taken);
     *out = &c->device;
     return OK;
 }

@@ -75,7 +75,7 @@ static void prepare_row(const OpCall *c, const Plan *p, int64_t pair, uint8_t *t
     if (p->kind == X_AS_IS)
         memcpy(to, x, (size_t)p->shape.in * sizeof *x);
     else
-        TIERED(prepare)(tensor_of((void *)x, &format_f32, 1, p->shape.in), &c->in[EXPERT_W], 1, to, (CpuPart){0, 1, NULL});
+        TIERED(prepare)(tensor_of((void *)x, &format_f32, 1, p->shape.in), &c->in[EXPERT_W], 1, to, (CpuPart){.count = 1});
 }
 
 /* Each thread counts for itself, and fills the places of its own pairs. A row that several experts read is prepared

@@ -7,6 +7,8 @@
 #include "kernels/kit/vmath.h"
 #include "kernels/linear/product.h"
 
+enum { WORK_H, WORK_DOWN };
+
 static bool takes(const OpCall *c)
 {
     return product_takes(c->in[MLP_GATE]) && product_takes(c->in[MLP_UP]) && product_takes(c->in[MLP_DOWN]);
@@ -65,16 +67,20 @@ static Prepared some_rows(Prepared x, int64_t from, int64_t n)
     return (Prepared){x.kind, x.rows + (size_t)from * x.row_bytes, x.row_bytes, n};
 }
 
+/* A piece is PRODUCT_UNIT columns of up to PRODUCT_ROWS rows. */
 static void make_all_h(const OpCall *c, CpuPart part)
 {
     Prepared h = h_of(c, part.scratch);
     Prepared x_gate = TIERED(prepared)(c->in[MLP_X], &c->in[MLP_GATE], 2, 0, part.scratch);
     Prepared x_up = TIERED(prepared)(c->in[MLP_X], &c->in[MLP_GATE], 2, 1, part.scratch);
-    Range range = part_range(part, c->in[MLP_GATE].dim[0], PRODUCT_UNIT);
-    for (int64_t r = 0; r < h.count; r += PRODUCT_ROWS) {
-        int64_t rows = h.count - r < PRODUCT_ROWS ? h.count - r : PRODUCT_ROWS;
-        for (int64_t at = range.from; at < range.to; at += PRODUCT_UNIT) {
-            int64_t n = range.to - at < PRODUCT_UNIT ? range.to - at : PRODUCT_UNIT;
+    for (int i = 0; i < part_owners(part); i++) {
+        CpuPart owner = part_owner(part, i);
+        Range range = part_range(owner, c->in[MLP_GATE].dim[0], PRODUCT_UNIT);
+        int64_t units = ceil_div(range.to - range.from, PRODUCT_UNIT);
+        Share share = part_share(owner, WORK_H, units * ceil_div(h.count, PRODUCT_ROWS));
+        for (int64_t piece; (piece = share_take(&share)) >= 0;) {
+            int64_t r = piece / units * PRODUCT_ROWS, at = range.from + piece % units * PRODUCT_UNIT;
+            int64_t rows = min_i64(h.count - r, PRODUCT_ROWS), n = min_i64(range.to - at, PRODUCT_UNIT);
             part_of_h(c, some_rows(h, r, rows), some_rows(x_gate, r, rows), some_rows(x_up, r, rows), at, n);
         }
     }
@@ -89,7 +95,7 @@ static void run(const OpCall *c, int phase, CpuPart part)
     } else {
         Product p = {.y = c->out[0], .w = c->in[MLP_DOWN], .bias = c->in[MLP_DOWN_BIAS], .adds = c->reads_out};
         p.x = h_of(c, part.scratch);
-        TIERED(product)(&p, part_range(part, p.w.dim[0], PRODUCT_UNIT));
+        TIERED(product_shared)(&p, part, WORK_DOWN);
     }
 }
 

@@ -14,7 +14,7 @@ static void run(const OpCall *c, int phase, CpuPart part)
     }
     Product p = {.y = c->out[0], .w = w, .bias = c->in[2], .adds = c->reads_out};
     p.x = TIERED(prepared)(x, &w, 1, 0, part.scratch);
-    TIERED(product)(&p, part_range(part, w.dim[0], PRODUCT_UNIT));
+    TIERED(product_shared)(&p, part, 0);
 }
 
 const CpuKernel TIERED(kernel_linear) = {

@@ -70,6 +70,8 @@ typedef struct Product {
 static inline bool product_takes(Tensor w) { return w.format->activation != NULL; }
 
 void TIERED(product)(const Product *, Range outputs);   /* from a multiple of PRODUCT_UNIT */
+/* This thread's part of all outputs, and what others have not come to of theirs. */
+void TIERED(product_shared)(const Product *, CpuPart, int work);
 /* Both, of the same outputs and width: where they are alike their weights are read side by side. */
 void TIERED(product_pair)(const Product *, const Product *, Range outputs);
 

@@ -56,12 +56,12 @@ static void product_few_rows(const PanelJob *job, const Panel *kind, const Run *
                    job->sums + (r * PANEL_STREAMS + s) * PANEL_ROWS);
 }
 
-static void product_few(const Panel *kind, const Run runs[PANEL_STREAMS])
+static void product_few(const Panel *kind, const Run runs[PANEL_STREAMS], Share *share)
 {
     float sums[PANEL_ROWS_OF_X * PANEL_STREAMS * PANEL_ROWS];
     Prepared x = runs[0].p->x;
     int64_t width = runs[0].p->w.dim[1];
-    for (int64_t i = 0; i < run_panels(runs[0]); i++) {
+    for (int64_t i; (i = share_take(share)) >= 0;) {
         PanelJob job = {.x_row_bytes = x.row_bytes, .width = width, .sums = sums};
         int n = i < run_panels(runs[1]) ? 2 : 1;
         for (int s = 0; s < n; s++)
@@ -85,34 +85,37 @@ static void find_panels(const void *panels[PANEL_STREAMS], const Panel *kind, co
     }
 }
 
-/* Some rows, at most PRODUCT_ROWS. */
-static void product_tiled_rows(const Panel *kind, const Run runs[PANEL_STREAMS], Range rows)
+/* Rows of x that meet all panels, before the next do: they stay in the second-level cache. */
+static Range row_block(const Product *p, int64_t i)
+{
+    return (Range){i * PRODUCT_ROWS, min_i64(p->x.count, (i + 1) * PRODUCT_ROWS)};
+}
+static int64_t row_blocks(const Product *p) { return ceil_div(p->x.count, PRODUCT_ROWS); }
+
+/* A piece is two panels and a block of rows; pieces of the same rows are one sequence. */
+static void product_tiled(const Panel *kind, const Run runs[PANEL_STREAMS], Share *share)
 {
     TileBuffer buffer;
     _Alignas(64) float sums[PRODUCT_ROWS][PANEL_STREAMS][PANEL_ROWS];
     Prepared x = runs[0].p->x;
-    int64_t n = run_panels(runs[0]), groups = x_rows(X_TILES, rows.to - rows.from) / TILED_ROWS;
-    TileJob job = {.x = x.rows + (size_t)rows.from * x.row_bytes, .group_bytes = TILED_ROWS * x.row_bytes,
-                   .groups = (int)groups, .blocks = (int)(runs[0].p->w.dim[1] / PANEL_BLOCK), .sums = sums[0][0],
-                   .buffer = &buffer};
-    for (int64_t i = 0; i < n; i++) {
-        job.first = i == 0;
-        job.last = i + 1 == n;
+    int64_t n = run_panels(runs[0]), before = -1;
+    TileJob job = {.group_bytes = TILED_ROWS * x.row_bytes, .blocks = (int)(runs[0].p->w.dim[1] / PANEL_BLOCK),
+                   .sums = sums[0][0], .buffer = &buffer};
+    for (int64_t piece = share_take(share), next; piece >= 0; before = piece, piece = next) {
+        int64_t i = piece % n;
+        next = share_take(share);
+        Range rows = row_block(runs[0].p, piece / n);
+        job.x = x.rows + (size_t)rows.from * x.row_bytes;
+        job.groups = (int)(x_rows(X_TILES, rows.to - rows.from) / TILED_ROWS);
+        job.first = before < 0 || before / n != piece / n;
+        job.last = next < 0 || next / n != piece / n;
         find_panels(job.panel, kind, runs, i);
-        find_panels(job.next, kind, runs, i + 1);
+        find_panels(job.next, kind, runs, job.last ? i : next % n);
         kind->tiles(&job);
         for (int64_t r = rows.from; r < rows.to; r++)
             for (int s = 0; s < PANEL_STREAMS && i < run_panels(runs[s]); s++)
                 finish(runs[s].p, r, (runs[s].from + i) * PANEL_ROWS, sums[r - rows.from][s]);
     }
-}
-
-/* All panels meet the same rows before the next rows come: those stay in the second-level cache. */
-static void product_tiled(const Panel *kind, const Run runs[PANEL_STREAMS])
-{
-    int64_t count = runs[0].p->x.count;
-    for (int64_t first = 0; first < count; first += PRODUCT_ROWS)
-        product_tiled_rows(kind, runs, (Range){first, count - first < PRODUCT_ROWS ? count : first + PRODUCT_ROWS});
 }
 
 /* ---- many rows, or plain rows of w: two panels are expanded, a part of k at a time, and meet PRODUCT_ROWS
@@ -207,16 +210,6 @@ static void product_many_rows(const Product *p, const Panel *kind, int64_t panel
             finish(p, r, (panel + i) * PANEL_ROWS, sums[r - rows.from][i]);
 }
 
-/* All panels meet the same rows before the next rows come: those stay in the second-level cache. */
-static void product_many(const Product *p, const Panel *kind, int64_t from, int64_t to)
-{
-    for (int64_t first = 0; first < p->x.count; first += PRODUCT_ROWS) {
-        int64_t last = p->x.count - first < PRODUCT_ROWS ? p->x.count : first + PRODUCT_ROWS;
-        for (int64_t panel = from; panel < to; panel += TILE_PANELS)
-            product_many_rows(p, kind, panel, (Range){first, last});
-    }
-}
-
 static const Panel *panel_of(const Product *p)
 {
     return p->w.packing == PACKING_PANELS ? TIERED(panel_find)(p->w.format) : NULL;
@@ -228,30 +221,61 @@ static bool expands(const Product *p, const Panel *kind)
     return !kind || (p->x.kind != X_TILES && p->x.count > FEW_ROWS && kind->scales);
 }
 
-static void product_runs(const Panel *kind, const Run runs[PANEL_STREAMS])
+/* What product_run() takes at once. */
+static int64_t run_pieces(const Panel *kind, const Run *r)
+{
+    int64_t pairs = ceil_div(run_panels(*r), PANEL_STREAMS);
+    return pairs * (expands(r->p, kind) || r->p->x.kind == X_TILES ? row_blocks(r->p) : 1);
+}
+
+static void product_side_by_side(const Panel *kind, const Run runs[PANEL_STREAMS], Share *share)
 {
     if (runs[0].p->x.kind == X_TILES)
-        product_tiled(kind, runs);
+        product_tiled(kind, runs, share);
     else
-        product_few(kind, runs);
+        product_few(kind, runs, share);
 }
+
+static void product_run(const Panel *kind, Run r, Share *share)
+{
+    int64_t pairs = ceil_div(run_panels(r), PANEL_STREAMS), half = r.from + pairs;
+    if (!expands(r.p, kind)) {
+        product_side_by_side(kind, (Run[]){{r.p, r.from, half}, {r.p, half, r.to}}, share);
+        return;
+    }
+    for (int64_t piece; (piece = share_take(share)) >= 0;)
+        product_many_rows(r.p, kind, r.from + piece % pairs * TILE_PANELS, row_block(r.p, piece / pairs));
+}
+
+static Run run_of(const Product *p, Range outputs) { return (Run){p, outputs.from / PANEL_ROWS, panel_count(outputs.to)}; }
 
 void TIERED(product)(const Product *p, Range outputs)
 {
     const Panel *kind = panel_of(p);
-    int64_t from = outputs.from / PANEL_ROWS, to = panel_count(outputs.to), half = from + (to - from + 1) / 2;
-    if (expands(p, kind))
-        product_many(p, kind, from, to);
-    else
-        product_runs(kind, (Run[]){{p, from, half}, {p, half, to}});
+    Run r = run_of(p, outputs);
+    Share all = {.pieces = run_pieces(kind, &r)};
+    product_run(kind, r, &all);
+}
+
+void TIERED(product_shared)(const Product *p, CpuPart part, int work)
+{
+    const Panel *kind = panel_of(p);
+    for (int i = 0; i < part_owners(part); i++) {
+        CpuPart owner = part_owner(part, i);
+        Run r = run_of(p, part_range(owner, p->w.dim[0], PRODUCT_UNIT));
+        Share share = part_share(owner, work, run_pieces(kind, &r));
+        product_run(kind, r, &share);
+    }
 }
 
 void TIERED(product_pair)(const Product *a, const Product *b, Range outputs)
 {
     const Panel *kind = panel_of(a);
-    int64_t from = outputs.from / PANEL_ROWS, to = panel_count(outputs.to);
     if (kind == panel_of(b) && a->x.rows == b->x.rows && !expands(a, kind)) {
-        product_runs(kind, (Run[]){{a, from, to}, {b, from, to}});
+        Run runs[] = {run_of(a, outputs), run_of(b, outputs)};
+        bool tiled = a->x.kind == X_TILES;
+        Share all = {.pieces = run_panels(runs[0]) * (tiled ? row_blocks(a) : 1)};
+        product_side_by_side(kind, runs, &all);
         return;
     }
     TIERED(product)(a, outputs);

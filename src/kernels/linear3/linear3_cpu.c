@@ -24,7 +24,7 @@ static void run(const OpCall *c, int phase, CpuPart part)
     for (int i = 0; i < LINEAR3; i++) {
         Product p = {.y = c->out[i], .w = weights[i], .bias = biases[i]};
         p.x = TIERED(prepared)(x, weights, LINEAR3, i, part.scratch);
-        TIERED(product)(&p, part_range(part, weights[i].dim[0], PRODUCT_UNIT));
+        TIERED(product_shared)(&p, part, i);
     }
 }
 
