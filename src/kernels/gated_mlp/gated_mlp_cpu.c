@@ -7,6 +7,15 @@
 #include "kernels/kit/vmath.h"
 #include "kernels/linear/product.h"
 
+enum { GATES = PRODUCT_ROWS * PRODUCT_UNIT, COLUMNS_MOST = 16 * PRODUCT_UNIT };
+
+/* Columns of gate and of up at once: the fewer rows, the more, for every part begins anew with nothing fetched. */
+static int64_t columns_of(int64_t rows)
+{
+    int64_t columns = PRODUCT_ROWS / rows * PRODUCT_UNIT;
+    return columns < COLUMNS_MOST ? columns : COLUMNS_MOST;
+}
+
 static bool takes(const OpCall *c)
 {
     return product_takes(c->in[MLP_GATE]) && product_takes(c->in[MLP_UP]) && product_takes(c->in[MLP_DOWN]);
@@ -32,32 +41,47 @@ static size_t scratch_bytes(const OpCall *c)
     return h_offset(c) + h.row_bytes * (size_t)x_rows(h.kind, h.count);
 }
 
-/* act(gate) * up of up to 32 columns from `from` on, as the loops for down read them. */
-static void make_h(const Prepared *to, int64_t row, Activation act, const float *gate, const float *up, int64_t from, int64_t n)
+/* What gate and up gave for some rows and columns. */
+typedef struct Gates {
+    float *gate, *up;
+    int64_t width;         /* of a row of both */
+} Gates;
+
+/* act(gate) * up of a group of rows, up to 32 columns from `from` on, as the loops for down read them. */
+static void make_h(const Prepared *to, Activation act, Gates g, Range rows, int64_t from, int64_t n)
 {
-    float h[PRODUCT_UNIT];
-    for (int i = 0; i < PRODUCT_UNIT; i += LANES)
-        vf_store(h + i, vf_mul(vf_activate(act, vf_load(gate + i)), vf_load(up + i)));
-    TIERED(x_put)(to, row, from, h, n);
+    float h[TILED_ROWS][PRODUCT_UNIT];
+    for (int64_t r = 0; r < rows.to - rows.from; r++)
+        for (int64_t i = 0, at = r * g.width; i < PRODUCT_UNIT; i += LANES)
+            vf_store(h[r] + i, vf_mul(vf_activate(act, vf_load(g.gate + at + i)), vf_load(g.up + at + i)));
+    TIERED(x_put)(to, rows, from, h[0], PRODUCT_UNIT, n);
 }
 
-/* Columns [from, from + n) of h, of up to PRODUCT_ROWS rows. */
-static void part_of_h(const OpCall *c, Prepared h, Prepared x_gate, Prepared x_up, int64_t from, int64_t n)
+static void make_all_of_h(const Prepared *to, Activation act, Gates g, int64_t from, int64_t end)
 {
-    float gate[PRODUCT_ROWS][PRODUCT_UNIT], up[PRODUCT_ROWS][PRODUCT_UNIT];
-    int32_t rows = (int32_t)h.count;
-    if (n < PRODUCT_UNIT) {   /* the last columns: what lies beyond is computed as well, and dropped */
-        memset(gate, 0, (size_t)rows * sizeof gate[0]);
-        memset(up, 0, (size_t)rows * sizeof up[0]);
+    for (int64_t k = from; k < end; k += PRODUCT_UNIT, g.gate += PRODUCT_UNIT, g.up += PRODUCT_UNIT)
+        for (int64_t r = 0; r < to->count; r += TILED_ROWS) {
+            Range group = {r, r + TILED_ROWS < to->count ? r + TILED_ROWS : to->count};
+            Gates of_group = {g.gate + r * g.width, g.up + r * g.width, g.width};
+            make_h(to, act, of_group, group, k, end - k < PRODUCT_UNIT ? end - k : PRODUCT_UNIT);
+        }
+}
+
+/* Columns [from, end) of h, columns_of() at most, of up to PRODUCT_ROWS rows. */
+static void part_of_h(const OpCall *c, Prepared h, Prepared x_gate, Prepared x_up, int64_t from, int64_t end)
+{
+    float gate[GATES], up[GATES];
+    int32_t rows = (int32_t)h.count, width = (int32_t)((end - from + PRODUCT_UNIT - 1) / PRODUCT_UNIT * PRODUCT_UNIT);
+    if (end - from < width) {   /* the last columns: what lies beyond is computed as well, and dropped */
+        memset(gate, 0, (size_t)rows * (size_t)width * sizeof *gate);
+        memset(up, 0, (size_t)rows * (size_t)width * sizeof *up);
     }
-    Product to_gate = {.y = tensor_of(gate, &format_f32, rows, PRODUCT_UNIT), .y_from = from, .x = x_gate,
+    Product to_gate = {.y = tensor_of(gate, &format_f32, rows, width), .y_from = from, .x = x_gate,
                        .w = c->in[MLP_GATE], .bias = c->in[MLP_GATE_BIAS]};
-    Product to_up = {.y = tensor_of(up, &format_f32, rows, PRODUCT_UNIT), .y_from = from, .x = x_up,
+    Product to_up = {.y = tensor_of(up, &format_f32, rows, width), .y_from = from, .x = x_up,
                      .w = c->in[MLP_UP], .bias = c->in[MLP_UP_BIAS]};
-    TIERED(product_pair)(&to_gate, &to_up, (Range){from, from + n});
-    for (int32_t r = 0; r < rows; r++)
-        make_h(&h, r, c->activation, gate[r], up[r], from, n);
-    TIERED(x_put_nothing)(&h, from);
+    TIERED(product_pair)(&to_gate, &to_up, (Range){from, end});
+    make_all_of_h(&h, c->activation, (Gates){gate, up, width}, from, end);
 }
 
 static Prepared some_rows(Prepared x, int64_t from, int64_t n)
@@ -72,10 +96,10 @@ static void make_all_h(const OpCall *c, CpuPart part)
     Prepared x_up = TIERED(prepared)(c->in[MLP_X], &c->in[MLP_GATE], 2, 1, part.scratch);
     Range range = part_range(part, c->in[MLP_GATE].dim[0], PRODUCT_UNIT);
     for (int64_t r = 0; r < h.count; r += PRODUCT_ROWS) {
-        int64_t rows = h.count - r < PRODUCT_ROWS ? h.count - r : PRODUCT_ROWS;
-        for (int64_t at = range.from; at < range.to; at += PRODUCT_UNIT) {
-            int64_t n = range.to - at < PRODUCT_UNIT ? range.to - at : PRODUCT_UNIT;
-            part_of_h(c, some_rows(h, r, rows), some_rows(x_gate, r, rows), some_rows(x_up, r, rows), at, n);
+        int64_t rows = h.count - r < PRODUCT_ROWS ? h.count - r : PRODUCT_ROWS, step = columns_of(rows);
+        for (int64_t at = range.from; at < range.to; at += step) {
+            int64_t end = range.to - at < step ? range.to : at + step;
+            part_of_h(c, some_rows(h, r, rows), some_rows(x_gate, r, rows), some_rows(x_up, r, rows), at, end);
         }
     }
 }

@@ -93,8 +93,8 @@ static void product_tiled_rows(const Panel *kind, const Run runs[PANEL_STREAMS],
     Prepared x = runs[0].p->x;
     int64_t n = run_panels(runs[0]), groups = x_rows(X_TILES, rows.to - rows.from) / TILED_ROWS;
     TileJob job = {.x = x.rows + (size_t)rows.from * x.row_bytes, .group_bytes = TILED_ROWS * x.row_bytes,
-                   .groups = (int)groups, .blocks = (int)(runs[0].p->w.dim[1] / PANEL_BLOCK), .sums = sums[0][0],
-                   .buffer = &buffer};
+                   .rows = (int)x_tiled_rows(rows.to - rows.from), .groups = (int)groups,
+                   .blocks = (int)(runs[0].p->w.dim[1] / PANEL_BLOCK), .sums = sums[0][0], .buffer = &buffer};
     for (int64_t i = 0; i < n; i++) {
         job.first = i == 0;
         job.last = i + 1 == n;
