@@ -36,7 +36,7 @@ enum {
     PANEL_BLOCK = 32,          /* weights of a row that meet one block of activations */
     PANEL_ROWS_OF_X = 8,       /* that few() takes */
     PANEL_STREAMS = 2,         /* panels that are read side by side: memory is read fastest in several places at once */
-    TILED_ROWS = 16,           /* of x, that tiles take at once */
+    TILED_ROWS = 16,           /* of x, that tiles take at once: a group */
     TILE_PART = 8,             /* blocks of a panel in turn with the other's: so few stay in the first-level cache */
     TILE_AHEAD = 2,            /* parts of k that memory is ahead */
     READ_AHEAD = 3072,         /* bytes of each panel: what a processor's own prefetching leaves to be won */
@@ -81,7 +81,8 @@ typedef struct TileJob {
     const void *panel[PANEL_STREAMS], *next[PANEL_STREAMS];
     const uint8_t *x;          /* XTiles: `groups` times 16 rows, group_bytes apart */
     size_t group_bytes;
-    int groups, blocks;        /* blocks of a row: even */
+    int rows, groups;          /* rows of a group that are there: all 16, but where it is the only one 4 and 8 cost less */
+    int blocks;                /* of a row: even */
     float *sums;               /* [16 groups][PANEL_STREAMS][PANEL_ROWS] */
     TileBuffer *buffer;
     bool first, last;

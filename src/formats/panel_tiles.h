@@ -28,10 +28,11 @@ typedef struct TileShapes {
 } TileShapes;
 
 /* Two tiles each of C, A and B, so that neighbouring blocks do not wait for each other: 0 and 1, 2 and 3, 4 and 5. */
-INLINE void tiles_begin(void)
+INLINE void tiles_begin(int rows)
 {
+    const uint8_t n = (uint8_t)rows;
     const TileShapes shapes = {.palette = 1, .row_bytes = {64, 64, PANEL_BLOCK, PANEL_BLOCK, 64, 64},
-                               .rows = {TILED_ROWS, TILED_ROWS, TILED_ROWS, TILED_ROWS, 8, 8}};
+                               .rows = {n, n, n, n, 8, 8}};
     __asm__ volatile("ldtilecfg %0" : : "m"(shapes));
 }
 /* So that nobody has to keep tiles that nobody uses. */
@@ -134,25 +135,25 @@ INLINE void tile_expand(const TilePart *to, int b)
         vf_store(to->min[b], minimum(unit, i, 0));
 }
 
-INLINE void tile_add(Vf *acc, const int32_t sums[][PANEL_ROWS], const XTile *x, const TilePart *part, int b)
+INLINE void tile_add(Vf *acc, const int32_t sums[][PANEL_ROWS], const XTile *x, const TilePart *part, int b, int rows)
 {
     Vf d = vf_load(part->scale[b]);
     UNROLL
-    for (int r = 0; r < TILED_ROWS; r++)
+    for (int r = 0; r < rows; r++)
         acc[r] = vf_fma(vf_of_i(vi_load(sums[r])), vf_mul(d, vf_all(x->d[r])), acc[r]);
     if (MINS == 0)
         return;
     Vf m = vf_load(part->min[b]);
     UNROLL
-    for (int r = 0; r < TILED_ROWS; r++)
+    for (int r = 0; r < rows; r++)
         acc[r] = vf_fnma(m, vf_all(x->dsum[r]), acc[r]);
 }
 
 /* ---- the sequence ---- */
 
-/* Part u for 16 rows. The tiles are two blocks into the part, and go two blocks into what comes next. All groups of rows
- * together expand the next part. */
-INLINE void tile_rows_of(const TileJob *t, int u, int group, int share)
+/* Part u for the rows of a group. The tiles are two blocks into the part, and go two blocks into what comes next. All
+ * groups together expand the next part. */
+INLINE void tile_rows_of(const TileJob *t, int u, int group, int rows, int share)
 {
     const int n = blocks_of(t, u), last = group + 1 == t->groups, to_expand = blocks_of(t, u + 1);
     const TilePart part = tile_part_of(t, u), next = tile_part_of(t, u + 1);
@@ -165,7 +166,7 @@ INLINE void tile_rows_of(const TileJob *t, int u, int group, int share)
     float *sums = t->sums + (group * TILED_ROWS * PANEL_STREAMS + u % 2) * PANEL_ROWS;
     Vf acc[TILED_ROWS];
     UNROLL
-    for (int r = 0; r < TILED_ROWS; r++)
+    for (int r = 0; r < rows; r++)
         acc[r] = u / 2 ? vf_load(sums + r * PANEL_STREAMS * PANEL_ROWS) : vf_zero();
     for (int b = 0; b < n; b += 2, x += 2) {
         const XTile *x_2 = b + 2 < n ? x + 2 : next_x;
@@ -176,29 +177,29 @@ INLINE void tile_rows_of(const TileJob *t, int u, int group, int share)
         }
         TILE_MULTIPLY(0, 2, 4, x_2, w_2);
         TILE_STORE(of_tile[1], 1);
-        tile_add(acc, of_tile[0], x, &part, b);
+        tile_add(acc, of_tile[0], x, &part, b, rows);
         if (e < e_end) {
             tile_fetch(&ahead, e);
             tile_expand(&next, e++);
         }
         TILE_MULTIPLY(1, 3, 5, x_2 + 1, w_2 + PANEL_BITS_8);
         TILE_STORE(of_tile[0], 0);
-        tile_add(acc, of_tile[1], x + 1, &part, b + 1);
+        tile_add(acc, of_tile[1], x + 1, &part, b + 1, rows);
     }
     for (; e < e_end; e++)   /* a short part */
         tile_expand(&next, e);
     UNROLL
-    for (int r = 0; r < TILED_ROWS; r++)
+    for (int r = 0; r < rows; r++)
         vf_store(sums + r * PANEL_STREAMS * PANEL_ROWS, acc[r]);
 }
 
-static void tiles(const TileJob *t)
+INLINE void tiles_of(const TileJob *t, int rows)
 {
     _Static_assert(TILE_PART % UNIT_BLOCKS == 0, "a part begins with a unit");
     if (t->first) {
         const TilePart part = tile_part_of(t, 0);
         const TileAhead ahead[2] = {tile_ahead_of(t, 0, 1), tile_ahead_of(t, 1, 1)};
-        tiles_begin();
+        tiles_begin(rows);
         for (int b = 0; b < blocks_of(t, 0); b++) {
             tile_fetch(&ahead[0], b);
             tile_fetch(&ahead[1], b);
@@ -211,9 +212,23 @@ static void tiles(const TileJob *t)
     const int share = (TILE_PART + t->groups - 1) / t->groups;
     for (int u = 0; u < 2 * tile_parts(t); u++)
         for (int group = 0; group < t->groups; group++)
-            tile_rows_of(t, u, group, share);
+            tile_rows_of(t, u, group, rows, share);
     if (t->last)
         tiles_end();
+}
+
+static void tiles_4(const TileJob *t) { tiles_of(t, 4); }
+static void tiles_8(const TileJob *t) { tiles_of(t, 8); }
+static void tiles_16(const TileJob *t) { tiles_of(t, TILED_ROWS); }
+
+static void tiles(const TileJob *t)
+{
+    if (t->rows == TILED_ROWS)
+        tiles_16(t);
+    else if (t->rows == 8)
+        tiles_8(t);
+    else
+        tiles_4(t);
 }
 
 #define TILES tiles

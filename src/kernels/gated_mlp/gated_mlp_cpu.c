@@ -8,6 +8,13 @@
 #include "kernels/linear/product.h"
 
 enum { WORK_H, WORK_DOWN };
+enum { GATES = PRODUCT_ROWS * PRODUCT_UNIT, COLUMNS_MOST = 4 * PRODUCT_UNIT };
+
+/* Columns of gate and of up at once: the fewer rows, the more, for a sequence of tiles begins anew with nothing fetched. */
+static int64_t columns_of(XKind kind, int64_t rows)
+{
+    return kind == X_TILES ? min_i64(PRODUCT_ROWS / min_i64(rows, PRODUCT_ROWS) * PRODUCT_UNIT, COLUMNS_MOST) : PRODUCT_UNIT;
+}
 
 static bool takes(const OpCall *c)
 {
@@ -34,32 +41,47 @@ static size_t scratch_bytes(const OpCall *c)
     return h_offset(c) + h.row_bytes * (size_t)x_rows(h.kind, h.count);
 }
 
-/* act(gate) * up of up to 32 columns from `from` on, as the loops for down read them. */
-static void make_h(const Prepared *to, int64_t row, Activation act, const float *gate, const float *up, int64_t from, int64_t n)
+/* What gate and up gave for some rows and columns. */
+typedef struct Gates {
+    float *gate, *up;
+    int64_t width;         /* of a row of both */
+} Gates;
+
+/* act(gate) * up of a group of rows, up to 32 columns from `from` on, as the loops for down read them. */
+static void make_h(const Prepared *to, Activation act, Gates g, Range rows, int64_t from, int64_t n)
 {
-    float h[PRODUCT_UNIT];
-    for (int i = 0; i < PRODUCT_UNIT; i += LANES)
-        vf_store(h + i, vf_mul(vf_activate(act, vf_load(gate + i)), vf_load(up + i)));
-    TIERED(x_put)(to, row, from, h, n);
+    float h[TILED_ROWS][PRODUCT_UNIT];
+    for (int64_t r = 0; r < rows.to - rows.from; r++)
+        for (int64_t i = 0, at = r * g.width; i < PRODUCT_UNIT; i += LANES)
+            vf_store(h[r] + i, vf_mul(vf_activate(act, vf_load(g.gate + at + i)), vf_load(g.up + at + i)));
+    TIERED(x_put)(to, rows, from, h[0], PRODUCT_UNIT, n);
 }
 
-/* Columns [from, from + n) of h, of up to PRODUCT_ROWS rows. */
-static void part_of_h(const OpCall *c, Prepared h, Prepared x_gate, Prepared x_up, int64_t from, int64_t n)
+static void make_all_of_h(const Prepared *to, Activation act, Gates g, int64_t from, int64_t end)
 {
-    float gate[PRODUCT_ROWS][PRODUCT_UNIT], up[PRODUCT_ROWS][PRODUCT_UNIT];
-    int32_t rows = (int32_t)h.count;
-    if (n < PRODUCT_UNIT) {   /* the last columns: what lies beyond is computed as well, and dropped */
-        memset(gate, 0, (size_t)rows * sizeof gate[0]);
-        memset(up, 0, (size_t)rows * sizeof up[0]);
+    for (int64_t k = from; k < end; k += PRODUCT_UNIT, g.gate += PRODUCT_UNIT, g.up += PRODUCT_UNIT)
+        for (int64_t r = 0; r < to->count; r += TILED_ROWS) {
+            Range group = {r, r + TILED_ROWS < to->count ? r + TILED_ROWS : to->count};
+            Gates of_group = {g.gate + r * g.width, g.up + r * g.width, g.width};
+            make_h(to, act, of_group, group, k, end - k < PRODUCT_UNIT ? end - k : PRODUCT_UNIT);
+        }
+}
+
+/* Columns [from, end) of h, columns_of() at most, of up to PRODUCT_ROWS rows. */
+static void part_of_h(const OpCall *c, Prepared h, Prepared x_gate, Prepared x_up, int64_t from, int64_t end)
+{
+    float gate[GATES], up[GATES];
+    int32_t rows = (int32_t)h.count, width = (int32_t)((end - from + PRODUCT_UNIT - 1) / PRODUCT_UNIT * PRODUCT_UNIT);
+    if (end - from < width) {   /* the last columns: what lies beyond is computed as well, and dropped */
+        memset(gate, 0, (size_t)rows * (size_t)width * sizeof *gate);
+        memset(up, 0, (size_t)rows * (size_t)width * sizeof *up);
     }
-    Product to_gate = {.y = tensor_of(gate, &format_f32, rows, PRODUCT_UNIT), .y_from = from, .x = x_gate,
+    Product to_gate = {.y = tensor_of(gate, &format_f32, rows, width), .y_from = from, .x = x_gate,
                        .w = c->in[MLP_GATE], .bias = c->in[MLP_GATE_BIAS]};
-    Product to_up = {.y = tensor_of(up, &format_f32, rows, PRODUCT_UNIT), .y_from = from, .x = x_up,
+    Product to_up = {.y = tensor_of(up, &format_f32, rows, width), .y_from = from, .x = x_up,
                      .w = c->in[MLP_UP], .bias = c->in[MLP_UP_BIAS]};
-    TIERED(product_pair)(&to_gate, &to_up, (Range){from, from + n});
-    for (int32_t r = 0; r < rows; r++)
-        make_h(&h, r, c->activation, gate[r], up[r], from, n);
-    TIERED(x_put_nothing)(&h, from);
+    TIERED(product_pair)(&to_gate, &to_up, (Range){from, end});
+    make_all_of_h(&h, c->activation, (Gates){gate, up, width}, from, end);
 }
 
 static Prepared some_rows(Prepared x, int64_t from, int64_t n)
@@ -67,21 +89,22 @@ static Prepared some_rows(Prepared x, int64_t from, int64_t n)
     return (Prepared){x.kind, x.rows + (size_t)from * x.row_bytes, x.row_bytes, n};
 }
 
-/* A piece is PRODUCT_UNIT columns of up to PRODUCT_ROWS rows. */
+/* A piece is some columns of up to PRODUCT_ROWS rows. */
 static void make_all_h(const OpCall *c, CpuPart part)
 {
     Prepared h = h_of(c, part.scratch);
     Prepared x_gate = TIERED(prepared)(c->in[MLP_X], &c->in[MLP_GATE], 2, 0, part.scratch);
     Prepared x_up = TIERED(prepared)(c->in[MLP_X], &c->in[MLP_GATE], 2, 1, part.scratch);
+    int64_t columns = columns_of(x_gate.kind, h.count);
     for (int i = 0; i < part_owners(part); i++) {
         CpuPart owner = part_owner(part, i);
         Range range = part_range(owner, c->in[MLP_GATE].dim[0], PRODUCT_UNIT);
-        int64_t units = ceil_div(range.to - range.from, PRODUCT_UNIT);
-        Share share = part_share(owner, WORK_H, units * ceil_div(h.count, PRODUCT_ROWS));
+        int64_t n = ceil_div(range.to - range.from, columns);
+        Share share = part_share(owner, WORK_H, n * ceil_div(h.count, PRODUCT_ROWS));
         for (int64_t piece; (piece = share_take(&share)) >= 0;) {
-            int64_t r = piece / units * PRODUCT_ROWS, at = range.from + piece % units * PRODUCT_UNIT;
-            int64_t rows = min_i64(h.count - r, PRODUCT_ROWS), n = min_i64(range.to - at, PRODUCT_UNIT);
-            part_of_h(c, some_rows(h, r, rows), some_rows(x_gate, r, rows), some_rows(x_up, r, rows), at, n);
+            int64_t r = piece / n * PRODUCT_ROWS, at = range.from + piece % n * columns;
+            int64_t rows = min_i64(h.count - r, PRODUCT_ROWS), end = min_i64(range.to, at + columns);
+            part_of_h(c, some_rows(h, r, rows), some_rows(x_gate, r, rows), some_rows(x_up, r, rows), at, end);
         }
     }
 }

@@ -1,10 +1,11 @@
 /* prepare_cpu.c -- activations as the loops of products read them: see product.h. */
 #include "formats/a8/a8.h"
 #include "kernels/kit/simd.h"
+#include "kernels/kit/transpose.h"
 #include "kernels/linear/product.h"
 
 #ifdef TIER_amx
-enum { ROWS_FOR_TILES = 13 };   /* below that reading weights in two places at once is worth more */
+enum { ROWS_FOR_TILES = 4 };
 
 static bool takes_tiles(Tensor w, int64_t rows)
 {
@@ -81,27 +82,80 @@ static void x_lane(XTile *tile, int64_t lane, const float *x)
     tile->dsum[lane] = b.dsum[0];
 }
 
-static XTile *tile_at(const Prepared *p, int64_t row, int64_t k)
+/* The largest magnitudes of 16 rows, a row in each lane. */
+static Vi x_largest(const float *x, int64_t stride)
 {
-    return (XTile *)(p->rows + (size_t)(row / TILED_ROWS * TILED_ROWS) * p->row_bytes) + k / PANEL_BLOCK;
+    Vf m[TILED_ROWS];
+    UNROLL
+    for (int r = 0; r < TILED_ROWS; r++) {
+        Vi a = vf_bits(vf_abs(vf_load(x + r * stride))), b = vf_bits(vf_abs(vf_load(x + r * stride + LANES)));
+        m[r] = vf_of_bits(vi_max(a, b));
+    }
+    vf_transpose(m);
+    Vi largest = vf_bits(m[0]);
+    UNROLL
+    for (int r = 1; r < TILED_ROWS; r++)
+        largest = vi_max(largest, vf_bits(m[r]));
+    return largest;
 }
 
-void TIERED(x_put)(const Prepared *p, int64_t row, int64_t k, const float *x, int64_t n)
+/* 16 rows at once: what is one number of a row is one vector of all. The same bits as row by row. */
+static void x_tile(XTile *tile, const float *x, int64_t stride)
+{
+    Vi largest = x_largest(x, stride);
+    Vf amax = vf_of_bits(largest), sums[TILED_ROWS];
+    float inverse[TILED_ROWS];
+    Vm finite = vi_equal(vi_min(largest, vi_all(0x7f7fffff)), largest), none = vf_less(amax, vf_all(A8_AMAX_MIN));
+    Vf d = vf_pick(none, vf_zero(), vf_div(amax, vf_all(127)));
+    vf_store(tile->d, vf_pick(finite, d, vf_all(__builtin_nanf(""))));
+    vf_store(inverse, vf_pick(finite, vf_pick(none, vf_zero(), vf_div(vf_all(127), amax)), vf_zero()));
+    UNROLL
+    for (int r = 0; r < TILED_ROWS; r++) {
+        Vf by = vf_all(inverse[r]);   /* an infinity times 0 becomes INT_MIN, of which a byte is 0 as well */
+        Vi q0 = vi_of_f(vf_mul(vf_load(x + r * stride), by)), q1 = vi_of_f(vf_mul(vf_load(x + r * stride + LANES), by));
+        vi_to_i8(tile->q[r], q0);
+        vi_to_i8(tile->q[r] + LANES, q1);
+        sums[r] = vf_of_bits(vi_add(q0, q1));
+    }
+    vf_transpose(sums);
+    Vi sum = vf_bits(sums[0]);
+    UNROLL
+    for (int r = 1; r < TILED_ROWS; r++)
+        sum = vi_add(sum, vf_bits(sums[r]));
+    vf_store(tile->dsum, vf_mul(vf_load(tile->d), vf_of_i(sum)));
+}
+
+/* A group of rows, of which some may be missing. */
+static void x_group(XTile *tile, const float *x, int64_t stride, int64_t rows)
+{
+    static const float nothing[PANEL_BLOCK];
+    if (rows == TILED_ROWS) {
+        x_tile(tile, x, stride);
+        return;
+    }
+    for (int64_t r = 0; r < TILED_ROWS; r++)
+        x_lane(tile, r, r < rows ? x + r * stride : nothing);
+}
+
+static void x_row(const Prepared *p, int64_t row, int64_t k, const float *x, int64_t n)
 {
     uint8_t *at = p->rows + (size_t)row * p->row_bytes;
     switch (p->kind) {
     case X_BLOCKS: x_block((XBlock *)at + k / PANEL_BLOCK, x); break;
-    case X_TILES: x_lane(tile_at(p, row, k), row % TILED_ROWS, x); break;
     case X_ROUNDED: x_round((float *)at + k, x); break;
     default: memcpy((float *)at + k, x, (size_t)n * sizeof *x); break;
     }
 }
 
-void TIERED(x_put_nothing)(const Prepared *p, int64_t k)
+void TIERED(x_put)(const Prepared *p, Range rows, int64_t k, const float *x, int64_t stride, int64_t n)
 {
-    static const float nothing[PANEL_BLOCK];
-    for (int64_t row = p->count; row < x_rows(p->kind, p->count); row++)
-        TIERED(x_put)(p, row, k, nothing, PANEL_BLOCK);
+    if (p->kind == X_TILES) {
+        XTile *group = (XTile *)(p->rows + (size_t)rows.from * p->row_bytes);
+        x_group(group + k / PANEL_BLOCK, x, stride, rows.to - rows.from);
+        return;
+    }
+    for (int64_t row = rows.from; row < rows.to; row++)
+        x_row(p, row, k, x + (row - rows.from) * stride, n);
 }
 
 /* ---- rows: in memory all of one kind, then all of the next, of the kinds that some weight reads ---- */
@@ -138,10 +192,8 @@ static void prepare_kind(const Prepared *to, Tensor x, CpuPart part)
     Range range = part_range(part, of_row * ((x.dim[0] + at_once - 1) / at_once), 1);
     for (int64_t i = range.from; i < range.to; i++) {
         int64_t row = i / of_row * at_once, end = row + at_once, k = i % of_row * PANEL_BLOCK;
-        for (; row < end && row < x.dim[0]; row++)
-            TIERED(x_put)(to, row, k, (const float *)tensor_row(x, row) + k, PANEL_BLOCK);
-        if (row < end)
-            TIERED(x_put_nothing)(to, k);
+        Range rows = {row, end < x.dim[0] ? end : x.dim[0]};
+        TIERED(x_put)(to, rows, k, (const float *)tensor_row(x, row) + k, x.row_elems, PANEL_BLOCK);
     }
 }
 

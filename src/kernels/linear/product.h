@@ -42,9 +42,12 @@ typedef struct Prepared {
 
 XKind TIERED(x_kind)(Tensor w, int64_t rows);          /* rows: of x, that are prepared together */
 size_t TIERED(x_row_bytes)(XKind, int64_t width);
-/* Elements k to k + n of a row; k is a multiple of 32, n is 32 but at the end of what stays as it is. */
-void TIERED(x_put)(const Prepared *, int64_t row, int64_t k, const float *x, int64_t n);
-void TIERED(x_put_nothing)(const Prepared *, int64_t k);   /* 32 elements of each row that is missing */
+/* Elements k to k + n of some rows, stride apart in x; k is a multiple of 32, n is 32 but at the end of what stays as it is.
+ * Of XTiles a group at a time, or all that there is of it. */
+void TIERED(x_put)(const Prepared *, Range rows, int64_t k, const float *x, int64_t stride, int64_t n);
+
+/* How many rows of a group the loops read: rows that are missing among them are zeros. */
+static inline int64_t x_tiled_rows(int64_t rows) { return rows <= 4 ? 4 : rows <= 8 ? 8 : TILED_ROWS; }
 
 /* How many rows there is memory for. */
 static inline int64_t x_rows(XKind kind, int64_t rows)

@@ -106,6 +106,7 @@ static void product_tiled(const Panel *kind, const Run runs[PANEL_STREAMS], Shar
         next = share_take(share);
         Range rows = row_block(runs[0].p, piece / n);
         job.x = x.rows + (size_t)rows.from * x.row_bytes;
+        job.rows = (int)x_tiled_rows(rows.to - rows.from);
         job.groups = (int)(x_rows(X_TILES, rows.to - rows.from) / TILED_ROWS);
         job.first = before < 0 || before / n != piece / n;
         job.last = next < 0 || next / n != piece / n;
