@@ -41,6 +41,12 @@ INLINE int kept_offset(KeptKind kind, int at)
     return at * kept_bytes(kind);
 }
 
+/* Of a value that begins a block. */
+INLINE int kept_block_offset(KeptKind kind, int at)
+{
+    return kind == KEPT_Q8_0 ? at / Q8_0_ELEMS * (int)sizeof(Q8_0Block) : at * kept_bytes(kind);
+}
+
 /* The scales of a block of 16 rows. */
 INLINE Vf kept_scales(const uint8_t *const *rows, int block)
 {
