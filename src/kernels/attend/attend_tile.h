@@ -96,6 +96,7 @@ typedef struct Bench {
     Fetch *next;
     Query *query;
     int n, key_width, value_width;
+    size_t key_bytes;            /* of a row */
     int lines;                   /* of the next stretch, at once */
 } Bench;
 
@@ -114,26 +115,36 @@ INLINE int lines_at_once(KeptKind kind, int64_t bytes, int n, int key_width, int
 
 /* Keys */
 
-/* 16 bytes of 16 rows, from byte `at` on, to lines that lie `apart`. */
-INLINE void turn(KeptKind kind, uint8_t *to, size_t apart, const uint8_t *const *rows, int at)
+/* 16 bytes of 16 rows, to lines that lie `apart`. */
+INLINE void turn(KeptKind kind, uint8_t *to, size_t apart, const uint8_t *rows, size_t bytes)
 {
     switch (kept_bytes(kind)) {
-    case 4: turn_32(to, apart, rows, at); break;
-    case 2: turn_16(to, apart, rows, at); break;
-    default: turn_8(to, apart, rows, at);
+    case 4: turn_32(to, apart, rows, bytes); break;
+    case 2: turn_16(to, apart, rows, bytes); break;
+    default: turn_8(to, apart, rows, bytes);
     }
 }
 
-/* Fewer, at the end of rows: nothing beyond them may be touched. */
-INLINE void turn_rest(KeptKind kind, uint8_t *to, size_t apart, const uint8_t *const *rows, int at, int bytes)
+/* n < 16 bytes at the end of rows: nothing beyond them may be touched. */
+INLINE void turn_rest(KeptKind kind, uint8_t *to, size_t apart, const uint8_t *rows, size_t bytes, size_t n)
 {
     uint8_t copies[LANES][16] = {0};
-    const uint8_t *copy[LANES];
-    for (int i = 0; i < LANES; i++) {
-        memcpy(copies[i], rows[i] + at, (size_t)bytes);
-        copy[i] = copies[i];
-    }
-    turn(kind, to, apart, copy, 0);
+    for (size_t i = 0; i < LANES; i++)
+        memcpy(copies[i], rows + i * bytes, n);
+    turn(kind, to, apart, copies[0], sizeof copies[0]);
+}
+
+/* 16 keys in one piece: as they lie in the cache, or copied. */
+INLINE const uint8_t *keys_in_a_piece(const Bench *b, int first)
+{
+    const uint8_t *const *keys = b->stretch->keys + first;
+    uint8_t *copies = (uint8_t *)b->memory->keys;
+    bool together = true;
+    for (size_t i = 1; i < LANES; i++)
+        together = together && keys[i] == keys[0] + i * b->key_bytes;
+    for (size_t i = 0; i < LANES && !together; i++)
+        memcpy(copies + i * b->key_bytes, keys[i], b->key_bytes);
+    return together ? keys[0] : copies;
 }
 
 /* Some groups of 16 keys. */
@@ -142,16 +153,17 @@ INLINE void turn_keys(KeptKind kind, const Bench *b, int first, int groups)
     size_t apart = (size_t)groups * CACHE_LINE;
     Fetch next = *b->next;
     for (int g = 0; g < groups; g++) {
-        const uint8_t *const *keys = b->stretch->keys + (first + g) * LANES;
+        const uint8_t *keys = keys_in_a_piece(b, (first + g) * LANES);
         uint8_t *to = b->memory->turned + g * CACHE_LINE;
         for (int d = 0; d < b->key_width; d += of_turn(kind), to += 4 * apart) {
-            int at = kept_offset(kind, d), left = b->key_width - d;
+            const uint8_t *at = keys + kept_offset(kind, d);
+            int left = b->key_width - d;
             if (kept_scaled(kind) && d % KEPT_BLOCK == 0)
-                vf_store(b->memory->scales[d / KEPT_BLOCK][g], kept_scales(keys, d / KEPT_BLOCK));
+                vf_store(b->memory->scales[d / KEPT_BLOCK][g], kept_scales(keys, b->key_bytes, d / KEPT_BLOCK));
             if (left >= of_turn(kind))
-                turn(kind, to, apart, keys, at);
+                turn(kind, to, apart, at, b->key_bytes);
             else
-                turn_rest(kind, to, apart, keys, at, left * kept_bytes(kind));
+                turn_rest(kind, to, apart, at, b->key_bytes, (size_t)(left * kept_bytes(kind)));
             fetch(&next, b->lines);
         }
     }
