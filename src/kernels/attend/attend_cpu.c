@@ -15,11 +15,16 @@ enum {
     OPERATIONS_PER_THREAD = 1 << 16,
 };
 
+typedef struct Side {            /* of the cache: keys or values */
+    Tensor pool;
+    KeptKind kind;
+    size_t row_bytes, block_bytes;       /* of a position and head; of all of a block */
+} Side;
+
 typedef struct Work {
     AttendCall call;
-    KeptKind key_kind, value_kind;
+    Side keys, values;
     int columns;                 /* value width, rounded up to COLUMNS */
-    size_t key_bytes, value_bytes;       /* of a row in the cache */
     float *waiting;              /* [rows][heads][segments][value width + 2]; NULL: nothing waits */
     int segments;
     int n, sharing;              /* queries of the item; of them, those of one kv head */
@@ -127,16 +132,19 @@ INLINE void list_rows(const uint8_t **list, const uint8_t *row, size_t bytes, in
     }
 }
 
-/* The rows that are seen, block by block. */
-static void find_rows(const AttendCall *a, const Query *q, Tensor pool, size_t bytes, Stretch *s, const uint8_t **rows)
+/* The rows that are seen, block by block, of the kv head of a query. */
+static void find_rows(const AttendCall *a, const Query *q, const Side *side, Stretch *s, const uint8_t **rows)
 {
-    int32_t tokens = pool.dim[2];
-    for (int j = s->lo, n; j < s->hi; j += n) {
-        int32_t left = tokens - (s->start + j) % tokens;
-        const uint8_t *row = kv_row(pool, attend_table(a, q->row), q->head / a->group, s->start + j);
-        n = s->hi - j < left ? s->hi - j : left;
-        s->runs[s->n_runs++] = (Run){row, n * (int64_t)bytes};
-        list_rows(rows + j, row, bytes, n);
+    int32_t tokens = side->pool.dim[2], block = (s->start + s->lo) / tokens, slot = (s->start + s->lo) % tokens;
+    const int32_t *table = attend_table(a, q->row);
+    size_t head = (size_t)(q->head / a->group) * (size_t)tokens * side->row_bytes;
+    for (int j = s->lo, n; j < s->hi; j += n, block++, slot = 0) {
+        ASSERT(table[block] >= 0 && table[block] < side->pool.dim[0]);
+        const uint8_t *row = (const uint8_t *)side->pool.data + (size_t)table[block] * side->block_bytes + head;
+        row += (size_t)slot * side->row_bytes;
+        n = s->hi - j < tokens - slot ? s->hi - j : tokens - slot;
+        s->runs[s->n_runs++] = (Run){row, n * (int64_t)side->row_bytes};
+        list_rows(rows + j, row, side->row_bytes, n);
     }
 }
 
@@ -153,9 +161,9 @@ static void find_stretch(const Work *w, const Query *q, Stretch *s, int32_t star
     if (s->lo > 0 || s->hi < STRETCH)
         for (int j = 0; j < STRETCH; j++)
             s->keys[j] = s->values[j] = nothing;
-    find_rows(a, q, a->k, w->key_bytes, s, s->keys);
+    find_rows(a, q, &w->keys, s, s->keys);
     int runs = s->n_runs;
-    find_rows(a, q, a->v, w->value_bytes, s, s->values);
+    find_rows(a, q, &w->values, s, s->values);
     s->n_runs = a->v.data == a->k.data ? runs : s->n_runs;
     s->bytes = 0;
     for (int i = 0; i < s->n_runs; i++)
@@ -186,13 +194,15 @@ static void work_on_stretch(Work *w, Query *query, const Stretch *s, const Stret
 {
     Fetch f = {.next = next->runs, .end = next->runs + next->n_runs};
     Bench b = {.memory = &w->memory, .stretch = s, .next = &f, .key_width = w->call.key_width,
-               .value_width = w->call.value_width, .key_bytes = w->key_bytes};
+               .value_width = w->call.value_width, .key_bytes = w->keys.row_bytes};
     find_seeing(&b, query, w->sharing);
-    b.lines = lines_at_once(w->key_kind, next->bytes, b.n, b.key_width, b.value_width);
-    score_keys(&b, w->key_kind);
-    for (int i = 0; i < b.n; i++)
+    f.rate = fetch_rate(w->keys.kind, next->bytes, b.n, b.key_width, b.value_width);
+    score_keys(&b, w->keys.kind);
+    for (int i = 0; i < b.n; i++) {
+        fetch(&f, SOFTEN_TIME);
         soften(&w->call, &b.query[i], s->start);
-    add_values(&b, w->value_kind);
+    }
+    add_values(&b, w->values.kind);
 }
 
 static Sees seen_of_segment(Sees sees, int segment)     /* from >= to: nothing */
@@ -305,7 +315,7 @@ static void take_queries(Work *w, Item at)
                 q->head = h;
                 q->sees = attend_sees(a, r, last);
                 memcpy(q->q, f32_row(a->q, r) + (int64_t)h * a->key_width, (size_t)a->key_width * sizeof(float));
-                memset(q->q + a->key_width, 0, of_line(w->key_kind) * sizeof(float));
+                memset(q->q + a->key_width, 0, of_line(w->keys.kind) * sizeof(float));
             }
 }
 
@@ -428,15 +438,19 @@ static size_t scratch_bytes(const OpCall *c)
     return segments > 1 && bytes <= SCRATCH_MAX ? (size_t)bytes : 0;
 }
 
+static Side side_of(Tensor pool)
+{
+    return (Side){.pool = pool, .kind = kept_kind(pool.format), .row_bytes = format_row_bytes(pool.format, pool.dim[3]),
+                  .block_bytes = format_row_bytes(pool.format, pool.row_elems)};
+}
+
 static void run(const OpCall *c, int phase, CpuPart part)
 {
     Work w;
     w.call = attend_call(c);
     w.columns = (int)(ceil_div(w.call.value_width, COLUMNS) * COLUMNS);
-    w.key_kind = kept_kind(w.call.k.format);
-    w.value_kind = kept_kind(w.call.v.format);
-    w.key_bytes = format_row_bytes(w.call.k.format, w.call.k.dim[3]);
-    w.value_bytes = format_row_bytes(w.call.v.format, w.call.v.dim[3]);
+    w.keys = side_of(w.call.k);
+    w.values = side_of(w.call.v);
     w.waiting = scratch_bytes(c) > 0 ? part.scratch : NULL;
     w.segments = (int)ceil_div(w.call.capacity, SEGMENT);
     if (phase == 0)

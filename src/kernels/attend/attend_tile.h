@@ -69,24 +69,31 @@ typedef struct StretchMemory {
     _Alignas(CACHE_LINE) float keys[WIDTH_MAX * TILE], values[STRETCH][WIDTH_MAX];
 } StretchMemory;
 
-/* What of the next stretch is not asked for yet. */
+/* What of the next stretch is not asked for yet. Each step of each loop earns lines for the time that it takes, so that they
+ * are asked for evenly. */
 typedef struct Fetch {
     const uint8_t *at, *run_end;
     const Run *next, *end;
+    int64_t rate, earned;        /* for an operation on a vector, and by now: of a line, with LINE_BITS behind the point */
 } Fetch;
 
-INLINE void fetch(Fetch *f, int lines)
+enum { LINE_BITS = 16, TURN_TIME = 32, SOFTEN_TIME = 128 };    /* times in operations on vectors */
+enum { STEPS = 4 };              /* of a loop over values, before it asks for lines */
+
+INLINE void fetch(Fetch *f, int operations)
 {
-    for (int i = 0; i < lines; i++) {
+    int64_t earned = f->earned + f->rate * operations;
+    for (; earned > 0; earned -= 1 << LINE_BITS) {
         if (f->at >= f->run_end) {
             if (f->next == f->end)
-                return;
+                break;
             f->at = f->next->at;
             f->run_end = f->at + f->next++->bytes;
         }
         prefetch_far(f->at);
         f->at += CACHE_LINE;
     }
+    f->earned = earned;
 }
 
 /* What works on a stretch. */
@@ -97,20 +104,17 @@ typedef struct Bench {
     Query *query;
     int n, key_width, value_width;
     size_t key_bytes;            /* of a row */
-    int lines;                   /* of the next stretch, at once */
 } Bench;
 
 /* Values of a key in a line of 64 bytes that has them of 16 keys, and in the 16 bytes that are turned at once. */
 INLINE int of_line(KeptKind kind) { return 4 / kept_bytes(kind); }
 INLINE int of_turn(KeptKind kind) { return 16 / kept_bytes(kind); }
 
-/* So many lines of the next stretch go with each step of each loop. */
-INLINE int lines_at_once(KeptKind kind, int64_t bytes, int n, int key_width, int value_width)
+INLINE int64_t fetch_rate(KeptKind kind, int64_t bytes, int n, int key_width, int value_width)
 {
-    int64_t steps = STRETCH / LANES * ceil_div(key_width, of_turn(kind));
-    steps += ceil_div(n * (STRETCH / LANES), SUMS) * ceil_div(key_width, of_line(kind));
-    steps += ceil_div(n * ceil_div(value_width, LANES), SUMS) * STRETCH;
-    return (int)ceil_div(bytes, steps * CACHE_LINE);
+    int64_t turns = STRETCH / LANES * ceil_div(key_width, of_turn(kind));
+    int64_t operations = TURN_TIME * turns + n * (SOFTEN_TIME + STRETCH / LANES * (key_width + value_width));
+    return (bytes << LINE_BITS) / (operations * CACHE_LINE) + 1;
 }
 
 /* Keys */
@@ -151,7 +155,6 @@ INLINE const uint8_t *keys_in_a_piece(const Bench *b, int first)
 INLINE void turn_keys(KeptKind kind, const Bench *b, int first, int groups)
 {
     size_t apart = (size_t)groups * CACHE_LINE;
-    Fetch next = *b->next;
     for (int g = 0; g < groups; g++) {
         const uint8_t *keys = keys_in_a_piece(b, (first + g) * LANES);
         uint8_t *to = b->memory->turned + g * CACHE_LINE;
@@ -164,10 +167,9 @@ INLINE void turn_keys(KeptKind kind, const Bench *b, int first, int groups)
                 turn(kind, to, apart, at, b->key_bytes);
             else
                 turn_rest(kind, to, apart, at, b->key_bytes, (size_t)(left * kept_bytes(kind)));
-            fetch(&next, b->lines);
+            fetch(b->next, TURN_TIME);
         }
     }
-    *b->next = next;
 }
 
 /* Some groups of keys that are turned: where they lie, and the group whose scores come first. */
@@ -183,7 +185,6 @@ INLINE Vf key_lanes(KeptKind kind, const uint8_t *line, int part, const float *s
 /* n queries abreast, with `across` groups of all; these three are constants after inlining. */
 INLINE void dot_keys(KeptKind kind, int n, int across, int groups, const Bench *b, Turned t, Query *query)
 {
-    Fetch next = *b->next;
     for (int g = 0; g < groups; g += across) {
         const uint8_t *line = t.at + g * CACHE_LINE;
         Vf s[ABREAST][ACROSS_MAX];
@@ -191,7 +192,8 @@ INLINE void dot_keys(KeptKind kind, int n, int across, int groups, const Bench *
             for (int i = 0; i < across; i++)
                 s[r][i] = vf_zero();
         for (int d = 0; d < b->key_width; d += of_line(kind), line += groups * CACHE_LINE) {
-            fetch(&next, b->lines);
+            if (d % STEPS == 0)
+                fetch(b->next, n * across * STEPS);
             UNROLL for (int part = 0; part < of_line(kind); part++) {
                 Vf k[ACROSS_MAX];
                 for (int i = 0; i < across; i++)
@@ -207,7 +209,6 @@ INLINE void dot_keys(KeptKind kind, int n, int across, int groups, const Bench *
             for (int i = 0; i < across; i++)
                 vf_store(query[r].p + (t.first + g + i) * LANES, s[r][i]);
     }
-    *b->next = next;
 }
 
 INLINE void dot_all(KeptKind kind, int groups, const Bench *b, Turned t)
@@ -270,70 +271,92 @@ INLINE Vf value_lanes(KeptKind kind, const uint8_t *row, int column, int i)
     return kept_load(kind, row, column);
 }
 
-INLINE void add_value(KeptKind kind, int across, Vf sum[ACROSS_MAX], const Query *q, int j, const uint8_t *row, int column)
-{
-    Vf p = vf_all(q->p[j]);
-    for (int i = 0; i < across; i++)
-        sum[i] = vf_fma(p, value_lanes(kind, row, column, i), sum[i]);
-}
-
-/* A tile. What all n see is read once for all; before and after it each goes alone, in ascending order. */
-INLINE void add_tile(KeptKind kind, int n, int across, const Bench *b, Fetch *next, int tile, const uint8_t *const *rows,
-                     const Query *query, int column, Vf sum[ABREAST][ACROSS_MAX])
-{
-    int first = tile * TILE, end = first + TILE, from = first, to = end;
-    UNROLL for (int r = 0; r < n; r++) {
-        Vf shrink = vf_all(query[r].shrink[tile]);
-        for (int i = 0; i < across; i++)
-            sum[r][i] = vf_mul(sum[r][i], shrink);
-        from = query[r].lo > from ? query[r].lo : from;
-        to = query[r].hi < to ? query[r].hi : to;
-    }
-    from = from < end ? from : end;
-    to = to < from ? from : to;
-    UNROLL for (int r = 0; r < n; r++)
-        for (int j = query[r].lo > first ? query[r].lo : first; j < from && j < query[r].hi; j++)
-            add_value(kind, across, sum[r], &query[r], j, rows[j], column);
-    for (int j = from; j < to; j++) {
-        Vf value[ACROSS_MAX];
-        for (int i = 0; i < across; i++)
-            value[i] = value_lanes(kind, rows[j], column, i);
-        fetch(next, b->lines);
-        UNROLL for (int r = 0; r < n; r++) {
-            Vf p = vf_all(query[r].p[j]);
-            for (int i = 0; i < across; i++)
-                sum[r][i] = vf_fma(p, value[i], sum[r][i]);
-        }
-    }
-    UNROLL for (int r = 0; r < n; r++)
-        for (int j = to; j < query[r].hi && j < end; j++)
-            add_value(kind, across, sum[r], &query[r], j, rows[j], column);
-}
-
 /* n queries abreast, `across` vectors of the output; both are constants after inlining. */
-INLINE void add_columns(KeptKind kind, int n, int across, const Bench *b, const uint8_t *const *rows, Query *query,
-                        int column)
+INLINE void add_columns(KeptKind kind, int n, int across, Fetch *next, const uint8_t *const *rows, Query *query, int column,
+                        Sees range)
 {
-    Fetch next = *b->next;
     Vf sum[ABREAST][ACROSS_MAX];
     UNROLL for (int r = 0; r < n; r++)
         for (int i = 0; i < across; i++)
             sum[r][i] = vf_load(query[r].sums + column + i * LANES);
-    for (int tile = b->stretch->lo / TILE; tile * TILE < b->stretch->hi; tile++)
-        add_tile(kind, n, across, b, &next, tile, rows, query, column, sum);
+    for (int j = range.from; j < range.to; ) {
+        int end = j / TILE * TILE + TILE < range.to ? j / TILE * TILE + TILE : range.to;
+        UNROLL for (int r = 0; r < n; r++) {
+            Vf shrink = vf_all(query[r].shrink[j / TILE]);
+            for (int i = 0; i < across; i++)
+                sum[r][i] = vf_mul(sum[r][i], shrink);
+        }
+        for (; j < end; j++) {
+            Vf value[ACROSS_MAX];
+            for (int i = 0; i < across; i++)
+                value[i] = value_lanes(kind, rows[j], column, i);
+            if (j % STEPS == 0)
+                fetch(next, n * across * STEPS);
+            UNROLL for (int r = 0; r < n; r++) {
+                Vf p = vf_all(query[r].p[j]);
+                for (int i = 0; i < across; i++)
+                    sum[r][i] = vf_fma(p, value[i], sum[r][i]);
+            }
+        }
+    }
     UNROLL for (int r = 0; r < n; r++)
         for (int i = 0; i < across; i++)
             vf_store(query[r].sums + column + i * LANES, sum[r][i]);
-    *b->next = next;
 }
 
-INLINE void add_each(KeptKind kind, int n, const Bench *b, const uint8_t *const *rows, Query *query)
+/* All columns. What shrinks has shrunk then. */
+INLINE void add_range(KeptKind kind, int n, const Bench *b, const uint8_t *const *rows, Query *query, Sees range)
 {
     int column = 0, across = across_of(n);
+    if (range.from >= range.to)
+        return;
     for (; across > ACROSS && column + across * LANES <= b->value_width; column += across * LANES)
-        add_columns(kind, n, across, b, rows, query, column);
+        add_columns(kind, n, across, b->next, rows, query, column, range);
     for (; column < b->value_width; column += COLUMNS)
-        add_columns(kind, n, ACROSS, b, rows, query, column);
+        add_columns(kind, n, ACROSS, b->next, rows, query, column, range);
+    for (int r = 0; r < n; r++)
+        for (int tile = range.from / TILE; tile * TILE < range.to; tile++)
+            query[r].shrink[tile] = 1;
+}
+
+INLINE Sees seen_in_tile(const Query *q, int tile)
+{
+    int first = tile * TILE, end = first + TILE;
+    return (Sees){q->lo > first ? q->lo : first, q->hi < end ? q->hi : end};
+}
+
+/* Of a tile, what all n see is read once for all; before and after it each goes alone, in ascending order. */
+INLINE void add_tile(KeptKind kind, int n, const Bench *b, const uint8_t *const *rows, Query *query, int tile)
+{
+    Sees all = {tile * TILE, tile * TILE + TILE};
+    for (int r = 0; r < n; r++) {
+        Sees sees = seen_in_tile(&query[r], tile);
+        all.from = sees.from > all.from ? sees.from : all.from;
+        all.to = sees.to < all.to ? sees.to : all.to;
+    }
+    for (int r = 0; r < n; r++) {
+        Sees sees = seen_in_tile(&query[r], tile);
+        add_range(kind, 1, b, rows, &query[r], (Sees){sees.from, sees.to < all.from ? sees.to : all.from});
+    }
+    add_range(kind, n, b, rows, query, all);
+    int done = all.to > all.from ? all.to : all.from;
+    for (int r = 0; r < n; r++) {
+        Sees sees = seen_in_tile(&query[r], tile);
+        add_range(kind, 1, b, rows, &query[r], (Sees){sees.from > done ? sees.from : done, sees.to});
+    }
+}
+
+/* Mostly all of them see the same. */
+INLINE void add_each(KeptKind kind, int n, const Bench *b, const uint8_t *const *rows, Query *query)
+{
+    bool alike = true;
+    for (int r = 1; r < n; r++)
+        alike = alike && query[r].lo == query->lo && query[r].hi == query->hi;
+    if (alike)
+        add_range(kind, n, b, rows, query, (Sees){query->lo, query->hi});
+    else
+        for (int tile = 0; tile < TILES; tile++)
+            add_tile(kind, n, b, rows, query, tile);
 }
 
 INLINE void add_all(KeptKind kind, const Bench *b, const uint8_t *const *rows)
