@@ -197,6 +197,8 @@ static void work_on_stretch(Work *w, Query *query, const Stretch *s, const Stret
                .value_width = w->call.value_width, .key_bytes = w->keys.row_bytes};
     find_seeing(&b, query, w->sharing);
     f.rate = fetch_rate(w->keys.kind, next->bytes, b.n, b.key_width, b.value_width);
+    for (int i = 0; i < next->n_runs; i++)      /* their pages, side by side: each takes long to find */
+        prefetch_far(next->runs[i].at);
     score_keys(&b, w->keys.kind);
     for (int i = 0; i < b.n; i++) {
         fetch(&f, SOFTEN_TIME);
