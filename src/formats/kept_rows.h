@@ -41,12 +41,18 @@ INLINE int kept_offset(KeptKind kind, int at)
     return at * kept_bytes(kind);
 }
 
-/* The scales of a block of 16 rows. */
-INLINE Vf kept_scales(const uint8_t *const *rows, int block)
+/* Of a value that begins a block. */
+INLINE int kept_block_offset(KeptKind kind, int at)
+{
+    return kind == KEPT_Q8_0 ? at / Q8_0_ELEMS * (int)sizeof(Q8_0Block) : at * kept_bytes(kind);
+}
+
+/* The scales of a block of 16 rows that lie `bytes` apart. */
+INLINE Vf kept_scales(const uint8_t *rows, size_t bytes, int block)
 {
     uint8_t halves[LANES][2];
-    for (int i = 0; i < LANES; i++)
-        memcpy(halves[i], ((const Q8_0Block *)rows[i] + block)->d, sizeof halves[i]);
+    for (int i = 0; i < LANES; i++, rows += bytes)
+        memcpy(halves[i], ((const Q8_0Block *)rows + block)->d, sizeof halves[i]);
     return vf_of_f16(halves);
 }
 

@@ -10,21 +10,26 @@
 #include "kernels/kit/vmath.h"
 
 enum {
-    SEGMENT = 512,               /* positions; a multiple of TILE */
+    SEGMENT = 512,               /* positions; a multiple of STRETCH */
     SCRATCH_MAX = 8 << 20,       /* bytes for segments that wait */
     OPERATIONS_PER_THREAD = 1 << 16,
 };
 
+typedef struct Side {            /* of the cache: keys or values */
+    Tensor pool;
+    KeptKind kind;
+    size_t row_bytes, block_bytes;       /* of a position and head; of all of a block */
+} Side;
+
 typedef struct Work {
     AttendCall call;
-    KeptKind key_kind, value_kind;
+    Side keys, values;
     int columns;                 /* value width, rounded up to COLUMNS */
-    size_t key_bytes, value_bytes;       /* of a row in the cache */
     float *waiting;              /* [rows][heads][segments][value width + 2]; NULL: nothing waits */
     int segments;
-    int n;
-    Query query[QUERIES];
-    TileMemory memory;
+    int n, sharing;              /* queries of the item; of them, those of one kv head */
+    Query query[QUERIES];        /* kv head by kv head, of each row by row */
+    StretchMemory memory;
 } Work;
 
 /* Scores become powers of e */
@@ -76,90 +81,130 @@ INLINE Vf hide(const Query *q, Vf s, int first)     /* keys that the query does 
     return vf_pick(vf_less(lane, vf_all((float)q->hi)), s, hidden);
 }
 
+/* Some tiles, of which the query sees something; how many is a constant after inlining. Each goes on from the largest score
+ * before it, but their exponentials are computed side by side. */
+INLINE void soften_tiles(const AttendCall *a, Query *q, int first, int tiles, int32_t start)
+{
+    Vf s[TILES * GROUPS_OF_TILE];
+    float *p = q->p + first * TILE, most[TILES];
+    UNROLL for (int i = 0; i < tiles * GROUPS_OF_TILE; i++) {
+        int at = first * TILE + i * LANES;
+        s[i] = finish_score(a, q, vf_load(q->p + at), start + at);
+        if (q->lo > at || q->hi < at + LANES)
+            s[i] = hide(q, s[i], at);
+    }
+    UNROLL for (int t = 0; t < tiles; t++)
+        most[t] = vf_most(vf_max(s[2 * t], s[2 * t + 1]));
+    UNROLL for (int t = 0; t < tiles; t++) {
+        float before = q->most;
+        q->most = most[t] > before ? most[t] : before;
+        q->shrink[first + t] = q->most == before ? 1 : exp_one(before - q->most);
+        s[2 * t] = vf_sub(s[2 * t], vf_all(q->most));
+        s[2 * t + 1] = vf_sub(s[2 * t + 1], vf_all(q->most));
+    }
+    vf_exp_each(s, tiles * GROUPS_OF_TILE);
+    UNROLL for (int i = 0; i < tiles * GROUPS_OF_TILE; i++)
+        vf_store(p + i * LANES, s[i]);
+    Vf total = vf_load(q->total);
+    UNROLL for (int t = 0; t < tiles; t++)
+        total = vf_fma(total, vf_all(q->shrink[first + t]), vf_add(s[2 * t], s[2 * t + 1]));
+    vf_store(q->total, total);
+}
+
 static void soften(const AttendCall *a, Query *q, int32_t start)
 {
-    Vf s0 = finish_score(a, q, vf_load(q->p), start);
-    Vf s1 = finish_score(a, q, vf_load(q->p + LANES), start + LANES);
-    if (q->lo > 0 || q->hi < TILE) {
-        s0 = hide(q, s0, 0);
-        s1 = hide(q, s1, LANES);
-    }
-    float most = vf_most(vf_max(s0, s1));
-    most = most > q->most ? most : q->most;
-    q->shrink = most == q->most ? 1 : exp_one(q->most - most);
-    q->most = most;
-    Vf p0 = vf_exp(vf_sub(s0, vf_all(most))), p1 = vf_exp(vf_sub(s1, vf_all(most)));
-    vf_store(q->p, p0);
-    vf_store(q->p + LANES, p1);
-    vf_store(q->total, vf_fma(vf_load(q->total), vf_all(q->shrink), vf_add(p0, p1)));
+    int first = q->lo / TILE, last = (q->hi - 1) / TILE;
+    if (first == last)
+        soften_tiles(a, q, first, 1, start);
+    else
+        soften_tiles(a, q, 0, TILES, start);
 }
 
 /* Segments */
 
-/* The tile that begins at `start`, as far as the positions are in `seen`. */
-static void find_tile(const Work *w, Tile *t, int32_t start, Sees seen)
+/* Where the rows from `row` on lie. Not a loop for the compiler to turn into vectors. */
+INLINE void list_rows(const uint8_t **list, const uint8_t *row, size_t bytes, int n)
+{
+    for (int i = 0; i < n; i++) {
+        list[i] = row;
+        row += bytes;
+        __asm__("" : "+r"(row));
+    }
+}
+
+/* The rows that are seen, block by block, of the kv head of a query. */
+static void find_rows(const AttendCall *a, const Query *q, const Side *side, Stretch *s, const uint8_t **rows)
+{
+    int32_t tokens = side->pool.dim[2], block = (s->start + s->lo) / tokens, slot = (s->start + s->lo) % tokens;
+    const int32_t *table = attend_table(a, q->row);
+    size_t head = (size_t)(q->head / a->group) * (size_t)tokens * side->row_bytes;
+    for (int j = s->lo, n; j < s->hi; j += n, block++, slot = 0) {
+        ASSERT(table[block] >= 0 && table[block] < side->pool.dim[0]);
+        const uint8_t *row = (const uint8_t *)side->pool.data + (size_t)table[block] * side->block_bytes + head;
+        row += (size_t)slot * side->row_bytes;
+        n = s->hi - j < tokens - slot ? s->hi - j : tokens - slot;
+        s->runs[s->n_runs++] = (Run){row, n * (int64_t)side->row_bytes};
+        list_rows(rows + j, row, side->row_bytes, n);
+    }
+}
+
+/* The stretch that begins at `start`, as far as the positions are in `seen`, of the kv head of this query. Where a latent's
+ * values are in the keys, these are fetched only. */
+static void find_stretch(const Work *w, const Query *q, Stretch *s, int32_t start, Sees seen)
 {
     static const uint8_t nothing[WIDTH_MAX * sizeof(float)];
     const AttendCall *a = &w->call;
-    const int32_t *table = attend_table(a, w->query[0].row);
-    int32_t head = w->query[0].head / a->group, tokens = a->k.dim[2];
-    t->start = start;
-    t->lo = seen.from > start ? seen.from - start : 0;
-    t->hi = seen.to - start < TILE ? seen.to - start : TILE;
-    for (int j = 0; j < 2 * TILE; j++)
-        t->rows[j] = nothing;
-    for (int j = t->lo, n; j < t->hi; j += n) {      /* block by block */
-        int32_t left = tokens - (start + j) % tokens;
-        const uint8_t *key = kv_row(a->k, table, head, start + j);
-        const uint8_t *value = kv_row(a->v, table, head, start + j);
-        n = t->hi - j < left ? t->hi - j : left;
-        for (int i = 0; i < n; i++) {
-            t->rows[j + i] = key + (size_t)i * w->key_bytes;
-            t->rows[TILE + j + i] = value + (size_t)i * w->value_bytes;
-        }
-    }
+    s->start = start;
+    s->lo = seen.from > start ? seen.from - start : 0;
+    s->hi = seen.to - start < STRETCH ? seen.to - start : STRETCH;
+    s->n_runs = 0;
+    if (s->lo > 0 || s->hi < STRETCH)
+        for (int j = 0; j < STRETCH; j++)
+            s->keys[j] = s->values[j] = nothing;
+    find_rows(a, q, &w->keys, s, s->keys);
+    int runs = s->n_runs;
+    find_rows(a, q, &w->values, s, s->values);
+    s->n_runs = a->v.data == a->k.data ? runs : s->n_runs;
+    s->bytes = 0;
+    for (int i = 0; i < s->n_runs; i++)
+        s->bytes += s->runs[i].bytes;
 }
 
-/* The queries that see something of the tile, with what they see of it. They follow each other: later rows
- * neither begin nor end to see earlier. */
-static Bench find_seeing(Work *w, const Tile *t)
+/* The queries that see something of the stretch, with what they see of it. They follow each other: later rows neither begin
+ * nor end to see earlier. */
+static void find_seeing(Bench *b, Query *query, int n)
 {
-    Bench b = {.memory = &w->memory, .tile = t, .key_width = w->call.key_width, .value_width = w->call.value_width};
-    for (int i = 0; i < w->n; i++) {
-        Query *q = &w->query[i];
-        q->lo = q->sees.from - t->start > t->lo ? q->sees.from - t->start : t->lo;
-        q->hi = q->sees.to - t->start < t->hi ? q->sees.to - t->start : t->hi;
+    const Stretch *s = b->stretch;
+    b->n = 0;
+    for (int i = 0; i < n; i++) {
+        Query *q = &query[i];
+        q->lo = q->sees.from - s->start > s->lo ? q->sees.from - s->start : s->lo;
+        q->hi = q->sees.to - s->start < s->hi ? q->sees.to - s->start : s->hi;
         if (q->lo >= q->hi)
             continue;
-        b.query = b.n ? b.query : q;
-        ASSERT(b.query + b.n == q);
-        b.n++;
+        for (int tile = 0; tile < TILES; tile++)
+            q->shrink[tile] = 1;
+        b->query = b->n ? b->query : q;
+        ASSERT(b->query + b->n == q);
+        b->n++;
     }
-    return b;
 }
 
-/* Keys, then values; of a latent, whose values are in the keys, these only. */
-static Fetch fetch_of(const Work *w, const Tile *t)
+static void work_on_stretch(Work *w, Query *query, const Stretch *s, const Stretch *next)
 {
-    bool latent = w->call.v.data == w->call.k.data;
-    size_t bytes = w->key_bytes > w->value_bytes ? w->key_bytes : w->value_bytes;
-    Fetch f = {.row = t->rows, .end = t->rows, .bytes = (int)bytes};
-    if (t->lo < t->hi)
-        f.end += latent ? TILE : 2 * TILE;
-    return f;
-}
-
-static void work_on_tile(Work *w, const Tile *t, const Tile *next)
-{
-    Fetch f = fetch_of(w, next);
-    Bench b = find_seeing(w, t);
-    b.next = &f;
-    score_keys(&b, w->key_kind);
+    Fetch f = {.next = next->runs, .end = next->runs + next->n_runs};
+    Bench b = {.memory = &w->memory, .stretch = s, .next = &f, .key_width = w->call.key_width,
+               .value_width = w->call.value_width, .key_bytes = w->keys.row_bytes};
+    find_seeing(&b, query, w->sharing);
+    f.rate = fetch_rate(w->keys.kind, next->bytes, b.n, b.key_width, b.value_width);
+    for (int i = 0; i < next->n_runs; i++)      /* their pages, side by side: each takes long to find */
+        prefetch_far(next->runs[i].at);
+    score_keys(&b, w->keys.kind);
     for (int i = 0; i < b.n; i++) {
-        fetch_some(&f, (int)(w->key_bytes + w->value_bytes) * TILE / CACHE_LINE / 4 / b.n);
-        soften(&w->call, &b.query[i], t->start);
+        fetch(&f, SOFTEN_TIME);
+        soften(&w->call, &b.query[i], s->start);
     }
-    add_values(&b, w->value_kind);
+    add_values(&b, w->values.kind);
 }
 
 static Sees seen_of_segment(Sees sees, int segment)     /* from >= to: nothing */
@@ -197,18 +242,30 @@ static void work_on_segment(Work *w, int segment)
         memset(q->total, 0, sizeof q->total);
         memset(q->sums, 0, (size_t)w->columns * sizeof(float));
     }
-    Tile tiles[2];
+    Stretch stretchs[2];
     int now = 0;
-    find_tile(w, &tiles[now], seen.from / TILE * TILE, seen);
-    for (; tiles[now].start < seen.to; now = !now) {
-        find_tile(w, &tiles[!now], tiles[now].start + TILE, seen);
-        work_on_tile(w, &tiles[now], &tiles[!now]);
-    }
+    int32_t start = seen.from / STRETCH * STRETCH;
+    find_stretch(w, w->query, &stretchs[now], start, seen);
+    for (; start < seen.to; start += STRETCH)
+        for (int first = 0; first < w->n; first += w->sharing, now = !now) {
+            int next = first + w->sharing;
+            if (next < w->n)
+                find_stretch(w, &w->query[next], &stretchs[!now], start, seen);
+            else
+                find_stretch(w, w->query, &stretchs[!now], start + STRETCH, seen);
+            work_on_stretch(w, &w->query[first], &stretchs[now], &stretchs[!now]);
+        }
 }
 
-/* before + segment, both brought to the larger of the two largest scores */
+static const Softmax nothing_folded = {-INFINITY, 0};
+
+/* before + segment, both brought to the larger of the two largest scores; the first segment is taken as it is */
 static Softmax fold(float *y, Softmax before, const float *sums, Softmax segment, int width)
 {
+    if (before.total == 0) {
+        memcpy(y, sums, (size_t)width * sizeof(float));
+        return segment;
+    }
     float most = segment.most > before.most ? segment.most : before.most;
     float keep = exp_one(before.most - most), take = exp_one(segment.most - most);
     for (int i = 0; i < width; i += LANES) {
@@ -217,12 +274,6 @@ static Softmax fold(float *y, Softmax before, const float *sums, Softmax segment
         vf_store_n(y + i, vf_fma(vf_load_n(sums + i, n), vf_all(take), kept), n);
     }
     return (Softmax){most, before.total * keep + segment.total * take};
-}
-
-static Softmax fold_nothing(float *y, int width)
-{
-    memset(y, 0, (size_t)width * sizeof(float));
-    return (Softmax){-INFINITY, 0};
 }
 
 /* The sink takes part as a score without a value. */
@@ -248,31 +299,34 @@ static float *waiting_place(const Work *w, int32_t row, int32_t head, int segmen
     return w->waiting + (((int64_t)row * a->heads + head) * w->segments + segment) * (a->value_width + 2);
 }
 
-/* Items */
+/* Items: rows of a sequence x heads, [head, head + heads): some of one kv head, or all of some of them */
 
-static void take_queries(Work *w, int32_t row, int32_t rows, int32_t head, int32_t heads)
+typedef struct Item { int32_t row, rows, head, heads; } Item;
+
+static void take_queries(Work *w, Item at)
 {
     const AttendCall *a = &w->call;
-    int32_t last = attend_last(a, row);
+    int32_t last = attend_last(a, at.row), sharing = at.heads < a->group ? at.heads : a->group;
     w->n = 0;
-    for (int32_t r = row; r < row + rows; r++)
-        for (int32_t h = head; h < head + heads; h++) {
-            Query *q = &w->query[w->n++];
-            q->row = r;
-            q->head = h;
-            q->sees = attend_sees(a, r, last);
-            memcpy(q->q, f32_row(a->q, r) + (int64_t)h * a->key_width, (size_t)a->key_width * sizeof(float));
-        }
+    w->sharing = at.rows * sharing;
+    for (int32_t first = at.head; first < at.head + at.heads; first += sharing)
+        for (int32_t r = at.row; r < at.row + at.rows; r++)
+            for (int32_t h = first; h < first + sharing; h++) {
+                Query *q = &w->query[w->n++];
+                q->row = r;
+                q->head = h;
+                q->sees = attend_sees(a, r, last);
+                memcpy(q->q, f32_row(a->q, r) + (int64_t)h * a->key_width, (size_t)a->key_width * sizeof(float));
+                memset(q->q + a->key_width, 0, of_line(w->keys.kind) * sizeof(float));
+            }
 }
 
 static void item_whole(Work *w)
 {
     const AttendCall *a = &w->call;
     Sees all = seen_by_all(w);
-    for (int i = 0; i < w->n; i++) {
-        Query *q = &w->query[i];
-        q->folded = fold_nothing(output(a, q->row, q->head), a->value_width);
-    }
+    for (int i = 0; i < w->n; i++)
+        w->query[i].folded = nothing_folded;
     for (int segment = all.from / SEGMENT; segment * SEGMENT < all.to; segment++) {
         work_on_segment(w, segment);
         for (int i = 0; i < w->n; i++) {
@@ -301,12 +355,14 @@ static void item_of_segment(Work *w, int segment)
     }
 }
 
+static bool in_one_segment(Sees sees) { return sees.from / SEGMENT == (sees.to - 1) / SEGMENT; }
+
 static void fold_waiting(const Work *w, int32_t row, int32_t head)
 {
     const AttendCall *a = &w->call;
     Sees sees = attend_sees(a, row, attend_last(a, row));
     float *y = output(a, row, head);
-    Softmax folded = fold_nothing(y, a->value_width);
+    Softmax folded = nothing_folded;
     for (int segment = sees.from / SEGMENT; segment * SEGMENT < sees.to; segment++) {
         const float *place = waiting_place(w, row, head, segment);
         folded = fold(y, folded, place + 2, (Softmax){place[0], place[1]}, a->value_width);
@@ -314,33 +370,64 @@ static void fold_waiting(const Work *w, int32_t row, int32_t head)
     finish(y, folded, a->sinks ? a->sinks + head : NULL, a->value_width);
 }
 
+static int32_t strip_of(const AttendCall *a) { return a->group < QUERIES ? a->group : QUERIES; }
+
+/* What rows from this one on see together. */
+static Sees seen_by_rows(const AttendCall *a, int32_t row, int32_t rows)
+{
+    int32_t last = attend_last(a, row);
+    return (Sees){attend_sees(a, row, last).from, attend_sees(a, row + rows - 1, last).to};
+}
+
+/* Kv heads lie together in the cache, so an item has as many as there is room for, but leaves some for each thread. */
+static int32_t kv_heads_together(const AttendCall *a, int32_t rows, int segments, int threads)
+{
+    int64_t items = ceil_div(a->rows, rows) * segments, heads = a->heads / a->group;
+    int64_t most = min_i64(QUERIES / (rows * a->group), heads / ceil_div(2 * threads, items));
+    return (int32_t)max_i64(most, 1);
+}
+
 /* Items go round: later rows see more, so that neighbours are about equally long. */
 static void run_items(Work *w, CpuPart part)
 {
     const AttendCall *a = &w->call;
-    int32_t strip = a->group < QUERIES ? a->group : QUERIES;
+    int32_t strip = strip_of(a);
     int64_t item = 0;
     for (int32_t row = 0, rows; row < a->rows; row += rows) {
         rows = attend_rows_together(a, row, QUERIES / strip);
+        Sees seen = seen_by_rows(a, row, rows);
+        int first = 0, last = 0;                 /* of the segments, one item each; or all in one */
+        if (w->waiting && !in_one_segment(seen)) {
+            first = seen.from / SEGMENT;
+            last = (seen.to - 1) / SEGMENT;
+        }
+        int32_t together = kv_heads_together(a, rows, 1 + last - first, part.count);
         for (int32_t head = 0, heads; head < a->heads; head += heads) {
-            heads = (int32_t)min_i64(strip, a->group - head % a->group);
-            int first = 0, last = 0;             /* of the segments, one item each; or all in one */
-            if (w->waiting) {
-                take_queries(w, row, rows, head, heads);
-                first = seen_by_all(w).from / SEGMENT;
-                last = (seen_by_all(w).to - 1) / SEGMENT;
-            }
+            heads = (int32_t)min_i64(strip * together, together > 1 ? a->heads - head : a->group - head % a->group);
             for (int segment = first; segment <= last; segment++) {
                 if (item++ % part.count != part.index)
                     continue;
-                if (w->waiting) {
-                    item_of_segment(w, segment);
-                } else {
-                    take_queries(w, row, rows, head, heads);
+                take_queries(w, (Item){row, rows, head, heads});
+                if (first == last)
                     item_whole(w);
-                }
+                else
+                    item_of_segment(w, segment);
             }
         }
+    }
+}
+
+static void fold_rows(const Work *w, CpuPart part)
+{
+    const AttendCall *a = &w->call;
+    int64_t item = 0;
+    for (int32_t row = 0, rows; row < a->rows; row += rows) {
+        rows = attend_rows_together(a, row, QUERIES / strip_of(a));
+        if (in_one_segment(seen_by_rows(a, row, rows)))
+            continue;
+        for (int32_t i = 0; i < rows * a->heads; i++)
+            if (item++ % part.count == part.index)
+                fold_waiting(w, row + i / a->heads, i % a->heads);
     }
 }
 
@@ -353,22 +440,25 @@ static size_t scratch_bytes(const OpCall *c)
     return segments > 1 && bytes <= SCRATCH_MAX ? (size_t)bytes : 0;
 }
 
+static Side side_of(Tensor pool)
+{
+    return (Side){.pool = pool, .kind = kept_kind(pool.format), .row_bytes = format_row_bytes(pool.format, pool.dim[3]),
+                  .block_bytes = format_row_bytes(pool.format, pool.row_elems)};
+}
+
 static void run(const OpCall *c, int phase, CpuPart part)
 {
     Work w;
     w.call = attend_call(c);
     w.columns = (int)(ceil_div(w.call.value_width, COLUMNS) * COLUMNS);
-    w.key_kind = kept_kind(w.call.k.format);
-    w.value_kind = kept_kind(w.call.v.format);
-    w.key_bytes = format_row_bytes(w.call.k.format, w.call.k.dim[3]);
-    w.value_bytes = format_row_bytes(w.call.v.format, w.call.v.dim[3]);
+    w.keys = side_of(w.call.k);
+    w.values = side_of(w.call.v);
     w.waiting = scratch_bytes(c) > 0 ? part.scratch : NULL;
     w.segments = (int)ceil_div(w.call.capacity, SEGMENT);
     if (phase == 0)
         run_items(&w, part);
     else if (w.waiting)
-        for (int64_t i = part.index; i < (int64_t)w.call.rows * w.call.heads; i += part.count)
-            fold_waiting(&w, (int32_t)(i / w.call.heads), (int32_t)(i % w.call.heads));
+        fold_rows(&w, part);
 }
 
 static bool takes(const OpCall *c)
