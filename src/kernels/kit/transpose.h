@@ -1,7 +1,7 @@
 /* transpose.h -- a 16 x 16 matrix: rows become columns. Moves bits, computes nothing.
  *
  *     vf_transpose(m)           of vectors, in registers
- *     vf_turn_4(out, rows, n)   the first four numbers of 16 rows that lie n apart, number by number
+ *     vf_turn_4(out, rows, n)   the first 16 bytes of 16 rows that begin n bytes apart, four by four
  *     turn_16(out, rows, at)    of 16-bit numbers: from byte `at` of 16 rows anywhere, to [16][16] in one piece
  *     turn_8(out, rows, at)     of bytes
  */
@@ -38,20 +38,21 @@ INLINE void vf_transpose(Vf m[LANES])
     }
 }
 
-INLINE __m512 load_4_rows(const float *row, int64_t apart)
+INLINE __m128 load_4(const uint8_t *bytes) { return _mm_loadu_ps((const float *)(const void *)bytes); }
+INLINE __m512 load_4_rows(const uint8_t *row, size_t apart)
 {
-    __m512 rows = _mm512_castps128_ps512(_mm_loadu_ps(row));
-    rows = _mm512_insertf32x4(rows, _mm_loadu_ps(row + apart), 1);
-    rows = _mm512_insertf32x4(rows, _mm_loadu_ps(row + 2 * apart), 2);
-    return _mm512_insertf32x4(rows, _mm_loadu_ps(row + 3 * apart), 3);
+    __m512 rows = _mm512_castps128_ps512(load_4(row));
+    rows = _mm512_insertf32x4(rows, load_4(row + apart), 1);
+    rows = _mm512_insertf32x4(rows, load_4(row + 2 * apart), 2);
+    return _mm512_insertf32x4(rows, load_4(row + 3 * apart), 3);
 }
 
 /* In each 128 bits a matrix of four by four is turned. */
-INLINE void vf_turn_4(Vf out[4], const float *rows, int64_t row_elems)
+INLINE void vf_turn_4(Vf out[4], const void *rows, size_t apart)
 {
     Vf m[4], a[4];
-    for (int i = 0; i < 4; i++)
-        m[i] = load_4_rows(rows + i * row_elems, 4 * row_elems);
+    for (unsigned i = 0; i < 4; i++)
+        m[i] = load_4_rows((const uint8_t *)rows + i * apart, 4 * apart);
     for (int i = 0; i < 4; i += 2) {
         a[i] = _mm512_unpacklo_ps(m[i], m[i + 1]);
         a[i + 1] = _mm512_unpackhi_ps(m[i], m[i + 1]);
@@ -65,11 +66,12 @@ INLINE void vf_turn_4(Vf out[4], const float *rows, int64_t row_elems)
 #elif defined(TIER_avx2)
 
 /* Of 8 rows; in each 128 bits a matrix of four by four is turned. */
-INLINE void turn_4_of_8(__m256 out[4], const float *rows, int64_t row_elems)
+INLINE __m128 load_4(const uint8_t *bytes) { return _mm_loadu_ps((const float *)(const void *)bytes); }
+INLINE void turn_4_of_8(__m256 out[4], const uint8_t *rows, size_t apart)
 {
     __m256 m[4], a[4];
-    for (int i = 0; i < 4; i++)
-        m[i] = _mm256_loadu2_m128(rows + (i + 4) * row_elems, rows + i * row_elems);
+    for (unsigned i = 0; i < 4; i++)
+        m[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(load_4(rows + i * apart)), load_4(rows + (i + 4) * apart), 1);
     for (int i = 0; i < 4; i += 2) {
         a[i] = _mm256_unpacklo_ps(m[i], m[i + 1]);
         a[i + 1] = _mm256_unpackhi_ps(m[i], m[i + 1]);
@@ -80,11 +82,11 @@ INLINE void turn_4_of_8(__m256 out[4], const float *rows, int64_t row_elems)
     }
 }
 
-INLINE void vf_turn_4(Vf out[4], const float *rows, int64_t row_elems)
+INLINE void vf_turn_4(Vf out[4], const void *rows, size_t apart)
 {
     __m256 lo[4], hi[4];
-    turn_4_of_8(lo, rows, row_elems);
-    turn_4_of_8(hi, rows + 8 * row_elems, row_elems);
+    turn_4_of_8(lo, rows, apart);
+    turn_4_of_8(hi, (const uint8_t *)rows + 8 * apart, apart);
     for (int i = 0; i < 4; i++)
         out[i] = (Vf){lo[i], hi[i]};
 }
@@ -138,12 +140,12 @@ INLINE void transpose_4(float32x4_t m[4])
     m[3] = vreinterpretq_f32_f64(vtrn2q_f64(b, d));
 }
 
-INLINE void vf_turn_4(Vf out[4], const float *rows, int64_t row_elems)
+INLINE void vf_turn_4(Vf out[4], const void *rows, size_t apart)
 {
-    for (int i = 0; i < 4; i++) {
+    for (unsigned i = 0; i < 4; i++) {
         float32x4_t block[4];
-        for (int k = 0; k < 4; k++)
-            block[k] = vld1q_f32(rows + (4 * i + k) * row_elems);
+        for (unsigned k = 0; k < 4; k++)
+            block[k] = vreinterpretq_f32_u8(vld1q_u8((const uint8_t *)rows + (4 * i + k) * apart));
         transpose_4(block);
         for (int k = 0; k < 4; k++)
             out[k].val[i] = block[k];
@@ -178,13 +180,13 @@ INLINE void vf_transpose(Vf m[LANES])
         (to)[2 * i + 1] = _mm256_unpackhi_epi##size((from)[i], (from)[i + 4]);                                         \
     }
 
-INLINE void load_row_pairs(__m256i to[8], const uint8_t *const *rows, int at)
+INLINE void load_row_pairs(__m256i to[8], const uint8_t *const *rows, int64_t at)
 {
     for (int i = 0; i < 8; i++)
         to[i] = _mm256_loadu2_m128i((const __m128i *)(rows[i + 8] + at), (const __m128i *)(rows[i] + at));
 }
 
-INLINE void turn_16(void *out, const uint8_t *const *rows, int at)
+INLINE void turn_16(void *out, const uint8_t *const *rows, int64_t at)
 {
     __m256i a[8], b[8], *to = out;
     for (int half = 0; half < 2; half++) {
@@ -198,7 +200,7 @@ INLINE void turn_16(void *out, const uint8_t *const *rows, int at)
 }
 
 /* The steps leave two columns of 8 rows in each half. */
-INLINE void turn_8(void *out, const uint8_t *const *rows, int at)
+INLINE void turn_8(void *out, const uint8_t *const *rows, int64_t at)
 {
     __m256i a[8], b[8], *to = out;
     load_row_pairs(a, rows, at);
@@ -217,7 +219,7 @@ INLINE void turn_8(void *out, const uint8_t *const *rows, int at)
         (to)[2 * i + 1] = vzip2q_u##size((from)[i], (from)[i + 4]);                                                    \
     }
 
-INLINE void turn_16(void *out, const uint8_t *const *rows, int at)
+INLINE void turn_16(void *out, const uint8_t *const *rows, int64_t at)
 {
     for (int half = 0; half < 2; half++)
         for (int first = 0; first < LANES; first += 8) {
@@ -232,7 +234,7 @@ INLINE void turn_16(void *out, const uint8_t *const *rows, int at)
         }
 }
 
-INLINE void turn_8(void *out, const uint8_t *const *rows, int at)
+INLINE void turn_8(void *out, const uint8_t *const *rows, int64_t at)
 {
     for (int first = 0; first < LANES; first += 8) {
         uint8x16_t a[8], b[8];
