@@ -2,9 +2,9 @@
  *
  *     make bench; build/bench/experts [FORMAT ...] [-r ROWS] [-t THREADS] [-a avx2|avx512|amx] [-n MEGABYTES]
  *
- * Each call takes other experts of another layer by chance, from MEGABYTES of them, so none of their weights is found in the
- * processor. Prints the median time and the bytes of weights a second, and beside them those of experts so large that the same bytes are one of
- * them: what is lost because the bytes lie apart.
+ * Each call takes other experts of another layer by chance, from MEGABYTES of them (1500), so none of their weights is found in
+ * the processor. Prints the median time and the bytes of weights a second; and beside them those of experts so large that one
+ * of them has the same bytes: what is lost because the bytes lie apart.
  */
 #include <stdio.h>
 #include <string.h>

@@ -373,8 +373,8 @@ const Command command_run = {
         "milliseconds per token, tokens per second, and the memory bandwidth reached. Then the verdict: what limited the "
         "answer, how near it came to what this machine can do (`ridge probe`), and what twice as many answers at a time would "
         "give. --no-cache shows what the cache of keys and values is for: each token then computes its whole past again. "
-        "A diffusion model writes its whole answer at once, as masks that become tokens step by step; on a terminal this can be "
-        "watched.",
+        "A diffusion model writes its whole answer at once, as masks that become tokens step by step; on a terminal this can "
+        "be watched.",
     .examples = "  ridge run -p 'Once upon a time' -n 100 --temperature 0.8\n"
                 "  echo 'def main():' | ridge run -m model.gguf --stop $'\\n\\n' --json\n"
                 "  ridge run -p 'The sea' --samples 4 --seed 7\n"
