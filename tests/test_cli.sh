@@ -20,6 +20,7 @@ same() { if cmp -s "$2" "$3"; then ok; else bad "$1"; fi; }
 # ---- answers ----
 gives "the default model completes"          "there was"        $R run -p "Once upon a time" -n 30 --temperature 0
 cp "$T/out" "$T/greedy"; grep -q "TTFT .* ms per token, .* tokens/s, .* GB/s" "$T/err" && ok || bad "the account on stderr"
+grep -q "^loaded .* GiB in .* s: .* GB/s" "$T/err" && ok || bad "how fast the model was loaded, on stderr"
 for tier in reference avx2 avx512 amx; do
     [ $tier = reference ] || grep -q "${tier%512}" /proc/cpuinfo || continue
     run $R run -p "Once upon a time" -n 30 --temperature 0 --tier $tier

@@ -273,7 +273,7 @@ static void a_panel_holds_exactly_the_rows_that_were_packed(void **context)
             if (!multiplies(f) || !panel || !has_tier(t))
                 continue;
             enum { OUT = 21 };
-            int in = f->block_elems == 1 ? 77 : (int)max_i64(32, f->block_elems) * 3;
+            int in = f->block_elems == 1 ? 77 : f->block_elems > 32 ? 3 * f->block_elems : 7 * 32;
             Guarded w = encoded(f, OUT, in), p = packed(panel, w, OUT, in);
             float *row = malloc(sizeof(float) * (size_t)in), *back = malloc(sizeof(float) * (size_t)in);
             for (int o = 0; o < OUT; o++) {

@@ -294,8 +294,10 @@ static void bind_one(const Checkpoint *c, Catcher *catcher, const WeightDecl *de
 {
     Error err;
     WeightSource s;
-    if (weight_find(c, decl, &s, &err) != OK || weight_bind(&s, &catcher->device, NULL, &err) != OK)
+    Workbench bench = {0};
+    if (weight_find(c, decl, &s, &err) != OK || weight_bind(&s, &catcher->device, &bench, &err) != OK)
         print_error("%s\n", err.text), assert_true(false);
+    workbench_deinit(&bench);
     weight_source_deinit(&s);
 }
 

@@ -220,7 +220,9 @@ static void assert_means(const Checkpoint *ckpt, const Case *c, const char *form
     if (weight_find(ckpt, decl, &s, &err) != OK || weight_bind(&s, NULL, NULL, &err) != OK)
         print_error("%s\n", err.text), assert_true(false);
     decl->slot = &slot;
-    assert_int_equal(weight_bind(&s, &device, NULL, &err), OK);
+    Workbench bench = {0};
+    assert_int_equal(weight_bind(&s, &device, &bench, &err), OK);
+    workbench_deinit(&bench);
     assert_string_equal(slot.format->name, format);
     assert_ptr_equal(described.format, slot.format);
     float *is = malloc((size_t)tensor_elems(slot) * sizeof *is), line[D];

@@ -49,14 +49,20 @@ static void write_model(const Files *f, const char *format, uint64_t seed, int t
     team_free(o.team);
 }
 
+static uint64_t hash_of_span(Span bytes)
+{
+    uint64_t hash = 1469598103934665603u;
+    for (size_t i = 0; i < bytes.bytes; i++)
+        hash = (hash ^ bytes.data[i]) * 1099511628211u;
+    return hash;
+}
+
 static uint64_t hash_of(const char *path)
 {
     FileMap map;
     Error err;
     assert_int_equal(file_map_init(&map, path, &err), OK);
-    uint64_t hash = 1469598103934665603u;
-    for (size_t i = 0; i < map.span.bytes; i++)
-        hash = (hash ^ map.span.data[i]) * 1099511628211u;
+    uint64_t hash = hash_of_span(map.span);
     file_map_deinit(&map);
     return hash;
 }
@@ -268,6 +274,40 @@ static void what_cannot_be_written_is_said(void **state)
     files_remove(&f);
 }
 
+/* Pages of files that count as this process's memory. */
+static long file_bytes(void)
+{
+    long shared = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "%*d %*d %ld", &shared), 1);
+    fclose(f);
+    return shared * sysconf(_SC_PAGESIZE);
+}
+
+/* A share of a file that was packed leaves this process's memory, and no other does; all of it can be read again. */
+static void a_file_is_let_go_in_shares(void **state)
+{
+    (void)state;
+    enum { SHARES = 3 };
+    FileMap map;
+    Error err;
+    Files f = files_new();
+    write_model(&f, "F32", 5, 1);
+    assert_int_equal(file_map_init(&map, f.model, &err), OK);
+    file_map_expect(&map);
+    uint64_t hash = hash_of_span(map.span);
+    long share = (long)map.span.bytes / SHARES, slack = 4 << 20, before = file_bytes();
+    assert_true(share > 2 * slack);
+    for (int i = 0; i < SHARES; i++) {
+        file_map_let_go(&map, i, SHARES);
+        assert_true(labs(before - (i + 1) * share - file_bytes()) < slack);
+    }
+    assert_true(hash_of_span(map.span) == hash);
+    file_map_deinit(&map);
+    files_remove(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -279,6 +319,7 @@ int main(void)
         cmocka_unit_test(the_same_seed_gives_the_same_file_whatever_the_threads),
         cmocka_unit_test(each_token_is_new_and_made_by_its_merge),
         cmocka_unit_test(what_cannot_be_written_is_said),
+        cmocka_unit_test(a_file_is_let_go_in_shares),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { PIECE = 2 << 20 };   /* of a file, that one thread lets go: a huge page */
+
 Err file_map_init(FileMap *map, const char *path, Error *err)
 {
     *map = (FileMap){0};
@@ -37,10 +39,19 @@ void file_map_deinit(FileMap *map)
     *map = (FileMap){0};
 }
 
-void file_map_let_go(const FileMap *map)
+void file_map_expect(const FileMap *map)
 {
     if (map->span.bytes)
-        madvise((void *)map->span.data, map->span.bytes, MADV_DONTNEED);
+        madvise((void *)map->span.data, map->span.bytes, MADV_HUGEPAGE);
+}
+
+void file_map_let_go(const FileMap *map, int part, int parts)
+{
+    size_t pieces = (map->span.bytes + PIECE - 1) / PIECE;
+    size_t from = pieces * (size_t)part / (size_t)parts * PIECE, to = pieces * ((size_t)part + 1) / (size_t)parts * PIECE;
+    to = to < map->span.bytes ? to : map->span.bytes;
+    if (from < to)
+        madvise((void *)(map->span.data + from), to - from, MADV_DONTNEED);
 }
 
 bool file_exists(const char *path)

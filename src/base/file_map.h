@@ -16,8 +16,11 @@ typedef struct FileMap {
 
 Err file_map_init(FileMap *, const char *path, Error *err);   /* NOT_FOUND, IO_FAILED: names the path */
 void file_map_deinit(FileMap *);
-/* Its pages count as this process's memory no more; touched again, they come back from the file. */
-void file_map_let_go(const FileMap *);
+/* All of it will be read: the system may bring it in huge pages, which are mapped at once instead of one by one. */
+void file_map_expect(const FileMap *);
+/* Its pages count as this process's memory no more; touched again, they come back from the file. The part-th of `parts`
+ * pieces of it, for threads that share the work. */
+void file_map_let_go(const FileMap *, int part, int parts);
 
 bool file_exists(const char *path);        /* any kind */
 bool directory_exists(const char *path);

@@ -10,7 +10,8 @@
 
 #include "base/number_text.h"
 
-enum { FILE_OUT_BUFFER = 1 << 18 };
+/* Of a huge page: a file that is written in such pieces lies in huge pages in the system's cache, and is read faster. */
+enum { FILE_OUT_BUFFER = 2 << 20 };
 
 enum { PART_SUFFIX_BYTES = 32, PART_TRIES = 100 };
 

@@ -13,7 +13,7 @@ static const size_t FILE_BYTES_MAX = 1 << 20;
 typedef struct Rate { const char *name; size_t offset; } Rate;
 #define RATE(field) {#field, offsetof(Machine, field)}
 static const Rate rates[] = {
-    RATE(bytes_per_second), RATE(fp32), RATE(bf16), RATE(int8), RATE(memory_bytes),
+    RATE(bytes_per_second), RATE(copy_bytes_per_second), RATE(fp32), RATE(bf16), RATE(int8), RATE(memory_bytes),
     RATE(link_bytes_per_second),
 };
 
@@ -68,10 +68,10 @@ Err machine_read(const char *path, Machine *out, Error *err)
 
 json_t *machine_json(const Machine *m)
 {
-    return json_pack("{s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:i, s:b, s:s}", "name", m->name, "bytes_per_second",
-                     m->bytes_per_second, "fp32", m->fp32, "bf16", m->bf16, "int8", m->int8, "memory_bytes", m->memory_bytes,
-                     "link_bytes_per_second", m->link_bytes_per_second, "threads", m->threads, "gpu", m->gpu, "source",
-                     m->source);
+    return json_pack("{s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:i, s:b, s:s}", "name", m->name, "bytes_per_second",
+                     m->bytes_per_second, "copy_bytes_per_second", m->copy_bytes_per_second, "fp32", m->fp32, "bf16", m->bf16,
+                     "int8", m->int8, "memory_bytes", m->memory_bytes, "link_bytes_per_second", m->link_bytes_per_second,
+                     "threads", m->threads, "gpu", m->gpu, "source", m->source);
 }
 
 Err machine_write(const char *path, const Machine *m, Error *err)

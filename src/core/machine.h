@@ -21,7 +21,7 @@ enum { MACHINE_PATH_BYTES = 1024 };
 
 typedef struct Machine {
     char name[128], source[256];
-    double bytes_per_second;
+    double bytes_per_second, copy_bytes_per_second;   /* read; copied from one place to another */
     double fp32, bf16, int8;         /* operations per second */
     double memory_bytes;
     double link_bytes_per_second;

@@ -36,18 +36,15 @@ static size_t panel_bytes(int64_t width)
 static void pack(void *panel, const void *rows, size_t row_bytes, int n, int64_t width)
 {
     _Static_assert(sizeof(Unit) % 64 == 0, "loads are aligned");
-    int blocks = (int)(width / PANEL_BLOCK);
+    int blocks = (int)(width / PANEL_BLOCK), done = 0;
 #ifdef PACK_UNIT
-    if (n == PANEL_ROWS && blocks % UNIT_BLOCKS == 0) {
-        Unit *u = panel;
-        for (int b = 0; b < blocks; b += UNIT_BLOCKS, u++)
-            pack_unit(u, (const uint8_t *)rows + format_row_bytes(&FORMAT_OF_PANEL, (int64_t)b * PANEL_BLOCK), row_bytes);
-        return;
-    }
+    for (; n == PANEL_ROWS && done + UNIT_BLOCKS <= blocks; done += UNIT_BLOCKS)
+        pack_unit((Unit *)panel + done / UNIT_BLOCKS,
+                  (const uint8_t *)rows + format_row_bytes(&FORMAT_OF_PANEL, (int64_t)done * PANEL_BLOCK), row_bytes);
 #endif
     for (int lane = 0; lane < n; lane++) {
         const uint8_t *row = (const uint8_t *)rows + (size_t)lane * row_bytes;
-        for (int b = 0; b < blocks; b += UNIT_BLOCKS) {
+        for (int b = done; b < blocks; b += UNIT_BLOCKS) {
             int left = blocks - b < UNIT_BLOCKS ? blocks - b : UNIT_BLOCKS;
             const uint8_t *from = row + format_row_bytes(&FORMAT_OF_PANEL, (int64_t)b * PANEL_BLOCK);
             pack_lane((Unit *)panel + b / UNIT_BLOCKS, lane, from, left);

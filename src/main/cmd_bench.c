@@ -267,6 +267,7 @@ static Err bench_cases(const Options *o, ModelFlags flags, Printer *printer, Err
     TRY(session_open(&session, &flags, engine, err));
     printer->machine = session_machine(&session, &printer->kept);
     Subject subject = subject_of(&session, printer->machine);
+    session_print_load(&session, stderr);
     Err result = OK;
     BenchLearn learn = {0};
     if (flags.learns)

@@ -263,6 +263,7 @@ static Err refine(Run *r, const RunFlags *flags, const ModelFlags *model, const 
     else if (!r->streams)
         print_whole(r);
     if (!flags->quiet) {
+        session_print_load(&r->session, stderr);
         refine_print_account(&a, (int32_t)r->prompt.count);
         print_verdict(&r->session, &phase, 1);
     }
@@ -336,6 +337,7 @@ static Err tell(Run *r, const RunFlags *flags, Error *err)
         print_logprobs(r);
     if (flags->quiet)
         return OK;
+    session_print_load(&r->session, stderr);
     print_account(&a);
     print_verdict(&r->session, phases, COUNT_OF(phases));
     return flags->no_cache && r->sampled > 0 ? print_no_cache(r, err) : OK;
@@ -367,11 +369,12 @@ const Command command_run = {
     .description =
         "Continues a text and streams whole characters as they come. Sampling follows the model's generation_config.json "
         "where a flag does not say otherwise; the same seed gives the same text. --samples N gives several answers that "
-        "share the prompt's cache. At the end one line on stderr: time to first token, milliseconds per token, tokens per "
-        "second, and the memory bandwidth reached; then the verdict: what limited the answer, how near it came to what this "
-        "machine can do (`ridge probe`), and what twice as many answers at a time would give. --no-cache shows what the cache "
-        "of keys and values is for: each token then computes its whole past again. A diffusion model writes its whole answer "
-        "at once, as masks that become tokens step by step; on a terminal this can be watched.",
+        "share the prompt's cache. At the end two lines on stderr: how fast the model was loaded; and time to first token, "
+        "milliseconds per token, tokens per second, and the memory bandwidth reached. Then the verdict: what limited the "
+        "answer, how near it came to what this machine can do (`ridge probe`), and what twice as many answers at a time would "
+        "give. --no-cache shows what the cache of keys and values is for: each token then computes its whole past again. "
+        "A diffusion model writes its whole answer at once, as masks that become tokens step by step; on a terminal this can "
+        "be watched.",
     .examples = "  ridge run -p 'Once upon a time' -n 100 --temperature 0.8\n"
                 "  echo 'def main():' | ridge run -m model.gguf --stop $'\\n\\n' --json\n"
                 "  ridge run -p 'The sea' --samples 4 --seed 7\n"

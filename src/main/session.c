@@ -131,8 +131,17 @@ static Err open_device(Session *s, const ModelFlags *flags, Error *err)
     return OK;
 }
 
+static void note_load(Session *s, double started)
+{
+    const Store *store = s->package.checkpoint.store;
+    s->load_seconds = clock_seconds() - started;
+    for (size_t i = 0; i < store_count(store); i++)
+        s->load_bytes += (double)store_at(store, i)->bytes.bytes;
+}
+
 static Err open_parts(Session *s, const ModelFlags *flags, Error *err)
 {
+    double started = clock_seconds();
     TRY(package_open(&s->package, flags->model, err));
     if (!s->package.checkpoint.store || store_count(s->package.checkpoint.store) == 0)
         return fail(err, BAD_ARGUMENT, "%s: holds no weights, only a vocabulary", s->package.path);
@@ -143,6 +152,7 @@ static Err open_parts(Session *s, const ModelFlags *flags, Error *err)
     if (bar.shown)
         fprintf(stderr, "\r%48s\r", "");
     TRY(result);
+    note_load(s, started);
     if (s->package.tokenizer && tokenizer_size(s->package.tokenizer) > s->model->shape.V)
         return fail(err, BAD_FILE, "%s: the tokenizer has ids up to %d, but the model's vocabulary has %d entries",
                     s->package.path, tokenizer_size(s->package.tokenizer) - 1, s->model->shape.V);
@@ -265,6 +275,17 @@ const Machine *session_machine(const Session *s, Machine *machine)
     if (result != OK && result != NOT_FOUND)
         fprintf(stderr, "no shares of what is possible: %s\n", err.text);
     return result == OK ? machine : NULL;
+}
+
+void session_print_load(const Session *s, FILE *out)
+{
+    Machine machine;
+    const Machine *known = session_machine(s, &machine);
+    double rate = s->load_bytes / s->load_seconds;
+    fprintf(out, "loaded %.2f GiB in %.2f s: %.1f GB/s", s->load_bytes / (1 << 30), s->load_seconds, rate / 1e9);
+    if (known && known->copy_bytes_per_second > 0)
+        fprintf(out, ", %.0f%% of what copying reaches", 100 * rate / known->copy_bytes_per_second);
+    fputc('\n', out);
 }
 
 /* ---- manners ---- */

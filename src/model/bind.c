@@ -378,29 +378,42 @@ static void gather_task(void *context, int index, int count)
     }
 }
 
-/* Kernels may read words, and a safetensors file aligns nothing: what is not aligned there is copied as well. */
-static Err upload_copy(const WeightSource *s, Device *d, Team *team, Tensor host, const uint8_t *piece, Error *err)
+void workbench_deinit(Workbench *b)
 {
-    size_t bytes = tensor_bytes(host);
-    float *wide = malloc((size_t)s->slot.width * (size_t)(team ? team_threads(team) : 1) * sizeof *wide);
-    host.data = aligned_alloc(64, (bytes + 63) / 64 * 64);
-    Err result = OK;
-    if (!host.data || !wide)
-        result = fail(err, NO_MEMORY, "tensor '%s': no memory for %zu bytes", s->tensor->name, bytes);
-    else if (piece)
-        memcpy(host.data, piece, bytes);
-    else if (team)
-        team_run(team, team_threads(team), gather_task, &(Gather){s, wide, host.data});
-    else
-        gather_task(&(Gather){s, wide, host.data}, 0, 1);
-    if (result == OK)
-        result = d->calls->upload(d, s->tensor->name, host, s->decl->use, s->decl->slot, err);
-    free(host.data);
-    free(wide);
-    return result;
+    free(b->rows);
+    free(b->wide);
+    *b = (Workbench){0};
 }
 
-Err weight_bind(const WeightSource *s, Device *d, Team *team, Error *err)
+static bool make_room(void **memory, size_t *room, size_t bytes)
+{
+    if (bytes <= *room)
+        return true;
+    free(*memory);
+    *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    *room = *memory ? bytes : 0;
+    return *memory != NULL;
+}
+
+/* Kernels may read words, and a safetensors file aligns nothing: what is not aligned there is copied as well. */
+static Err upload_copy(const WeightSource *s, Device *d, Workbench *b, Tensor host, const uint8_t *piece, Error *err)
+{
+    size_t bytes = tensor_bytes(host);
+    int threads = b->team ? team_threads(b->team) : 1;
+    if (!make_room(&b->rows, &b->rows_bytes, bytes) ||
+        !make_room(&b->wide, &b->wide_bytes, (size_t)s->slot.width * (size_t)threads * sizeof(float)))
+        return fail(err, NO_MEMORY, "tensor '%s': no memory for %zu bytes", s->tensor->name, bytes);
+    host.data = b->rows;
+    if (piece)
+        memcpy(host.data, piece, bytes);
+    else if (b->team)
+        team_run(b->team, threads, gather_task, &(Gather){s, b->wide, b->rows});
+    else
+        gather_task(&(Gather){s, b->wide, b->rows}, 0, 1);
+    return d->calls->upload(d, s->tensor->name, host, s->decl->use, s->decl->slot, err);
+}
+
+Err weight_bind(const WeightSource *s, Device *d, Workbench *b, Error *err)
 {
     const WeightDecl *decl = s->decl;
     if (decl->same_as)
@@ -417,7 +430,7 @@ Err weight_bind(const WeightSource *s, Device *d, Team *team, Error *err)
         return d->calls->upload(d, "(constant)", host, decl->use, decl->slot, err);
     const uint8_t *piece = in_one_piece(s);
     if (!piece || (uintptr_t)piece % 8)
-        return upload_copy(s, d, team, host, piece, err);
+        return upload_copy(s, d, b, host, piece, err);
     host.data = (void *)piece;
     return d->calls->upload(d, s->tensor->name, host, decl->use, decl->slot, err);
 }

@@ -59,7 +59,16 @@ void weight_row(const WeightSource *, int64_t expert, int64_t row, void *out);
 float weight_value(const WeightSource *, int64_t expert, int64_t row, int64_t column);
 void weight_values(const WeightSource *, int64_t expert, int64_t row, float *out);
 
-/* device NULL: only shape and format of the slot. team: gathers; NULL: this thread alone does. */
-Err weight_bind(const WeightSource *, Device *, Team *, Error *err);
+/* Where rows are gathered that do not lie in the file as the slot wants them. All weights of a model share one, because the
+ * system clears what is new. */
+typedef struct Workbench {
+    Team *team;                      /* gathers; NULL: the caller alone does */
+    void *rows, *wide;
+    size_t rows_bytes, wide_bytes;
+} Workbench;
+void workbench_deinit(Workbench *);  /* not the team */
+
+/* device NULL: only shape and format of the slot, and no bench is needed. */
+Err weight_bind(const WeightSource *, Device *, Workbench *, Error *err);
 
 #endif

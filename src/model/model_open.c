@@ -112,46 +112,52 @@ Err model_declare(const Checkpoint *c, Model **out, WeightList *list, Error *err
     return OK;
 }
 
-static Err bind(const Checkpoint *c, Device *d, Team *team, const WeightDecl *decl, double *bytes, Error *err)
+static Err bind(const Checkpoint *c, Device *d, Workbench *b, const WeightDecl *decl, double *bytes, Error *err)
 {
     WeightSource s;
     TRY(weight_find(c, decl, &s, err));
-    Err result = weight_bind(&s, d, team, err);
+    Err result = weight_bind(&s, d, b, err);
     *bytes += weight_bytes_as(&s, s.format);
     weight_source_deinit(&s);
     return result;
 }
 
 /* What was uploaded lies with the device, and need not count here as well. */
-static void let_go(const Checkpoint *c)
+static void let_go(void *context, int index, int count)
 {
-    if (c->made)
+    const Checkpoint *c = context;
+    if (!c->made)
+        store_let_go(c->store, index, count);
+    else if (index == 0)
         synth_memory_let_go(c->made);
-    else
-        store_let_go(c->store);
 }
 
 static Err bind_all(const Checkpoint *c, Device *d, const WeightList *list, const Progress *progress, Error *err)
 {
-    Team *team = NULL;
+    Workbench bench = {0};
     double done = 0, total = 0, gone = 0;
     for (size_t i = 0; i < store_count(c->store); i++)
         total += (double)store_at(c->store, i)->bytes.bytes;
-    Err result = d ? team_new(&team, 0, false, err) : OK;
+    if (d) {
+        TRY(team_new(&bench.team, 0, false, err));
+        store_expect(c->store);
+    }
+    Err result = OK;
     for (int i = 0; i < list->count && result == OK; i++) {
-        result = bind(c, d, team, &list->items[i], &done, err);
+        result = bind(c, d, &bench, &list->items[i], &done, err);
         if (d && done - gone > LET_GO_BYTES) {
-            let_go(c);
+            team_run(bench.team, team_threads(bench.team), let_go, (void *)c);
             gone = done;
         }
         if (progress && progress->report)
             progress->report(progress->context, done < total ? done : total, total);
     }
     if (d)
-        let_go(c);
+        team_run(bench.team, team_threads(bench.team), let_go, (void *)c);
     if (progress && progress->report && result == OK)
         progress->report(progress->context, total, total);
-    team_free(team);
+    team_free(bench.team);
+    workbench_deinit(&bench);
     return result;
 }
 

@@ -48,10 +48,16 @@ void store_free(Store *s)
     free(s);
 }
 
-void store_let_go(const Store *s)
+void store_expect(const Store *s)
 {
     for (size_t i = 0; i < s->file_count && s->maps; i++)
-        file_map_let_go(&s->maps[i]);
+        file_map_expect(&s->maps[i]);
+}
+
+void store_let_go(const Store *s, int part, int parts)
+{
+    for (size_t i = 0; i < s->file_count && s->maps; i++)
+        file_map_let_go(&s->maps[i], part, parts);
 }
 
 static Err check_split(const StoreFile *file, size_t number, size_t files, const Gguf *gguf,

@@ -56,8 +56,11 @@ Err store_open(const char *path, Store **out, Error *err);
 /* A whole .gguf or .safetensors file that is in memory, and stays there as long as the Store. */
 Err store_open_bytes(Span file, const char *what, Store **out, Error *err);
 void store_free(Store *);        /* NULL is allowed */
-/* Its bytes were read and will hardly be read again: files' pages leave this process's memory. They may still be read. */
-void store_let_go(const Store *);
+/* All its bytes will be read, soon. */
+void store_expect(const Store *);
+/* Its bytes were read and will hardly be read again: files' pages leave this process's memory. They may still be read.
+ * The part-th of `parts` equal shares of it, for threads that do it together. */
+void store_let_go(const Store *, int part, int parts);
 
 /* Before anybody else has the Store: every tensor gets the name that `rename` puts into `out`, or is left out where
  * it says false. Two that would get the same name are refused; the Store can only be freed then. */

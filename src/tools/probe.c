@@ -259,7 +259,8 @@ static void processor_name(char *out, size_t bytes)
 
 Machine probe_machine(const Probe *p)
 {
-    Machine m = {.bytes_per_second = probe_bandwidth(p), .threads = p->threads,
+    Machine m = {.bytes_per_second = probe_bandwidth(p),
+                 .copy_bytes_per_second = p->copies[0] > p->copies[1] ? p->copies[0] : p->copies[1], .threads = p->threads,
                  .memory_bytes = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE),
                  .fp32 = p->peaks[0], .bf16 = p->peaks[1], .int8 = p->peaks[2]};
     time_t seconds = time(NULL);

@@ -10,7 +10,7 @@
 #include "devices/cpu/cpu_tiers.h"
 #include "kernels/op_spec.h"
 
-enum { ALIGN = 64, HUGE_PAGE = 2 << 20, SHARED_TAKE = 4 << 20, SHARED_REGION = 16 << 20 };
+enum { ALIGN = 64, HUGE_PAGE = 2 << 20, SHARED_TAKE = 16 << 20, SHARED_REGION = 64 << 20 };
 
 /* Memory from the system, in one list so that closing gives all of it back. */
 typedef struct Region {
@@ -118,7 +118,8 @@ failed:
     return fail(err, NO_MEMORY, "the CPU has no %zu bytes of memory left", bytes);
 }
 
-/* Norms, biases and small matrices are many: they share regions, so that they too lie in huge pages. */
+/* All but the largest share regions: small ones lie in huge pages too then, and no huge page is cleared for the last bytes of
+ * one matrix only. */
 static Err take_memory(CpuDevice *c, size_t bytes, void **out, Error *err)
 {
     if (bytes > SHARED_TAKE)

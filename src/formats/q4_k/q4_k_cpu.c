@@ -1,7 +1,10 @@
 /* q4_k_cpu.c -- panels of Q4_K: a superblock of 16 rows, the 6-bit scales widened to bytes. */
+#include <stddef.h>
+
 #include "formats/k_quant.h"
 #include "formats/panel_bits.h"
 #include "formats/q4_k/q4_k.h"
+#include "kernels/kit/transpose.h"
 
 typedef struct Unit {
     uint8_t d[PANEL_ROWS][2], dmin[PANEL_ROWS][2];
@@ -27,11 +30,9 @@ INLINE Vf minimum(const Unit *u, int i, int s)
     return (void)s, vf_mul(vf_of_f16(u->dmin), vf_of_i(vi_of_u8(u->min[i])));
 }
 
-static void pack_lane(Unit *u, int lane, const void *blocks, int n)
+static void pack_scales(Unit *u, int lane, const Q4KBlock *b)
 {
-    const Q4KBlock *b = blocks;
     KBlock k;
-    (void)n;
     memcpy(u->d[lane], b->d, 2);
     memcpy(u->dmin[lane], b->dmin, 2);
     k_scales_unpack(&k, b->scales);
@@ -39,8 +40,38 @@ static void pack_lane(Unit *u, int lane, const void *blocks, int n)
         u->scale[g][lane] = (uint8_t)k.scale[g];
         u->min[g][lane] = (uint8_t)k.min[g];
     }
+}
+
+static void pack_lane(Unit *u, int lane, const void *blocks, int n)
+{
+    const Q4KBlock *b = blocks;
+    (void)n;
+    pack_scales(u, lane, b);
     for (unsigned i = 0; i < K_ELEMS; i += 4)
         panel_put_4(u->q[i / 32], 4, lane, i % 32, bits_get_4(b->q, 4, 32, i));
+}
+
+/* 32 bytes of a file are two blocks, in lower and upper halves; a panel's halves are those of one block. */
+INLINE void pack_blocks(Unit *u, int i, const uint8_t *bytes, size_t row_bytes)
+{
+    Vi low = vi_all(0x0f0f0f0f), high = vi_all((int32_t)0xf0f0f0f0);
+    Vf left[4], right[4];
+    vf_turn_4(left, bytes, row_bytes);
+    vf_turn_4(right, bytes + 16, row_bytes);
+    for (int j = 0; j < 4; j++) {
+        Vi a = vf_bits(left[j]), b = vf_bits(right[j]);
+        vi_store(u->q[i] + 64 * j, vi_or(vi_and(a, low), vi_and(vi_shl(b, 4), high)));
+        vi_store(u->q[i + 1] + 64 * j, vi_or(vi_and(vi_shr(a, 4), low), vi_and(b, high)));
+    }
+}
+
+#define PACK_UNIT
+static void pack_unit(Unit *u, const uint8_t *blocks, size_t row_bytes)
+{
+    for (int lane = 0; lane < PANEL_ROWS; lane++)
+        pack_scales(u, lane, (const Q4KBlock *)(const void *)(blocks + (size_t)lane * row_bytes));
+    for (int i = 0; i < 8; i += 2)
+        pack_blocks(u, i, blocks + offsetof(Q4KBlock, q) + 16 * i, row_bytes);
 }
 
 #include "formats/panel_int.h"

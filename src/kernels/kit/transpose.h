@@ -1,7 +1,7 @@
 /* transpose.h -- a 16 x 16 matrix: rows become columns. Moves bits, computes nothing.
  *
  *     vf_transpose(m)           of vectors, in registers
- *     vf_turn_4(out, rows, n)   the first four numbers of 16 rows that lie n apart, number by number
+ *     vf_turn_4(out, rows, n)   the first 16 bytes of 16 rows that begin n bytes apart, four by four
  *     turn_32(out, apart, rows, bytes) of 32-bit numbers: 16 bytes of 16 rows that lie `bytes` apart, to four lines of
  *                                      64 bytes that lie `apart`; a line has a number of all 16 rows
  *     turn_16(out, apart, rows, bytes) of 16-bit numbers: a line has two numbers of all rows, one after the other
@@ -40,14 +40,6 @@ INLINE void vf_transpose(Vf m[LANES])
     }
 }
 
-INLINE __m512 load_4_rows(const float *row, int64_t apart)
-{
-    __m512 rows = _mm512_castps128_ps512(_mm_loadu_ps(row));
-    rows = _mm512_insertf32x4(rows, _mm_loadu_ps(row + apart), 1);
-    rows = _mm512_insertf32x4(rows, _mm_loadu_ps(row + 2 * apart), 2);
-    return _mm512_insertf32x4(rows, _mm_loadu_ps(row + 3 * apart), 3);
-}
-
 /* In each 128 bits a matrix of four by four is turned. */
 INLINE void turn_in_128_bits(Vf out[4], const Vf m[4])
 {
@@ -62,18 +54,10 @@ INLINE void turn_in_128_bits(Vf out[4], const Vf m[4])
     }
 }
 
-INLINE void vf_turn_4(Vf out[4], const float *rows, int64_t row_elems)
+/* Loads put the fours in place, which costs no shuffle. */
+INLINE void vf_turn_4(Vf out[4], const void *from, size_t bytes)
 {
-    Vf m[4];
-    for (int i = 0; i < 4; i++)
-        m[i] = load_4_rows(rows + i * row_elems, 4 * row_elems);
-    turn_in_128_bits(out, m);
-}
-
-/* 16 bytes of each row, 4 by 4. Loads put them in place, which costs no shuffle. */
-INLINE void turn_fours(Vf out[4], const uint8_t *rows, size_t bytes)
-{
-    const uint8_t *quarter[4] = {rows, rows + 4 * bytes, rows + 8 * bytes, rows + 12 * bytes};
+    const uint8_t *rows = from, *quarter[4] = {rows, rows + 4 * bytes, rows + 8 * bytes, rows + 12 * bytes};
     Vf m[4];
     for (int i = 0; i < 4; i++) {
         size_t at = (size_t)i * bytes;
@@ -88,7 +72,7 @@ INLINE void turn_fours(Vf out[4], const uint8_t *rows, size_t bytes)
 INLINE void turn_32(uint8_t *out, size_t apart, const uint8_t *rows, size_t bytes)
 {
     Vf m[4];
-    turn_fours(m, rows, bytes);
+    vf_turn_4(m, rows, bytes);
     for (int i = 0; i < 4; i++)
         _mm512_storeu_ps(out + (size_t)i * apart, m[i]);
 }
@@ -96,7 +80,7 @@ INLINE void turn_32(uint8_t *out, size_t apart, const uint8_t *rows, size_t byte
 INLINE void turn_in_order(uint8_t *out, size_t apart, const uint8_t *rows, size_t bytes, const uint8_t order[64])
 {
     Vf m[4];
-    turn_fours(m, rows, bytes);
+    vf_turn_4(m, rows, bytes);
     for (int i = 0; i < 4; i++)
         _mm512_storeu_si512(out + (size_t)i * apart, _mm512_permutexvar_epi8(_mm512_loadu_si512(order),
                                                                              _mm512_castps_si512(m[i])));
@@ -137,19 +121,19 @@ INLINE void turn_in_128_bits(__m256 out[4], const __m256 m[4])
     }
 }
 
-INLINE void turn_4_of_8(__m256 out[4], const float *rows, int64_t row_elems)
+INLINE void turn_4_of_8(__m256 out[4], const uint8_t *rows, size_t apart)
 {
     __m256 m[4];
-    for (int i = 0; i < 4; i++)
-        m[i] = _mm256_loadu2_m128(rows + (i + 4) * row_elems, rows + i * row_elems);
+    for (size_t i = 0; i < 4; i++)
+        m[i] = _mm256_loadu2_m128((const float *)(rows + (i + 4) * apart), (const float *)(rows + i * apart));
     turn_in_128_bits(out, m);
 }
 
-INLINE void vf_turn_4(Vf out[4], const float *rows, int64_t row_elems)
+INLINE void vf_turn_4(Vf out[4], const void *rows, size_t apart)
 {
     __m256 lo[4], hi[4];
-    turn_4_of_8(lo, rows, row_elems);
-    turn_4_of_8(hi, rows + 8 * row_elems, row_elems);
+    turn_4_of_8(lo, rows, apart);
+    turn_4_of_8(hi, (const uint8_t *)rows + 8 * apart, apart);
     for (int i = 0; i < 4; i++)
         out[i] = (Vf){lo[i], hi[i]};
 }
@@ -158,10 +142,7 @@ INLINE void turn_32(uint8_t *out, size_t apart, const uint8_t *rows, size_t byte
 {
     for (int first = 0; first < LANES; first += 8) {
         __m256 m[4];
-        for (int i = 0; i < 4; i++)
-            m[i] = _mm256_loadu2_m128((const float *)(rows + (size_t)(first + i + 4) * bytes),
-                                      (const float *)(rows + (size_t)(first + i) * bytes));
-        turn_in_128_bits(m, m);
+        turn_4_of_8(m, rows + (size_t)first * bytes, bytes);
         for (int i = 0; i < 4; i++)
             _mm256_storeu_ps((float *)(out + (size_t)i * apart) + first, m[i]);
     }
@@ -216,12 +197,12 @@ INLINE void transpose_4(float32x4_t m[4])
     m[3] = vreinterpretq_f32_f64(vtrn2q_f64(b, d));
 }
 
-INLINE void vf_turn_4(Vf out[4], const float *rows, int64_t row_elems)
+INLINE void vf_turn_4(Vf out[4], const void *rows, size_t apart)
 {
-    for (int i = 0; i < 4; i++) {
+    for (size_t i = 0; i < 4; i++) {
         float32x4_t block[4];
-        for (int k = 0; k < 4; k++)
-            block[k] = vld1q_f32(rows + (4 * i + k) * row_elems);
+        for (size_t k = 0; k < 4; k++)
+            block[k] = vreinterpretq_f32_u8(vld1q_u8((const uint8_t *)rows + (4 * i + k) * apart));
         transpose_4(block);
         for (int k = 0; k < 4; k++)
             out[k].val[i] = block[k];
