@@ -4,8 +4,8 @@
 #include "test.h"
 
 #include "base/buf.h"
+#include "server/answer_guard.h"
 #include "server/choice_run.h"
-#include "server/grammar_guard.h"
 
 static ServiceAid *aid;
 
@@ -442,17 +442,26 @@ static void accept_text(Constraint c, const char *text)
     encoding_deinit(&ids);
 }
 
+static AnswerGuardOptions thinking_guard(Grammar *grammar, bool open, int32_t budget)
+{
+    const Service *s = service_aid_service(aid);
+    return (AnswerGuardOptions){.grammar = grammar, .vocab = s->vocab, .tokenizer = s->tokenizer,
+                                .vocabulary = service_vocabulary(s), .begin = span_text("<think>"), .end = span_text("</think>"),
+                                .open = open, .budget = budget, .samples = 2};
+}
+
 /* Reasoning is free, and the form holds for what comes after it, in each sample by itself. */
 static void forms_wait_for_reasoning(void **state)
 {
     (void)state;
     const Service *s = service_aid_service(aid);
     Grammar *grammar;
-    GrammarGuard *guard;
+    AnswerGuard *guard;
     Error err;
     assert_int_equal(grammar_from_regex(span_text("[0-9]+"), &grammar, &err), OK);
-    assert_int_equal(grammar_guard_new(&guard, grammar, s->vocab, s->tokenizer, span_text("</think>"), 2, &err), OK);
-    Constraint c = grammar_guard_constraint(guard);
+    AnswerGuardOptions o = thinking_guard(grammar, true, THINKING_ANY);
+    assert_int_equal(answer_guard_new(&guard, &o, &err), OK);
+    Constraint c = answer_guard_constraint(guard);
     accept_text(c, "Seven? </thin</think");
     assert_null(c.allowed(c.with, 0));
     accept_text(c, ">");
@@ -464,8 +473,101 @@ static void forms_wait_for_reasoning(void **state)
     assert_null(c.allowed(c.with, 1));
     c.copy(c.with, 1, 0);
     assert_non_null(c.allowed(c.with, 1));
-    grammar_guard_free(guard);
+    answer_guard_free(guard);
     grammar_free(grammar);
+}
+
+static int32_t only_one_allowed(const uint32_t *allowed)
+{
+    int32_t id = -1, count = 0;
+    for (int32_t i = 0; i < service_vocabulary(service_aid_service(aid)); i++)
+        if (allowed[i / 32] >> i % 32 & 1) {
+            id = i;
+            count++;
+        }
+    assert_int_equal(count, 1);
+    return id;
+}
+
+/* Takes what the guard forces, until it lets go. */
+static void take_forced(Constraint c, int32_t sample, Buf *text)
+{
+    const uint32_t *allowed;
+    for (int tokens = 0; (allowed = c.allowed(c.with, sample)) && tokens < 16; tokens++) {
+        int32_t id = only_one_allowed(allowed);
+        buf_put_span(text, tokenizer_piece_bytes(service_aid_service(aid)->tokenizer, id));
+        c.accept(c.with, sample, id);
+    }
+}
+
+/* Of a section of reasoning only so many tokens come; then the end does, and nothing else can. One that the model opens
+ * by itself counts as one of the prompt's does, and a second one finds nothing left. */
+static void reasoning_is_bounded(void **state)
+{
+    (void)state;
+    AnswerGuard *guard;
+    Error err;
+    Buf text;
+    buf_init(&text, 64);
+    int32_t letter = tokenizer_find(service_aid_service(aid)->tokenizer, span_text("x"));
+    AnswerGuardOptions o = thinking_guard(NULL, false, 3);
+    assert_int_equal(answer_guard_new(&guard, &o, &err), OK);
+    Constraint c = answer_guard_constraint(guard);
+    for (int i = 0; i < 9; i++)
+        c.accept(c.with, 0, letter);
+    accept_text(c, "<think>");
+    for (int i = 0; i < 3; i++) {
+        assert_null(c.allowed(c.with, 0));
+        c.accept(c.with, 0, letter);
+    }
+    assert_null(c.allowed(c.with, 1));
+    c.copy(c.with, 1, 0);
+    for (int32_t sample = 0; sample < 2; sample++) {
+        buf_clear(&text);
+        take_forced(c, sample, &text);
+        assert_string_equal(text.data, "</think>");
+    }
+    accept_text(c, "so <think>");
+    assert_non_null(c.allowed(c.with, 0));
+    answer_guard_free(guard);
+    buf_deinit(&text);
+}
+
+/* The same through the API: what was thought is as long as it may be, in each of the answers, and the form holds for what
+ * comes after it. */
+static void thinking_budgets_hold(void **state)
+{
+    (void)state;
+    Error err;
+    Service *s = service_aid_service(aid);
+    ChatTemplate *before = s->chat;
+    const Dialect *dialect = s->dialect;
+    static const char source[] = "{% for m in messages %}{{ m.content }}{% endfor %}<think>";
+    assert_int_equal(chat_template_new(&s->chat, span_text(source), "thinks", &err), OK);
+    s->dialect = dialect_find("think");
+    static const char *const fields[] = {"\"thinking_token_budget\": 7", "\"thinking_budget_tokens\": 7",
+                                         "\"reasoning_effort\": \"none\""};
+    for (int i = 0; i < 3; i++) {
+        char body[256];
+        snprintf(body, sizeof body, "{\"messages\": [{\"role\": \"user\", \"content\": \"Count\"}], \"n\": 2, \"max_tokens\": 80, "
+                 "\"ignore_eos\": true, \"regex\": \"[0-9]{30}\", %s}", fields[i]);
+        json_t *answer = post("/v1/chat/completions", body);
+        json_int_t thought = json_integer_value(at(answer, "usage/completion_tokens_details/reasoning_tokens"));
+        int32_t least = i < 2 ? 2 * 7 : 0;
+        assert_in_range(thought, least, least + 2 * 8);
+        assert_int_equal(at(answer, "choices/1/message/reasoning_content") != NULL, i < 2);
+        assert_int_equal(strlen(text_at(answer, "choices/1/message/content")), 30);
+        json_decref(answer);
+    }
+    json_t *silent = post("/v1/messages", "{\"model\": \"base\", \"messages\": [{\"role\": \"user\", \"content\": \"Count\"}], "
+                          "\"max_tokens\": 20, \"thinking\": {\"type\": \"disabled\"}}");
+    assert_string_equal(text_at(silent, "content/0/type"), "text");
+    json_decref(silent);
+    chat_template_free(s->chat);
+    s->chat = before;
+    s->dialect = dialect;
+    refused("/v1/chat/completions", "{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}], \"thinking_token_budget\": -2}", 400,
+            "thinking_token_budget", "from -1");
 }
 
 /* ---- responses ---- */
@@ -657,7 +759,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(echo_scores_the_prompt), cmocka_unit_test(many_answers), cmocka_unit_test(chats),
         cmocka_unit_test(tools_are_called), cmocka_unit_test(forms_are_kept), cmocka_unit_test(calls_can_be_required),
         cmocka_unit_test(beams_come_best_first), cmocka_unit_test(reasoning_is_told_apart),
-        cmocka_unit_test(forms_wait_for_reasoning), cmocka_unit_test(responses_are_kept_apart), cmocka_unit_test(embeds),
+        cmocka_unit_test(forms_wait_for_reasoning), cmocka_unit_test(reasoning_is_bounded), cmocka_unit_test(thinking_budgets_hold),
+        cmocka_unit_test(responses_are_kept_apart), cmocka_unit_test(embeds),
         cmocka_unit_test(hanging_up_frees_all), cmocka_unit_test(slow_readers_lose_nothing),
         cmocka_unit_test(time_limits_cut), cmocka_unit_test(bad_fields_are_named),
         cmocka_unit_test(bad_conversations_are_named),

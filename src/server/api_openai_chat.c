@@ -143,14 +143,11 @@ static void read_tool_choice(Fields *f, Conversation *c)
 
 static void read_template_fields(Fields *f, Conversation *c)
 {
-    static const char *const efforts[] = {"none", "minimal", "low", "medium", "high", "xhigh"};
     json_t *extra = fields_object(f, "chat_template_kwargs");
-    int effort = fields_choice(f, "reasoning_effort", efforts, (int)COUNT_OF(efforts), -1);
-    c->extra = extra ? json_copy(extra) : json_object();
-    if (effort >= 0 && !json_object_get(c->extra, "reasoning_effort"))
-        json_object_set_new(c->extra, "reasoning_effort", json_string(efforts[effort]));
-    if (effort == 0 && !json_object_get(c->extra, "enable_thinking"))
-        json_object_set_new(c->extra, "enable_thinking", json_false());
+    c->extra = extra ? json_copy(extra) : NULL;
+    conversation_read_effort(c, f, "reasoning_effort");
+    fields_int(f, "thinking_token_budget", THINKING_ANY, INT32_MAX, &c->thinking_tokens);     /* as vLLM calls it, */
+    fields_int(f, "thinking_budget_tokens", THINKING_ANY, INT32_MAX, &c->thinking_tokens);    /* and llama.cpp */
     fields_bool(f, "continue_final_message", &c->continue_last);
     c->add_generation_prompt = !c->continue_last;
     fields_bool(f, "add_generation_prompt", &c->add_generation_prompt);

@@ -169,14 +169,11 @@ static void read_text_format(Fields *f, GenerationSpec *s, const Service *servic
 
 static void read_reasoning(Fields *f, Conversation *c)
 {
-    static const char *const efforts[] = {"none", "minimal", "low", "medium", "high", "xhigh"};
     json_t *reasoning = fields_object(f, "reasoning");
     if (!reasoning)
         return;
     Fields inner = fields_of(reasoning, "reasoning.", f->error);
-    int effort = fields_choice(&inner, "effort", efforts, (int)COUNT_OF(efforts), -1);
-    if (effort >= 0)
-        c->extra = json_pack("{s:s, s:b}", "reasoning_effort", efforts[effort], "enable_thinking", effort > 0);
+    conversation_read_effort(c, &inner, "effort");
 }
 
 static void refuse_unsupported(Fields *f)

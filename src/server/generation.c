@@ -22,7 +22,7 @@ static void close_prompt(PromptRun *p)
         request_close(p->request);
     }
     p->request = NULL;
-    grammar_guard_free(p->guard);
+    answer_guard_free(p->guard);
     p->guard = NULL;
 }
 
@@ -137,7 +137,7 @@ static RequestOptions request_options(const Generation *g, int32_t prompt)
         .prompt_logprobs = s->prompt_logprobs != LOGPROBS_NONE, .notify = notify, .notify_with = g->exchange,
     };
     if (g->prompts[prompt].guard)
-        o.constraint = grammar_guard_constraint(g->prompts[prompt].guard);
+        o.constraint = answer_guard_constraint(g->prompts[prompt].guard);
     if (s->beam_search) {
         o.beams = s->best_of > s->n ? s->best_of : s->n;
         o.length_penalty = s->length_penalty;
@@ -149,15 +149,27 @@ static RequestOptions request_options(const Generation *g, int32_t prompt)
     return o;
 }
 
+/* What is neither held to a form nor bounded in its reasoning needs none. */
+static Err open_guard(const Generation *g, PromptRun *p, Error *err)
+{
+    const GenerationSpec *s = &g->spec;
+    bool reasons = s->dialect && s->reads_reasoning && dialect_has_reasoning(s->dialect);
+    AnswerGuardOptions o = {.grammar = s->grammar, .vocab = g->service->vocab, .tokenizer = g->service->tokenizer,
+                            .vocabulary = service_vocabulary(g->service), .budget = THINKING_ANY,
+                            .samples = s->beam_search && s->best_of > g->made ? s->best_of : g->made};
+    if (reasons) {
+        o.begin = dialect_reasoning_begin(s->dialect);
+        o.end = dialect_reasoning_end(s->dialect);
+        o.open = s->reasoning_open;
+        o.budget = s->thinking_tokens;
+    }
+    return s->grammar || o.budget != THINKING_ANY ? answer_guard_new(&p->guard, &o, err) : OK;
+}
+
 static Err submit_prompt(Generation *g, int32_t prompt, Error *err)
 {
     PromptRun *p = &g->prompts[prompt];
-    Span after = g->spec.dialect && g->spec.reads_reasoning && g->spec.reasoning_open
-                     ? dialect_reasoning_end(g->spec.dialect)
-                     : (Span){0};
-    int32_t samples = g->spec.beam_search && g->spec.best_of > g->made ? g->spec.best_of : g->made;
-    if (g->spec.grammar)
-        TRY(grammar_guard_new(&p->guard, g->spec.grammar, g->service->vocab, g->service->tokenizer, after, samples, err));
+    TRY(open_guard(g, p, err));
     if (g->service->o.explains && !(p->story = calloc(1, sizeof *p->story)))
         return fail(err, NO_MEMORY, "no memory for the story of a request");
     p->submitted = clock_seconds();

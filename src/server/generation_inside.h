@@ -7,13 +7,13 @@
 #ifndef SERVER_GENERATION_INSIDE_H
 #define SERVER_GENERATION_INSIDE_H
 
+#include "server/answer_guard.h"
 #include "server/choice_run.h"
-#include "server/grammar_guard.h"
 #include "server/service.h"
 
 typedef struct PromptRun {
     Request *request;              /* NULL: not submitted, or closed */
-    GrammarGuard *guard;           /* NULL: no grammar */
+    AnswerGuard *guard;            /* NULL: it may write what it likes */
     Sampled *scored;               /* of the prompt's tokens from the second on */
     int32_t scored_count;
     Story *story;                  /* NULL: nobody asks for it */

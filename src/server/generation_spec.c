@@ -18,8 +18,8 @@ void generation_spec_init(GenerationSpec *s, const Service *service)
 {
     *s = (GenerationSpec){
         .n = 1, .best_of = 1, .length_penalty = 1, .max_tokens = service->defaults.max_tokens,
-        .sampling = service->defaults.options, .prompt_logprobs = LOGPROBS_NONE, .queue_seconds = service->o.queue_seconds,
-        .total_seconds = service->o.total_seconds,
+        .sampling = service->defaults.options, .prompt_logprobs = LOGPROBS_NONE,
+        .thinking_tokens = THINKING_ANY, .queue_seconds = service->o.queue_seconds, .total_seconds = service->o.total_seconds,
     };
     s->sampling.seed = random_seed();
     if (!service->tokenizer)

@@ -139,6 +139,8 @@ bool service_between_steps(Service *s, void (*call)(void *with, const Engine *),
     return s->thread && engine_thread_between(s->thread, call, with);
 }
 
+int32_t service_vocabulary(const Service *s) { return s->o.model ? s->o.model->shape.V : tokenizer_size(s->tokenizer); }
+
 ServiceHealth service_health(const Service *s)
 {
     if (service_is_stopping(s))
