@@ -128,7 +128,7 @@ static void answer(EmbeddingJob *j)
 
 /* ---- at work ---- */
 
-static void notify(void *exchange) { exchange_poke(exchange); }
+static void notify(void *exchange) { exchange_poke_later(exchange); }
 
 static Err submit(EmbeddingJob *j, Embedding *e, Error *err)
 {

@@ -167,10 +167,12 @@ static void first_turn(Exchange *x)
 
 bool exchange_turn(Exchange *x)
 {
+    x->in_turn = true;
     if (!x->handled)
         first_turn(x);
     else if (!exchange_is_done(x))
         x->work(x);
+    x->in_turn = false;
     if (!exchange_is_done(x))
         return false;
     if (x->free_state && x->state)
@@ -188,6 +190,7 @@ void exchange_continue(Exchange *x, void *state, void (*work)(Exchange *), void 
 
 void *exchange_state(const Exchange *x) { return x->state; }
 void exchange_poke(Exchange *x) { workers_poke(x->service->workers, x); }
+void exchange_poke_later(Exchange *x) { workers_poke_later(x->service->workers, x); }
 
 /* ---- its end ---- */
 

@@ -92,6 +92,7 @@ bool exchange_is_done(Exchange *);
 void exchange_continue(Exchange *, void *state, void (*work)(Exchange *), void (*free_state)(void *));
 void *exchange_state(const Exchange *);
 void exchange_poke(Exchange *);               /* from any thread; takes no lock that a caller may hold but the queue's */
+void exchange_poke_later(Exchange *);         /* for `notify` of requests: heeded when the engine's step ends */
 void exchange_hold(Exchange *);               /* it stays until one more exchange_let_go(): for who pokes later */
 void exchange_let_go(Exchange *);
 

@@ -14,6 +14,15 @@ void exchange_tell_ready(Exchange *x)
     pthread_mutex_unlock(&x->ready_lock);
 }
 
+/* Of a turn the worker tells (workers.c), once for all that was put in it. */
+static void tell_of_put(Exchange *x)
+{
+    if (x->in_turn)
+        x->must_tell = true;
+    else
+        exchange_tell_ready(x);
+}
+
 /* ---- headers ---- */
 
 void exchange_add_header(Exchange *x, const char *name, const char *value)
@@ -75,7 +84,7 @@ void exchange_text(Exchange *x, int status, const char *content_type, Span text)
     put(x, text);
     x->done = true;
     pthread_mutex_unlock(&x->lock);
-    exchange_tell_ready(x);
+    tell_of_put(x);
 }
 
 static int put_chunk(const char *text, size_t bytes, void *out)
@@ -106,7 +115,7 @@ void exchange_stream(Exchange *x, const char *content_type)
     pthread_mutex_lock(&x->lock);
     begin(x, 200, content_type, true);
     pthread_mutex_unlock(&x->lock);
-    exchange_tell_ready(x);
+    tell_of_put(x);
 }
 
 void exchange_put(Exchange *x, Span s)
@@ -115,7 +124,7 @@ void exchange_put(Exchange *x, Span s)
     ASSERT(x->began && !x->done);
     put(x, s);
     pthread_mutex_unlock(&x->lock);
-    exchange_tell_ready(x);
+    tell_of_put(x);
 }
 
 void exchange_event(Exchange *x, const char *event, json_t *json)
@@ -167,7 +176,7 @@ void exchange_done(Exchange *x)
     pthread_mutex_lock(&x->lock);
     x->done = true;
     pthread_mutex_unlock(&x->lock);
-    exchange_tell_ready(x);
+    tell_of_put(x);
 }
 
 size_t exchange_room(Exchange *x)

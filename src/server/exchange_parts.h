@@ -49,6 +49,7 @@ struct Exchange {
     bool began, stream, done;
     bool full;                         /* more was put than an answer may hold: it is lost */
     bool wants_room;                   /* work() waits until some of it is read */
+    bool in_turn, must_tell;           /* of who writes: what was put during a turn is told after it */
     int status;
     char content_type[64];
     char *out_headers[2 * EXCHANGE_OUT_HEADERS_MAX];

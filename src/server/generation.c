@@ -121,7 +121,7 @@ static Err open_choices(Generation *g, Error *err)
     return OK;
 }
 
-static void notify(void *exchange) { exchange_poke(exchange); }
+static void notify(void *exchange) { exchange_poke_later(exchange); }
 
 static RequestOptions request_options(const Generation *g, int32_t prompt)
 {
