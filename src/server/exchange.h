@@ -83,6 +83,8 @@ void exchange_stream(Exchange *, const char *content_type); /* begins: status 20
 void exchange_put(Exchange *, Span);
 /* "event: ...\ndata: {...}\n\n"; event NULL: data only. Takes the json. */
 void exchange_event(Exchange *, const char *event, json_t *);
+/* A data event of a text that many have in common and a json within it. Takes the json. */
+void exchange_event_within(Exchange *, Span before, json_t *, Span after);
 void exchange_done(Exchange *);
 size_t exchange_room(Exchange *);             /* bytes that may be put until it is full; 0: wait for a poke */
 bool exchange_gone(Exchange *);               /* hung up: nobody reads the answer */

@@ -127,20 +127,37 @@ void exchange_put(Exchange *x, Span s)
     tell_of_put(x);
 }
 
+/* Behind what x->event holds already. */
+static void put_event(Exchange *x, Span before, json_t *json, Span after)
+{
+    Buf *text = &x->event;
+    buf_put_text(text, "data: ");
+    buf_put_span(text, before);
+    bool good = put_json(text, json);
+    buf_put_span(text, after);
+    if (!good || text->full) {
+        buf_clear(text);
+        buf_put_text(text, "data: {\"error\":{\"message\":\"no memory for this part\",\"type\":\"server_error\"}}");
+    }
+    buf_put_text(text, "\n\n");
+    exchange_put(x, buf_span(text));
+}
+
 void exchange_event(Exchange *x, const char *event, json_t *json)
 {
-    Buf text;
-    buf_init(&text, EXCHANGE_OUT_BYTES_MAX);
-    if (event)
-        buf_printf(&text, "event: %s\n", event);
-    buf_put_text(&text, "data: ");
-    if (!put_json(&text, json)) {
-        buf_clear(&text);
-        buf_put_text(&text, "data: {\"error\":{\"message\":\"no memory for this part\",\"type\":\"server_error\"}}");
+    buf_clear(&x->event);
+    if (event) {
+        buf_put_text(&x->event, "event: ");
+        buf_put_text(&x->event, event);
+        buf_put_char(&x->event, '\n');
     }
-    buf_put_text(&text, "\n\n");
-    exchange_put(x, buf_span(&text));
-    buf_deinit(&text);
+    put_event(x, (Span){0}, json, (Span){0});
+}
+
+void exchange_event_within(Exchange *x, Span before, json_t *json, Span after)
+{
+    buf_clear(&x->event);
+    put_event(x, before, json, after);
 }
 
 static void refuse_stream(Exchange *x, const ApiError *e)

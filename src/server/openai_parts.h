@@ -16,6 +16,7 @@ typedef struct OpenaiReply {       /* what a wire keeps beside the generation */
     bool returns_ids;              /* vLLM's return_token_ids */
     bool returns_prompt;           /* prompt_logprobs */
     int32_t choices;
+    Buf head;                      /* of all chunks of a stream: up to their choice */
     bool *opened;                  /* [choices] the first chunk of each was sent */
     int64_t *bytes;                /* [choices] characters of the tokens that were told: for offsets */
 } OpenaiReply;

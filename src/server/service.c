@@ -95,7 +95,8 @@ static Err open_service(Service *s, Error *err)
     if (!s->engine)
         return OK;
     EngineThreadOptions thread = {.engine = s->engine, .metrics = s->metrics, .steps = s->o.steps, .stepped = wake_workers,
-                                  .stepped_with = s->workers, .work = s->o.work, .work_with = s->o.work_with, .machine = s->o.machine};
+                                  .stepped_with = s->workers, .work = s->o.work, .work_with = s->o.work_with,
+                                  .machine = s->o.machine};
     TRY(engine_thread_new(&s->thread, &thread, err));
     return s->o.state_dir ? batches_open(&s->batches, s, s->o.state_dir, s->o.keys, err) : OK;
 }
