@@ -65,6 +65,15 @@ static json_t *post(const char *path, const char *body)
     return answer;
 }
 
+static void refused_get(const char *path, int wanted, const char *param)
+{
+    int status;
+    json_t *answer = aid_call(aid, "GET", path, "", NULL, &status);
+    assert_int_equal(status, wanted);
+    assert_string_equal(text_at(answer, "error/param"), param);
+    json_decref(answer);
+}
+
 static json_t *complete(const char *body) { return post("/v1/completions", body); }
 
 static void refused(const char *path, const char *body, int wanted, const char *param, const char *part)
@@ -572,6 +581,28 @@ static void thinking_budgets_hold(void **state)
 
 /* ---- responses ---- */
 
+/* What a stored response was asked with can be read again, in pages and in both orders. */
+static void input_items_are_listed(void **state)
+{
+    (void)state;
+    char path[160];
+    int status;
+    json_t *made = post("/v1/responses", "{\"max_output_tokens\": 2, \"input\": [{\"role\": \"user\", \"content\": \"One\"}, "
+                        "{\"type\": \"function_call\", \"call_id\": \"c\", \"name\": \"f\", \"arguments\": \"{}\"}, "
+                        "{\"type\": \"function_call_output\", \"call_id\": \"c\", \"output\": \"7\"}]}");
+    snprintf(path, sizeof path, "/v1/responses/%s/input_items", text_at(made, "id"));
+    json_t *items = aid_call(aid, "GET", path, "", NULL, &status);
+    assert_int_equal(status, 200);
+    assert_int_equal(json_array_size(at(items, "data")), 3);
+    assert_string_equal(text_at(items, "data/0/type"), "function_call_output");
+    assert_string_equal(text_at(items, "data/2/content/0/text"), "One");
+    assert_string_equal(text_at(items, "first_id"), text_at(items, "data/0/id"));
+    assert_true(json_is_false(at(items, "has_more")));
+    json_decref(items);
+    json_decref(made);
+    refused_get("/v1/responses/resp_none/input_items", 404, "response_id");
+}
+
 /* What was stored is there for its own tenant, to read and to go on from, and for no other. */
 static void responses_are_kept_apart(void **state)
 {
@@ -760,7 +791,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(tools_are_called), cmocka_unit_test(forms_are_kept), cmocka_unit_test(calls_can_be_required),
         cmocka_unit_test(beams_come_best_first), cmocka_unit_test(reasoning_is_told_apart),
         cmocka_unit_test(forms_wait_for_reasoning), cmocka_unit_test(reasoning_is_bounded), cmocka_unit_test(thinking_budgets_hold),
-        cmocka_unit_test(responses_are_kept_apart), cmocka_unit_test(embeds),
+        cmocka_unit_test(input_items_are_listed), cmocka_unit_test(responses_are_kept_apart), cmocka_unit_test(embeds),
         cmocka_unit_test(hanging_up_frees_all), cmocka_unit_test(slow_readers_lose_nothing),
         cmocka_unit_test(time_limits_cut), cmocka_unit_test(bad_fields_are_named),
         cmocka_unit_test(bad_conversations_are_named),

@@ -1,4 +1,5 @@
-/* POST /v1/responses: OpenAI's newer form of a conversation; GET and DELETE /v1/responses/{}: what was stored of it.
+/* POST /v1/responses: OpenAI's newer form of a conversation; GET and DELETE /v1/responses/{}: what was stored of it;
+ * GET /v1/responses/{}/input_items: what was asked with.
  *
  *     input          "text"  |  [{"role", "content"}, {"type": "function_call" ...}, {"type": "function_call_output" ...}]
  *     instructions   a message of the system before all; not carried on by previous_response_id
@@ -9,6 +10,7 @@
 #include "server/conversation.h"
 #include "server/generation_inside.h"
 #include "server/openai_parts.h"
+#include "server/response_items.h"
 #include "server/response_reply.h"
 #include "server/response_store.h"
 #include "server/sampling_fields.h"
@@ -94,14 +96,19 @@ static void read_input(Fields *f, Conversation *c)
     }
 }
 
+static json_t *stored(const Exchange *x, const char *id, ResponsePart part)
+{
+    return response_store_get(exchange_service(x)->responses, generation_tenant(exchange_key(x)), id, part);
+}
+
 static void read_previous(Fields *f, Conversation *c, Exchange *x)
 {
     const char *id = NULL;
-    json_t *messages = NULL;
     fields_text(f, "previous_response_id", 128, &id);
     if (!fields_ok(f) || !id)
         return;
-    if (response_store_get(exchange_service(x)->responses, generation_tenant(exchange_key(x)), id, NULL, &messages)) {
+    json_t *messages = stored(x, id, RESPONSE_MESSAGES);
+    if (messages) {
         json_array_extend(c->messages, messages);
         json_decref(messages);
         return;
@@ -246,8 +253,10 @@ static void read_body(Fields *f, GenerationSpec *s, ResponseReply *r, Conversati
     read_text_format(f, s, service);
     if (!fields_ok(f))
         return;
-    if (stores)
+    if (stores) {
         r->messages = json_deep_copy(c->messages);
+        r->input = response_items(fields_any(f, "input"));
+    }
     if (instructions)
         json_array_insert_new(c->messages, 0, json_pack("{s:s, s:s}", "role", "system", "content", instructions));
     repeat_request(f, r, s);
@@ -283,10 +292,18 @@ static void refuse_unknown(Exchange *x)
 
 static void show(Exchange *x)
 {
-    json_t *response;
-    uint64_t tenant = generation_tenant(exchange_key(x));
-    if (response_store_get(exchange_service(x)->responses, tenant, exchange_path_part(x, 0), &response, NULL))
+    json_t *response = stored(x, exchange_path_part(x, 0), RESPONSE_SHOWN);
+    if (response)
         exchange_json(x, 200, response);
+    else
+        refuse_unknown(x);
+}
+
+static void show_input(Exchange *x)
+{
+    json_t *items = stored(x, exchange_path_part(x, 0), RESPONSE_INPUT);
+    if (items)
+        response_items_show(x, items);
     else
         refuse_unknown(x);
 }
@@ -303,6 +320,7 @@ static void forget(Exchange *x)
 static const Route routes[] = {
     {"POST", "/v1/responses", ACCESS_KEY, respond},
     {"GET", "/v1/responses/{}", ACCESS_KEY, show},
+    {"GET", "/v1/responses/{}/input_items", ACCESS_KEY, show_input},
     {"DELETE", "/v1/responses/{}", ACCESS_KEY, forget},
 };
 const RouteList routes_openai_responses = ROUTES(routes, api_error_json);

@@ -13,8 +13,8 @@ ResponseReply *response_reply_new(const Service *service)
     ResponseReply *r = calloc(1, sizeof *r);
     if (!r)
         return NULL;
-    *r = (ResponseReply){.id = random_id("resp_"), .service = service, .frame = json_object(), .output = json_array(),
-                         .logprobs = LOGPROBS_NONE};
+    *r = (ResponseReply){.id = random_id("resp_"), .created = time(NULL), .service = service, .frame = json_object(),
+                         .output = json_array(), .logprobs = LOGPROBS_NONE};
     return r;
 }
 
@@ -25,6 +25,7 @@ void response_reply_free(void *reply)
         return;
     json_decref(r->frame);
     json_decref(r->messages);
+    json_decref(r->input);
     json_decref(r->output);
     json_decref(r->told);
     free(r);
@@ -96,7 +97,7 @@ static json_t *response_json(const ResponseReply *r, const Generation *g, const 
     bool over = strcmp(status, "in_progress") != 0;
     const char *reason = !strcmp(status, "incomplete") ? incomplete_reason(generation_choice(g, 0)) : NULL;
     json_t *out = json_pack("{s:s, s:s, s:I, s:s, s:b, s:O, s:s, s:o, s:o, s:o}", "id", r->id.text, "object", "response",
-                            "created_at", (json_int_t)time(NULL), "status", status, "background", 0, "output", r->output,
+                            "created_at", (json_int_t)r->created, "status", status, "background", 0, "output", r->output,
                             "model", r->service->model_name, "usage", over && !error ? usage_json(g) : json_null(), "error",
                             error ? json_pack("{s:s, s:s}", "code", "server_error", "message", error->message) : json_null(),
                             "incomplete_details", reason ? json_pack("{s:s}", "reason", reason) : json_null());
@@ -299,8 +300,9 @@ static void store(Exchange *x, ResponseReply *r, const Choice *c, json_t *respon
     if (!r->messages)
         return;
     add_answer(r->messages, c);
-    response_store_put(r->service->responses, generation_tenant(exchange_key(x)), json_deep_copy(response), r->messages);
-    r->messages = NULL;
+    json_t *parts[RESPONSE_PARTS] = {json_deep_copy(response), r->messages, r->input};
+    response_store_put(r->service->responses, generation_tenant(exchange_key(x)), parts);
+    r->messages = r->input = NULL;
 }
 
 static void end_failed(Exchange *x, ResponseReply *r, const Generation *g, const ApiError *error)

@@ -17,9 +17,10 @@
 
 typedef struct ResponseReply {
     RandomId id;                   /* "resp_..." */
+    int64_t created;
     const Service *service;
     json_t *frame;                 /* owned: the fields of the response that repeat the request's */
-    json_t *messages;              /* owned: the conversation so far, for the store; NULL: not stored */
+    json_t *messages, *input;      /* owned: the conversation so far and what was asked, for the store; NULL: not stored */
     json_t *output;                /* owned: items that are whole */
     int64_t sequence;              /* of the next event */
     bool began;

@@ -15,10 +15,16 @@ typedef struct ResponseStore ResponseStore;
 Err response_store_new(ResponseStore **, Error *);
 void response_store_free(ResponseStore *);    /* NULL is allowed */
 
-/* Both are taken over. response: as GET shows it; its "id" names it. messages: the conversation, this answer included. */
-void response_store_put(ResponseStore *, uint64_t tenant, json_t *response, json_t *messages);
-/* Copies, owned by the caller; either may be NULL if it is not wanted. False: unknown. */
-bool response_store_get(ResponseStore *, uint64_t tenant, const char *id, json_t **response, json_t **messages);
+typedef enum ResponsePart {
+    RESPONSE_SHOWN,        /* as GET shows it; its "id" names it */
+    RESPONSE_MESSAGES,     /* the conversation, this answer included */
+    RESPONSE_INPUT,        /* the items that were asked with */
+    RESPONSE_PARTS
+} ResponsePart;
+
+void response_store_put(ResponseStore *, uint64_t tenant, json_t *parts[RESPONSE_PARTS]);    /* all are taken over */
+/* A copy, owned by the caller. NULL: unknown, or no memory for it. */
+json_t *response_store_get(ResponseStore *, uint64_t tenant, const char *id, ResponsePart);
 bool response_store_drop(ResponseStore *, uint64_t tenant, const char *id);    /* false: unknown */
 
 #endif
