@@ -221,6 +221,29 @@ static void stops_end_a_sample(void **state)
     json_decref(kept);
 }
 
+/* Where so many tokens must come, no text ends them before, and the one that does is told as what it was: text or id. */
+static void stops_wait_for_their_time(void **state)
+{
+    (void)state;
+    char body[320];
+    json_t *free_answer = complete("{\"prompt\": \"Once upon a\", \"max_tokens\": 16, \"temperature\": 0, \"return_token_ids\": true}");
+    int id = (int)json_integer_value(at(free_answer, "choices/0/token_ids/3"));
+    const char *text = text_at(free_answer, "choices/0/text");
+    snprintf(body, sizeof body, "{\"prompt\": \"Once upon a\", \"max_tokens\": 16, \"temperature\": 0, \"min_tokens\": 16, \"stop\": "
+             "[\"%.3s\"]}", text + 2);
+    json_t *late = complete(body);
+    assert_string_equal(text_at(late, "choices/0/text"), text);
+    snprintf(body, sizeof body, "{\"prompt\": \"Once upon a\", \"max_tokens\": 16, \"temperature\": 0, \"stop_token_ids\": [%d]}", id);
+    json_t *stopped = complete(body);
+    assert_string_equal(text_at(stopped, "choices/0/finish_reason"), "stop");
+    assert_int_equal(json_integer_value(at(stopped, "choices/0/stop_reason")), id);
+    json_decref(free_answer);
+    json_decref(late);
+    json_decref(stopped);
+    refused("/v1/messages", "{\"model\": \"base\", \"max_tokens\": 1, \"messages\": [{\"role\": \"user\", \"content\": \"x\"}], "
+            "\"tools\": [{\"name\": \"f\", \"input_schema\": {}}, {\"name\": \"f\", \"input_schema\": {}}]}", 400, NULL, "tools.1.name:");
+}
+
 /* echo and log-probabilities: of each token of prompt and answer, and where its text begins. */
 static void echo_scores_the_prompt(void **state)
 {
@@ -738,6 +761,8 @@ static void bad_fields_are_named(void **state)
         {"{}", "prompt", "must be a text", 400},
         {"{\"prompt\": \"\"}", "prompt", "empty", 400},
         {"{\"prompt\": \"x\", \"stop\": [\"\"]}", "stop", "entry 0", 400},
+        {"{\"prompt\": \"x\", \"stop\": 7}", "stop", "a list of strings", 400},
+        {"{\"prompt\": \"x\", \"min_tokens\": 9, \"max_tokens\": 8}", "min_tokens", "9 tokens at least", 400},
         {"{\"prompt\": \"x\", \"logit_bias\": {\"a\": 1}}", "logit_bias", "token id", 400},
         {"{\"prompt\": \"x\", \"logit_bias\": {\"5\": 101}}", "logit_bias", "token 5", 400},
         {"{\"prompt\": [5], \"suffix\": \"y\"}", "suffix", "of text", 400},
@@ -787,6 +812,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(streams_say_the_same), cmocka_unit_test(company_changes_nothing), cmocka_unit_test(stops_end_a_sample),
+        cmocka_unit_test(stops_wait_for_their_time),
         cmocka_unit_test(echo_scores_the_prompt), cmocka_unit_test(many_answers), cmocka_unit_test(chats),
         cmocka_unit_test(tools_are_called), cmocka_unit_test(forms_are_kept), cmocka_unit_test(calls_can_be_required),
         cmocka_unit_test(beams_come_best_first), cmocka_unit_test(reasoning_is_told_apart),

@@ -275,7 +275,7 @@ static void read_tools(Fields *f, Conversation *c)
             json_array_append_new(tools, made);
     }
     if (fields_ok(f))
-        conversation_set_tools(c, f, "tools", tools);
+        conversation_set_tools(c, f, "tools.%zu.", "", tools);
     json_decref(tools);
 }
 

@@ -52,7 +52,7 @@ static void tell_all(Exchange *x, Generation *g)
         const Choice *c = generation_choice(g, i);
         json_t *choice = json_pack("{s:i, s:o, s:o, s:o, s:o}", "index", (int)c->index, "message", message_json(c), "logprobs",
                                    logprobs_json(r, c->tokens, c->token_count), "finish_reason", openai_finish_json(c),
-                                   "stop_reason", openai_stop_reason(c));
+                                   "stop_reason", openai_stop_reason(g, c));
         if (r->returns_ids)
             json_object_set_new(choice, "token_ids", openai_ids(c->tokens, c->token_count));
         if (r->returns_prompt && !prompt)
@@ -111,7 +111,7 @@ static void tell_delta(Exchange *x, Generation *g, const Delta *d)
         json_object_set_new(choice, "token_ids", openai_ids(d->tokens, d->token_count));
     if (d->kind == DELTA_END) {
         json_object_set_new(choice, "finish_reason", openai_finish_json(c));
-        json_object_set_new(choice, "stop_reason", openai_stop_reason(c));
+        json_object_set_new(choice, "stop_reason", openai_stop_reason(g, c));
     }
     openai_send(x, g, r, chunk_object, choice);
 }
@@ -161,7 +161,7 @@ static void read_conversation(Fields *f, Conversation *c)
     if (fields_ok(f) && (!messages || json_array_size(messages) == 0))
         fields_refuse(f, "messages", "must be a list with a message");
     conversation_add_messages(c, f, "messages", messages);
-    conversation_set_tools(c, f, "tools", fields_array(f, "tools", TOOLS_MAX));
+    conversation_set_tools(c, f, "tools[%zu].", "function.", fields_array(f, "tools", TOOLS_MAX));
     fields_bool(f, "parallel_tool_calls", &c->parallel);
     read_tool_choice(f, c);
     read_template_fields(f, c);

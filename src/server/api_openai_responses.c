@@ -136,7 +136,7 @@ static void read_tools(Fields *f, Conversation *c)
         json_array_append_new(nested, json_pack("{s:s, s:O}", "type", "function", "function", tool));
     }
     if (fields_ok(f))
-        conversation_set_tools(c, f, "tools", nested);
+        conversation_set_tools(c, f, "tools[%zu].", "", nested);
     json_decref(nested);
 }
 

@@ -40,8 +40,9 @@ void conversation_add_message(Conversation *, Fields *message);
 void conversation_read_effort(Conversation *, Fields *, const char *name);
 /* One message whose content is plain text already. */
 void conversation_add(Conversation *, const char *role, const char *content);
-/* [{"type": "function", "function": {"name", "description", "parameters"}}, ...] */
-void conversation_set_tools(Conversation *, Fields *, const char *path, json_t *list);
+/* [{"type": "function", "function": {"name", "description", "parameters"}}, ...]. How the caller's own form names an entry
+ * in errors ("tools[%zu].") and what it says of the function ("function.", or "" where the entry says it itself). */
+void conversation_set_tools(Conversation *, Fields *, const char *entry, const char *inner, json_t *list);
 /* TOOLS_NAMED: {"name": ...} of one of them; `path`: what stands before "name" in errors. */
 void conversation_choose_tool(Conversation *, Fields *, json_t *named, const char *path);
 

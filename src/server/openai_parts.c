@@ -97,13 +97,14 @@ json_t *openai_finish_json(const Choice *c)
     return c->finish == FINISH_NONE ? json_null() : json_string(openai_finish(c));
 }
 
-json_t *openai_stop_reason(const Choice *c)
+json_t *openai_stop_reason(const Generation *g, const Choice *c)
 {
     if (c->finish == FINISH_EXPIRED || c->finish == FINISH_CANCELLED)
         return json_string(c->finish == FINISH_EXPIRED ? "expired" : "cancelled");
     if (c->stop_text)
         return json_string(c->stop_text);
-    return json_null();
+    bool asked = c->stop_token >= 0 && token_ids_have(&generation_spec(g)->sampling.stop, c->stop_token);
+    return asked ? json_integer(c->stop_token) : json_null();
 }
 
 json_t *openai_frame(const OpenaiReply *r, const char *object, json_t *choices)

@@ -34,7 +34,8 @@ void openai_read_stream_options(Fields *, OpenaiReply *, bool stream);
 json_t *openai_usage(const Generation *);
 const char *openai_finish(const Choice *);
 json_t *openai_finish_json(const Choice *);       /* null while it runs */
-json_t *openai_stop_reason(const Choice *);       /* vLLM's: the stop text, the id, or null */
+/* vLLM's: the stop text, the id that was asked for, or null. */
+json_t *openai_stop_reason(const Generation *, const Choice *);
 
 /* {"id", "object", "created", "model", "choices"}; the choices are taken over. */
 json_t *openai_frame(const OpenaiReply *, const char *object, json_t *choices);

@@ -20,6 +20,8 @@ void sampling_fields_stop(Fields *f, const char *name, GenerationSpec *s)
         s->stop_count = fields_ok(f) && s->stop[0][0] ? 1 : 0;    /* "" asks for none, as clients send it */
         return;
     }
+    if (!json_is_array(stop))
+        fields_refuse(f, name, "must be a string or a list of strings");
     if (!fields_array(f, name, STOP_STRINGS_MAX))
         return;
     json_array_foreach(stop, i, entry)
