@@ -742,6 +742,37 @@ static void time_limits_cut(void **state)
     json_decref(cut);
 }
 
+/* More prompts than may wait are fed as places become free, and answered in order; one that can never fit is refused
+ * before any of them is begun. */
+static void many_prompts_take_turns(void **state)
+{
+    (void)state;
+    enum { PROMPTS = 100 };
+    json_t *body = json_pack("{s:[], s:i, s:i, s:b}", "prompt", "max_tokens", 3, "temperature", 0, "ignore_eos", 1), *alone;
+    for (int i = 0; i < PROMPTS; i++)
+        json_array_append_new(at(body, "prompt"), json_sprintf("%d and", i));
+    char *text = json_dumps(body, 0), path[32];
+    json_t *all = complete(text);
+    free(text);
+    assert_int_equal(json_array_size(at(all, "choices")), PROMPTS);
+    for (int i = 3; i < PROMPTS; i += 32) {
+        char one[96];
+        snprintf(one, sizeof one, "{\"prompt\": \"%d and\", \"max_tokens\": 3, \"temperature\": 0, \"ignore_eos\": true}", i);
+        alone = complete(one);
+        snprintf(path, sizeof path, "choices/%d/text", i);
+        assert_string_equal(text_at(all, path), text_at(alone, "choices/0/text"));
+        json_decref(alone);
+    }
+    json_array_append_new(at(body, "prompt"), json_sprintf("%0600d", 7));
+    json_object_set_new(body, "stream", json_true());
+    text = json_dumps(body, 0);
+    refused("/v1/completions", text, 400, "max_tokens", "512 fit");
+    free(text);
+    json_decref(all);
+    json_decref(body);
+    assert_true(aid_idle(aid));
+}
+
 static void bad_fields_are_named(void **state)
 {
     (void)state;
@@ -813,7 +844,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(streams_say_the_same), cmocka_unit_test(company_changes_nothing), cmocka_unit_test(stops_end_a_sample),
         cmocka_unit_test(stops_wait_for_their_time),
-        cmocka_unit_test(echo_scores_the_prompt), cmocka_unit_test(many_answers), cmocka_unit_test(chats),
+        cmocka_unit_test(echo_scores_the_prompt), cmocka_unit_test(many_answers), cmocka_unit_test(many_prompts_take_turns),
+        cmocka_unit_test(chats),
         cmocka_unit_test(tools_are_called), cmocka_unit_test(forms_are_kept), cmocka_unit_test(calls_can_be_required),
         cmocka_unit_test(beams_come_best_first), cmocka_unit_test(reasoning_is_told_apart),
         cmocka_unit_test(forms_wait_for_reasoning), cmocka_unit_test(reasoning_is_bounded), cmocka_unit_test(thinking_budgets_hold),

@@ -26,6 +26,14 @@ static void close_prompt(PromptRun *p)
     p->guard = NULL;
 }
 
+static void forget_prompt(PromptRun *p)
+{
+    answer_guard_free(p->guard);
+    free(p->scored);
+    free(p->story);
+    *p = (PromptRun){0};
+}
+
 void generation_free(void *generation)
 {
     Generation *g = generation;
@@ -33,8 +41,7 @@ void generation_free(void *generation)
         return;
     for (int32_t i = 0; g->prompts && i < g->spec.prompt_count; i++) {
         close_prompt(&g->prompts[i]);
-        free(g->prompts[i].scored);
-        free(g->prompts[i].story);
+        forget_prompt(&g->prompts[i]);
     }
     for (int32_t i = 0; g->runs && i < generation_made(g); i++)
         choice_run_deinit(&g->runs[i]);
@@ -182,6 +189,34 @@ static Err submit_prompt(Generation *g, int32_t prompt, Error *err)
     return engine_submit(g->service->engine, &o, &p->request, err);
 }
 
+static bool some_run(const Generation *g) { return g->left > (g->spec.prompt_count - g->submitted) * g->made; }
+
+/* As many as the engine takes: what a full queue refuses waits for those of its own that run. */
+static Err submit_some(Generation *g, Error *err)
+{
+    while (g->submitted < g->spec.prompt_count) {
+        Err result = submit_prompt(g, g->submitted, err);
+        if (result == OK) {
+            g->submitted++;
+            continue;
+        }
+        forget_prompt(&g->prompts[g->submitted]);
+        return result == LIMIT_REACHED && some_run(g) ? OK : result;
+    }
+    return OK;
+}
+
+/* Those that were not submitted will not be. */
+static void give_up(Generation *g, EndReason reason)
+{
+    Event end = {.kind = EVENT_END, .reason = reason, .token = {.id = TOKEN_NONE}};
+    for (int32_t i = g->submitted * g->made; i < generation_made(g); i++) {
+        choice_run_take(&g->runs[i], &end);
+        g->left--;
+    }
+    g->given_up = true;
+}
+
 /* ---- from events to answers ---- */
 
 static void take_scored(Generation *g, int32_t prompt, const Event *event)
@@ -221,6 +256,7 @@ static void take_event(Generation *g, int32_t prompt, const Event *event)
     }
     if (event->kind == EVENT_TOKEN)
         measure_gap(g, r);
+    g->place_freed |= event->kind == EVENT_END || event->position == g->spec.prompts[prompt].count;    /* it has started */
     if (event->kind == EVENT_END) {
         g->left--;
         if (event->reason == END_ERROR && !g->error[0])
@@ -246,7 +282,7 @@ static bool may_take(const Generation *g)
 static void take_events(Generation *g)
 {
     Event event;
-    for (int32_t i = 0; i < g->spec.prompt_count; i++)
+    for (int32_t i = 0; i < g->submitted; i++)
         while (may_take(g) && request_next(g->prompts[i].request, &event))
             take_event(g, i, &event);
 }
@@ -256,7 +292,7 @@ static void cancel(Generation *g)
     if (g->cancelled)
         return;
     g->cancelled = true;
-    for (int32_t i = 0; i < g->spec.prompt_count; i++)
+    for (int32_t i = 0; i < g->submitted; i++)
         request_cancel(g->prompts[i].request);
 }
 
@@ -286,7 +322,7 @@ static void number_given(Generation *g)
 static json_t *stories(const Generation *g)
 {
     json_t *list = json_array();
-    for (int32_t i = 0; i < g->spec.prompt_count; i++) {
+    for (int32_t i = 0; i < g->submitted; i++) {
         const PromptRun *p = &g->prompts[i];
         json_array_append_new(list, story_json(p->story, p->submitted - exchange_received(g->exchange), &p->times));
     }
@@ -311,6 +347,22 @@ static void finish(Generation *g)
     exchange_let_go(g->exchange);
 }
 
+/* The next ones, if any wait for places that have become free. */
+static void submit_rest(Generation *g)
+{
+    Error err;
+    if (g->submitted == g->spec.prompt_count || g->given_up)
+        return;
+    bool freed = g->place_freed;
+    g->place_freed = false;
+    if (g->cancelled) {
+        give_up(g, END_CANCELLED);
+    } else if (freed && submit_some(g, &err) != OK) {
+        snprintf(g->error, sizeof g->error, "%s", err.text);
+        give_up(g, END_ERROR);
+    }
+}
+
 static void work(Exchange *x)
 {
     Generation *g = exchange_state(x);
@@ -320,6 +372,7 @@ static void work(Exchange *x)
     if (g->gone || service_time_is_up(g->service))
         cancel(g);
     take_events(g);
+    submit_rest(g);
     if (g->left == 0)
         finish(g);
 }
@@ -330,9 +383,11 @@ static Err build(Generation *g, GenerationSpec *spec, Error *err)
         return fail(err, NO_MEMORY, "no memory for the answers to a request");
     TRY(open_stops(g, err));
     TRY(open_choices(g, err));
-    for (int32_t i = 0; i < g->spec.prompt_count; i++)
-        TRY(submit_prompt(g, i, err));
-    return OK;
+    for (int32_t i = 0; i < g->spec.prompt_count; i++) {
+        RequestOptions o = request_options(g, i);
+        TRY(engine_check(g->service->engine, &o, err));
+    }
+    return submit_some(g, err);
 }
 
 bool generation_begin(Exchange *x, GenerationSpec *spec, const Wire *wire, void *with, ApiError *error)
