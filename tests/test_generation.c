@@ -3,6 +3,8 @@
 #include "service_aid.h"
 #include "test.h"
 
+#include <unistd.h>
+
 #include "base/buf.h"
 #include "server/answer_guard.h"
 #include "server/choice_run.h"
@@ -604,6 +606,59 @@ static void thinking_budgets_hold(void **state)
 
 /* ---- responses ---- */
 
+static json_t *get_response(const char *id, const char *status)
+{
+    char path[96];
+    int code;
+    snprintf(path, sizeof path, "/v1/responses/%s", id);
+    for (int tries = 0; tries < 1000; tries++) {
+        json_t *got = aid_call(aid, "GET", path, "", NULL, &code);
+        if (code != 200 || !strcmp(text_at(got, "status"), status))
+            return got;
+        json_decref(got);
+        usleep(5000);
+    }
+    return NULL;
+}
+
+static json_t *cancel_response(const char *id, int *status)
+{
+    char path[96];
+    snprintf(path, sizeof path, "/v1/responses/%s/cancel", id);
+    return aid_post(aid, path, "", status);
+}
+
+/* A response of the background is answered at once and goes on: it comes whole to who asks later, or ends when somebody
+ * cancels or deletes it, and leaves nothing behind in the engine. */
+static void responses_go_on_alone(void **state)
+{
+    (void)state;
+    int status;
+    json_t *begun = post("/v1/responses", "{\"input\": \"Hi\", \"background\": true, \"max_output_tokens\": 30}");
+    assert_string_equal(text_at(begun, "status"), "in_progress");
+    json_t *whole = get_response(text_at(begun, "id"), "completed");
+    assert_non_null(whole);
+    assert_true(strlen(text_at(whole, "output/0/content/0/text")) > 0);
+    assert_true(json_is_true(at(whole, "background")));
+    json_decref(cancel_response(text_at(begun, "id"), &status));       /* too late, and no error */
+    assert_int_equal(status, 200);
+    json_t *endless = post("/v1/responses", "{\"input\": \"Hi\", \"background\": true, \"ignore_eos\": true}");
+    json_t *cancelled = cancel_response(text_at(endless, "id"), &status);
+    assert_string_equal(text_at(cancelled, "status"), "cancelled");
+    assert_true(aid_idle(aid));
+    json_t *later = get_response(text_at(endless, "id"), "cancelled");
+    assert_non_null(later);
+    json_t *plain = post("/v1/responses", "{\"input\": \"Hi\", \"max_output_tokens\": 1}");
+    json_decref(cancel_response(text_at(plain, "id"), &status));
+    assert_int_equal(status, 400);
+    json_t *all[] = {begun, whole, endless, cancelled, later, plain};
+    for (size_t i = 0; i < COUNT_OF(all); i++)
+        json_decref(all[i]);
+    refused("/v1/responses", "{\"input\": \"x\", \"background\": true, \"stream\": true}", 400, "background", "streamed");
+    refused("/v1/responses", "{\"input\": \"x\", \"background\": true, \"store\": false}", 400, "background", "store");
+    refused("/v1/responses", "{\"input\": \"x\", \"conversation\": \"conv_1\"}", 400, "conversation", "not supported");
+}
+
 /* What a stored response was asked with can be read again, in pages and in both orders. */
 static void input_items_are_listed(void **state)
 {
@@ -835,7 +890,7 @@ static void bad_conversations_are_named(void **state)
     for (size_t i = 0; i < COUNT_OF(cases); i++)
         refused("/v1/chat/completions", cases[i].body, 400, cases[i].param, cases[i].part);
     refused("/v1/embeddings", "{\"input\": \"x\", \"dimensions\": 3}", 400, "dimensions", "512");
-    refused("/v1/responses", "{\"input\": \"x\", \"background\": true}", 400, "background", "not supported");
+    refused("/v1/responses", "{\"input\": \"x\", \"prompt\": {\"id\": \"p\"}}", 400, "prompt", "not supported");
     refused("/v1/responses", "{\"input\": [{\"type\": \"item_reference\"}]}", 400, "input[0].type", "item_reference");
 }
 
@@ -849,7 +904,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(tools_are_called), cmocka_unit_test(forms_are_kept), cmocka_unit_test(calls_can_be_required),
         cmocka_unit_test(beams_come_best_first), cmocka_unit_test(reasoning_is_told_apart),
         cmocka_unit_test(forms_wait_for_reasoning), cmocka_unit_test(reasoning_is_bounded), cmocka_unit_test(thinking_budgets_hold),
-        cmocka_unit_test(input_items_are_listed), cmocka_unit_test(responses_are_kept_apart), cmocka_unit_test(embeds),
+        cmocka_unit_test(input_items_are_listed), cmocka_unit_test(responses_go_on_alone),
+        cmocka_unit_test(responses_are_kept_apart), cmocka_unit_test(embeds),
         cmocka_unit_test(hanging_up_frees_all), cmocka_unit_test(slow_readers_lose_nothing),
         cmocka_unit_test(time_limits_cut), cmocka_unit_test(bad_fields_are_named),
         cmocka_unit_test(bad_conversations_are_named),

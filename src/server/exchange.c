@@ -172,10 +172,10 @@ bool exchange_turn(Exchange *x)
     x->in_turn = true;
     if (!x->handled)
         first_turn(x);
-    else if (!exchange_is_done(x))
+    else if (!x->over)
         x->work(x);
     x->in_turn = false;
-    if (!exchange_is_done(x))
+    if (!x->over)
         return false;
     if (x->free_state && x->state)
         x->free_state(x->state);
@@ -225,12 +225,16 @@ void exchange_let_go(Exchange *x)
     exchange_free(x);
 }
 
+void exchange_stop(Exchange *x)
+{
+    atomic_store(&x->gone, true);
+    exchange_poke(x);
+}
+
 void exchange_hang_up(Exchange *x)
 {
-    if (!exchange_is_done(x)) {   /* else there is nothing left to end */
-        atomic_store(&x->gone, true);
-        exchange_poke(x);
-    }
+    if (!exchange_is_done(x))     /* else there is nothing left that would be his */
+        exchange_stop(x);
     exchange_tell_ready(x);
 }
 

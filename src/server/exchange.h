@@ -75,6 +75,8 @@ const char *exchange_query(const Exchange *, const char *name);    /* percent-de
 
 /* Answers with all at once, and is done. The json is taken over; NULL: no memory, 500. */
 void exchange_json(Exchange *, int status, json_t *);
+/* The same, and the work goes on until exchange_done() or exchange_stop(), with nobody who could hang up. */
+void exchange_json_ahead(Exchange *, int status, json_t *);
 void exchange_text(Exchange *, int status, const char *content_type, Span);
 void exchange_refuse(Exchange *, const ApiError *);         /* in the shape of the route; also in a stream */
 
@@ -89,6 +91,7 @@ void exchange_done(Exchange *);
 size_t exchange_room(Exchange *);             /* bytes that may be put until it is full; 0: wait for a poke */
 bool exchange_gone(Exchange *);               /* hung up: nobody reads the answer */
 bool exchange_is_done(Exchange *);
+void exchange_stop(Exchange *);               /* its work shall end, whoever has its answer; any thread that holds it */
 
 /* From now on each poke leads to work(); `state` is given back by free_state when the exchange ends. */
 void exchange_continue(Exchange *, void *state, void (*work)(Exchange *), void (*free_state)(void *));

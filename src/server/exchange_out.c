@@ -82,7 +82,7 @@ void exchange_text(Exchange *x, int status, const char *content_type, Span text)
     pthread_mutex_lock(&x->lock);
     begin(x, status, content_type, false);
     put(x, text);
-    x->done = true;
+    x->done = x->over = true;
     pthread_mutex_unlock(&x->lock);
     tell_of_put(x);
 }
@@ -108,6 +108,12 @@ void exchange_json(Exchange *x, int status, json_t *json)
     bool ok = put_json(&text, json);
     exchange_text(x, ok ? status : 500, "application/json", ok ? buf_span(&text) : span_text(none));
     buf_deinit(&text);
+}
+
+void exchange_json_ahead(Exchange *x, int status, json_t *json)
+{
+    exchange_json(x, status, json);
+    x->over = false;
 }
 
 void exchange_stream(Exchange *x, const char *content_type)
@@ -191,7 +197,7 @@ void exchange_refuse(Exchange *x, const ApiError *e)
 void exchange_done(Exchange *x)
 {
     pthread_mutex_lock(&x->lock);
-    x->done = true;
+    x->done = x->over = true;
     pthread_mutex_unlock(&x->lock);
     tell_of_put(x);
 }

@@ -37,6 +37,7 @@ struct Exchange {
 
     /* of handlers and work(), which never run twice at a time */
     bool handled, bad_uri;
+    bool over;                         /* no work is left: true with the answer, but for exchange_json_ahead() */
     void *state;
     void (*work)(Exchange *);
     void (*free_state)(void *);

@@ -8,6 +8,7 @@ typedef struct StoredResponse {
     json_t *part[RESPONSE_PARTS];
     const char *id;                /* within the first; NULL: the place is free */
     uint64_t tenant, used;         /* used: when last; greater is later */
+    Exchange *works;               /* on it; held. NULL: nobody does */
     size_t bytes;
 } StoredResponse;
 
@@ -28,8 +29,16 @@ Err response_store_new(ResponseStore **out, Error *err)
     return OK;
 }
 
+static void let_go(StoredResponse *e)
+{
+    if (e->works)
+        exchange_let_go(e->works);
+    e->works = NULL;
+}
+
 static void drop(ResponseStore *s, StoredResponse *e)
 {
+    let_go(e);
     for (int i = 0; i < RESPONSE_PARTS; i++)
         json_decref(e->part[i]);
     s->bytes -= e->bytes;
@@ -69,21 +78,40 @@ static size_t text_bytes(json_t *json)
     return json_dumpb(json, NULL, 0, JSON_COMPACT);
 }
 
-void response_store_put(ResponseStore *s, uint64_t tenant, json_t *parts[RESPONSE_PARTS])
+static bool has_status(const StoredResponse *e, const char *status)
 {
-    StoredResponse made = {.id = json_string_value(json_object_get(parts[RESPONSE_SHOWN], "id")), .tenant = tenant};
+    const char *text = json_string_value(json_object_get(e->part[RESPONSE_SHOWN], "status"));
+    return text && !strcmp(text, status);
+}
+
+static void free_parts(json_t *parts[RESPONSE_PARTS])
+{
+    for (int i = 0; i < RESPONSE_PARTS; i++)
+        json_decref(parts[i]);
+}
+
+void response_store_put(ResponseStore *s, uint64_t tenant, json_t *parts[RESPONSE_PARTS], Exchange *works)
+{
+    StoredResponse made = {.id = json_string_value(json_object_get(parts[RESPONSE_SHOWN], "id")), .tenant = tenant,
+                           .works = works};
     for (int i = 0; i < RESPONSE_PARTS; i++) {
         made.part[i] = parts[i];
         made.bytes += text_bytes(parts[i]);
     }
     size_t bytes = made.bytes;
     if (!made.id || bytes > RESPONSES_BYTES_MAX) {
-        for (int i = 0; i < RESPONSE_PARTS; i++)
-            json_decref(parts[i]);
+        free_parts(parts);
         return;
     }
+    if (works)
+        exchange_hold(works);
     pthread_mutex_lock(&s->lock);
     StoredResponse *same = find(s, tenant, made.id);
+    if (same && has_status(same, "cancelled")) {
+        pthread_mutex_unlock(&s->lock);
+        free_parts(parts);
+        return;
+    }
     if (same)
         drop(s, same);
     while (s->bytes + bytes > RESPONSES_BYTES_MAX)
@@ -113,8 +141,35 @@ bool response_store_drop(ResponseStore *s, uint64_t tenant, const char *id)
 {
     pthread_mutex_lock(&s->lock);
     StoredResponse *e = find(s, tenant, id);
+    if (e && e->works)
+        exchange_stop(e->works);
     if (e)
         drop(s, e);
     pthread_mutex_unlock(&s->lock);
     return e;
+}
+
+void response_store_ended(ResponseStore *s, uint64_t tenant, const char *id)
+{
+    pthread_mutex_lock(&s->lock);
+    StoredResponse *e = find(s, tenant, id);
+    if (e)
+        let_go(e);
+    pthread_mutex_unlock(&s->lock);
+}
+
+json_t *response_store_cancel(ResponseStore *s, uint64_t tenant, const char *id)
+{
+    json_t *copy = NULL;
+    pthread_mutex_lock(&s->lock);
+    StoredResponse *e = find(s, tenant, id);
+    json_t *shown = e ? e->part[RESPONSE_SHOWN] : NULL;
+    if (e && e->works && has_status(e, "in_progress")) {
+        exchange_stop(e->works);
+        json_object_set_new(shown, "status", json_string("cancelled"));
+    }
+    if (json_is_true(json_object_get(shown, "background")))
+        copy = json_deep_copy(shown);
+    pthread_mutex_unlock(&s->lock);
+    return copy;
 }
