@@ -160,7 +160,7 @@ static void submit_some(EmbeddingJob *j)
         }
         snprintf(param, sizeof param, "input[%d]", j->submitted);
         if (result != OK) {
-            api_refuse_error(&j->error, &err, j->count > 1 ? param : "input");
+            api_refuse_error(&j->error, &err, result == LIMIT_REACHED ? NULL : j->count > 1 ? param : "input");
             if (result == NO_MEMORY)
                 j->error.code = "context_length_exceeded";
             return;
