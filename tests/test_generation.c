@@ -891,6 +891,8 @@ static void bad_conversations_are_named(void **state)
         refused("/v1/chat/completions", cases[i].body, 400, cases[i].param, cases[i].part);
     refused("/v1/embeddings", "{\"input\": \"x\", \"dimensions\": 3}", 400, "dimensions", "512");
     refused("/v1/responses", "{\"input\": \"x\", \"prompt\": {\"id\": \"p\"}}", 400, "prompt", "not supported");
+    refused("/v1/responses", "{\"input\": \"x\", \"truncation\": \"auto\"}", 400, "truncation", "not done here");
+    refused("/v1/responses", "{\"input\": \"x\", \"metadata\": \"m\"}", 400, "metadata", "an object");
     refused("/v1/responses", "{\"input\": [{\"type\": \"item_reference\"}]}", 400, "input[0].type", "item_reference");
 }
 

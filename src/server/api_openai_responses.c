@@ -198,6 +198,19 @@ static void refuse_unsupported(Fields *f, const Exchange *x, ResponseReply *r, b
         fields_refuse(f, "background", "needs \"store\": true, for who asks later");
 }
 
+/* What is only repeated in the answer, or not done here, is of its type all the same. */
+static void check_others(Fields *f)
+{
+    static const char *const truncations[] = {"disabled", "auto"};
+    int32_t calls = 1;
+    const char *user = NULL;
+    fields_object(f, "metadata");
+    fields_int(f, "max_tool_calls", 1, INT32_MAX, &calls);
+    fields_text(f, "user", 512, &user);
+    if (fields_choice(f, "truncation", truncations, 2, 0) == 1)
+        fields_refuse(f, "truncation", "'auto' is not done here: what does not fit is refused, and nothing left out");
+}
+
 static bool wants_logprobs(Fields *f)
 {
     json_t *include = fields_array(f, "include", 64), *name;
@@ -254,6 +267,7 @@ static void read_body(Fields *f, GenerationSpec *s, ResponseReply *r, Conversati
     read_tool_choice(f, c);
     read_reasoning(f, c);
     read_text_format(f, s, service);
+    check_others(f);
     if (!fields_ok(f))
         return;
     if (stores) {
