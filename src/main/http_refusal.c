@@ -6,7 +6,8 @@
  *     <html><head><title>Request malformed</title></head><body>Your HTTP request was syntactically incorrect.</body></html>
  *
  * which it makes with a public function of its own. The program's function of this name goes before it, as the
- * dynamic linker rules, and makes the page an error in JSON. A library that was linked into the program keeps its page.
+ * dynamic linker rules, and makes the page an error in JSON. A library that was linked into the program keeps its page. It
+ * stands here, not in server/, so that libridge overrules nothing in other people's programs.
  *
  * A Content-Length that is no number is answered with a status alone: libmicrohttpd 0.9.75 sends the head of that answer twice,
  * and whatever body there is would be cut and begin with the second head.
