@@ -3,9 +3,11 @@
 #include "service_aid.h"
 #include "test.h"
 
+#include <unistd.h>
+
 #include "base/buf.h"
+#include "server/answer_guard.h"
 #include "server/choice_run.h"
-#include "server/grammar_guard.h"
 
 static ServiceAid *aid;
 
@@ -63,6 +65,15 @@ static json_t *post(const char *path, const char *body)
     }
     assert_int_equal(status, 200);
     return answer;
+}
+
+static void refused_get(const char *path, int wanted, const char *param)
+{
+    int status;
+    json_t *answer = aid_call(aid, "GET", path, "", NULL, &status);
+    assert_int_equal(status, wanted);
+    assert_string_equal(text_at(answer, "error/param"), param);
+    json_decref(answer);
 }
 
 static json_t *complete(const char *body) { return post("/v1/completions", body); }
@@ -210,6 +221,29 @@ static void stops_end_a_sample(void **state)
     json_decref(free_answer);
     json_decref(stopped);
     json_decref(kept);
+}
+
+/* Where so many tokens must come, no text ends them before, and the one that does is told as what it was: text or id. */
+static void stops_wait_for_their_time(void **state)
+{
+    (void)state;
+    char body[320];
+    json_t *free_answer = complete("{\"prompt\": \"Once upon a\", \"max_tokens\": 16, \"temperature\": 0, \"return_token_ids\": true}");
+    int id = (int)json_integer_value(at(free_answer, "choices/0/token_ids/3"));
+    const char *text = text_at(free_answer, "choices/0/text");
+    snprintf(body, sizeof body, "{\"prompt\": \"Once upon a\", \"max_tokens\": 16, \"temperature\": 0, \"min_tokens\": 16, \"stop\": "
+             "[\"%.3s\"]}", text + 2);
+    json_t *late = complete(body);
+    assert_string_equal(text_at(late, "choices/0/text"), text);
+    snprintf(body, sizeof body, "{\"prompt\": \"Once upon a\", \"max_tokens\": 16, \"temperature\": 0, \"stop_token_ids\": [%d]}", id);
+    json_t *stopped = complete(body);
+    assert_string_equal(text_at(stopped, "choices/0/finish_reason"), "stop");
+    assert_int_equal(json_integer_value(at(stopped, "choices/0/stop_reason")), id);
+    json_decref(free_answer);
+    json_decref(late);
+    json_decref(stopped);
+    refused("/v1/messages", "{\"model\": \"base\", \"max_tokens\": 1, \"messages\": [{\"role\": \"user\", \"content\": \"x\"}], "
+            "\"tools\": [{\"name\": \"f\", \"input_schema\": {}}, {\"name\": \"f\", \"input_schema\": {}}]}", 400, NULL, "tools.1.name:");
 }
 
 /* echo and log-probabilities: of each token of prompt and answer, and where its text begins. */
@@ -442,17 +476,26 @@ static void accept_text(Constraint c, const char *text)
     encoding_deinit(&ids);
 }
 
+static AnswerGuardOptions thinking_guard(Grammar *grammar, bool open, int32_t budget)
+{
+    const Service *s = service_aid_service(aid);
+    return (AnswerGuardOptions){.grammar = grammar, .vocab = s->vocab, .tokenizer = s->tokenizer,
+                                .vocabulary = service_vocabulary(s), .begin = span_text("<think>"), .end = span_text("</think>"),
+                                .open = open, .budget = budget, .samples = 2};
+}
+
 /* Reasoning is free, and the form holds for what comes after it, in each sample by itself. */
 static void forms_wait_for_reasoning(void **state)
 {
     (void)state;
     const Service *s = service_aid_service(aid);
     Grammar *grammar;
-    GrammarGuard *guard;
+    AnswerGuard *guard;
     Error err;
     assert_int_equal(grammar_from_regex(span_text("[0-9]+"), &grammar, &err), OK);
-    assert_int_equal(grammar_guard_new(&guard, grammar, s->vocab, s->tokenizer, span_text("</think>"), 2, &err), OK);
-    Constraint c = grammar_guard_constraint(guard);
+    AnswerGuardOptions o = thinking_guard(grammar, true, THINKING_ANY);
+    assert_int_equal(answer_guard_new(&guard, &o, &err), OK);
+    Constraint c = answer_guard_constraint(guard);
     accept_text(c, "Seven? </thin</think");
     assert_null(c.allowed(c.with, 0));
     accept_text(c, ">");
@@ -464,11 +507,179 @@ static void forms_wait_for_reasoning(void **state)
     assert_null(c.allowed(c.with, 1));
     c.copy(c.with, 1, 0);
     assert_non_null(c.allowed(c.with, 1));
-    grammar_guard_free(guard);
+    answer_guard_free(guard);
     grammar_free(grammar);
 }
 
+static int32_t only_one_allowed(const uint32_t *allowed)
+{
+    int32_t id = -1, count = 0;
+    for (int32_t i = 0; i < service_vocabulary(service_aid_service(aid)); i++)
+        if (allowed[i / 32] >> i % 32 & 1) {
+            id = i;
+            count++;
+        }
+    assert_int_equal(count, 1);
+    return id;
+}
+
+/* Takes what the guard forces, until it lets go. */
+static void take_forced(Constraint c, int32_t sample, Buf *text)
+{
+    const uint32_t *allowed;
+    for (int tokens = 0; (allowed = c.allowed(c.with, sample)) && tokens < 16; tokens++) {
+        int32_t id = only_one_allowed(allowed);
+        buf_put_span(text, tokenizer_piece_bytes(service_aid_service(aid)->tokenizer, id));
+        c.accept(c.with, sample, id);
+    }
+}
+
+/* Of a section of reasoning only so many tokens come; then the end does, and nothing else can. One that the model opens
+ * by itself counts as one of the prompt's does, and a second one finds nothing left. */
+static void reasoning_is_bounded(void **state)
+{
+    (void)state;
+    AnswerGuard *guard;
+    Error err;
+    Buf text;
+    buf_init(&text, 64);
+    int32_t letter = tokenizer_find(service_aid_service(aid)->tokenizer, span_text("x"));
+    AnswerGuardOptions o = thinking_guard(NULL, false, 3);
+    assert_int_equal(answer_guard_new(&guard, &o, &err), OK);
+    Constraint c = answer_guard_constraint(guard);
+    for (int i = 0; i < 9; i++)
+        c.accept(c.with, 0, letter);
+    accept_text(c, "<think>");
+    for (int i = 0; i < 3; i++) {
+        assert_null(c.allowed(c.with, 0));
+        c.accept(c.with, 0, letter);
+    }
+    assert_null(c.allowed(c.with, 1));
+    c.copy(c.with, 1, 0);
+    for (int32_t sample = 0; sample < 2; sample++) {
+        buf_clear(&text);
+        take_forced(c, sample, &text);
+        assert_string_equal(text.data, "</think>");
+    }
+    accept_text(c, "so <think>");
+    assert_non_null(c.allowed(c.with, 0));
+    answer_guard_free(guard);
+    buf_deinit(&text);
+}
+
+/* The same through the API: what was thought is as long as it may be, in each of the answers, and the form holds for what
+ * comes after it. */
+static void thinking_budgets_hold(void **state)
+{
+    (void)state;
+    Error err;
+    Service *s = service_aid_service(aid);
+    ChatTemplate *before = s->chat;
+    const Dialect *dialect = s->dialect;
+    static const char source[] = "{% for m in messages %}{{ m.content }}{% endfor %}<think>";
+    assert_int_equal(chat_template_new(&s->chat, span_text(source), "thinks", &err), OK);
+    s->dialect = dialect_find("think");
+    static const char *const fields[] = {"\"thinking_token_budget\": 7", "\"thinking_budget_tokens\": 7",
+                                         "\"reasoning_effort\": \"none\""};
+    for (int i = 0; i < 3; i++) {
+        char body[256];
+        snprintf(body, sizeof body, "{\"messages\": [{\"role\": \"user\", \"content\": \"Count\"}], \"n\": 2, \"max_tokens\": 80, "
+                 "\"ignore_eos\": true, \"regex\": \"[0-9]{30}\", %s}", fields[i]);
+        json_t *answer = post("/v1/chat/completions", body);
+        json_int_t thought = json_integer_value(at(answer, "usage/completion_tokens_details/reasoning_tokens"));
+        int32_t least = i < 2 ? 2 * 7 : 0;
+        assert_in_range(thought, least, least + 2 * 8);
+        assert_int_equal(at(answer, "choices/1/message/reasoning_content") != NULL, i < 2);
+        assert_int_equal(strlen(text_at(answer, "choices/1/message/content")), 30);
+        json_decref(answer);
+    }
+    json_t *silent = post("/v1/messages", "{\"model\": \"base\", \"messages\": [{\"role\": \"user\", \"content\": \"Count\"}], "
+                          "\"max_tokens\": 20, \"thinking\": {\"type\": \"disabled\"}}");
+    assert_string_equal(text_at(silent, "content/0/type"), "text");
+    json_decref(silent);
+    chat_template_free(s->chat);
+    s->chat = before;
+    s->dialect = dialect;
+    refused("/v1/chat/completions", "{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}], \"thinking_token_budget\": -2}", 400,
+            "thinking_token_budget", "from -1");
+}
+
 /* ---- responses ---- */
+
+static json_t *get_response(const char *id, const char *status)
+{
+    char path[96];
+    int code;
+    snprintf(path, sizeof path, "/v1/responses/%s", id);
+    for (int tries = 0; tries < 1000; tries++) {
+        json_t *got = aid_call(aid, "GET", path, "", NULL, &code);
+        if (code != 200 || !strcmp(text_at(got, "status"), status))
+            return got;
+        json_decref(got);
+        usleep(5000);
+    }
+    return NULL;
+}
+
+static json_t *cancel_response(const char *id, int *status)
+{
+    char path[96];
+    snprintf(path, sizeof path, "/v1/responses/%s/cancel", id);
+    return aid_post(aid, path, "", status);
+}
+
+/* A response of the background is answered at once and goes on: it comes whole to who asks later, or ends when somebody
+ * cancels or deletes it, and leaves nothing behind in the engine. */
+static void responses_go_on_alone(void **state)
+{
+    (void)state;
+    int status;
+    json_t *begun = post("/v1/responses", "{\"input\": \"Hi\", \"background\": true, \"max_output_tokens\": 30}");
+    assert_string_equal(text_at(begun, "status"), "in_progress");
+    json_t *whole = get_response(text_at(begun, "id"), "completed");
+    assert_non_null(whole);
+    assert_true(strlen(text_at(whole, "output/0/content/0/text")) > 0);
+    assert_true(json_is_true(at(whole, "background")));
+    json_decref(cancel_response(text_at(begun, "id"), &status));       /* too late, and no error */
+    assert_int_equal(status, 200);
+    json_t *endless = post("/v1/responses", "{\"input\": \"Hi\", \"background\": true, \"ignore_eos\": true}");
+    json_t *cancelled = cancel_response(text_at(endless, "id"), &status);
+    assert_string_equal(text_at(cancelled, "status"), "cancelled");
+    assert_true(aid_idle(aid));
+    json_t *later = get_response(text_at(endless, "id"), "cancelled");
+    assert_non_null(later);
+    json_t *plain = post("/v1/responses", "{\"input\": \"Hi\", \"max_output_tokens\": 1}");
+    json_decref(cancel_response(text_at(plain, "id"), &status));
+    assert_int_equal(status, 400);
+    json_t *all[] = {begun, whole, endless, cancelled, later, plain};
+    for (size_t i = 0; i < COUNT_OF(all); i++)
+        json_decref(all[i]);
+    refused("/v1/responses", "{\"input\": \"x\", \"background\": true, \"stream\": true}", 400, "background", "streamed");
+    refused("/v1/responses", "{\"input\": \"x\", \"background\": true, \"store\": false}", 400, "background", "store");
+    refused("/v1/responses", "{\"input\": \"x\", \"conversation\": \"conv_1\"}", 400, "conversation", "not supported");
+}
+
+/* What a stored response was asked with can be read again, in pages and in both orders. */
+static void input_items_are_listed(void **state)
+{
+    (void)state;
+    char path[160];
+    int status;
+    json_t *made = post("/v1/responses", "{\"max_output_tokens\": 2, \"input\": [{\"role\": \"user\", \"content\": \"One\"}, "
+                        "{\"type\": \"function_call\", \"call_id\": \"c\", \"name\": \"f\", \"arguments\": \"{}\"}, "
+                        "{\"type\": \"function_call_output\", \"call_id\": \"c\", \"output\": \"7\"}]}");
+    snprintf(path, sizeof path, "/v1/responses/%s/input_items", text_at(made, "id"));
+    json_t *items = aid_call(aid, "GET", path, "", NULL, &status);
+    assert_int_equal(status, 200);
+    assert_int_equal(json_array_size(at(items, "data")), 3);
+    assert_string_equal(text_at(items, "data/0/type"), "function_call_output");
+    assert_string_equal(text_at(items, "data/2/content/0/text"), "One");
+    assert_string_equal(text_at(items, "first_id"), text_at(items, "data/0/id"));
+    assert_true(json_is_false(at(items, "has_more")));
+    json_decref(items);
+    json_decref(made);
+    refused_get("/v1/responses/resp_none/input_items", 404, "response_id");
+}
 
 /* What was stored is there for its own tenant, to read and to go on from, and for no other. */
 static void responses_are_kept_apart(void **state)
@@ -586,6 +797,37 @@ static void time_limits_cut(void **state)
     json_decref(cut);
 }
 
+/* More prompts than may wait are fed as places become free, and answered in order; one that can never fit is refused
+ * before any of them is begun. */
+static void many_prompts_take_turns(void **state)
+{
+    (void)state;
+    enum { PROMPTS = 100 };
+    json_t *body = json_pack("{s:[], s:i, s:i, s:b}", "prompt", "max_tokens", 3, "temperature", 0, "ignore_eos", 1), *alone;
+    for (int i = 0; i < PROMPTS; i++)
+        json_array_append_new(at(body, "prompt"), json_sprintf("%d and", i));
+    char *text = json_dumps(body, 0), path[32];
+    json_t *all = complete(text);
+    free(text);
+    assert_int_equal(json_array_size(at(all, "choices")), PROMPTS);
+    for (int i = 3; i < PROMPTS; i += 32) {
+        char one[96];
+        snprintf(one, sizeof one, "{\"prompt\": \"%d and\", \"max_tokens\": 3, \"temperature\": 0, \"ignore_eos\": true}", i);
+        alone = complete(one);
+        snprintf(path, sizeof path, "choices/%d/text", i);
+        assert_string_equal(text_at(all, path), text_at(alone, "choices/0/text"));
+        json_decref(alone);
+    }
+    json_array_append_new(at(body, "prompt"), json_sprintf("%0600d", 7));
+    json_object_set_new(body, "stream", json_true());
+    text = json_dumps(body, 0);
+    refused("/v1/completions", text, 400, "max_tokens", "512 fit");
+    free(text);
+    json_decref(all);
+    json_decref(body);
+    assert_true(aid_idle(aid));
+}
+
 static void bad_fields_are_named(void **state)
 {
     (void)state;
@@ -605,6 +847,8 @@ static void bad_fields_are_named(void **state)
         {"{}", "prompt", "must be a text", 400},
         {"{\"prompt\": \"\"}", "prompt", "empty", 400},
         {"{\"prompt\": \"x\", \"stop\": [\"\"]}", "stop", "entry 0", 400},
+        {"{\"prompt\": \"x\", \"stop\": 7}", "stop", "a list of strings", 400},
+        {"{\"prompt\": \"x\", \"min_tokens\": 9, \"max_tokens\": 8}", "min_tokens", "9 tokens at least", 400},
         {"{\"prompt\": \"x\", \"logit_bias\": {\"a\": 1}}", "logit_bias", "token id", 400},
         {"{\"prompt\": \"x\", \"logit_bias\": {\"5\": 101}}", "logit_bias", "token 5", 400},
         {"{\"prompt\": [5], \"suffix\": \"y\"}", "suffix", "of text", 400},
@@ -646,7 +890,9 @@ static void bad_conversations_are_named(void **state)
     for (size_t i = 0; i < COUNT_OF(cases); i++)
         refused("/v1/chat/completions", cases[i].body, 400, cases[i].param, cases[i].part);
     refused("/v1/embeddings", "{\"input\": \"x\", \"dimensions\": 3}", 400, "dimensions", "512");
-    refused("/v1/responses", "{\"input\": \"x\", \"background\": true}", 400, "background", "not supported");
+    refused("/v1/responses", "{\"input\": \"x\", \"prompt\": {\"id\": \"p\"}}", 400, "prompt", "not supported");
+    refused("/v1/responses", "{\"input\": \"x\", \"truncation\": \"auto\"}", 400, "truncation", "not done here");
+    refused("/v1/responses", "{\"input\": \"x\", \"metadata\": \"m\"}", 400, "metadata", "an object");
     refused("/v1/responses", "{\"input\": [{\"type\": \"item_reference\"}]}", 400, "input[0].type", "item_reference");
 }
 
@@ -654,10 +900,14 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(streams_say_the_same), cmocka_unit_test(company_changes_nothing), cmocka_unit_test(stops_end_a_sample),
-        cmocka_unit_test(echo_scores_the_prompt), cmocka_unit_test(many_answers), cmocka_unit_test(chats),
+        cmocka_unit_test(stops_wait_for_their_time),
+        cmocka_unit_test(echo_scores_the_prompt), cmocka_unit_test(many_answers), cmocka_unit_test(many_prompts_take_turns),
+        cmocka_unit_test(chats),
         cmocka_unit_test(tools_are_called), cmocka_unit_test(forms_are_kept), cmocka_unit_test(calls_can_be_required),
         cmocka_unit_test(beams_come_best_first), cmocka_unit_test(reasoning_is_told_apart),
-        cmocka_unit_test(forms_wait_for_reasoning), cmocka_unit_test(responses_are_kept_apart), cmocka_unit_test(embeds),
+        cmocka_unit_test(forms_wait_for_reasoning), cmocka_unit_test(reasoning_is_bounded), cmocka_unit_test(thinking_budgets_hold),
+        cmocka_unit_test(input_items_are_listed), cmocka_unit_test(responses_go_on_alone),
+        cmocka_unit_test(responses_are_kept_apart), cmocka_unit_test(embeds),
         cmocka_unit_test(hanging_up_frees_all), cmocka_unit_test(slow_readers_lose_nothing),
         cmocka_unit_test(time_limits_cut), cmocka_unit_test(bad_fields_are_named),
         cmocka_unit_test(bad_conversations_are_named),

@@ -71,15 +71,21 @@ gives "a compressed body"                 415 'not compressed'              /v1/
 gives "a broken escape"                   400 'percent-encoded'             '/v1/models/%zz'
 gives "a zero byte"                       400 'percent-encoded'             '/v1/models/a%00b'
 gives "too many headers"                  431 ''                            /v1/models $(seq 100 | sed 's/.*/-H X-&:1/')
-gives "headers that are too long"         431 ''                            /health -H "X: $(head -c 40000 /dev/zero | tr '\0' x)"
+gives "headers that are too long"         431 '"type":"invalid_request_error"' /health -H "X: $(head -c 40000 /dev/zero | tr '\0' x)"
 head -c 40000000 /dev/zero >"$T/large"
 gives "a body that is too long"           413 '"message":"the body has 40000000 bytes' /v1/models -H 'Expect:' --data-binary @"$T/large"
 gives "... in chunks"                     413 ''                            /v1/models -H 'Expect:' -H 'Transfer-Encoding: chunked' -X POST -T "$T/large"
 raw "a length alone is enough to refuse"  "413"  'POST /v1/models HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999\r\n\r\n'
 raw "two requests at once"                '"object":"list"' 'GET /health HTTP/1.1\r\nHost: a\r\n\r\nGET /v1/models HTTP/1.1\r\nHost: a\r\n\r\n'
 raw "HTTP/1.0"                            '"status":"ok"' 'GET /health HTTP/1.0\r\n\r\n'
-raw "a version of the future"             '505' 'GET / HTTP/9.9\r\nHost: a\r\n\r\n'
-raw "nonsense in chunks"                  '400' 'POST /v1/models HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n'
+raw "a version of the future"             '"type":"invalid_request_error"' 'GET / HTTP/9.9\r\nHost: a\r\n\r\n'
+raw "nonsense in chunks"                  '"message":"Your HTTP chunked' 'POST /v1/models HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n'
+raw "a header that is none"               '"message":"Your HTTP request was' 'GET / HTTP/1.1\r\nHost: a\r\nnonsense\r\n\r\n'
+raw "a length that is none"               '400 Bad Request' 'POST /v1/models HTTP/1.1\r\nHost: a\r\nContent-Length: -5\r\n\r\n'
+raw "no host"                             '"message":"the header Host' 'GET / HTTP/1.1\r\n\r\n'
+raw "two lengths"                         '"message":"Content-Length' 'POST /v1/models HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nabc'
+raw "a length beside chunks"              '"message":"Content-Length' 'POST /v1/models HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n'
+raw "a coding that nobody knows"          '"message":"Transfer-Encoding' 'POST /v1/models HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\nabc'
 gives "it is still well"                  200 '"status":"ok"'               /health
 gives "others' pages may not call"        200 ''                            /health -H 'Origin: https://evil.example'
 grep -qi access-control "$T/head" && bad "no CORS unless asked for" || ok

@@ -10,6 +10,7 @@
 #include "server/metrics.h"
 #include "server/service.h"
 #include "server/uri_text.h"
+#include "server/workers.h"
 
 enum { PARTS = 500 };
 
@@ -36,7 +37,12 @@ static void *give(void *with)
     Counter *c = with;
     for (int i = 0; i < PARTS; i++) {
         atomic_fetch_add(&c->given, 1);
-        exchange_poke(c->x);
+        if (i % 20 == 9)
+            exchange_poke(c->x);
+        else
+            exchange_poke_later(c->x);       /* as the engine's thread does, */
+        if (i % 20 == 19)
+            workers_wake(exchange_service(c->x)->workers);   /* which wakes when its step ends; the last time here, too */
     }
     return NULL;
 }

@@ -200,10 +200,10 @@ static Err check_deadline(const char *name, double seconds, Error *err)
     return seconds >= 0 ? OK : fail(err, BAD_ARGUMENT, "%s: %g; it must not be negative", name, seconds);   /* nor NaN */
 }
 
-static Err check_request(const Engine *e, const RequestOptions *o, Error *err)
+Err engine_check(const Engine *e, const RequestOptions *o, Error *err)
 {
     int32_t samples_max = e->o.sequences < SAMPLES_MAX ? e->o.sequences : SAMPLES_MAX;
-    if (o->samples < 1 || o->samples > samples_max)
+    if (o->samples < 0 || o->samples > samples_max)
         return fail(err, BAD_ARGUMENT, "samples: %d; it must be from 1 to %d", o->samples, samples_max);
     if (o->max_tokens < TOKENS_ALL)
         return fail(err, BAD_ARGUMENT, "max_tokens: %d; it must not be negative", o->max_tokens);
@@ -259,7 +259,7 @@ Err engine_submit(Engine *e, const RequestOptions *options, Request **out, Error
     RequestOptions o = *options;
     if (o.samples == 0)
         o.samples = 1;
-    TRY(check_request(e, &o, err));
+    TRY(engine_check(e, &o, err));
     Request *r;
     TRY(request_new(&r, e, &o, (RequestBirth){e->o.events, engine_longest(e), salt_of(e, &o)}, err));
     Err result = take_sums(e, r, err);

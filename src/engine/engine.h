@@ -175,6 +175,7 @@ typedef struct Event {
 /* BAD_ARGUMENT: a field is wrong. NO_MEMORY: it can never fit. LIMIT_REACHED: the queue, or the
  * tenant's share of it, is full now. */
 Err engine_submit(Engine *, const RequestOptions *, Request **, Error *);
+Err engine_check(const Engine *, const RequestOptions *, Error *);    /* all that it says but what the queue does */
 bool request_next(Request *, Event *);                   /* false: no event now */
 bool request_wait(Request *, double seconds);            /* false: still none */
 bool request_ended(Request *);                           /* all events were read */

@@ -1,5 +1,6 @@
 #include "engine/sampler.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -119,7 +120,7 @@ static void keep_typical(Picks *p, double total, float typical_p)
 }
 
 /* Fills the picks with the tokens that pass the filters and their weights; returns the sum of these. */
-static double filter(Sampler *s, const SamplerOptions *o, const float *z, float peak)
+static double filter(Sampler *s, const SamplerOptions *o, const float *z, float peak, bool masked)
 {
     Picks *p = &s->picks;
     float scale = 1 / o->temperature;
@@ -130,7 +131,8 @@ static double filter(Sampler *s, const SamplerOptions *o, const float *z, float 
     } else {
         if (o->top_p < 1)
             total = s->scan->exp_sum(z, s->vocabulary, peak, scale);
-        picks_gather(p, z, s->vocabulary, filter_floor(o, s->vocabulary, peak, total));
+        float floor = filter_floor(o, s->vocabulary, peak, total);
+        picks_gather(p, z, s->vocabulary, masked ? fmaxf(floor, -FLT_MAX) : floor);    /* a mask leaves few */
     }
     s->scan->exps(p->key, p->weight, p->count, peak, scale);
     if (total == 0)
@@ -143,12 +145,12 @@ static double filter(Sampler *s, const SamplerOptions *o, const float *z, float 
         picks_keep_mass(p, p->weight, (double)o->top_p * total);
     if (o->min_p > 0)
         picks_keep_above(p, o->min_p * s->scan->peak(p->weight, p->count).value);
-    return s->scan->sum(p->weight, p->count);
+    return o->top_p < 1 || o->min_p > 0 ? s->scan->sum(p->weight, p->count) : total;
 }
 
 static int32_t draw(Sampler *s, const SamplerOptions *o, const SamplePlace *at, const float *z, float peak)
 {
-    double total = filter(s, o, z, peak);
+    double total = filter(s, o, z, peak, at->allowed != NULL);
     double unit = prng_unit((PrngPlace){
         .seed = o->seed, .sample = at->sample, .position = (uint32_t)at->token_count, .purpose = PRNG_TOKEN,
     });

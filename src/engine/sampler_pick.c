@@ -2,6 +2,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
 #include "base/checked.h"
 #include "base/half.h"
@@ -81,9 +82,22 @@ static void gather_block(Picks *p, const float *z, int32_t from, int32_t n, floa
     }
 }
 
+/* Most of what is sampled: nothing filters, and nothing needs to be looked at one by one. */
+static void take_all(Picks *p, const float *z, int32_t n)
+{
+    memcpy(p->key, z, (size_t)n * sizeof *z);
+    for (int32_t i = 0; i < n; i++)
+        p->id[i] = i;
+    p->count = n;
+}
+
 void picks_gather(Picks *p, const float *z, int32_t n, float bound)
 {
     p->count = 0;
+    if (bound == -INFINITY) {
+        take_all(p, z, n);
+        return;
+    }
     for (int32_t i = 0; (i = p->scan->next_above(z, i, n, bound)) < n; i += SCAN_BLOCK)
         gather_block(p, z, i, n, bound);
 }

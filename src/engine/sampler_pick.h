@@ -22,7 +22,7 @@ typedef struct Picks {
 
 bool picks_init(Picks *, Arena *, int32_t room, const Scan *);     /* false: the arena is full */
 
-/* All with z > bound, which may be -infinity; keys are z. */
+/* All with z > bound; keys are z. -infinity: all there are, since no weight comes of those that are -infinity themselves. */
 void picks_gather(Picks *, const float *z, int32_t n, float bound);
 
 /* The k best of z, -infinity never; keys are z. */

@@ -275,7 +275,7 @@ static void read_tools(Fields *f, Conversation *c)
             json_array_append_new(tools, made);
     }
     if (fields_ok(f))
-        conversation_set_tools(c, f, "tools", tools);
+        conversation_set_tools(c, f, "tools.%zu.", "", tools);
     json_decref(tools);
 }
 
@@ -320,9 +320,9 @@ static void read_thinking(Fields *f, Conversation *c)
 {
     static const char *const types[] = {"disabled", "enabled", "adaptive"};
     json_t *thinking = fields_object(f, "thinking");
+    int64_t max_tokens = INT32_MAX, budget = 0;
     int type = 0;
     if (thinking) {
-        int64_t max_tokens = INT32_MAX, budget = 0;
         Fields inner = fields_of(thinking, "thinking.", f->error);
         type = fields_choice(&inner, "type", types, 3, -1);
         if (fields_ok(f) && type < 0)
@@ -335,6 +335,8 @@ static void read_thinking(Fields *f, Conversation *c)
             fields_refuse(&inner, "budget_tokens", "must be less than max_tokens");
     }
     c->extra = json_pack("{s:b}", "enable_thinking", type > 0);
+    if (thinking && type < 2)
+        c->thinking_tokens = type == 1 ? (int32_t)budget : 0;
 }
 
 void anthropic_read_conversation(Fields *f, Conversation *c)

@@ -125,7 +125,7 @@ static void read_conversation(Fields *f, Conversation *c)
     if (fields_ok(f) && !messages)
         fields_refuse(f, "messages", "is missing");
     conversation_add_messages(c, f, "messages", messages);
-    conversation_set_tools(c, f, "tools", fields_array(f, "tools", TOOLS_MAX));
+    conversation_set_tools(c, f, "tools[%zu].", "function.", fields_array(f, "tools", TOOLS_MAX));
     fields_bool(f, "add_generation_prompt", &c->add_generation_prompt);
     c->extra = json_incref(fields_object(f, "chat_template_kwargs"));
 }

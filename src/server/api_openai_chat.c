@@ -52,7 +52,7 @@ static void tell_all(Exchange *x, Generation *g)
         const Choice *c = generation_choice(g, i);
         json_t *choice = json_pack("{s:i, s:o, s:o, s:o, s:o}", "index", (int)c->index, "message", message_json(c), "logprobs",
                                    logprobs_json(r, c->tokens, c->token_count), "finish_reason", openai_finish_json(c),
-                                   "stop_reason", openai_stop_reason(c));
+                                   "stop_reason", openai_stop_reason(g, c));
         if (r->returns_ids)
             json_object_set_new(choice, "token_ids", openai_ids(c->tokens, c->token_count));
         if (r->returns_prompt && !prompt)
@@ -111,7 +111,7 @@ static void tell_delta(Exchange *x, Generation *g, const Delta *d)
         json_object_set_new(choice, "token_ids", openai_ids(d->tokens, d->token_count));
     if (d->kind == DELTA_END) {
         json_object_set_new(choice, "finish_reason", openai_finish_json(c));
-        json_object_set_new(choice, "stop_reason", openai_stop_reason(c));
+        json_object_set_new(choice, "stop_reason", openai_stop_reason(g, c));
     }
     openai_send(x, g, r, chunk_object, choice);
 }
@@ -143,14 +143,11 @@ static void read_tool_choice(Fields *f, Conversation *c)
 
 static void read_template_fields(Fields *f, Conversation *c)
 {
-    static const char *const efforts[] = {"none", "minimal", "low", "medium", "high", "xhigh"};
     json_t *extra = fields_object(f, "chat_template_kwargs");
-    int effort = fields_choice(f, "reasoning_effort", efforts, (int)COUNT_OF(efforts), -1);
-    c->extra = extra ? json_copy(extra) : json_object();
-    if (effort >= 0 && !json_object_get(c->extra, "reasoning_effort"))
-        json_object_set_new(c->extra, "reasoning_effort", json_string(efforts[effort]));
-    if (effort == 0 && !json_object_get(c->extra, "enable_thinking"))
-        json_object_set_new(c->extra, "enable_thinking", json_false());
+    c->extra = extra ? json_copy(extra) : NULL;
+    conversation_read_effort(c, f, "reasoning_effort");
+    fields_int(f, "thinking_token_budget", THINKING_ANY, INT32_MAX, &c->thinking_tokens);     /* as vLLM calls it, */
+    fields_int(f, "thinking_budget_tokens", THINKING_ANY, INT32_MAX, &c->thinking_tokens);    /* and llama.cpp */
     fields_bool(f, "continue_final_message", &c->continue_last);
     c->add_generation_prompt = !c->continue_last;
     fields_bool(f, "add_generation_prompt", &c->add_generation_prompt);
@@ -164,7 +161,7 @@ static void read_conversation(Fields *f, Conversation *c)
     if (fields_ok(f) && (!messages || json_array_size(messages) == 0))
         fields_refuse(f, "messages", "must be a list with a message");
     conversation_add_messages(c, f, "messages", messages);
-    conversation_set_tools(c, f, "tools", fields_array(f, "tools", TOOLS_MAX));
+    conversation_set_tools(c, f, "tools[%zu].", "function.", fields_array(f, "tools", TOOLS_MAX));
     fields_bool(f, "parallel_tool_calls", &c->parallel);
     read_tool_choice(f, c);
     read_template_fields(f, c);

@@ -90,7 +90,7 @@ static json_t *choice_json(const Generation *g, OpenaiReply *r, const Choice *c,
     json_t *out = json_pack("{s:i, s:o, s:o, s:o, s:o}", "index", (int)c->index, "text",
                             json_stringn(text.bytes ? (const char *)text.data : "", text.bytes), "logprobs",
                             legacy_logprobs(g, r, c, tokens, count, first && s->echo), "finish_reason", openai_finish_json(c),
-                            "stop_reason", openai_stop_reason(c));
+                            "stop_reason", openai_stop_reason(g, c));
     if (r->returns_ids)
         json_object_set_new(out, "token_ids", openai_ids(tokens, count));
     return out;

@@ -128,7 +128,7 @@ static void answer(EmbeddingJob *j)
 
 /* ---- at work ---- */
 
-static void notify(void *exchange) { exchange_poke(exchange); }
+static void notify(void *exchange) { exchange_poke_later(exchange); }
 
 static Err submit(EmbeddingJob *j, Embedding *e, Error *err)
 {
@@ -160,7 +160,7 @@ static void submit_some(EmbeddingJob *j)
         }
         snprintf(param, sizeof param, "input[%d]", j->submitted);
         if (result != OK) {
-            api_refuse_error(&j->error, &err, j->count > 1 ? param : "input");
+            api_refuse_error(&j->error, &err, result == LIMIT_REACHED ? NULL : j->count > 1 ? param : "input");
             if (result == NO_MEMORY)
                 j->error.code = "context_length_exceeded";
             return;

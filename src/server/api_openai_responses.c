@@ -1,4 +1,5 @@
-/* POST /v1/responses: OpenAI's newer form of a conversation; GET and DELETE /v1/responses/{}: what was stored of it.
+/* POST /v1/responses: OpenAI's newer form of a conversation; GET and DELETE /v1/responses/{}: what was stored of it;
+ * GET /v1/responses/{}/input_items: what was asked with; POST /v1/responses/{}/cancel: ends one made with "background".
  *
  *     input          "text"  |  [{"role", "content"}, {"type": "function_call" ...}, {"type": "function_call_output" ...}]
  *     instructions   a message of the system before all; not carried on by previous_response_id
@@ -9,6 +10,7 @@
 #include "server/conversation.h"
 #include "server/generation_inside.h"
 #include "server/openai_parts.h"
+#include "server/response_items.h"
 #include "server/response_reply.h"
 #include "server/response_store.h"
 #include "server/sampling_fields.h"
@@ -94,14 +96,19 @@ static void read_input(Fields *f, Conversation *c)
     }
 }
 
+static json_t *stored(const Exchange *x, const char *id, ResponsePart part)
+{
+    return response_store_get(exchange_service(x)->responses, generation_tenant(exchange_key(x)), id, part);
+}
+
 static void read_previous(Fields *f, Conversation *c, Exchange *x)
 {
     const char *id = NULL;
-    json_t *messages = NULL;
     fields_text(f, "previous_response_id", 128, &id);
     if (!fields_ok(f) || !id)
         return;
-    if (response_store_get(exchange_service(x)->responses, generation_tenant(exchange_key(x)), id, NULL, &messages)) {
+    json_t *messages = stored(x, id, RESPONSE_MESSAGES);
+    if (messages) {
         json_array_extend(c->messages, messages);
         json_decref(messages);
         return;
@@ -129,7 +136,7 @@ static void read_tools(Fields *f, Conversation *c)
         json_array_append_new(nested, json_pack("{s:s, s:O}", "type", "function", "function", tool));
     }
     if (fields_ok(f))
-        conversation_set_tools(c, f, "tools", nested);
+        conversation_set_tools(c, f, "tools[%zu].", "", nested);
     json_decref(nested);
 }
 
@@ -169,26 +176,39 @@ static void read_text_format(Fields *f, GenerationSpec *s, const Service *servic
 
 static void read_reasoning(Fields *f, Conversation *c)
 {
-    static const char *const efforts[] = {"none", "minimal", "low", "medium", "high", "xhigh"};
     json_t *reasoning = fields_object(f, "reasoning");
     if (!reasoning)
         return;
     Fields inner = fields_of(reasoning, "reasoning.", f->error);
-    int effort = fields_choice(&inner, "effort", efforts, (int)COUNT_OF(efforts), -1);
-    if (effort >= 0)
-        c->extra = json_pack("{s:s, s:b}", "reasoning_effort", efforts[effort], "enable_thinking", effort > 0);
+    conversation_read_effort(c, &inner, "effort");
 }
 
-static void refuse_unsupported(Fields *f)
+static void refuse_unsupported(Fields *f, const Exchange *x, ResponseReply *r, bool stores, bool streams)
 {
     static const char *const names[] = {"conversation", "prompt"};
-    bool background = false;
     for (size_t i = 0; i < COUNT_OF(names); i++)
         if (fields_has(f, names[i]))
             fields_refuse(f, names[i], "is not supported here; send the items themselves, or previous_response_id");
-    fields_bool(f, "background", &background);
-    if (background)
-        fields_refuse(f, "background", "is not supported here; use a stream, or /v1/batches");
+    fields_bool(f, "background", &r->background);
+    if (r->background && exchange_is_background(x))
+        fields_refuse(f, "background", "is what a line of a batch is anyhow");
+    if (r->background && streams)
+        fields_refuse(f, "background", "cannot be streamed here; ask for it by its id, or stream it in the foreground");
+    if (r->background && !stores)
+        fields_refuse(f, "background", "needs \"store\": true, for who asks later");
+}
+
+/* What is only repeated in the answer, or not done here, is of its type all the same. */
+static void check_others(Fields *f)
+{
+    static const char *const truncations[] = {"disabled", "auto"};
+    int32_t calls = 1;
+    const char *user = NULL;
+    fields_object(f, "metadata");
+    fields_int(f, "max_tool_calls", 1, INT32_MAX, &calls);
+    fields_text(f, "user", 512, &user);
+    if (fields_choice(f, "truncation", truncations, 2, 0) == 1)
+        fields_refuse(f, "truncation", "'auto' is not done here: what does not fit is refused, and nothing left out");
 }
 
 static bool wants_logprobs(Fields *f)
@@ -236,10 +256,10 @@ static void read_body(Fields *f, GenerationSpec *s, ResponseReply *r, Conversati
     const char *instructions = NULL;
     bool stores = true;
     model_field_check(f, service);
-    refuse_unsupported(f);
     sampling_fields_read(f, s, service);
     read_limits(f, s, r);
     fields_bool(f, "store", &stores);
+    refuse_unsupported(f, x, r, stores, s->stream);
     fields_text(f, "instructions", SIZE_MAX, &instructions);
     read_previous(f, c, x);
     read_input(f, c);
@@ -247,10 +267,13 @@ static void read_body(Fields *f, GenerationSpec *s, ResponseReply *r, Conversati
     read_tool_choice(f, c);
     read_reasoning(f, c);
     read_text_format(f, s, service);
+    check_others(f);
     if (!fields_ok(f))
         return;
-    if (stores)
+    if (stores) {
         r->messages = json_deep_copy(c->messages);
+        r->input = response_items(fields_any(f, "input"));
+    }
     if (instructions)
         json_array_insert_new(c->messages, 0, json_pack("{s:s, s:s}", "role", "system", "content", instructions));
     repeat_request(f, r, s);
@@ -259,17 +282,21 @@ static void read_body(Fields *f, GenerationSpec *s, ResponseReply *r, Conversati
 static bool begin(Exchange *x, Fields *f, GenerationSpec *spec, ApiError *error)
 {
     Conversation conversation;
-    ResponseReply *r = response_reply_new(exchange_service(x));
+    ResponseReply *r = response_reply_new(x);
     if (!r)
         return api_refuse(error, 500, NULL, "no memory for a request");
     conversation_init(&conversation);
     read_body(f, spec, r, &conversation, x);
     bool good = fields_ok(f) && conversation_prompt(&conversation, exchange_service(x), spec, "input", error);
     conversation_deinit(&conversation);
-    if (good)
-        return generation_begin(x, spec, &response_wire, r, error);
-    response_reply_free(r);
-    return false;
+    if (!good) {
+        response_reply_free(r);
+        return false;
+    }
+    good = generation_begin(x, spec, &response_wire, r, error);
+    if (good && r->background)
+        response_reply_ahead(x, r);
+    return good;
 }
 
 static void respond(Exchange *x) { openai_generate(x, begin); }
@@ -286,12 +313,44 @@ static void refuse_unknown(Exchange *x)
 
 static void show(Exchange *x)
 {
-    json_t *response;
-    uint64_t tenant = generation_tenant(exchange_key(x));
-    if (response_store_get(exchange_service(x)->responses, tenant, exchange_path_part(x, 0), &response, NULL))
-        exchange_json(x, 200, response);
+    ApiError error;
+    const char *stream = exchange_query(x, "stream");
+    json_t *response = stored(x, exchange_path_part(x, 0), RESPONSE_SHOWN);
+    if (!response)
+        refuse_unknown(x);
+    else if (stream && strcmp(stream, "false") != 0) {
+        api_refuse(&error, 400, "stream", "stream: what was stored is given as a whole; ask again while it is in_progress");
+        exchange_refuse(x, &error);
+    } else {
+        exchange_json(x, 200, json_incref(response));
+    }
+    json_decref(response);
+}
+
+static void show_input(Exchange *x)
+{
+    json_t *items = stored(x, exchange_path_part(x, 0), RESPONSE_INPUT);
+    if (items)
+        response_items_show(x, items);
     else
         refuse_unknown(x);
+}
+
+static void cancel(Exchange *x)
+{
+    ApiError error;
+    const char *id = exchange_path_part(x, 0);
+    json_t *response = response_store_cancel(exchange_service(x)->responses, generation_tenant(exchange_key(x)), id);
+    json_t *known = response ? NULL : stored(x, id, RESPONSE_SHOWN);
+    if (response)
+        exchange_json(x, 200, response);
+    else if (!known)
+        refuse_unknown(x);
+    else {
+        api_refuse(&error, 400, "response_id", "only what was asked for with \"background\": true can be cancelled");
+        exchange_refuse(x, &error);
+    }
+    json_decref(known);
 }
 
 static void forget(Exchange *x)
@@ -306,6 +365,8 @@ static void forget(Exchange *x)
 static const Route routes[] = {
     {"POST", "/v1/responses", ACCESS_KEY, respond},
     {"GET", "/v1/responses/{}", ACCESS_KEY, show},
+    {"GET", "/v1/responses/{}/input_items", ACCESS_KEY, show_input},
+    {"POST", "/v1/responses/{}/cancel", ACCESS_KEY, cancel},
     {"DELETE", "/v1/responses/{}", ACCESS_KEY, forget},
 };
 const RouteList routes_openai_responses = ROUTES(routes, api_error_json);

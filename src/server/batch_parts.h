@@ -1,4 +1,4 @@
-/* batch_parts.h -- what the APIs of files and of batches have in common: whose they are, and pages of lists. */
+/* batch_parts.h -- what the APIs of files, batches and stored responses have in common: whose they are, and pages of lists. */
 #ifndef SERVER_BATCH_PARTS_H
 #define SERVER_BATCH_PARTS_H
 

@@ -148,7 +148,7 @@ static void pass_stops(ChoiceRun *r, bool last)
 static void pass_on(ChoiceRun *r, bool last)
 {
     r->failed |= r->whole.full;
-    if (r->stops)
+    if (r->stops && r->choice.token_count > r->spec->sampling.min_tokens)    /* until then no text stops it */
         pass_stops(r, last);
     else
         pass_to_reader(r, buf_span(&r->whole));

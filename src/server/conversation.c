@@ -8,7 +8,8 @@ static const size_t PROMPT_BYTES_MAX = (size_t)1 << 28;
 
 void conversation_init(Conversation *c)
 {
-    *c = (Conversation){.messages = json_array(), .parallel = true, .add_generation_prompt = true};
+    *c = (Conversation){.messages = json_array(), .parallel = true, .add_generation_prompt = true,
+                        .thinking_tokens = THINKING_ANY};
 }
 
 void conversation_deinit(Conversation *c)
@@ -181,6 +182,23 @@ void conversation_add_messages(Conversation *c, Fields *f, const char *path, jso
     }
 }
 
+/* ---- thinking ---- */
+
+void conversation_read_effort(Conversation *c, Fields *f, const char *name)
+{
+    static const char *const efforts[] = {"none", "minimal", "low", "medium", "high", "xhigh"};
+    int effort = fields_choice(f, name, efforts, (int)COUNT_OF(efforts), -1);
+    if (effort < 0)
+        return;
+    json_t *told = json_pack("{s:s, s:b}", "reasoning_effort", efforts[effort], "enable_thinking", effort > 0);
+    if (c->extra)
+        json_object_update(told, c->extra);
+    json_decref(c->extra);
+    c->extra = told;
+    if (effort == 0)
+        c->thinking_tokens = 0;
+}
+
 /* ---- the prompt ---- */
 
 static bool writes_tools_itself(const Conversation *c, const Service *s)
@@ -262,6 +280,7 @@ bool conversation_prompt(const Conversation *c, const Service *s, GenerationSpec
     spec->reads_calls = offers && dialect_has_calls(spec->dialect);
     spec->reads_reasoning = dialect_has_reasoning(s->dialect);
     spec->one_call = !c->parallel;
+    spec->thinking_tokens = c->thinking_tokens;
     spec->tools = offers ? json_incref(c->tools) : NULL;
     bool good = conversation_render(c, s, &text, param, error) && encode(s, &text, spec, param, error);
     if (good)

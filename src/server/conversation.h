@@ -25,6 +25,7 @@ typedef struct Conversation {
     char tool[TOOL_NAME_BYTES_MAX + 1];   /* TOOLS_NAMED */
     bool parallel;                 /* several calls in one answer */
     bool add_generation_prompt, continue_last;
+    int32_t thinking_tokens;       /* as GenerationSpec says */
 } Conversation;
 
 void conversation_init(Conversation *);
@@ -34,15 +35,19 @@ void conversation_deinit(Conversation *);
 void conversation_add_messages(Conversation *, Fields *, const char *path, json_t *list);
 /* One of them; the paths of errors begin with the message's. */
 void conversation_add_message(Conversation *, Fields *message);
+/* How much a model should think, in a word: for its template, unless that was told more plainly in `extra`. "none" is
+ * a bound, as well. */
+void conversation_read_effort(Conversation *, Fields *, const char *name);
 /* One message whose content is plain text already. */
 void conversation_add(Conversation *, const char *role, const char *content);
-/* [{"type": "function", "function": {"name", "description", "parameters"}}, ...] */
-void conversation_set_tools(Conversation *, Fields *, const char *path, json_t *list);
+/* [{"type": "function", "function": {"name", "description", "parameters"}}, ...]. How the caller's own form names an entry
+ * in errors ("tools[%zu].") and what it says of the function ("function.", or "" where the entry says it itself). */
+void conversation_set_tools(Conversation *, Fields *, const char *entry, const char *inner, json_t *list);
 /* TOOLS_NAMED: {"name": ...} of one of them; `path`: what stands before "name" in errors. */
 void conversation_choose_tool(Conversation *, Fields *, json_t *named, const char *path);
 
-/* Renders; fills of the spec: prompts[0], dialect, reads_calls, reads_reasoning, reasoning_open, one_call, tools and,
- * where a call must come, grammar. `param`: what errors of the template name ("messages"). */
+/* Renders; fills of the spec: prompts[0], dialect, reads_calls, reads_reasoning, reasoning_open, thinking_tokens, one_call,
+ * tools and, where a call must come, grammar. `param`: what errors of the template name ("messages"). */
 bool conversation_prompt(const Conversation *, const Service *, GenerationSpec *, const char *param, ApiError *);
 
 /* The rendered text alone, for those who only want to see it. */

@@ -34,7 +34,7 @@ static void check_function(Fields *f, json_t *tools)
     }
 }
 
-static void add_tool(Conversation *c, Fields *f, json_t *tool)
+static void add_tool(Conversation *c, Fields *f, const char *path, json_t *tool)
 {
     static const char *const types[] = {"function"};
     fields_choice(f, "type", types, 1, 0);
@@ -43,13 +43,13 @@ static void add_tool(Conversation *c, Fields *f, json_t *tool)
         fields_refuse(f, "function", "is missing");
     if (!fields_ok(f))
         return;
-    Fields inner = fields_within(f, function, "function.");
+    Fields inner = fields_within(f, function, "%s", path);
     check_function(&inner, c->tools);
     if (fields_ok(f))
         json_array_append(c->tools, tool);
 }
 
-void conversation_set_tools(Conversation *c, Fields *f, const char *path, json_t *list)
+void conversation_set_tools(Conversation *c, Fields *f, const char *entry, const char *inner, json_t *list)
 {
     size_t i;
     json_t *tool;
@@ -58,11 +58,13 @@ void conversation_set_tools(Conversation *c, Fields *f, const char *path, json_t
     c->tools = json_array();
     json_array_foreach(list, i, tool)
     {
-        Fields t = fields_within(f, tool, "%s[%zu].", path, i);
+        char path[32];
+        snprintf(path, sizeof path, entry, i);
+        Fields t = fields_within(f, tool, "%s", path);
         if (!json_is_object(tool))
             fields_refuse(&t, "", "must be an object");
         if (fields_ok(&t))
-            add_tool(c, &t, tool);
+            add_tool(c, &t, inner, tool);
     }
 }
 

@@ -79,6 +79,7 @@ static void *engine_loop(void *with)
         double began = clock_seconds();
         mark_step(t, began);
         bool computed = engine_step(t->o.engine);
+        t->o.stepped(t->o.stepped_with);
         publish(t, began, computed);
         if (!computed)
             engine_wait(t->o.engine, IDLE_SECONDS);

@@ -13,6 +13,8 @@ typedef struct EngineThreadOptions {
     Engine *engine;
     Metrics *metrics;
     const StepCounts *steps;             /* where the engine tells of its steps; NULL: nowhere */
+    void (*stepped)(void *with);         /* after each step, whether it computed or not: requests may have news */
+    void *stepped_with;
     DeviceWork (*work)(void *with);      /* NULL: unknown */
     void *work_with;
     Machine machine;                     /* what it can do; bytes_per_second 0: unknown */

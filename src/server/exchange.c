@@ -86,6 +86,7 @@ static void exchange_free(Exchange *x)
     for (int i = 0; i < x->out_header_count; i++)
         free(x->out_headers[i]);
     buf_deinit(&x->out);
+    buf_deinit(&x->event);
     key_drop(x->key);
     pthread_mutex_destroy(&x->lock);
     pthread_mutex_destroy(&x->ready_lock);
@@ -110,6 +111,7 @@ Err exchange_new(Exchange **out, Service *s, const ExchangeCall *c, Error *err)
     atomic_init(&x->holders, 1);
     atomic_init(&x->gone, false);
     buf_init(&x->out, EXCHANGE_OUT_BYTES_MAX);
+    buf_init(&x->event, EXCHANGE_OUT_BYTES_MAX);
     if (x->words) {
         copy_call(x, c);
         choose_id(x);
@@ -167,11 +169,13 @@ static void first_turn(Exchange *x)
 
 bool exchange_turn(Exchange *x)
 {
+    x->in_turn = true;
     if (!x->handled)
         first_turn(x);
-    else if (!exchange_is_done(x))
+    else if (!x->over)
         x->work(x);
-    if (!exchange_is_done(x))
+    x->in_turn = false;
+    if (!x->over)
         return false;
     if (x->free_state && x->state)
         x->free_state(x->state);
@@ -188,6 +192,7 @@ void exchange_continue(Exchange *x, void *state, void (*work)(Exchange *), void 
 
 void *exchange_state(const Exchange *x) { return x->state; }
 void exchange_poke(Exchange *x) { workers_poke(x->service->workers, x); }
+void exchange_poke_later(Exchange *x) { workers_poke_later(x->service->workers, x); }
 
 /* ---- its end ---- */
 
@@ -220,12 +225,16 @@ void exchange_let_go(Exchange *x)
     exchange_free(x);
 }
 
+void exchange_stop(Exchange *x)
+{
+    atomic_store(&x->gone, true);
+    exchange_poke(x);
+}
+
 void exchange_hang_up(Exchange *x)
 {
-    if (!exchange_is_done(x)) {   /* else there is nothing left to end */
-        atomic_store(&x->gone, true);
-        exchange_poke(x);
-    }
+    if (!exchange_is_done(x))     /* else there is nothing left that would be his */
+        exchange_stop(x);
     exchange_tell_ready(x);
 }
 

@@ -75,6 +75,8 @@ const char *exchange_query(const Exchange *, const char *name);    /* percent-de
 
 /* Answers with all at once, and is done. The json is taken over; NULL: no memory, 500. */
 void exchange_json(Exchange *, int status, json_t *);
+/* The same, and the work goes on until exchange_done() or exchange_stop(), with nobody who could hang up. */
+void exchange_json_ahead(Exchange *, int status, json_t *);
 void exchange_text(Exchange *, int status, const char *content_type, Span);
 void exchange_refuse(Exchange *, const ApiError *);         /* in the shape of the route; also in a stream */
 
@@ -83,15 +85,19 @@ void exchange_stream(Exchange *, const char *content_type); /* begins: status 20
 void exchange_put(Exchange *, Span);
 /* "event: ...\ndata: {...}\n\n"; event NULL: data only. Takes the json. */
 void exchange_event(Exchange *, const char *event, json_t *);
+/* A data event of a text that many have in common and a json within it. Takes the json. */
+void exchange_event_within(Exchange *, Span before, json_t *, Span after);
 void exchange_done(Exchange *);
 size_t exchange_room(Exchange *);             /* bytes that may be put until it is full; 0: wait for a poke */
 bool exchange_gone(Exchange *);               /* hung up: nobody reads the answer */
 bool exchange_is_done(Exchange *);
+void exchange_stop(Exchange *);               /* its work shall end, whoever has its answer; any thread that holds it */
 
 /* From now on each poke leads to work(); `state` is given back by free_state when the exchange ends. */
 void exchange_continue(Exchange *, void *state, void (*work)(Exchange *), void (*free_state)(void *));
 void *exchange_state(const Exchange *);
 void exchange_poke(Exchange *);               /* from any thread; takes no lock that a caller may hold but the queue's */
+void exchange_poke_later(Exchange *);         /* for `notify` of requests: heeded when the engine's step ends */
 void exchange_hold(Exchange *);               /* it stays until one more exchange_let_go(): for who pokes later */
 void exchange_let_go(Exchange *);
 

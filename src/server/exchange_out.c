@@ -14,6 +14,15 @@ void exchange_tell_ready(Exchange *x)
     pthread_mutex_unlock(&x->ready_lock);
 }
 
+/* Of a turn the worker tells (workers.c), once for all that was put in it. */
+static void tell_of_put(Exchange *x)
+{
+    if (x->in_turn)
+        x->must_tell = true;
+    else
+        exchange_tell_ready(x);
+}
+
 /* ---- headers ---- */
 
 void exchange_add_header(Exchange *x, const char *name, const char *value)
@@ -73,9 +82,9 @@ void exchange_text(Exchange *x, int status, const char *content_type, Span text)
     pthread_mutex_lock(&x->lock);
     begin(x, status, content_type, false);
     put(x, text);
-    x->done = true;
+    x->done = x->over = true;
     pthread_mutex_unlock(&x->lock);
-    exchange_tell_ready(x);
+    tell_of_put(x);
 }
 
 static int put_chunk(const char *text, size_t bytes, void *out)
@@ -101,12 +110,18 @@ void exchange_json(Exchange *x, int status, json_t *json)
     buf_deinit(&text);
 }
 
+void exchange_json_ahead(Exchange *x, int status, json_t *json)
+{
+    exchange_json(x, status, json);
+    x->over = false;
+}
+
 void exchange_stream(Exchange *x, const char *content_type)
 {
     pthread_mutex_lock(&x->lock);
     begin(x, 200, content_type, true);
     pthread_mutex_unlock(&x->lock);
-    exchange_tell_ready(x);
+    tell_of_put(x);
 }
 
 void exchange_put(Exchange *x, Span s)
@@ -115,23 +130,40 @@ void exchange_put(Exchange *x, Span s)
     ASSERT(x->began && !x->done);
     put(x, s);
     pthread_mutex_unlock(&x->lock);
-    exchange_tell_ready(x);
+    tell_of_put(x);
+}
+
+/* Behind what x->event holds already. */
+static void put_event(Exchange *x, Span before, json_t *json, Span after)
+{
+    Buf *text = &x->event;
+    buf_put_text(text, "data: ");
+    buf_put_span(text, before);
+    bool good = put_json(text, json);
+    buf_put_span(text, after);
+    if (!good || text->full) {
+        buf_clear(text);
+        buf_put_text(text, "data: {\"error\":{\"message\":\"no memory for this part\",\"type\":\"server_error\"}}");
+    }
+    buf_put_text(text, "\n\n");
+    exchange_put(x, buf_span(text));
 }
 
 void exchange_event(Exchange *x, const char *event, json_t *json)
 {
-    Buf text;
-    buf_init(&text, EXCHANGE_OUT_BYTES_MAX);
-    if (event)
-        buf_printf(&text, "event: %s\n", event);
-    buf_put_text(&text, "data: ");
-    if (!put_json(&text, json)) {
-        buf_clear(&text);
-        buf_put_text(&text, "data: {\"error\":{\"message\":\"no memory for this part\",\"type\":\"server_error\"}}");
+    buf_clear(&x->event);
+    if (event) {
+        buf_put_text(&x->event, "event: ");
+        buf_put_text(&x->event, event);
+        buf_put_char(&x->event, '\n');
     }
-    buf_put_text(&text, "\n\n");
-    exchange_put(x, buf_span(&text));
-    buf_deinit(&text);
+    put_event(x, (Span){0}, json, (Span){0});
+}
+
+void exchange_event_within(Exchange *x, Span before, json_t *json, Span after)
+{
+    buf_clear(&x->event);
+    put_event(x, before, json, after);
 }
 
 static void refuse_stream(Exchange *x, const ApiError *e)
@@ -165,9 +197,9 @@ void exchange_refuse(Exchange *x, const ApiError *e)
 void exchange_done(Exchange *x)
 {
     pthread_mutex_lock(&x->lock);
-    x->done = true;
+    x->done = x->over = true;
     pthread_mutex_unlock(&x->lock);
-    exchange_tell_ready(x);
+    tell_of_put(x);
 }
 
 size_t exchange_room(Exchange *x)

@@ -37,11 +37,13 @@ struct Exchange {
 
     /* of handlers and work(), which never run twice at a time */
     bool handled, bad_uri;
+    bool over;                         /* no work is left: true with the answer, but for exchange_json_ahead() */
     void *state;
     void (*work)(Exchange *);
     void (*free_state)(void *);
     ServerLogLine line;                /* for the log, the metrics and the trace */
     json_t *why;                       /* its stories; NULL: none are told */
+    Buf event;                         /* of a stream: the one that is being written */
 
     pthread_mutex_t lock;              /* for the answer */
     Buf out;
@@ -49,6 +51,7 @@ struct Exchange {
     bool began, stream, done;
     bool full;                         /* more was put than an answer may hold: it is lost */
     bool wants_room;                   /* work() waits until some of it is read */
+    bool in_turn, must_tell;           /* of who writes: what was put during a turn is told after it */
     int status;
     char content_type[64];
     char *out_headers[2 * EXCHANGE_OUT_HEADERS_MAX];

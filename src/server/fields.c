@@ -110,7 +110,7 @@ static const char *described(const json_t *value, char room[32])
     case JSON_FALSE: return "false";
     case JSON_NULL: return "null";
     case JSON_INTEGER: snprintf(room, 32, "%lld", (long long)json_integer_value(value)); return room;
-    case JSON_REAL: snprintf(room, 32, "%.17g", json_real_value(value)); return room;
+    case JSON_REAL: snprintf(room, 32, "%.15g", json_real_value(value)); return room;
     }
     return "something else";
 }

@@ -22,8 +22,16 @@ static void close_prompt(PromptRun *p)
         request_close(p->request);
     }
     p->request = NULL;
-    grammar_guard_free(p->guard);
+    answer_guard_free(p->guard);
     p->guard = NULL;
+}
+
+static void forget_prompt(PromptRun *p)
+{
+    answer_guard_free(p->guard);
+    free(p->scored);
+    free(p->story);
+    *p = (PromptRun){0};
 }
 
 void generation_free(void *generation)
@@ -33,8 +41,7 @@ void generation_free(void *generation)
         return;
     for (int32_t i = 0; g->prompts && i < g->spec.prompt_count; i++) {
         close_prompt(&g->prompts[i]);
-        free(g->prompts[i].scored);
-        free(g->prompts[i].story);
+        forget_prompt(&g->prompts[i]);
     }
     for (int32_t i = 0; g->runs && i < generation_made(g); i++)
         choice_run_deinit(&g->runs[i]);
@@ -121,7 +128,7 @@ static Err open_choices(Generation *g, Error *err)
     return OK;
 }
 
-static void notify(void *exchange) { exchange_poke(exchange); }
+static void notify(void *exchange) { exchange_poke_later(exchange); }
 
 static RequestOptions request_options(const Generation *g, int32_t prompt)
 {
@@ -137,7 +144,7 @@ static RequestOptions request_options(const Generation *g, int32_t prompt)
         .prompt_logprobs = s->prompt_logprobs != LOGPROBS_NONE, .notify = notify, .notify_with = g->exchange,
     };
     if (g->prompts[prompt].guard)
-        o.constraint = grammar_guard_constraint(g->prompts[prompt].guard);
+        o.constraint = answer_guard_constraint(g->prompts[prompt].guard);
     if (s->beam_search) {
         o.beams = s->best_of > s->n ? s->best_of : s->n;
         o.length_penalty = s->length_penalty;
@@ -149,15 +156,27 @@ static RequestOptions request_options(const Generation *g, int32_t prompt)
     return o;
 }
 
+/* What is neither held to a form nor bounded in its reasoning needs none. */
+static Err open_guard(const Generation *g, PromptRun *p, Error *err)
+{
+    const GenerationSpec *s = &g->spec;
+    bool reasons = s->dialect && s->reads_reasoning && dialect_has_reasoning(s->dialect);
+    AnswerGuardOptions o = {.grammar = s->grammar, .vocab = g->service->vocab, .tokenizer = g->service->tokenizer,
+                            .vocabulary = service_vocabulary(g->service), .budget = THINKING_ANY,
+                            .samples = s->beam_search && s->best_of > g->made ? s->best_of : g->made};
+    if (reasons) {
+        o.begin = dialect_reasoning_begin(s->dialect);
+        o.end = dialect_reasoning_end(s->dialect);
+        o.open = s->reasoning_open;
+        o.budget = s->thinking_tokens;
+    }
+    return s->grammar || o.budget != THINKING_ANY ? answer_guard_new(&p->guard, &o, err) : OK;
+}
+
 static Err submit_prompt(Generation *g, int32_t prompt, Error *err)
 {
     PromptRun *p = &g->prompts[prompt];
-    Span after = g->spec.dialect && g->spec.reads_reasoning && g->spec.reasoning_open
-                     ? dialect_reasoning_end(g->spec.dialect)
-                     : (Span){0};
-    int32_t samples = g->spec.beam_search && g->spec.best_of > g->made ? g->spec.best_of : g->made;
-    if (g->spec.grammar)
-        TRY(grammar_guard_new(&p->guard, g->spec.grammar, g->service->vocab, g->service->tokenizer, after, samples, err));
+    TRY(open_guard(g, p, err));
     if (g->service->o.explains && !(p->story = calloc(1, sizeof *p->story)))
         return fail(err, NO_MEMORY, "no memory for the story of a request");
     p->submitted = clock_seconds();
@@ -168,6 +187,34 @@ static Err submit_prompt(Generation *g, int32_t prompt, Error *err)
             return fail(err, NO_MEMORY, "no memory for what the model thinks of %d tokens", o.prompt_count);
     }
     return engine_submit(g->service->engine, &o, &p->request, err);
+}
+
+static bool some_run(const Generation *g) { return g->left > (g->spec.prompt_count - g->submitted) * g->made; }
+
+/* As many as the engine takes: what a full queue refuses waits for those of its own that run. */
+static Err submit_some(Generation *g, Error *err)
+{
+    while (g->submitted < g->spec.prompt_count) {
+        Err result = submit_prompt(g, g->submitted, err);
+        if (result == OK) {
+            g->submitted++;
+            continue;
+        }
+        forget_prompt(&g->prompts[g->submitted]);
+        return result == LIMIT_REACHED && some_run(g) ? OK : result;
+    }
+    return OK;
+}
+
+/* Those that were not submitted will not be. */
+static void give_up(Generation *g, EndReason reason)
+{
+    Event end = {.kind = EVENT_END, .reason = reason, .token = {.id = TOKEN_NONE}};
+    for (int32_t i = g->submitted * g->made; i < generation_made(g); i++) {
+        choice_run_take(&g->runs[i], &end);
+        g->left--;
+    }
+    g->given_up = true;
 }
 
 /* ---- from events to answers ---- */
@@ -209,6 +256,7 @@ static void take_event(Generation *g, int32_t prompt, const Event *event)
     }
     if (event->kind == EVENT_TOKEN)
         measure_gap(g, r);
+    g->place_freed |= event->kind == EVENT_END || event->position == g->spec.prompts[prompt].count;    /* it has started */
     if (event->kind == EVENT_END) {
         g->left--;
         if (event->reason == END_ERROR && !g->error[0])
@@ -234,7 +282,7 @@ static bool may_take(const Generation *g)
 static void take_events(Generation *g)
 {
     Event event;
-    for (int32_t i = 0; i < g->spec.prompt_count; i++)
+    for (int32_t i = 0; i < g->submitted; i++)
         while (may_take(g) && request_next(g->prompts[i].request, &event))
             take_event(g, i, &event);
 }
@@ -244,7 +292,7 @@ static void cancel(Generation *g)
     if (g->cancelled)
         return;
     g->cancelled = true;
-    for (int32_t i = 0; i < g->spec.prompt_count; i++)
+    for (int32_t i = 0; i < g->submitted; i++)
         request_cancel(g->prompts[i].request);
 }
 
@@ -274,7 +322,7 @@ static void number_given(Generation *g)
 static json_t *stories(const Generation *g)
 {
     json_t *list = json_array();
-    for (int32_t i = 0; i < g->spec.prompt_count; i++) {
+    for (int32_t i = 0; i < g->submitted; i++) {
         const PromptRun *p = &g->prompts[i];
         json_array_append_new(list, story_json(p->story, p->submitted - exchange_received(g->exchange), &p->times));
     }
@@ -299,6 +347,22 @@ static void finish(Generation *g)
     exchange_let_go(g->exchange);
 }
 
+/* The next ones, if any wait for places that have become free. */
+static void submit_rest(Generation *g)
+{
+    Error err;
+    if (g->submitted == g->spec.prompt_count || g->given_up)
+        return;
+    bool freed = g->place_freed;
+    g->place_freed = false;
+    if (g->cancelled) {
+        give_up(g, END_CANCELLED);
+    } else if (freed && submit_some(g, &err) != OK) {
+        snprintf(g->error, sizeof g->error, "%s", err.text);
+        give_up(g, END_ERROR);
+    }
+}
+
 static void work(Exchange *x)
 {
     Generation *g = exchange_state(x);
@@ -308,6 +372,7 @@ static void work(Exchange *x)
     if (g->gone || service_time_is_up(g->service))
         cancel(g);
     take_events(g);
+    submit_rest(g);
     if (g->left == 0)
         finish(g);
 }
@@ -318,9 +383,11 @@ static Err build(Generation *g, GenerationSpec *spec, Error *err)
         return fail(err, NO_MEMORY, "no memory for the answers to a request");
     TRY(open_stops(g, err));
     TRY(open_choices(g, err));
-    for (int32_t i = 0; i < g->spec.prompt_count; i++)
-        TRY(submit_prompt(g, i, err));
-    return OK;
+    for (int32_t i = 0; i < g->spec.prompt_count; i++) {
+        RequestOptions o = request_options(g, i);
+        TRY(engine_check(g->service->engine, &o, err));
+    }
+    return submit_some(g, err);
 }
 
 bool generation_begin(Exchange *x, GenerationSpec *spec, const Wire *wire, void *with, ApiError *error)

@@ -16,7 +16,8 @@
 #include "text/grammar.h"
 #include "text/stop_matcher.h"
 
-enum { PROMPTS_MAX = 128, CALLS_MAX = 128, CHOICES_MAX = 1024 };   /* choices: best_of and prompts multiply */
+enum { PROMPTS_MAX = 128, CALLS_MAX = 128, CHOICES_MAX = 1024, /* choices: best_of and prompts multiply */
+       THINKING_ANY = -1 };
 
 typedef struct PromptIds { int32_t *ids; int32_t count; } PromptIds;
 
@@ -40,6 +41,7 @@ typedef struct GenerationSpec {
     bool one_call;                    /* the answer ends with its first call */
     json_t *tools;                    /* the request's tools, as DialectOptions.tools. A reference is taken over; NULL: none */
     bool reasoning_open;              /* the prompt ended inside a section of reasoning */
+    int32_t thinking_tokens;          /* of reasoning in each answer, then its end is forced; THINKING_ANY: any number */
     int32_t priority;                 /* higher goes first */
     const char *cache_salt;           /* copied; NULL: the key's own only */
     double queue_seconds, total_seconds;   /* 0: the service's own */

@@ -7,13 +7,13 @@
 #ifndef SERVER_GENERATION_INSIDE_H
 #define SERVER_GENERATION_INSIDE_H
 
+#include "server/answer_guard.h"
 #include "server/choice_run.h"
-#include "server/grammar_guard.h"
 #include "server/service.h"
 
 typedef struct PromptRun {
     Request *request;              /* NULL: not submitted, or closed */
-    GrammarGuard *guard;           /* NULL: no grammar */
+    AnswerGuard *guard;            /* NULL: it may write what it likes */
     Sampled *scored;               /* of the prompt's tokens from the second on */
     int32_t scored_count;
     Story *story;                  /* NULL: nobody asks for it */
@@ -29,12 +29,14 @@ struct Generation {
     void *with;
     GenerationSpec spec;           /* strings are its own */
     PromptRun *prompts;
+    int32_t submitted;             /* prompts; the others wait until some of these have ended */
     int32_t made;                  /* samples of each prompt */
     StopMatcher *stops;            /* whose automaton all choices use; NULL: no stop texts */
     ChoiceRun *runs;               /* [prompts x made] */
     int32_t *given;                /* [prompts x n] places in `runs`: those that are given */
     int32_t left;                  /* samples that have not ended */
     bool gone, cancelled, done;    /* gone: nobody reads the answer */
+    bool given_up, place_freed;    /* of the queue; given_up: what was not submitted will not be */
     char error[ERROR_TEXT_BYTES];  /* of the first END_ERROR */
 };
 

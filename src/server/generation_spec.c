@@ -18,8 +18,8 @@ void generation_spec_init(GenerationSpec *s, const Service *service)
 {
     *s = (GenerationSpec){
         .n = 1, .best_of = 1, .length_penalty = 1, .max_tokens = service->defaults.max_tokens,
-        .sampling = service->defaults.options, .prompt_logprobs = LOGPROBS_NONE, .queue_seconds = service->o.queue_seconds,
-        .total_seconds = service->o.total_seconds,
+        .sampling = service->defaults.options, .prompt_logprobs = LOGPROBS_NONE,
+        .thinking_tokens = THINKING_ANY, .queue_seconds = service->o.queue_seconds, .total_seconds = service->o.total_seconds,
     };
     s->sampling.seed = random_seed();
     if (!service->tokenizer)
@@ -54,6 +54,9 @@ bool generation_spec_check(const GenerationSpec *s, const Service *service, ApiE
     if (s->prompt_count * made > CHOICES_MAX)
         return api_refuse(error, 400, "n", "n: %d answers to each of %d prompts are more than %d in all", made, s->prompt_count,
                           CHOICES_MAX);
+    if (s->max_tokens != TOKENS_ALL && s->sampling.min_tokens > s->max_tokens)
+        return api_refuse(error, 400, "min_tokens", "min_tokens: %d tokens at least, but %d at most", s->sampling.min_tokens,
+                          s->max_tokens);
     if (s->grammar && !service->vocab)
         return api_refuse(error, 501, NULL, "the model has no vocabulary that a grammar could be held against");
     return true;

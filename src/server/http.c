@@ -31,6 +31,7 @@ typedef struct Call {                 /* one request of a connection */
     char *path, *query;               /* one allocation; query NULL: none */
     const char *method;
     bool begun, drops, refused;       /* drops: the body is not kept */
+    bool unframed;                    /* nobody can tell where the body ends */
     ApiError refusal;
     const ApiKey *key;
     Buf body;
@@ -132,6 +133,28 @@ static void check_headers(Call *c)
         REFUSE(c, 415, NULL, "Content-Encoding: a body must be sent as it is, not compressed");
 }
 
+static enum MHD_Result count_length(void *with, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    (void)kind, (void)value;
+    *(int *)with += !strcasecmp(name, "Content-Length");
+    return MHD_YES;
+}
+
+/* What a proxy before this server might read in another way than the library does. */
+static void check_framing(Call *c, const char *version)
+{
+    const char *coding = header(c, "Transfer-Encoding");
+    int lengths = 0;
+    MHD_get_connection_values(c->connection, MHD_HEADER_KIND, count_length, &lengths);
+    if (!strcmp(version, "HTTP/1.1") && !header(c, "Host"))
+        REFUSE(c, 400, NULL, "the header Host is missing, which HTTP/1.1 asks for");
+    c->unframed = lengths > 1 || (lengths && coding) || (coding && strcasecmp(coding, "chunked"));
+    if (coding && strcasecmp(coding, "chunked"))
+        REFUSE(c, 501, NULL, "Transfer-Encoding: '%.64s' is not known; a body has a Content-Length, or comes chunked", coding);
+    else if (c->unframed)
+        REFUSE(c, 400, NULL, "Content-Length: a body has one length, or is chunked and has none");
+}
+
 static bool body_is_long(const Call *c)
 {
     const char *length = header(c, "Content-Length");
@@ -214,12 +237,20 @@ static enum MHD_Result send_exchange(Call *c)
     return send_response(c, exchange_status(x), r);
 }
 
+static void keep(void *text) { (void)text; }
+
+/* Of a text that is always there. */
+static struct MHD_Response *respond(const char *text)
+{
+    return MHD_create_response_from_buffer_with_free_callback(strlen(text), (void *)text, keep);
+}
+
 /* OPTIONS: what a path takes; for a browser, what pages of others may send. */
 static enum MHD_Result send_options(Call *c)
 {
     Service *s = atomic_load(&c->http->service);
     RouteMatch m = route_find(s ? s->o.routes : NULL, "OPTIONS", strcmp(c->path, "*") ? c->path : "/v1/models");
-    struct MHD_Response *r = MHD_create_response_from_buffer(0, "", MHD_RESPMEM_PERSISTENT);
+    struct MHD_Response *r = respond("");
     if (!r)
         return MHD_NO;
     if (m.allowed[0])
@@ -237,7 +268,7 @@ static enum MHD_Result send_loading(Call *c)
 {
     static const char text[] = "{\"status\":\"loading model\",\"error\":{\"message\":\"the model is being loaded\","
                                "\"type\":\"unavailable_error\",\"param\":null,\"code\":null}}";
-    struct MHD_Response *r = MHD_create_response_from_buffer(sizeof text - 1, (void *)text, MHD_RESPMEM_PERSISTENT);
+    struct MHD_Response *r = respond(text);
     if (!r)
         return MHD_NO;
     MHD_add_response_header(r, "Content-Type", "application/json");
@@ -248,7 +279,7 @@ static enum MHD_Result send_loading(Call *c)
 /* ---- a request, step by step ---- */
 
 /* The headers are there. */
-static enum MHD_Result begin(Call *c, const char *method)
+static enum MHD_Result begin(Call *c, const char *method, const char *version)
 {
     c->begun = true;
     c->method = method;
@@ -260,6 +291,7 @@ static enum MHD_Result begin(Call *c, const char *method)
         return s ? send_options(c) : send_loading(c);
     }
     RouteMatch m = route_find(s->o.routes, method, c->path);
+    check_framing(c, version);
     check_headers(c);
     if (m.route && m.route->access != ACCESS_OPEN)
         check_key(c);
@@ -313,14 +345,14 @@ static enum MHD_Result on_request(void *with, struct MHD_Connection *connection,
                                   const char *version, const char *data, size_t *bytes, void **of_call)
 {
     Call *c = *of_call;
-    (void)with, (void)url, (void)version;
+    (void)with, (void)url;
     if (!c || !c->path || !c->watch)
         return MHD_NO;
     if (!c->begun) {
         c->connection = connection;
-        if (begin(c, method) != MHD_YES)
+        if (begin(c, method, version) != MHD_YES)
             return MHD_NO;
-        if (!(c->drops && body_is_long(c)))
+        if (!(c->drops && (c->unframed || body_is_long(c))))
             return MHD_YES;
         connection_lingers(c->watch);
         return hand_over(c);
@@ -449,7 +481,7 @@ static Err start(Http *h, const Listener *l, Error *err)
         (unsigned)h->o.per_address, MHD_OPTION_CONNECTION_MEMORY_LIMIT, h->o.header_bytes, MHD_OPTION_CONNECTION_TIMEOUT,
         stalled, MHD_OPTION_URI_LOG_CALLBACK, on_uri, h, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_UNESCAPE_CALLBACK, leave_as_is, h,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, tls ? of_tls : none, MHD_OPTION_END);
+        MHD_OPTION_ARRAY, tls ? of_tls : none, MHD_OPTION_END);
     free(cert);
     if (key)
         explicit_bzero(key, strlen(key));

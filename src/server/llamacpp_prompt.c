@@ -49,13 +49,11 @@ bool llamacpp_ids_text(Fields *f, const char *name, Span text, const Service *s,
     return good;
 }
 
-static int32_t vocabulary(const Service *s) { return s->o.model ? s->o.model->shape.V : tokenizer_size(s->tokenizer); }
-
 static bool add_number(Fields *f, const char *name, json_t *value, const Service *s, TokenList *l)
 {
     json_int_t id = json_integer_value(value);
-    if (!json_is_integer(value) || id < 0 || id >= vocabulary(s)) {
-        fields_refuse(f, name, "has an entry that is neither a text nor a token id from 0 to %d", vocabulary(s) - 1);
+    if (!json_is_integer(value) || id < 0 || id >= service_vocabulary(s)) {
+        fields_refuse(f, name, "has an entry that is neither a text nor a token id from 0 to %d", service_vocabulary(s) - 1);
         return false;
     }
     return llamacpp_ids_add(f, name, l, (int32_t)id);

@@ -7,6 +7,8 @@
 
 #include "text/utf8.h"
 
+static const size_t HEAD_BYTES_MAX = 4096;
+
 /* ---- a request ---- */
 
 void openai_generate(Exchange *x, bool (*begin)(Exchange *, Fields *, GenerationSpec *, ApiError *))
@@ -34,6 +36,7 @@ OpenaiReply *openai_reply_new(Exchange *x, const char *prefix, int32_t choices)
         return NULL;
     r->opened = calloc((size_t)choices, sizeof *r->opened);
     r->bytes = calloc((size_t)choices, sizeof *r->bytes);
+    buf_init(&r->head, HEAD_BYTES_MAX);
     r->choices = choices;
     r->created = time(NULL);
     r->service = exchange_service(x);
@@ -51,6 +54,7 @@ void openai_reply_free(void *reply)
     OpenaiReply *r = reply;
     if (!r)
         return;
+    buf_deinit(&r->head);
     free(r->opened);
     free(r->bytes);
     free(r);
@@ -93,13 +97,14 @@ json_t *openai_finish_json(const Choice *c)
     return c->finish == FINISH_NONE ? json_null() : json_string(openai_finish(c));
 }
 
-json_t *openai_stop_reason(const Choice *c)
+json_t *openai_stop_reason(const Generation *g, const Choice *c)
 {
     if (c->finish == FINISH_EXPIRED || c->finish == FINISH_CANCELLED)
         return json_string(c->finish == FINISH_EXPIRED ? "expired" : "cancelled");
     if (c->stop_text)
         return json_string(c->stop_text);
-    return json_null();
+    bool asked = c->stop_token >= 0 && token_ids_have(&generation_spec(g)->sampling.stop, c->stop_token);
+    return asked ? json_integer(c->stop_token) : json_null();
 }
 
 json_t *openai_frame(const OpenaiReply *r, const char *object, json_t *choices)
@@ -117,6 +122,17 @@ void openai_add_extras(json_t *answer, const Generation *g)
 
 /* ---- streams ---- */
 
+/* All chunks begin alike, so that is written once: {"id": ..., "choices":[ */
+static bool write_head(OpenaiReply *r, const char *object)
+{
+    json_t *frame = openai_frame(r, object, json_array());
+    char *text = frame ? json_dumps(frame, JSON_COMPACT) : NULL;
+    bool good = text && buf_put(&r->head, text, strlen(text) - strlen("]}"));
+    free(text);
+    json_decref(frame);
+    return good;
+}
+
 static void begin_stream(Exchange *x, OpenaiReply *r)
 {
     if (!r->began)
@@ -126,13 +142,20 @@ static void begin_stream(Exchange *x, OpenaiReply *r)
 
 void openai_send(Exchange *x, const Generation *g, OpenaiReply *r, const char *object, json_t *choice)
 {
-    json_t *frame = openai_frame(r, object, json_pack("[o]", choice));
+    char end[512] = "]}";
     begin_stream(x, r);
-    if (r->counts_always)
-        json_object_set_new(frame, "usage", openai_usage(g));
-    else if (r->includes_usage)
-        json_object_set_new(frame, "usage", json_null());
-    exchange_event(x, NULL, frame);
+    if (r->counts_always || r->includes_usage) {
+        json_t *usage = r->counts_always ? openai_usage(g) : json_null();
+        char *text = json_dumps(usage, JSON_COMPACT | JSON_ENCODE_ANY);
+        snprintf(end, sizeof end, "],\"usage\":%s}", text ? text : "null");
+        free(text);
+        json_decref(usage);
+    }
+    if (r->head.bytes == 0 && !write_head(r, object)) {
+        json_decref(choice);
+        choice = NULL;             /* told as what it is: no memory */
+    }
+    exchange_event_within(x, buf_span(&r->head), choice, span_text(end));
 }
 
 void openai_end_stream(Exchange *x, const Generation *g, OpenaiReply *r, const char *object)

@@ -16,6 +16,7 @@ typedef struct OpenaiReply {       /* what a wire keeps beside the generation */
     bool returns_ids;              /* vLLM's return_token_ids */
     bool returns_prompt;           /* prompt_logprobs */
     int32_t choices;
+    Buf head;                      /* of all chunks of a stream: up to their choice */
     bool *opened;                  /* [choices] the first chunk of each was sent */
     int64_t *bytes;                /* [choices] characters of the tokens that were told: for offsets */
 } OpenaiReply;
@@ -33,7 +34,8 @@ void openai_read_stream_options(Fields *, OpenaiReply *, bool stream);
 json_t *openai_usage(const Generation *);
 const char *openai_finish(const Choice *);
 json_t *openai_finish_json(const Choice *);       /* null while it runs */
-json_t *openai_stop_reason(const Choice *);       /* vLLM's: the stop text, the id, or null */
+/* vLLM's: the stop text, the id that was asked for, or null. */
+json_t *openai_stop_reason(const Generation *, const Choice *);
 
 /* {"id", "object", "created", "model", "choices"}; the choices are taken over. */
 json_t *openai_frame(const OpenaiReply *, const char *object, json_t *choices);

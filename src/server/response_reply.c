@@ -8,13 +8,14 @@
 #include "server/openai_parts.h"
 #include "server/response_store.h"
 
-ResponseReply *response_reply_new(const Service *service)
+ResponseReply *response_reply_new(const Exchange *x)
 {
     ResponseReply *r = calloc(1, sizeof *r);
     if (!r)
         return NULL;
-    *r = (ResponseReply){.id = random_id("resp_"), .service = service, .frame = json_object(), .output = json_array(),
-                         .logprobs = LOGPROBS_NONE};
+    *r = (ResponseReply){.id = random_id("resp_"), .created = time(NULL), .service = exchange_service(x),
+                         .tenant = generation_tenant(exchange_key(x)), .frame = json_object(),
+                         .output = json_array(), .logprobs = LOGPROBS_NONE};
     return r;
 }
 
@@ -23,8 +24,11 @@ void response_reply_free(void *reply)
     ResponseReply *r = reply;
     if (!r)
         return;
+    if (r->background)
+        response_store_ended(r->service->responses, r->tenant, r->id.text);
     json_decref(r->frame);
     json_decref(r->messages);
+    json_decref(r->input);
     json_decref(r->output);
     json_decref(r->told);
     free(r);
@@ -95,11 +99,12 @@ static json_t *response_json(const ResponseReply *r, const Generation *g, const 
 {
     bool over = strcmp(status, "in_progress") != 0;
     const char *reason = !strcmp(status, "incomplete") ? incomplete_reason(generation_choice(g, 0)) : NULL;
+    json_t *why = error ? json_pack("{s:s, s:s}", "code", "server_error", "message", error->message) : json_null();
+    json_t *cut = reason ? json_pack("{s:s}", "reason", reason) : json_null();
     json_t *out = json_pack("{s:s, s:s, s:I, s:s, s:b, s:O, s:s, s:o, s:o, s:o}", "id", r->id.text, "object", "response",
-                            "created_at", (json_int_t)time(NULL), "status", status, "background", 0, "output", r->output,
-                            "model", r->service->model_name, "usage", over && !error ? usage_json(g) : json_null(), "error",
-                            error ? json_pack("{s:s, s:s}", "code", "server_error", "message", error->message) : json_null(),
-                            "incomplete_details", reason ? json_pack("{s:s}", "reason", reason) : json_null());
+                            "created_at", (json_int_t)r->created, "status", status, "background", r->background, "output",
+                            r->output, "model", r->service->model_name, "usage",
+                            over && !error ? usage_json(g) : json_null(), "error", why, "incomplete_details", cut);
     json_object_update_missing(out, r->frame);
     if (over && generation_spec(g)->timings)
         json_object_set_new(out, "timings", generation_timings(g));
@@ -294,13 +299,14 @@ static void add_answer(json_t *messages, const Choice *c)
     json_array_append_new(messages, message);
 }
 
-static void store(Exchange *x, ResponseReply *r, const Choice *c, json_t *response)
+static void store(ResponseReply *r, const Choice *c, json_t *response)
 {
     if (!r->messages)
         return;
     add_answer(r->messages, c);
-    response_store_put(r->service->responses, generation_tenant(exchange_key(x)), json_deep_copy(response), r->messages);
-    r->messages = NULL;
+    json_t *parts[RESPONSE_PARTS] = {json_deep_copy(response), r->messages, r->input};
+    response_store_put(r->service->responses, r->tenant, parts, NULL);
+    r->messages = r->input = NULL;
 }
 
 static void end_failed(Exchange *x, ResponseReply *r, const Generation *g, const ApiError *error)
@@ -318,22 +324,36 @@ static void done(Exchange *x, Generation *g)
     ResponseReply *r = generation_with(g);
     const Choice *c = generation_choice(g, 0);
     ApiError error;
-    if (generation_failed(g, &error)) {
+    bool failed = generation_failed(g, &error);
+    if (failed && !r->background) {
         end_failed(x, r, g, &error);
         return;
     }
-    const char *status = incomplete_reason(c) ? "incomplete" : "completed";
+    const char *status = failed ? "failed" : incomplete_reason(c) ? "incomplete" : "completed";
     bool stream = generation_spec(g)->stream;
-    if (!stream)
+    if (!stream && !failed)
         gather_items(r, c);
-    json_t *response = response_json(r, g, status, NULL);
-    store(x, r, c, response);
+    json_t *response = response_json(r, g, status, failed ? &error : NULL);
+    store(r, c, response);
+    if (r->background) {
+        json_decref(response);
+        exchange_done(x);
+        return;
+    }
     if (!stream) {
         exchange_json(x, 200, response);
         return;
     }
     send(x, r, incomplete_reason(c) ? "response.incomplete" : "response.completed", json_pack("{s:o}", "response", response));
     exchange_done(x);
+}
+
+void response_reply_ahead(Exchange *x, ResponseReply *r)
+{
+    json_t *response = response_json(r, NULL, "in_progress", NULL);
+    json_t *parts[RESPONSE_PARTS] = {json_deep_copy(response), json_deep_copy(r->messages), json_deep_copy(r->input)};
+    response_store_put(r->service->responses, r->tenant, parts, x);
+    exchange_json_ahead(x, 200, response);
 }
 
 const Wire response_wire = {.delta = tell_delta, .done = done, .free_with = response_reply_free};

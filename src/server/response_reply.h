@@ -17,9 +17,12 @@
 
 typedef struct ResponseReply {
     RandomId id;                   /* "resp_..." */
+    int64_t created;
+    bool background;               /* nobody waits for it */
+    uint64_t tenant;
     const Service *service;
     json_t *frame;                 /* owned: the fields of the response that repeat the request's */
-    json_t *messages;              /* owned: the conversation so far, for the store; NULL: not stored */
+    json_t *messages, *input;      /* owned: the conversation so far and what was asked, for the store; NULL: not stored */
     json_t *output;                /* owned: items that are whole */
     int64_t sequence;              /* of the next event */
     bool began;
@@ -34,8 +37,10 @@ typedef struct ResponseReply {
     json_t *told;                  /* owned: log-probabilities of its tokens; NULL: not asked for */
 } ResponseReply;
 
-ResponseReply *response_reply_new(const Service *);    /* NULL: no memory */
+ResponseReply *response_reply_new(const Exchange *);    /* NULL: no memory */
 void response_reply_free(void *);
 extern const Wire response_wire;
+/* Stores what is begun, and answers with it while the work goes on. */
+void response_reply_ahead(Exchange *, ResponseReply *);
 
 #endif

@@ -5,10 +5,10 @@
 #include <string.h>
 
 typedef struct StoredResponse {
-    json_t *response;              /* NULL: the place is free */
-    json_t *messages;
-    const char *id;                /* within `response` */
+    json_t *part[RESPONSE_PARTS];
+    const char *id;                /* within the first; NULL: the place is free */
     uint64_t tenant, used;         /* used: when last; greater is later */
+    Exchange *works;               /* on it; held. NULL: nobody does */
     size_t bytes;
 } StoredResponse;
 
@@ -29,10 +29,18 @@ Err response_store_new(ResponseStore **out, Error *err)
     return OK;
 }
 
+static void let_go(StoredResponse *e)
+{
+    if (e->works)
+        exchange_let_go(e->works);
+    e->works = NULL;
+}
+
 static void drop(ResponseStore *s, StoredResponse *e)
 {
-    json_decref(e->response);
-    json_decref(e->messages);
+    let_go(e);
+    for (int i = 0; i < RESPONSE_PARTS; i++)
+        json_decref(e->part[i]);
     s->bytes -= e->bytes;
     *e = (StoredResponse){0};
 }
@@ -50,7 +58,7 @@ void response_store_free(ResponseStore *s)
 static StoredResponse *find(ResponseStore *s, uint64_t tenant, const char *id)
 {
     for (int i = 0; i < RESPONSES_MAX; i++)
-        if (s->entry[i].response && s->entry[i].tenant == tenant && !strcmp(s->entry[i].id, id))
+        if (s->entry[i].id && s->entry[i].tenant == tenant && !strcmp(s->entry[i].id, id))
             return &s->entry[i];
     return NULL;
 }
@@ -60,7 +68,7 @@ static StoredResponse *oldest(ResponseStore *s, bool held)
 {
     StoredResponse *best = NULL;
     for (int i = 0; i < RESPONSES_MAX; i++)
-        if ((!held || s->entry[i].response) && (!best || s->entry[i].used < best->used))
+        if ((!held || s->entry[i].id) && (!best || s->entry[i].used < best->used))
             best = &s->entry[i];
     return best;
 }
@@ -70,49 +78,98 @@ static size_t text_bytes(json_t *json)
     return json_dumpb(json, NULL, 0, JSON_COMPACT);
 }
 
-void response_store_put(ResponseStore *s, uint64_t tenant, json_t *response, json_t *messages)
+static bool has_status(const StoredResponse *e, const char *status)
 {
-    const char *id = json_string_value(json_object_get(response, "id"));
-    size_t bytes = text_bytes(response) + text_bytes(messages);
-    if (!id || bytes > RESPONSES_BYTES_MAX) {
-        json_decref(response);
-        json_decref(messages);
+    const char *text = json_string_value(json_object_get(e->part[RESPONSE_SHOWN], "status"));
+    return text && !strcmp(text, status);
+}
+
+static void free_parts(json_t *parts[RESPONSE_PARTS])
+{
+    for (int i = 0; i < RESPONSE_PARTS; i++)
+        json_decref(parts[i]);
+}
+
+void response_store_put(ResponseStore *s, uint64_t tenant, json_t *parts[RESPONSE_PARTS], Exchange *works)
+{
+    StoredResponse made = {.id = json_string_value(json_object_get(parts[RESPONSE_SHOWN], "id")), .tenant = tenant,
+                           .works = works};
+    for (int i = 0; i < RESPONSE_PARTS; i++) {
+        made.part[i] = parts[i];
+        made.bytes += text_bytes(parts[i]);
+    }
+    size_t bytes = made.bytes;
+    if (!made.id || bytes > RESPONSES_BYTES_MAX) {
+        free_parts(parts);
         return;
     }
+    if (works)
+        exchange_hold(works);
     pthread_mutex_lock(&s->lock);
-    StoredResponse *same = find(s, tenant, id);
+    StoredResponse *same = find(s, tenant, made.id);
+    if (same && has_status(same, "cancelled")) {
+        pthread_mutex_unlock(&s->lock);
+        free_parts(parts);
+        return;
+    }
     if (same)
         drop(s, same);
     while (s->bytes + bytes > RESPONSES_BYTES_MAX)
         drop(s, oldest(s, true));
     StoredResponse *e = oldest(s, false);
     drop(s, e);
-    *e = (StoredResponse){response, messages, id, tenant, ++s->turn, bytes};
+    *e = made;
+    e->used = ++s->turn;
     s->bytes += bytes;
     pthread_mutex_unlock(&s->lock);
 }
 
-bool response_store_get(ResponseStore *s, uint64_t tenant, const char *id, json_t **response, json_t **messages)
+json_t *response_store_get(ResponseStore *s, uint64_t tenant, const char *id, ResponsePart part)
 {
+    json_t *copy = NULL;
     pthread_mutex_lock(&s->lock);
     StoredResponse *e = find(s, tenant, id);
     if (e) {
         e->used = ++s->turn;
-        if (response)
-            *response = json_deep_copy(e->response);
-        if (messages)
-            *messages = json_deep_copy(e->messages);
+        copy = json_deep_copy(e->part[part]);
     }
     pthread_mutex_unlock(&s->lock);
-    return e;
+    return copy;
 }
 
 bool response_store_drop(ResponseStore *s, uint64_t tenant, const char *id)
 {
     pthread_mutex_lock(&s->lock);
     StoredResponse *e = find(s, tenant, id);
+    if (e && e->works)
+        exchange_stop(e->works);
     if (e)
         drop(s, e);
     pthread_mutex_unlock(&s->lock);
     return e;
+}
+
+void response_store_ended(ResponseStore *s, uint64_t tenant, const char *id)
+{
+    pthread_mutex_lock(&s->lock);
+    StoredResponse *e = find(s, tenant, id);
+    if (e)
+        let_go(e);
+    pthread_mutex_unlock(&s->lock);
+}
+
+json_t *response_store_cancel(ResponseStore *s, uint64_t tenant, const char *id)
+{
+    json_t *copy = NULL;
+    pthread_mutex_lock(&s->lock);
+    StoredResponse *e = find(s, tenant, id);
+    json_t *shown = e ? e->part[RESPONSE_SHOWN] : NULL;
+    if (e && e->works && has_status(e, "in_progress")) {
+        exchange_stop(e->works);
+        json_object_set_new(shown, "status", json_string("cancelled"));
+    }
+    if (json_is_true(json_object_get(shown, "background")))
+        copy = json_deep_copy(shown);
+    pthread_mutex_unlock(&s->lock);
+    return copy;
 }

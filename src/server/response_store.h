@@ -1,5 +1,8 @@
 /* response_store.h -- answers of /v1/responses that were stored, so that the next request can go on from one.
  *
+ *     in_progress --> completed, incomplete, failed      one made in the background is stored as it is begun, with the
+ *                \--> cancelled                          exchange that works on it; the others when they are whole
+ *
  * In memory only, and bounded: the least recently used ones go. Each belongs to the tenant that made it; to all
  * others it does not exist. Any thread.
  */
@@ -7,6 +10,7 @@
 #define SERVER_RESPONSE_STORE_H
 
 #include "base/json.h"
+#include "server/exchange.h"
 
 enum { RESPONSES_MAX = 1024, RESPONSES_BYTES_MAX = 1 << 26 };
 
@@ -15,10 +19,20 @@ typedef struct ResponseStore ResponseStore;
 Err response_store_new(ResponseStore **, Error *);
 void response_store_free(ResponseStore *);    /* NULL is allowed */
 
-/* Both are taken over. response: as GET shows it; its "id" names it. messages: the conversation, this answer included. */
-void response_store_put(ResponseStore *, uint64_t tenant, json_t *response, json_t *messages);
-/* Copies, owned by the caller; either may be NULL if it is not wanted. False: unknown. */
-bool response_store_get(ResponseStore *, uint64_t tenant, const char *id, json_t **response, json_t **messages);
-bool response_store_drop(ResponseStore *, uint64_t tenant, const char *id);    /* false: unknown */
+typedef enum ResponsePart {
+    RESPONSE_SHOWN,        /* as GET shows it; its "id" names it */
+    RESPONSE_MESSAGES,     /* the conversation, this answer included */
+    RESPONSE_INPUT,        /* the items that were asked with */
+    RESPONSE_PARTS
+} ResponsePart;
+
+/* All parts are taken over. One that was cancelled stays so. `works`: on it, and is held meanwhile; NULL: it is whole. */
+void response_store_put(ResponseStore *, uint64_t tenant, json_t *parts[RESPONSE_PARTS], Exchange *works);
+void response_store_ended(ResponseStore *, uint64_t tenant, const char *id);    /* nobody works on it any more */
+/* A copy, owned by the caller. NULL: unknown, or no memory for it. */
+json_t *response_store_get(ResponseStore *, uint64_t tenant, const char *id, ResponsePart);
+/* What works on it is stopped. A copy, as RESPONSE_SHOWN; NULL: unknown, or it is whole and none of the background. */
+json_t *response_store_cancel(ResponseStore *, uint64_t tenant, const char *id);
+bool response_store_drop(ResponseStore *, uint64_t tenant, const char *id);    /* stops it, too. False: unknown */
 
 #endif

@@ -20,6 +20,8 @@ void sampling_fields_stop(Fields *f, const char *name, GenerationSpec *s)
         s->stop_count = fields_ok(f) && s->stop[0][0] ? 1 : 0;    /* "" asks for none, as clients send it */
         return;
     }
+    if (!json_is_array(stop))
+        fields_refuse(f, name, "must be a string or a list of strings");
     if (!fields_array(f, name, STOP_STRINGS_MAX))
         return;
     json_array_foreach(stop, i, entry)
@@ -34,8 +36,6 @@ void sampling_fields_stop(Fields *f, const char *name, GenerationSpec *s)
     }
 }
 
-static int32_t vocabulary(const Service *s) { return s->o.model ? s->o.model->shape.V : tokenizer_size(s->tokenizer); }
-
 static void read_stop_ids(Fields *f, GenerationSpec *s, const Service *service)
 {
     json_t *list = fields_array(f, "stop_token_ids", STOP_IDS_MAX), *entry;
@@ -43,8 +43,8 @@ static void read_stop_ids(Fields *f, GenerationSpec *s, const Service *service)
     json_array_foreach(list, i, entry)
     {
         json_int_t id = json_is_integer(entry) ? json_integer_value(entry) : -1;
-        if (id < 0 || id >= vocabulary(service))
-            fields_refuse(f, "stop_token_ids", "entry %zu must be a token id from 0 to %d", i, vocabulary(service) - 1);
+        if (id < 0 || id >= service_vocabulary(service))
+            fields_refuse(f, "stop_token_ids", "entry %zu must be a token id from 0 to %d", i, service_vocabulary(service) - 1);
         else
             token_ids_add(&s->sampling.stop, (int32_t)id);
     }
@@ -76,8 +76,8 @@ static void read_bias(Fields *f, GenerationSpec *s, const Service *service)
     json_object_foreach(bias, key, value)
     {
         double x = json_is_number(value) ? json_number_value(value) : 1e9;
-        if (!read_id(key, vocabulary(service), &id))
-            fields_refuse(f, "logit_bias", "'%.32s' is no token id from 0 to %d", key, vocabulary(service) - 1);
+        if (!read_id(key, service_vocabulary(service), &id))
+            fields_refuse(f, "logit_bias", "'%.32s' is no token id from 0 to %d", key, service_vocabulary(service) - 1);
         else if (!(x >= -BIAS_MOST && x <= BIAS_MOST))
             fields_refuse(f, "logit_bias", "that of token %d must be a number from %g to %g", id, -BIAS_MOST, BIAS_MOST);
         else

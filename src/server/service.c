@@ -81,6 +81,8 @@ static Err open_model(Service *s, Error *err)
     return open_grammars(s, err);
 }
 
+static void wake_workers(void *workers) { workers_wake(workers); }
+
 static Err open_service(Service *s, Error *err)
 {
     choose_name(s);
@@ -92,8 +94,9 @@ static Err open_service(Service *s, Error *err)
     TRY(workers_new(&s->workers, s->o.workers ? s->o.workers : WORKERS_DEFAULT, err));
     if (!s->engine)
         return OK;
-    EngineThreadOptions thread = {.engine = s->engine, .metrics = s->metrics, .steps = s->o.steps,
-                                  .work = s->o.work, .work_with = s->o.work_with, .machine = s->o.machine};
+    EngineThreadOptions thread = {.engine = s->engine, .metrics = s->metrics, .steps = s->o.steps, .stepped = wake_workers,
+                                  .stepped_with = s->workers, .work = s->o.work, .work_with = s->o.work_with,
+                                  .machine = s->o.machine};
     TRY(engine_thread_new(&s->thread, &thread, err));
     return s->o.state_dir ? batches_open(&s->batches, s, s->o.state_dir, s->o.keys, err) : OK;
 }
@@ -118,8 +121,8 @@ void service_free(Service *s)
     if (!s)
         return;
     batches_close(s->batches);
+    engine_thread_free(s->thread);   /* it wakes them */
     workers_free(s->workers);
-    engine_thread_free(s->thread);
     otlp_serve(s->o.otlp, s->model_name, NULL);
     metrics_free(s->metrics);
     response_store_free(s->responses);
@@ -138,6 +141,8 @@ bool service_between_steps(Service *s, void (*call)(void *with, const Engine *),
 {
     return s->thread && engine_thread_between(s->thread, call, with);
 }
+
+int32_t service_vocabulary(const Service *s) { return s->o.model ? s->o.model->shape.V : tokenizer_size(s->tokenizer); }
 
 ServiceHealth service_health(const Service *s)
 {

@@ -81,6 +81,8 @@ bool service_is_stopping(const Service *);       /* generations are refused with
 bool service_time_is_up(const Service *);        /* what runs is to be cancelled, and told with what it has; pokes come */
 void service_free(Service *);
 
+int32_t service_vocabulary(const Service *);     /* token ids are below it */
+
 typedef enum ServiceHealth { SERVICE_WELL, SERVICE_STOPPING, SERVICE_STUCK } ServiceHealth;   /* stuck: a step never ends */
 ServiceHealth service_health(const Service *);
 

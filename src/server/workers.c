@@ -5,7 +5,8 @@
 #include "base/clock.h"
 #include "server/exchange_parts.h"
 
-enum { TURNS_OF_WOKEN = 8 };   /* before one of a fresh one */
+enum { TURNS_OF_WOKEN = 8,     /* before one of a fresh one */
+       TOLD_AT_ONCE = 16 };
 
 typedef struct TurnQueue { Exchange *first, *last; } TurnQueue;
 
@@ -15,6 +16,7 @@ struct Workers {
     TurnQueue woken, fresh;
     Exchange *all;
     int running, turns, count;
+    int sleeping;                    /* threads with nothing to do */
     bool stop;
     pthread_t threads[WORKERS_MAX];
 };
@@ -45,18 +47,37 @@ static Exchange *next_turn(Workers *w)
 }
 
 /* A queued or running exchange is held by its turn. */
-static void put_turn(Workers *w, TurnQueue *q, Exchange *x)
+static void put_turn(TurnQueue *q, Exchange *x)
 {
     x->turn = TURN_WAITS;
     queue_put(q, x);
-    pthread_cond_signal(&w->work);
 }
 
-static void run_turn(Workers *w, Exchange *x)
+/* Exchanges with something to read, held until that is told: one wake-up of the HTTP thread for all that a step of the
+ * engine has brought, not one for each. */
+typedef struct Untold { Exchange *list[TOLD_AT_ONCE]; int count; } Untold;
+
+static void tell(Untold *u)
+{
+    for (int i = 0; i < u->count; i++) {
+        exchange_tell_ready(u->list[i]);
+        exchange_let_go(u->list[i]);
+    }
+    u->count = 0;
+}
+
+static void run_turn(Workers *w, Exchange *x, Untold *u)
 {
     x->turn = TURN_RUNS;
     pthread_mutex_unlock(&w->lock);
+    if (!x->handled)
+        tell(u);                     /* a first turn may take long */
     bool last = exchange_turn(x);
+    if (x->must_tell) {
+        x->must_tell = false;
+        exchange_hold(x);
+        u->list[u->count++] = x;
+    }
     pthread_mutex_lock(&w->lock);
     bool again = x->turn == TURN_AGAIN && !last;
     x->turn = TURN_NONE;
@@ -66,7 +87,7 @@ static void run_turn(Workers *w, Exchange *x)
         pthread_cond_broadcast(&w->idle);
     }
     if (again)
-        put_turn(w, &w->woken, x);
+        put_turn(&w->woken, x);
     pthread_mutex_unlock(&w->lock);
     if (!again)
         exchange_let_go(x);
@@ -77,15 +98,24 @@ static void *worker(void *with)
 {
     pthread_setname_np(pthread_self(), "worker");
     Workers *w = with;
+    Untold untold = {.count = 0};
     pthread_mutex_lock(&w->lock);
     while (!w->stop) {
-        Exchange *x = next_turn(w);
+        Exchange *x = untold.count < TOLD_AT_ONCE ? next_turn(w) : NULL;
         if (x)
-            run_turn(w, x);
-        else
+            run_turn(w, x, &untold);
+        else if (untold.count > 0) {
+            pthread_mutex_unlock(&w->lock);
+            tell(&untold);
+            pthread_mutex_lock(&w->lock);
+        } else {
+            w->sleeping++;
             pthread_cond_wait(&w->work, &w->lock);
+            w->sleeping--;
+        }
     }
     pthread_mutex_unlock(&w->lock);
+    tell(&untold);
     return NULL;
 }
 
@@ -159,24 +189,49 @@ void workers_take(Workers *w, Exchange *x)
     ASSERT(x->turn == TURN_NONE && !x->ended && !x->taken);
     x->taken = true;
     w->running++;
-    put_turn(w, &w->fresh, x);
+    put_turn(&w->fresh, x);
+    pthread_cond_signal(&w->work);
     pthread_mutex_unlock(&w->lock);
 }
 
+/* Somebody must be woken for it. */
 static void poke(Workers *w, Exchange *x)
 {
     if (x->turn == TURN_RUNS)
         x->turn = TURN_AGAIN;
     else if (x->turn == TURN_NONE && x->taken && !x->ended) {
         exchange_hold(x);
-        put_turn(w, &w->woken, x);
+        put_turn(&w->woken, x);
     }
+}
+
+void workers_poke_later(Workers *w, Exchange *x)
+{
+    pthread_mutex_lock(&w->lock);
+    poke(w, x);
+    pthread_mutex_unlock(&w->lock);
+}
+
+/* As many as there are turns. */
+static void wake(Workers *w)
+{
+    int threads = 0;
+    for (Exchange *x = w->woken.first; x && threads < w->sleeping; x = x->next, threads++)
+        pthread_cond_signal(&w->work);
+}
+
+void workers_wake(Workers *w)
+{
+    pthread_mutex_lock(&w->lock);
+    wake(w);
+    pthread_mutex_unlock(&w->lock);
 }
 
 void workers_poke(Workers *w, Exchange *x)
 {
     pthread_mutex_lock(&w->lock);
     poke(w, x);
+    wake(w);
     pthread_mutex_unlock(&w->lock);
 }
 
@@ -205,6 +260,7 @@ void workers_poke_all(Workers *w)
     pthread_mutex_lock(&w->lock);
     for (Exchange *x = w->all; x; x = x->after)
         poke(w, x);
+    wake(w);
     pthread_mutex_unlock(&w->lock);
 }
 
@@ -215,6 +271,7 @@ void workers_hang_up_all(Workers *w)
         atomic_store(&x->gone, true);
         poke(w, x);
     }
+    wake(w);
     pthread_mutex_unlock(&w->lock);
 }
 

@@ -22,6 +22,10 @@ void workers_enter(Workers *, Exchange *);   /* it is born: counted until it lea
 void workers_leave(Workers *, Exchange *);
 void workers_take(Workers *, Exchange *);    /* a fresh one */
 void workers_poke(Workers *, Exchange *);
+/* The same, but nobody is woken until workers_wake(): for the engine's thread, which has news of many at a time, and
+ * whose own cores the woken threads take. */
+void workers_poke_later(Workers *, Exchange *);
+void workers_wake(Workers *);
 bool workers_ended(Workers *, Exchange *);   /* its last turn is over */
 
 /* Waits until no exchange has a turn to come. False: some had after so many seconds. */

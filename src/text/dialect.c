@@ -126,6 +126,7 @@ bool dialect_is_marker(const Dialect *d, Span piece)
     return found || stands_in(d->think, piece) || stands_in(d->think_end, piece);
 }
 
+Span dialect_reasoning_begin(const Dialect *d) { return span_text(d->think ? d->think : ""); }
 Span dialect_reasoning_end(const Dialect *d) { return span_text(d->think_end ? d->think_end : ""); }
 
 bool dialect_opens_reasoning(const Dialect *d, Span prompt)

@@ -43,7 +43,8 @@ bool dialect_has_reasoning(const Dialect *);
 bool dialect_is_marker(const Dialect *, Span piece);
 /* Whether a rendered prompt ends inside a section of reasoning ("...<think>\n"). */
 bool dialect_opens_reasoning(const Dialect *, Span prompt);
-Span dialect_reasoning_end(const Dialect *);                /* the marker that ends such a section; empty: it has none */
+Span dialect_reasoning_begin(const Dialect *);              /* the markers around such a section; empty: it has none */
+Span dialect_reasoning_end(const Dialect *);
 
 typedef enum DialectKind {
     DIALECT_TEXT, DIALECT_REASONING,

@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     conversation_init(&c);
     json_t *messages = fields_array(&f, "messages", MESSAGES_MAX);
     conversation_add_messages(&c, &f, "messages", messages);
-    conversation_set_tools(&c, &f, "tools", fields_array(&f, "tools", TOOLS_MAX));
+    conversation_set_tools(&c, &f, "tools[%zu].", "function.", fields_array(&f, "tools", TOOLS_MAX));
     sampling_fields_stop(&f, "stop", &spec);
     if (fields_ok(&f)) {
         json_t *folded = conversation_fold_tools(&c);

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import subprocess
+import time
 
 import openai
 import pydantic
@@ -371,6 +372,28 @@ def test_responses(client, bob):
     assert hidden.status in ("incomplete", "completed")
     with pytest.raises(openai.NotFoundError):
         client.responses.retrieve(hidden.id)
+
+
+def test_responses_background(client, bob):
+    r = client.responses.create(model="base", input="What is the capital of France?", temperature=0, background=True)
+    assert r.status == "in_progress" and r.background
+    for _ in range(200):
+        if (got := client.responses.retrieve(r.id)).status != "in_progress":
+            break
+        time.sleep(0.05)
+    assert got.status == "completed" and "Paris" in got.output_text
+    items = list(client.responses.input_items.list(r.id))
+    assert len(items) == 1 and items[0].content[0].text == "What is the capital of France?"
+    many = client.responses.create(model="base", input=[{"role": "user", "content": f"{i}"} for i in range(45)], max_output_tokens=1)
+    assert [i.content[0].text for i in client.responses.input_items.list(many.id, limit=10, order="asc")] == [str(i) for i in range(45)]
+    endless = client.responses.create(model="base", input="Hi", background=True, extra_body={"ignore_eos": True})
+    with pytest.raises(openai.NotFoundError):
+        bob.responses.cancel(endless.id)
+    assert client.responses.cancel(endless.id).status == "cancelled"
+    assert client.responses.retrieve(endless.id).status == "cancelled"
+    with pytest.raises(openai.BadRequestError) as e:
+        client.responses.create(model="base", input="x", conversation="conv_1")
+    assert e.value.param == "conversation"
 
 
 def test_responses_stream(client):
