@@ -20,35 +20,29 @@ enum { STEP_BYTES = PANEL_ROWS * ELEM_BYTES };   /* of one k */
 
 static size_t panel_bytes(int64_t width) { return (size_t)(width * STEP_BYTES + 63) & ~(size_t)63; }
 
-/* 16 x 16 elements, from byte `at` of the rows on. */
-INLINE void turn(uint8_t *out, const uint8_t *const rows[PANEL_ROWS], int64_t at)
+/* 16 bytes of 16 rows, to the four lines that hold them in a panel. */
+INLINE void turn(uint8_t *out, const uint8_t *rows, size_t row_bytes)
 {
 #if ELEM_BYTES == 1
-    turn_8(out, rows, at);
+    turn_8(out, 64, rows, row_bytes);
 #elif ELEM_BYTES == 2
-    turn_16(out, rows, at);
+    turn_16(out, 64, rows, row_bytes);
 #else
-    Vf m[LANES];
-    for (int lane = 0; lane < LANES; lane++)
-        m[lane] = vf_load((const float *)(const void *)(rows[lane] + at));
-    vf_transpose(m);
-    for (int k = 0; k < LANES; k++)
-        vf_store((float *)(void *)(out + k * STEP_BYTES), m[k]);
+    turn_32(out, 64, rows, row_bytes);
 #endif
 }
 
 static void pack(void *panel, const void *rows, size_t row_bytes, int n, int64_t width)
 {
-    const uint8_t *row_of[PANEL_ROWS];
+    enum { AT_ONCE = 16 / ELEM_BYTES };
     int64_t done = 0;
-    for (int lane = 0; lane < n; lane++)
-        row_of[lane] = (const uint8_t *)rows + (size_t)lane * row_bytes;
-    for (; n == PANEL_ROWS && done + LANES <= width; done += LANES)
-        turn((uint8_t *)panel + done * STEP_BYTES, row_of, done * ELEM_BYTES);
+    for (; n == PANEL_ROWS && done + AT_ONCE <= width; done += AT_ONCE)
+        turn((uint8_t *)panel + done * STEP_BYTES, (const uint8_t *)rows + done * ELEM_BYTES, row_bytes);
     for (int lane = 0; lane < n; lane++) {
+        const uint8_t *row = (const uint8_t *)rows + (size_t)lane * row_bytes;
         uint8_t *to = (uint8_t *)panel + lane * ELEM_BYTES;
         for (int64_t k = done; k < width; k++)
-            memcpy(to + k * STEP_BYTES, row_of[lane] + k * ELEM_BYTES, ELEM_BYTES);
+            memcpy(to + k * STEP_BYTES, row + k * ELEM_BYTES, ELEM_BYTES);
     }
 }
 
