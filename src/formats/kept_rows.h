@@ -12,6 +12,7 @@
 
 #include "formats/f8_e4m3/f8_e4m3_lanes.h"
 #include "formats/q8_0/q8_0_lanes.h"
+#include "kernels/kit/transpose.h"
 
 typedef enum KeptKind { KEPT_F32, KEPT_F16, KEPT_BF16, KEPT_F8_E4M3, KEPT_Q8_0, KEPT_OTHER } KeptKind;
 
@@ -54,6 +55,33 @@ INLINE Vf kept_scales(const uint8_t *rows, size_t bytes, int block)
     for (int i = 0; i < LANES; i++, rows += bytes)
         memcpy(halves[i], ((const Q8_0Block *)rows + block)->d, sizeof halves[i]);
     return vf_of_f16(halves);
+}
+
+/* How many values 16 bytes are. */
+INLINE int kept_turn(KeptKind kind) { return 16 / kept_bytes(kind); }
+
+/* 16 bytes of 16 rows that lie `bytes` apart, value by value: out[i] has those of all rows; of Q8_0 without their scales. */
+INLINE void kept_turned(KeptKind kind, Vf *out, const uint8_t *rows, size_t bytes)
+{
+    Vf fours[4];
+    vf_turn_4(fours, rows, (int64_t)bytes);
+    for (int i = 0; i < 4; i++) {
+        Vi bits = vf_bits(fours[i]);
+        switch (kind) {
+        case KEPT_F32: out[i] = fours[i]; break;
+        case KEPT_F16: vf_of_f16_pairs(out + 2 * i, bits); break;
+        case KEPT_BF16:
+            out[2 * i] = vf_of_bits(vi_shl(bits, 16));
+            out[2 * i + 1] = vf_of_bits(vi_and(bits, vi_all((int32_t)0xffff0000)));
+            break;
+        case KEPT_F8_E4M3: f8_e4m3_fours(out + 4 * i, bits); break;
+        default:
+            out[4 * i] = vf_of_i(vi_sar(vi_shl(bits, 24), 24));
+            out[4 * i + 1] = vf_of_i(vi_sar(vi_shl(bits, 16), 24));
+            out[4 * i + 2] = vf_of_i(vi_sar(vi_shl(bits, 8), 24));
+            out[4 * i + 3] = vf_of_i(vi_sar(bits, 24));
+        }
+    }
 }
 
 /* 16 values that lie together; of Q8_0 without their scale. */

@@ -20,16 +20,22 @@ enum { STEP_BYTES = PANEL_ROWS * ELEM_BYTES };   /* of one k */
 
 static size_t panel_bytes(int64_t width) { return (size_t)(width * STEP_BYTES + 63) & ~(size_t)63; }
 
+#if ELEM_BYTES == 1
+#define put_elems vi_to_i8
+#elif ELEM_BYTES == 2
+#define put_elems vi_to_u16
+#else
+#define put_elems vi_store
+#endif
+
 /* 16 bytes of 16 rows, to the four lines that hold them in a panel. */
 INLINE void turn(uint8_t *out, const uint8_t *rows, size_t row_bytes)
 {
-#if ELEM_BYTES == 1
-    turn_8(out, 64, rows, row_bytes);
-#elif ELEM_BYTES == 2
-    turn_16(out, 64, rows, row_bytes);
-#else
-    turn_32(out, 64, rows, row_bytes);
-#endif
+    Vf fours[4];
+    vf_turn_4(fours, rows, (int64_t)row_bytes);
+    UNROLL
+    for (int byte = 0; byte < 16; byte += ELEM_BYTES)
+        put_elems(out + byte / ELEM_BYTES * STEP_BYTES, vi_shr(vf_bits(fours[byte / 4]), 8 * (byte % 4)));
 }
 
 static void pack(void *panel, const void *rows, size_t row_bytes, int n, int64_t width)

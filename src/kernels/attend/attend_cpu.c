@@ -317,7 +317,7 @@ static void take_queries(Work *w, Item at)
                 q->head = h;
                 q->sees = attend_sees(a, r, last);
                 memcpy(q->q, f32_row(a->q, r) + (int64_t)h * a->key_width, (size_t)a->key_width * sizeof(float));
-                memset(q->q + a->key_width, 0, of_line(w->keys.kind) * sizeof(float));
+                memset(q->q + a->key_width, 0, LANES * sizeof(float));
             }
 }
 

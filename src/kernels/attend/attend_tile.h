@@ -1,30 +1,25 @@
 /* attend_tile.h -- a few queries (rows x heads that share a kv head) against some tiles of keys and values (for attend_cpu.c).
  *
- *     keys     [key width][groups][16]   turned, so that 16 keys share a vector:  s += q[d] * keys[d]
- *     values   where they lie in the cache:                                       y += p[j] * values[j]
+ *     keys     turned, so that 16 of them share a vector:   s += q[d] * keys[d]
+ *     values   as they lie in the cache:                    y += p[j] * values[j]
  *
- * Both stay in the format of the cache, which is less to move than F32, and become F32 as they meet ABREAST
- * queries. Where many queries follow each other they are widened once for all. Either way a product is of
- * the same numbers, in the same order.
+ * ABREAST queries meet keys in the registers in which these are turned and become F32. Where many queries follow each
+ * other, keys are written down turned, [key width][groups of 16][16], and values as F32. Either way a product is of the
+ * same numbers, in the same order.
  *
- * Each sum waits for itself, so there are always about SUMS of them at once: of many queries over few keys, or of few over
- * many. That is what a stretch of two tiles is for; only the softmax goes tile by tile.
- *
- * The next stretch is fetched meanwhile, some lines now and then: its blocks lie here and there, where the processor does
- * not see a stream by itself, and a core stops where it asks for more lines than it has places for.
+ * The next stretch of two tiles is fetched meanwhile, a line now and then: its blocks lie here and there, where the
+ * processor does not see a stream by itself, and a core stops where it asks for more lines than it has places for.
  */
 #ifndef KERNELS_ATTEND_ATTEND_TILE_H
 #define KERNELS_ATTEND_ATTEND_TILE_H
 
 #include "formats/kept_rows.h"
 #include "kernels/attend/attend.h"
-#include "kernels/kit/transpose.h"
 
 enum {
     TILE = 2 * LANES, TILES = 2, STRETCH = TILES * TILE, GROUPS_OF_TILE = TILE / LANES,
     QUERIES = 64,
     WIDTH_MAX = 576,             /* of a key or value: the latent of DeepSeek; a multiple of COLUMNS */
-    WIDE = 256,                  /* wider keys are turned a tile at a time, to stay in the first cache */
     CACHE_LINE = 64,
 #if defined(TIER_avx512)
     ABREAST = 8, ACROSS = 2,     /* queries and vectors whose products' sums fit into registers together */
@@ -48,7 +43,7 @@ typedef struct Query {
     int lo, hi;                  /* what it sees of the present stretch */
     float most, shrink[TILES];   /* of the segment: largest score; what a larger one in a tile does to the sums */
     _Alignas(CACHE_LINE) float total[LANES];
-    float q[WIDTH_MAX + 4], p[STRETCH], sums[WIDTH_MAX];     /* q: zeros behind, as keys have in their last line */
+    float q[WIDTH_MAX + 16], p[STRETCH], sums[WIDTH_MAX];    /* q: zeros behind, as keys have in their last turn */
     Softmax folded;              /* of the segments before; the sums are in y */
 } Query;
 
@@ -64,9 +59,9 @@ typedef struct Stretch {
 } Stretch;
 
 typedef struct StretchMemory {
-    _Alignas(CACHE_LINE) uint8_t turned[WIDTH_MAX * TILE * sizeof(float)];      /* at least WIDE * STRETCH */
-    float scales[WIDTH_MAX / KEPT_BLOCK][STRETCH / LANES][LANES];     /* of turned blocks */
-    _Alignas(CACHE_LINE) float keys[WIDTH_MAX * TILE], values[STRETCH][WIDTH_MAX];
+    _Alignas(CACHE_LINE) float keys[WIDTH_MAX * TILE];             /* turned */
+    float values[STRETCH][WIDTH_MAX];
+    uint8_t copies[GROUPS_OF_TILE][LANES * WIDTH_MAX * sizeof(float)];     /* of keys that lie in several blocks */
 } StretchMemory;
 
 /* What of the next stretch is not asked for yet. Each step of each loop earns lines for the time that it takes, so that they
@@ -106,43 +101,20 @@ typedef struct Bench {
     size_t key_bytes;            /* of a row */
 } Bench;
 
-/* Values of a key in a line of 64 bytes that has them of 16 keys, and in the 16 bytes that are turned at once. */
-INLINE int of_line(KeptKind kind) { return 4 / kept_bytes(kind); }
-INLINE int of_turn(KeptKind kind) { return 16 / kept_bytes(kind); }
-
 INLINE int64_t fetch_rate(KeptKind kind, int64_t bytes, int n, int key_width, int value_width)
 {
-    int64_t turns = STRETCH / LANES * ceil_div(key_width, of_turn(kind));
+    int64_t turns = STRETCH / LANES * ceil_div(key_width, kept_turn(kind));
     int64_t operations = TURN_TIME * turns + n * (SOFTEN_TIME + STRETCH / LANES * (key_width + value_width));
     return (bytes << LINE_BITS) / (operations * CACHE_LINE) + 1;
 }
 
 /* Keys */
 
-/* 16 bytes of 16 rows, to lines that lie `apart`. */
-INLINE void turn(KeptKind kind, uint8_t *to, size_t apart, const uint8_t *rows, size_t bytes)
-{
-    switch (kept_bytes(kind)) {
-    case 4: turn_32(to, apart, rows, bytes); break;
-    case 2: turn_16(to, apart, rows, bytes); break;
-    default: turn_8(to, apart, rows, bytes);
-    }
-}
-
-/* n < 16 bytes at the end of rows: nothing beyond them may be touched. */
-INLINE void turn_rest(KeptKind kind, uint8_t *to, size_t apart, const uint8_t *rows, size_t bytes, size_t n)
-{
-    uint8_t copies[LANES][16] = {0};
-    for (size_t i = 0; i < LANES; i++)
-        memcpy(copies[i], rows + i * bytes, n);
-    turn(kind, to, apart, copies[0], sizeof copies[0]);
-}
-
 /* 16 keys in one piece: as they lie in the cache, or copied. */
-INLINE const uint8_t *keys_in_a_piece(const Bench *b, int first)
+INLINE const uint8_t *keys_in_a_piece(const Bench *b, int first, int group)
 {
     const uint8_t *const *keys = b->stretch->keys + first;
-    uint8_t *copies = (uint8_t *)b->memory->keys;
+    uint8_t *copies = b->memory->copies[group];
     bool together = true;
     for (size_t i = 1; i < LANES; i++)
         together = together && keys[i] == keys[0] + i * b->key_bytes;
@@ -151,114 +123,135 @@ INLINE const uint8_t *keys_in_a_piece(const Bench *b, int first)
     return together ? keys[0] : copies;
 }
 
-/* Some groups of 16 keys. */
-INLINE void turn_keys(KeptKind kind, const Bench *b, int first, int groups)
+/* The values of 16 keys from d on that 16 bytes have. Beyond the end of rows nothing may be touched: zeros. Scales, where
+ * there are any, stay for the next turn. */
+INLINE void turn_keys(KeptKind kind, Vf *out, Vf *scales, const uint8_t *keys, int d, const Bench *b)
 {
-    size_t apart = (size_t)groups * CACHE_LINE;
-    for (int g = 0; g < groups; g++) {
-        const uint8_t *keys = keys_in_a_piece(b, (first + g) * LANES);
-        uint8_t *to = b->memory->turned + g * CACHE_LINE;
-        for (int d = 0; d < b->key_width; d += of_turn(kind), to += 4 * apart) {
-            const uint8_t *at = keys + kept_offset(kind, d);
-            int left = b->key_width - d;
-            if (kept_scaled(kind) && d % KEPT_BLOCK == 0)
-                vf_store(b->memory->scales[d / KEPT_BLOCK][g], kept_scales(keys, b->key_bytes, d / KEPT_BLOCK));
-            if (left >= of_turn(kind))
-                turn(kind, to, apart, at, b->key_bytes);
-            else
-                turn_rest(kind, to, apart, at, b->key_bytes, (size_t)(left * kept_bytes(kind)));
-            fetch(b->next, TURN_TIME);
-        }
+    const uint8_t *at = keys + kept_offset(kind, d);
+    int left = b->key_width - d;
+    if (left >= kept_turn(kind)) {
+        kept_turned(kind, out, at, b->key_bytes);
+    } else {
+        uint8_t ends[LANES][16] = {0};
+        for (size_t i = 0; i < LANES; i++)
+            memcpy(ends[i], at + i * b->key_bytes, (size_t)(left * kept_bytes(kind)));
+        kept_turned(kind, out, ends[0], sizeof ends[0]);
     }
+    if (kept_scaled(kind) && d % KEPT_BLOCK == 0)
+        *scales = kept_scales(keys, b->key_bytes, d / KEPT_BLOCK);
+    for (int i = 0; kept_scaled(kind) && i < kept_turn(kind); i++)
+        out[i] = vf_mul(*scales, out[i]);
 }
 
-/* Some groups of keys that are turned: where they lie, and the group whose scores come first. */
-typedef struct Turned { const uint8_t *at; int first; } Turned;
-
-/* Value `part` of a line of group g, of keys whose scales are given. */
-INLINE Vf key_lanes(KeptKind kind, const uint8_t *line, int part, const float *scales)
+/* n queries abreast and two groups of keys, turn by turn; n is a constant after inlining. */
+INLINE void dot_turning(KeptKind kind, int n, const Bench *b, Query *query, int first)
 {
-    Vf k = kept_lanes(kind, line + part * LANES * kept_bytes(kind));
-    return kept_scaled(kind) ? vf_mul(vf_load(scales), k) : k;
+    const uint8_t *keys[GROUPS_OF_TILE];
+    Vf s[ABREAST][GROUPS_OF_TILE], scales[GROUPS_OF_TILE];
+    for (int g = 0; g < GROUPS_OF_TILE; g++) {
+        keys[g] = keys_in_a_piece(b, first + g * LANES, g);
+        scales[g] = vf_zero();
+    }
+    UNROLL for (int r = 0; r < n; r++)
+        for (int g = 0; g < GROUPS_OF_TILE; g++)
+            s[r][g] = vf_zero();
+    for (int d = 0; d < b->key_width; d += kept_turn(kind)) {
+        Vf k[GROUPS_OF_TILE][16];
+        UNROLL for (int g = 0; g < GROUPS_OF_TILE; g++) {
+            turn_keys(kind, k[g], &scales[g], keys[g], d, b);
+            fetch(b->next, TURN_TIME + n * kept_turn(kind));
+        }
+        UNROLL for (int i = 0; i < kept_turn(kind); i++)
+            UNROLL for (int r = 0; r < n; r++) {
+                Vf q = vf_all(query[r].q[d + i]);
+                for (int g = 0; g < GROUPS_OF_TILE; g++)
+                    s[r][g] = vf_fma(q, k[g][i], s[r][g]);
+            }
+    }
+    UNROLL for (int r = 0; r < n; r++)
+        for (int g = 0; g < GROUPS_OF_TILE; g++)
+            vf_store(query[r].p + first + g * LANES, s[r][g]);
 }
 
-/* n queries abreast, with `across` groups of all; these three are constants after inlining. */
-INLINE void dot_keys(KeptKind kind, int n, int across, int groups, const Bench *b, Turned t, Query *query)
+/* n queries abreast and keys that are written down; n and `across` are constants after inlining. */
+INLINE void dot_turned(int n, int across, const Bench *b, Query *query, int first)
 {
-    for (int g = 0; g < groups; g += across) {
-        const uint8_t *line = t.at + g * CACHE_LINE;
+    for (int g = 0; g < GROUPS_OF_TILE; g += across) {
+        const float *keys = b->memory->keys + g * LANES;
         Vf s[ABREAST][ACROSS_MAX];
         UNROLL for (int r = 0; r < n; r++)
             for (int i = 0; i < across; i++)
                 s[r][i] = vf_zero();
-        for (int d = 0; d < b->key_width; d += of_line(kind), line += groups * CACHE_LINE) {
+        for (int d = 0; d < b->key_width; d++, keys += TILE) {
+            Vf k[ACROSS_MAX];
+            for (int i = 0; i < across; i++)
+                k[i] = vf_load(keys + i * LANES);
             if (d % STEPS == 0)
                 fetch(b->next, n * across * STEPS);
-            UNROLL for (int part = 0; part < of_line(kind); part++) {
-                Vf k[ACROSS_MAX];
+            UNROLL for (int r = 0; r < n; r++) {
+                Vf q = vf_all(query[r].q[d]);
                 for (int i = 0; i < across; i++)
-                    k[i] = key_lanes(kind, line + i * CACHE_LINE, part, b->memory->scales[d / KEPT_BLOCK][g + i]);
-                UNROLL for (int r = 0; r < n; r++) {
-                    Vf q = vf_all(query[r].q[d + part]);
-                    for (int i = 0; i < across; i++)
-                        s[r][i] = vf_fma(q, k[i], s[r][i]);
-                }
+                    s[r][i] = vf_fma(q, k[i], s[r][i]);
             }
         }
         UNROLL for (int r = 0; r < n; r++)
             for (int i = 0; i < across; i++)
-                vf_store(query[r].p + (t.first + g + i) * LANES, s[r][i]);
+                vf_store(query[r].p + first + (g + i) * LANES, s[r][i]);
     }
 }
 
-INLINE void dot_all(KeptKind kind, int groups, const Bench *b, Turned t)
+static void dot_all(const Bench *b, int first)
 {
     int i = 0;
-#define DOT(n) dot_keys(kind, n, across_of(n) < groups ? across_of(n) : groups, groups, b, t, b->query + i)
     for (; i + ABREAST <= b->n; i += ABREAST)
-        DOT(ABREAST);
+        dot_turned(ABREAST, ACROSS, b, b->query + i, first);
     for (; ABREAST > 4 && i + 4 <= b->n; i += 4)
-        DOT(4);
+        dot_turned(4, GROUPS_OF_TILE, b, b->query + i, first);
     for (; i + 2 <= b->n; i += 2)
-        DOT(2);
+        dot_turned(2, GROUPS_OF_TILE, b, b->query + i, first);
     if (i < b->n)
-        DOT(1);
-#undef DOT
+        dot_turned(1, GROUPS_OF_TILE, b, b->query + i, first);
 }
 
-static void dot_wide(const Bench *b, Turned t) { dot_all(KEPT_F32, GROUPS_OF_TILE, b, t); }
-
-INLINE void dot_turned(KeptKind kind, int groups, const Bench *b, Turned t)
+INLINE void write_turned(KeptKind kind, const Bench *b, int first)
 {
-    StretchMemory *m = b->memory;
-    if (kind == KEPT_F32 || groups != GROUPS_OF_TILE || b->n < WIDEN_FROM) {
-        dot_all(kind, groups, b, t);
-        return;
+    for (int g = 0; g < GROUPS_OF_TILE; g++) {
+        const uint8_t *keys = keys_in_a_piece(b, first + g * LANES, g);
+        Vf scales = vf_zero();
+        float *to = b->memory->keys + g * LANES;
+        for (int d = 0; d < b->key_width; d += kept_turn(kind)) {
+            Vf k[16];
+            turn_keys(kind, k, &scales, keys, d, b);
+            fetch(b->next, TURN_TIME);
+            for (int i = 0; i < kept_turn(kind) && d + i < b->key_width; i++)
+                vf_store(to + (d + i) * TILE, k[i]);
+        }
     }
-    const uint8_t *line = t.at;
-    for (int d = 0; d < b->key_width; d += of_line(kind))
-        for (int g = 0; g < groups; g++, line += CACHE_LINE)
-            for (int part = 0; part < of_line(kind); part++)
-                vf_store(m->keys + ((d + part) * groups + g) * LANES,
-                         key_lanes(kind, line, part, m->scales[d / KEPT_BLOCK][g]));
-    dot_wide(b, (Turned){(const uint8_t *)m->keys, t.first});
 }
 
-INLINE void score_groups(KeptKind kind, int groups, const Bench *b, int first)
+INLINE void dot_few(KeptKind kind, const Bench *b, int first)
 {
-    turn_keys(kind, b, first, groups);
-    dot_turned(kind, groups, b, (Turned){b->memory->turned, first});
+    int i = 0;
+    for (; i + ABREAST <= b->n; i += ABREAST)
+        dot_turning(kind, ABREAST, b, b->query + i, first);
+    for (; ABREAST > 4 && i + 4 <= b->n; i += 4)
+        dot_turning(kind, 4, b, b->query + i, first);
+    for (; i + 2 <= b->n; i += 2)
+        dot_turning(kind, 2, b, b->query + i, first);
+    if (i < b->n)
+        dot_turning(kind, 1, b, b->query + i, first);
 }
 
-/* Few queries meet the whole stretch at once; many, one tile after the other. Scores of keys that nobody sees are anything. */
+/* Scores of keys that nobody sees are anything. */
 INLINE void score_as(KeptKind kind, const Bench *b)
 {
-    int first = b->stretch->lo / TILE * GROUPS_OF_TILE, end = (b->stretch->hi + LANES - 1) / LANES;
-    if (b->n < ABREAST && b->key_width <= WIDE && end - first > GROUPS_OF_TILE)
-        score_groups(kind, TILES * GROUPS_OF_TILE, b, first);
-    else
-        for (; first < end; first += GROUPS_OF_TILE)
-            score_groups(kind, GROUPS_OF_TILE, b, first);
+    for (int first = b->stretch->lo / TILE * TILE; first < b->stretch->hi; first += TILE)
+        if (b->n < WIDEN_FROM) {
+            dot_few(kind, b, first);
+        } else {
+            write_turned(kind, b, first);
+            dot_all(b, first);
+        }
 }
 
 /* Values */

@@ -21,7 +21,7 @@ static void read_taps(Tile *t, Tensor w, int v, int n)
     const float *rows = f32_row(w, t->channel + v * LANES);
     if (t->taps == 4 && n == LANES) {
         Vf four[4];
-        vf_turn_4(four, rows, (size_t)w.row_elems * sizeof *rows);
+        vf_turn_4(four, rows, w.row_elems * (int64_t)sizeof(float));
         for (int j = 0; j < 4; j++) {
             t->tap[j][v] = four[j];
             prefetch(rows + (TILE + 4 * j) * w.row_elems);

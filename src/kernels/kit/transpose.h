@@ -1,11 +1,8 @@
 /* transpose.h -- a 16 x 16 matrix: rows become columns. Moves bits, computes nothing.
  *
  *     vf_transpose(m)           of vectors, in registers
- *     vf_turn_4(out, rows, n)   the first 16 bytes of 16 rows that begin n bytes apart, four by four
- *     turn_32(out, apart, rows, bytes) of 32-bit numbers: 16 bytes of 16 rows that lie `bytes` apart, to four lines of
- *                                      64 bytes that lie `apart`; a line has a number of all 16 rows
- *     turn_16(out, apart, rows, bytes) of 16-bit numbers: a line has two numbers of all rows, one after the other
- *     turn_8(out, apart, rows, bytes)  of bytes: four
+ *     vf_turn_4(out, rows, n)   the first 16 bytes of 16 rows that lie n bytes apart, 4 by 4: out[i] has those of all rows
+ *     vf_of_f16_pairs(out, v)   two f16 in each lane: out[0] has the first ones as f32, out[1] the second
  */
 #ifndef KERNELS_KIT_TRANSPOSE_H
 #define KERNELS_KIT_TRANSPOSE_H
@@ -40,10 +37,17 @@ INLINE void vf_transpose(Vf m[LANES])
     }
 }
 
-/* In each 128 bits a matrix of four by four is turned. */
-INLINE void turn_in_128_bits(Vf out[4], const Vf m[4])
+/* Loads put the rows in place, which costs no shuffle; then in each 128 bits a matrix of four by four is turned. */
+INLINE void vf_turn_4(Vf out[4], const void *rows, int64_t bytes)
 {
-    Vf a[4];
+    const uint8_t *at = rows, *quarter[4] = {at, at + 4 * bytes, at + 8 * bytes, at + 12 * bytes};
+    Vf m[4], a[4];
+    for (int i = 0; i < 4; i++) {
+        m[i] = _mm512_castps128_ps512(_mm_loadu_ps((const float *)(quarter[0] + i * bytes)));
+        m[i] = _mm512_insertf32x4(m[i], _mm_loadu_ps((const float *)(quarter[1] + i * bytes)), 1);
+        m[i] = _mm512_insertf32x4(m[i], _mm_loadu_ps((const float *)(quarter[2] + i * bytes)), 2);
+        m[i] = _mm512_insertf32x4(m[i], _mm_loadu_ps((const float *)(quarter[3] + i * bytes)), 3);
+    }
     for (int i = 0; i < 4; i += 2) {
         a[i] = _mm512_unpacklo_ps(m[i], m[i + 1]);
         a[i + 1] = _mm512_unpackhi_ps(m[i], m[i + 1]);
@@ -54,63 +58,25 @@ INLINE void turn_in_128_bits(Vf out[4], const Vf m[4])
     }
 }
 
-/* Loads put the fours in place, which costs no shuffle. */
-INLINE void vf_turn_4(Vf out[4], const void *from, size_t bytes)
-{
-    const uint8_t *rows = from, *quarter[4] = {rows, rows + 4 * bytes, rows + 8 * bytes, rows + 12 * bytes};
-    Vf m[4];
-    for (int i = 0; i < 4; i++) {
-        size_t at = (size_t)i * bytes;
-        m[i] = _mm512_castps128_ps512(_mm_loadu_ps((const float *)(quarter[0] + at)));
-        m[i] = _mm512_insertf32x4(m[i], _mm_loadu_ps((const float *)(quarter[1] + at)), 1);
-        m[i] = _mm512_insertf32x4(m[i], _mm_loadu_ps((const float *)(quarter[2] + at)), 2);
-        m[i] = _mm512_insertf32x4(m[i], _mm_loadu_ps((const float *)(quarter[3] + at)), 3);
-    }
-    turn_in_128_bits(out, m);
-}
-
-INLINE void turn_32(uint8_t *out, size_t apart, const uint8_t *rows, size_t bytes)
-{
-    Vf m[4];
-    vf_turn_4(m, rows, bytes);
-    for (int i = 0; i < 4; i++)
-        _mm512_storeu_ps(out + (size_t)i * apart, m[i]);
-}
-
-INLINE void turn_in_order(uint8_t *out, size_t apart, const uint8_t *rows, size_t bytes, const uint8_t order[64])
-{
-    Vf m[4];
-    vf_turn_4(m, rows, bytes);
-    for (int i = 0; i < 4; i++)
-        _mm512_storeu_si512(out + (size_t)i * apart, _mm512_permutexvar_epi8(_mm512_loadu_si512(order),
-                                                                             _mm512_castps_si512(m[i])));
-}
-
-/* Of each 4 bytes, all first halves, then all second ones. */
-INLINE void turn_16(uint8_t *out, size_t apart, const uint8_t *rows, size_t bytes)
+INLINE void vf_of_f16_pairs(Vf out[2], Vi pairs)
 {
     static const uint8_t halves[64] = {0,  1,  4,  5,  8,  9,  12, 13, 16, 17, 20, 21, 24, 25, 28, 29,
                                        32, 33, 36, 37, 40, 41, 44, 45, 48, 49, 52, 53, 56, 57, 60, 61,
                                        2,  3,  6,  7,  10, 11, 14, 15, 18, 19, 22, 23, 26, 27, 30, 31,
                                        34, 35, 38, 39, 42, 43, 46, 47, 50, 51, 54, 55, 58, 59, 62, 63};
-    turn_in_order(out, apart, rows, bytes, halves);
-}
-
-INLINE void turn_8(uint8_t *out, size_t apart, const uint8_t *rows, size_t bytes)
-{
-    static const uint8_t quarters[64] = {0, 4, 8,  12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60,
-                                      1, 5, 9,  13, 17, 21, 25, 29, 33, 37, 41, 45, 49, 53, 57, 61,
-                                      2, 6, 10, 14, 18, 22, 26, 30, 34, 38, 42, 46, 50, 54, 58, 62,
-                                      3, 7, 11, 15, 19, 23, 27, 31, 35, 39, 43, 47, 51, 55, 59, 63};
-    turn_in_order(out, apart, rows, bytes, quarters);
+    __m512i sorted = _mm512_permutexvar_epi8(_mm512_loadu_si512(halves), pairs);
+    out[0] = _mm512_cvtph_ps(_mm512_castsi512_si256(sorted));
+    out[1] = _mm512_cvtph_ps(_mm512_extracti64x4_epi64(sorted, 1));
 }
 
 #elif defined(TIER_avx2)
 
-/* In each 128 bits a matrix of four by four is turned. */
-INLINE void turn_in_128_bits(__m256 out[4], const __m256 m[4])
+/* Of 8 rows; in each 128 bits a matrix of four by four is turned. */
+INLINE void turn_4_of_8(__m256 out[4], const uint8_t *rows, int64_t bytes)
 {
-    __m256 a[4];
+    __m256 m[4], a[4];
+    for (int i = 0; i < 4; i++)
+        m[i] = _mm256_loadu2_m128((const float *)(rows + (i + 4) * bytes), (const float *)(rows + i * bytes));
     for (int i = 0; i < 4; i += 2) {
         a[i] = _mm256_unpacklo_ps(m[i], m[i + 1]);
         a[i + 1] = _mm256_unpackhi_ps(m[i], m[i + 1]);
@@ -121,31 +87,26 @@ INLINE void turn_in_128_bits(__m256 out[4], const __m256 m[4])
     }
 }
 
-INLINE void turn_4_of_8(__m256 out[4], const uint8_t *rows, size_t apart)
-{
-    __m256 m[4];
-    for (size_t i = 0; i < 4; i++)
-        m[i] = _mm256_loadu2_m128((const float *)(rows + (i + 4) * apart), (const float *)(rows + i * apart));
-    turn_in_128_bits(out, m);
-}
-
-INLINE void vf_turn_4(Vf out[4], const void *rows, size_t apart)
+INLINE void vf_turn_4(Vf out[4], const void *rows, int64_t bytes)
 {
     __m256 lo[4], hi[4];
-    turn_4_of_8(lo, rows, apart);
-    turn_4_of_8(hi, (const uint8_t *)rows + 8 * apart, apart);
+    turn_4_of_8(lo, rows, bytes);
+    turn_4_of_8(hi, (const uint8_t *)rows + 8 * bytes, bytes);
     for (int i = 0; i < 4; i++)
         out[i] = (Vf){lo[i], hi[i]};
 }
 
-INLINE void turn_32(uint8_t *out, size_t apart, const uint8_t *rows, size_t bytes)
+INLINE Vf f32_of_low_halves(__m256i lo, __m256i hi)
 {
-    for (int first = 0; first < LANES; first += 8) {
-        __m256 m[4];
-        turn_4_of_8(m, rows + (size_t)first * bytes, bytes);
-        for (int i = 0; i < 4; i++)
-            _mm256_storeu_ps((float *)(out + (size_t)i * apart) + first, m[i]);
-    }
+    __m256i both = _mm256_permute4x64_epi64(_mm256_packus_epi32(lo, hi), 0xd8);
+    return (Vf){_mm256_cvtph_ps(_mm256_castsi256_si128(both)), _mm256_cvtph_ps(_mm256_extracti128_si256(both, 1))};
+}
+
+INLINE void vf_of_f16_pairs(Vf out[2], Vi pairs)
+{
+    __m256i low = _mm256_set1_epi32(0xffff);
+    out[0] = f32_of_low_halves(_mm256_and_si256(pairs.lo, low), _mm256_and_si256(pairs.hi, low));
+    out[1] = f32_of_low_halves(_mm256_srli_epi32(pairs.lo, 16), _mm256_srli_epi32(pairs.hi, 16));
 }
 
 INLINE void transpose_8(__m256 m[8])
@@ -197,12 +158,12 @@ INLINE void transpose_4(float32x4_t m[4])
     m[3] = vreinterpretq_f32_f64(vtrn2q_f64(b, d));
 }
 
-INLINE void vf_turn_4(Vf out[4], const void *rows, size_t apart)
+INLINE void vf_turn_4(Vf out[4], const void *rows, int64_t bytes)
 {
-    for (size_t i = 0; i < 4; i++) {
+    for (int i = 0; i < 4; i++) {
         float32x4_t block[4];
-        for (size_t k = 0; k < 4; k++)
-            block[k] = vreinterpretq_f32_u8(vld1q_u8((const uint8_t *)rows + (4 * i + k) * apart));
+        for (int k = 0; k < 4; k++)
+            block[k] = vreinterpretq_f32_u8(vld1q_u8((const uint8_t *)rows + (4 * i + k) * bytes));
         transpose_4(block);
         for (int k = 0; k < 4; k++)
             out[k].val[i] = block[k];
@@ -224,103 +185,15 @@ INLINE void vf_transpose(Vf m[LANES])
     memcpy(m, turned, sizeof turned);
 }
 
-#endif
-
-#if !defined(TIER_avx512)
-
-/* Of 8 rows each step interleaves i and i + 4: what was the upper bit of the row's number becomes the lowest
- * bit of the place in it. After three steps all three have gone over. */
-#if defined(TIER_avx2)
-
-/* Rows 8 to 15 are upper halves. */
-#define INTERLEAVE(size, to, from)                                                                                     \
-    for (int i = 0; i < 4; i++) {                                                                                      \
-        (to)[2 * i] = _mm256_unpacklo_epi##size((from)[i], (from)[i + 4]);                                             \
-        (to)[2 * i + 1] = _mm256_unpackhi_epi##size((from)[i], (from)[i + 4]);                                         \
-    }
-
-INLINE void load_row_pairs(__m256i to[8], const uint8_t *rows, size_t bytes)
+INLINE void vf_of_f16_pairs(Vf out[2], Vi pairs)
 {
-    for (int i = 0; i < 8; i++)
-        to[i] = _mm256_loadu2_m128i((const __m128i *)(rows + (size_t)(i + 8) * bytes),
-                                    (const __m128i *)(rows + (size_t)i * bytes));
-}
-
-INLINE void turn_16(uint8_t *out, size_t apart, const uint8_t *rows, size_t bytes)
-{
-    __m256i a[8], b[8];
-    load_row_pairs(a, rows, bytes);
-    INTERLEAVE(16, b, a)
-    INTERLEAVE(16, a, b)
-    INTERLEAVE(16, b, a)
-    for (int i = 0; i < 8; i++)
-        _mm256_storeu_si256((__m256i *)(out + (size_t)(i / 2) * apart) + i % 2, b[i]);
-}
-
-/* The steps leave two columns of 8 rows in each half. */
-INLINE void turn_8(uint8_t *out, size_t apart, const uint8_t *rows, size_t bytes)
-{
-    __m256i a[8], b[8];
-    load_row_pairs(a, rows, bytes);
-    INTERLEAVE(8, b, a)
-    INTERLEAVE(8, a, b)
-    INTERLEAVE(8, b, a)
-    for (int i = 0; i < 8; i++)
-        _mm256_storeu_si256((__m256i *)(out + (size_t)(i / 2) * apart) + i % 2, _mm256_permute4x64_epi64(b[i], 0xd8));
-}
-
-#else
-
-#define INTERLEAVE(size, to, from)                                                                                     \
-    for (int i = 0; i < 4; i++) {                                                                                      \
-        (to)[2 * i] = vzip1q_u##size((from)[i], (from)[i + 4]);                                                        \
-        (to)[2 * i + 1] = vzip2q_u##size((from)[i], (from)[i + 4]);                                                    \
-    }
-
-INLINE void turn_32(uint8_t *out, size_t apart, const uint8_t *rows, size_t bytes)
-{
-    for (int first = 0; first < LANES; first += 4) {
-        float32x4_t block[4];
-        for (int i = 0; i < 4; i++)
-            block[i] = vld1q_f32((const float *)(rows + (size_t)(first + i) * bytes));
-        transpose_4(block);
-        for (int i = 0; i < 4; i++)
-            vst1q_f32((float *)(out + (size_t)i * apart) + first, block[i]);
-    }
-}
-
-INLINE void turn_16(uint8_t *out, size_t apart, const uint8_t *rows, size_t bytes)
-{
-    for (int first = 0; first < LANES; first += 8) {
-        uint16x8_t a[8], b[8];
-        for (int i = 0; i < 8; i++)
-            a[i] = neon_load_16(rows + (size_t)(first + i) * bytes);
-        INTERLEAVE(16, b, a)
-        INTERLEAVE(16, a, b)
-        INTERLEAVE(16, b, a)
-        for (int i = 0; i < 8; i++)
-            vst1q_u8(out + (size_t)(i / 2) * apart + 2 * (i % 2 * LANES + first), vreinterpretq_u8_u16(b[i]));
-    }
-}
-
-INLINE void turn_8(uint8_t *out, size_t apart, const uint8_t *rows, size_t bytes)
-{
-    for (int first = 0; first < LANES; first += 8) {
-        uint8x16_t a[8], b[8];
-        for (int i = 0; i < 8; i++)
-            a[i] = vld1q_u8(rows + (size_t)(first + i) * bytes);
-        INTERLEAVE(8, b, a)
-        INTERLEAVE(8, a, b)
-        INTERLEAVE(8, b, a)
-        for (int i = 0; i < 8; i++) {
-            uint8_t *to = out + (size_t)(i / 2) * apart + i % 2 * 2 * LANES + first;
-            vst1_u8(to, vget_low_u8(b[i]));
-            vst1_u8(to + LANES, vget_high_u8(b[i]));
-        }
+    for (int i = 0; i < 4; i++) {
+        uint32x4_t both = vreinterpretq_u32_s32(pairs.val[i]);
+        out[0].val[i] = vcvt_f32_f16(vreinterpret_f16_u16(vmovn_u32(both)));
+        out[1].val[i] = vcvt_f32_f16(vreinterpret_f16_u16(vshrn_n_u32(both, 16)));
     }
 }
 
 #endif
-#undef INTERLEAVE
-#endif
+
 #endif
