@@ -81,7 +81,7 @@ typedef struct TileJob {
     const void *panel[PANEL_STREAMS], *next[PANEL_STREAMS];
     const uint8_t *x;          /* XTiles: `groups` times 16 rows, group_bytes apart */
     size_t group_bytes;
-    int rows, groups;          /* rows of a group that are there: all 16, but where it is the only one 4 and 8 cost less */
+    int rows, groups;          /* rows of a group that are there: all 16, or 8 of the only one, which cost less */
     int blocks;                /* of a row: even */
     float *sums;               /* [16 groups][PANEL_STREAMS][PANEL_ROWS] */
     TileBuffer *buffer;
@@ -99,6 +99,7 @@ typedef struct Panel {
     void (*expand)(void *out, const void *panel, int64_t from, int64_t to);
     void (*few)(const PanelJob *, int rows, int panels);
     void (*tiles)(const TileJob *);          /* NULL: the format, or the tier, is better off without */
+    int tiles_from;                          /* rows that it takes for tiles to be faster than few() */
 } Panel;
 
 static inline int64_t panel_count(int64_t rows) { return (rows + PANEL_ROWS - 1) / PANEL_ROWS; }

@@ -28,6 +28,7 @@ static void few(const PanelJob *job, int rows, int panels)
 
 #ifndef TILES
 #define TILES NULL
+#define TILES_FROM 0
 #endif
 
 extern const Panel TIERED(TIER_PASTE(panel, PANEL_FORMAT));
@@ -40,4 +41,5 @@ const Panel TIERED(TIER_PASTE(panel, PANEL_FORMAT)) = {
     .expand = expand,
     .few = few,
     .tiles = TILES,
+    .tiles_from = TILES_FROM,
 };

@@ -137,16 +137,13 @@ INLINE void tile_expand(const TilePart *to, int b)
 
 INLINE void tile_add(Vf *acc, const int32_t sums[][PANEL_ROWS], const XTile *x, const TilePart *part, int b, int rows)
 {
-    Vf d = vf_load(part->scale[b]);
+    Vf d = vf_load(part->scale[b]), m = MINS ? vf_load(part->min[b]) : vf_zero();
     UNROLL
-    for (int r = 0; r < rows; r++)
+    for (int r = 0; r < rows; r++) {
         acc[r] = vf_fma(vf_of_i(vi_load(sums[r])), vf_mul(d, vf_all(x->d[r])), acc[r]);
-    if (MINS == 0)
-        return;
-    Vf m = vf_load(part->min[b]);
-    UNROLL
-    for (int r = 0; r < rows; r++)
-        acc[r] = vf_fnma(m, vf_all(x->dsum[r]), acc[r]);
+        if (MINS)
+            acc[r] = vf_fnma(m, vf_all(x->dsum[r]), acc[r]);
+    }
 }
 
 /* ---- the sequence ---- */
@@ -217,19 +214,18 @@ INLINE void tiles_of(const TileJob *t, int rows)
         tiles_end();
 }
 
-static void tiles_4(const TileJob *t) { tiles_of(t, 4); }
-static void tiles_8(const TileJob *t) { tiles_of(t, 8); }
-static void tiles_16(const TileJob *t) { tiles_of(t, TILED_ROWS); }
-
 static void tiles(const TileJob *t)
 {
     if (t->rows == TILED_ROWS)
-        tiles_16(t);
-    else if (t->rows == 8)
-        tiles_8(t);
+        tiles_of(t, TILED_ROWS);
     else
-        tiles_4(t);
+        tiles_of(t, TILED_ROWS / 2);
 }
 
 #define TILES tiles
+#ifdef TILE_OF
+#define TILES_FROM 9   /* few() has nothing to unpack either */
+#else
+#define TILES_FROM 8
+#endif
 #endif

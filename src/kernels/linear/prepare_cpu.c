@@ -5,12 +5,10 @@
 #include "kernels/linear/product.h"
 
 #ifdef TIER_amx
-enum { ROWS_FOR_TILES = 4 };
-
 static bool takes_tiles(Tensor w, int64_t rows)
 {
     const Panel *kind = TIERED(panel_find)(w.format);
-    return rows >= ROWS_FOR_TILES && kind->tiles && w.dim[1] % (2 * PANEL_BLOCK) == 0;
+    return kind->tiles && rows >= kind->tiles_from && w.dim[1] % (2 * PANEL_BLOCK) == 0;
 }
 #else
 static bool takes_tiles(Tensor w, int64_t rows) { return (void)w, (void)rows, false; }

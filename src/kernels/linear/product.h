@@ -47,7 +47,7 @@ size_t TIERED(x_row_bytes)(XKind, int64_t width);
 void TIERED(x_put)(const Prepared *, Range rows, int64_t k, const float *x, int64_t stride, int64_t n);
 
 /* How many rows of a group the loops read: rows that are missing among them are zeros. */
-static inline int64_t x_tiled_rows(int64_t rows) { return rows <= 4 ? 4 : rows <= 8 ? 8 : TILED_ROWS; }
+static inline int64_t x_tiled_rows(int64_t rows) { return rows <= TILED_ROWS / 2 ? TILED_ROWS / 2 : TILED_ROWS; }
 
 /* How many rows there is memory for. */
 static inline int64_t x_rows(XKind kind, int64_t rows)
