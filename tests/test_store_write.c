@@ -163,7 +163,7 @@ static void what_no_reader_would_take_is_not_written(void **state)
 {
     (void)state;
     const Format *q8_0 = format_of_gguf(8);
-    static const Format nameless = {"A8", -1, 1, 1, NULL, NULL, NULL};
+    static const Format nameless = {.name = "A8", .gguf_id = -1, .block_elems = 1, .block_bytes = 1};
     GgufWriter *w = gguf_writer_new();
     gguf_put_u32(w, "a", 1), gguf_put_u32(w, "a", 2);
     assert_write_fails(w, "key 'a' is given twice");
