@@ -52,7 +52,7 @@ TIERS := neon
 FLAGS += -DNEON_HAS_DOT_PRODUCT=$(if $(findstring dotprod,$(NEON)),1,0)
 endif
 TIER_neon   := -march=$(NEON)
-TIER_avx2   := -mavx2 -mfma -mf16c -mbmi2
+TIER_avx2   := -mavx2 -mfma -mf16c -mbmi2 -mprfchw
 TIER_avx512 := $(TIER_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx512vbmi -mavx512bf16 -mprefer-vector-width=512
 TIER_amx    := $(TIER_avx512) -DTIER_avx512=1 -mamx-tile -mamx-int8   # AVX-512 with the processor's tiles: only products are built again
 

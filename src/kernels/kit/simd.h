@@ -59,6 +59,7 @@ enum { LANES = 16 };
 #endif
 
 INLINE void prefetch(const void *p) { __builtin_prefetch(p); }
+INLINE void prefetch_to_write(void *p) { __builtin_prefetch(p, 1); }
 INLINE void prefetch_far(const void *p) { __builtin_prefetch(p, 0, 2); }      /* not into the first cache */
 
 INLINE Vf vf_copy_sign(Vf magnitude, Vf sign)

@@ -12,6 +12,12 @@ enum {
 
 /* ---- from sums to y ---- */
 
+static float *place_of(const Product *p, int64_t row, int64_t output)
+{
+    float *y = p->y_at ? (float *)p->y.data + p->y_at[row] : tensor_row(p->y, row);
+    return y + output - p->y_from;
+}
+
 /* y of one row, PANEL_ROWS outputs from `output` on, of which the last panel may have fewer. */
 static void finish(const Product *p, int64_t row, int64_t output, const float *sums)
 {
@@ -19,8 +25,7 @@ static void finish(const Product *p, int64_t row, int64_t output, const float *s
     int n = left < PANEL_ROWS ? (int)left : PANEL_ROWS;
     if (n <= 0)
         return;
-    float *y = p->y_at ? (float *)p->y.data + p->y_at[row] : tensor_row(p->y, row);
-    y += output - p->y_from;
+    float *y = place_of(p, row, output);
     Vf v = vf_load(sums);
     if (!tensor_is_none(p->bias))
         v = vf_add(v, vf_load_n((const float *)p->bias.data + output, n));
@@ -46,9 +51,14 @@ static const void *run_panel(Run r, const Panel *kind, int64_t i)
 
 /* ---- few rows, or weights that are floats: each panel is read as it lies in memory, and stays near ---- */
 
+/* Where results will go is asked for before: stores go one after another, and each would wait for its line, behind all that is
+ * asked for of weights. */
 static void product_few_rows(const PanelJob *job, const Panel *kind, const Run *runs, int n, int64_t i, Range rows)
 {
     int count = (int)(rows.to - rows.from);
+    for (int r = 0; r < count; r++)
+        for (int s = 0; s < n; s++)
+            prefetch_to_write(place_of(runs[s].p, rows.from + r, (runs[s].from + i) * PANEL_ROWS));
     kind->few(job, count, n);
     for (int r = 0; r < count; r++)
         for (int s = 0; s < n; s++)
@@ -254,7 +264,7 @@ void TIERED(product)(const Product *p, Range outputs)
 {
     const Panel *kind = panel_of(p);
     Run r = run_of(p, outputs);
-    Share all = {.pieces = run_pieces(kind, &r)};
+    Share all = {.end = run_pieces(kind, &r)};
     product_run(kind, r, &all);
 }
 
@@ -275,7 +285,7 @@ void TIERED(product_pair)(const Product *a, const Product *b, Range outputs)
     if (kind == panel_of(b) && a->x.rows == b->x.rows && !expands(a, kind)) {
         Run runs[] = {run_of(a, outputs), run_of(b, outputs)};
         bool tiled = a->x.kind == X_TILES;
-        Share all = {.pieces = run_panels(runs[0]) * (tiled ? row_blocks(a) : 1)};
+        Share all = {.end = run_panels(runs[0]) * (tiled ? row_blocks(a) : 1)};
         product_side_by_side(kind, runs, &all);
         return;
     }
