@@ -1,5 +1,5 @@
 #!/bin/sh
-# Where there is no GPU, --device cuda says so and what to do, and --device auto computes on the CPU. Protects the
+# Where there is no GPU, --device cuda says so and what to do, and --device auto says so and computes on the CPU. Protects the
 # promise that one program starts everywhere.
 BUILD=${BUILD:-build}
 RIDGE=$BUILD/ridge
@@ -13,7 +13,10 @@ case $said in
 *) echo "no advice in: $said"; exit 1 ;;
 esac
 cpu=$($RIDGE run --device cpu -p 'Once upon a time' -n 8 --seed 1 2>/dev/null) || { echo "the CPU does not run"; exit 1; }
-auto=$($RIDGE run --device auto -p 'Once upon a time' -n 8 --seed 1 2>/dev/null) || { echo "auto does not run"; exit 1; }
+told=$(mktemp)
+auto=$($RIDGE run --device auto -p 'Once upon a time' -n 8 --seed 1 2>"$told") || { echo "auto does not run"; exit 1; }
 [ "$cpu" = "$auto" ] || { echo "auto said '$auto', the CPU '$cpu'"; exit 1; }
+grep -q "so the CPU computes" "$told" || { echo "auto is silent about what computes"; exit 1; }
+rm -f "$told"
 $RIDGE run --device tpu -p x 2>/dev/null && { echo "an unknown device was taken"; exit 1; }
-exit 0
+echo "[  PASSED  ] 4 test(s)."

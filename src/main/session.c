@@ -122,6 +122,8 @@ static Err open_device(Session *s, const ModelFlags *flags, Error *err)
         snprintf(s->backend, sizeof s->backend, "%s", cuda_device_title(s->computes));
         s->threads = 1;
     } else {
+        if (flags->device == DEVICE_AUTO)
+            fprintf(stderr, "ridge: no NVIDIA GPU answers, so the CPU computes\n");
         CpuOptions options = {.tier = (CpuTier)(flags->tier - 1), .threads = flags->threads};
         TRY(cpu_device_open(&options, &s->computes, err));
         snprintf(s->backend, sizeof s->backend, "CPU %s", cpu_tier_name(cpu_device_tier(s->computes)));
