@@ -34,23 +34,6 @@ static float *floats(size_t n)
     return x;
 }
 
-typedef struct Task {
-    const CpuKernel *kernel;
-    OpCall call;
-    Team *team;
-    void *scratch;
-} Task;
-
-static void task_run(void *context, int index, int count)
-{
-    Task *t = context;
-    for (int phase = 0; phase < t->kernel->phases; phase++) {
-        if (phase)
-            team_barrier(t->team);
-        t->kernel->run(&t->call, phase, (CpuPart){index, count, t->scratch, NULL, 0});
-    }
-}
-
 /* Random keys of one position, repeated with a step that no period of blocks meets. */
 static Tensor pool(const Format *f, const Shape *s, int blocks, int copies)
 {
@@ -94,7 +77,7 @@ static void bench(const Format *f, const Shape *s, CpuTier tier, Team *team)
         row_seq[i] = i / s->rows;
     }
     Tensor k = pool(f, s, blocks, copies), v = s->latent ? (Tensor){0} : pool(f, s, blocks, copies);
-    Task task = {.kernel = cpu_kernel(OP_ATTEND, tier), .team = team};
+    KernelTask task = {.kernel = cpu_kernel(OP_ATTEND, tier), .team = team};
     float *y = huge_memory((size_t)rows * (size_t)heads * (size_t)y_width * sizeof *y);
     task.call = (OpCall){.op = OP_ATTEND, .attend = {.scale = 1 / 8.0f},
                          .out = {tensor_3d(y, &format_f32, rows, heads, y_width)},
@@ -109,7 +92,7 @@ static void bench(const Format *f, const Shape *s, CpuTier tier, Team *team)
         if (!s->latent)
             task.call.in[2].data = (uint8_t *)v.data + (size_t)(i % copies) * bytes;
         double t = clock_seconds();
-        team_run(team, team_threads(team), task_run, &task);
+        kernel_task_run(&task);
         if (i >= 2)
             seconds[n++] = clock_seconds() - t;
     }

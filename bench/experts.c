@@ -32,24 +32,11 @@ static const Case cases[] = {
 typedef struct Options { int rows, threads, megabytes; CpuTier tier; } Options;
 
 typedef struct Task {
-    const CpuKernel *kernel;
-    OpCall call;
-    Team *team;
-    void *scratch;
+    KernelTask op;
     uint8_t *weights;         /* of all layers */
     size_t layer_bytes;
     int layers;
 } Task;
-
-static void task_run(void *context, int index, int count)
-{
-    Task *t = context;
-    for (int phase = 0; phase < t->kernel->phases; phase++) {
-        if (phase)
-            team_barrier(t->team);
-        t->kernel->run(&t->call, phase, (CpuPart){index, count, t->scratch});
-    }
-}
 
 static Tensor floats(int32_t rows, int32_t width)
 {
@@ -74,15 +61,15 @@ static void make_experts(const Case *k, const Format *f, const Options *o, Task 
     for (size_t p = 1; p < panels * (size_t)t->layers; p++)
         memcpy(t->weights + p * bytes, t->weights, bytes);
     free(rows);
-    t->call.in[1] = tensor_3d(t->weights, f, k->experts, k->out, k->in);
-    t->call.in[1].packing = PACKING_PANELS;
+    t->op.call.in[1] = tensor_3d(t->weights, f, k->experts, k->out, k->in);
+    t->op.call.in[1].packing = PACKING_PANELS;
 }
 
 static void choose(Task *t, const Case *k)
 {
-    int32_t *ids = t->call.in[3].data;
-    t->call.in[1].data = t->weights + (size_t)(rand() % t->layers) * t->layer_bytes;
-    for (int32_t i = 0; i < k->used * t->call.in[3].dim[0]; i++) {
+    int32_t *ids = t->op.call.in[3].data;
+    t->op.call.in[1].data = t->weights + (size_t)(rand() % t->layers) * t->layer_bytes;
+    for (int32_t i = 0; i < k->used * t->op.call.in[3].dim[0]; i++) {
         bool taken = true;
         while (taken) {
             ids[i] = (int32_t)(rand() % k->experts);
@@ -97,20 +84,20 @@ static double gigabytes(const Case *k, const Format *f, const Options *o, Team *
 {
     static double seconds[TIMES];
     static int32_t ids[ROWS_MAX * CHOSEN_MAX];
-    Task t = {.kernel = cpu_kernel(OP_EXPERT_LINEAR, o->tier), .call = {.op = OP_EXPERT_LINEAR}, .team = team};
-    t.call.in[0] = floats(o->rows, k->own_x ? k->used * k->in : k->in);
+    Task t = {.op = {.kernel = cpu_kernel(OP_EXPERT_LINEAR, o->tier), .call = {.op = OP_EXPERT_LINEAR}, .team = team}};
+    t.op.call.in[0] = floats(o->rows, k->own_x ? k->used * k->in : k->in);
     if (k->own_x)
-        t.call.in[0] = tensor_heads(t.call.in[0], k->used);
+        t.op.call.in[0] = tensor_heads(t.op.call.in[0], k->used);
     make_experts(k, f, o, &t);
-    t.call.in[3] = tensor_of(ids, &format_i32, o->rows, k->used);
-    t.call.out[0] = tensor_heads(floats(o->rows, k->used * k->out), k->used);
-    t.scratch = huge_memory(t.kernel->scratch_bytes(&t.call));
+    t.op.call.in[3] = tensor_of(ids, &format_i32, o->rows, k->used);
+    t.op.call.out[0] = tensor_heads(floats(o->rows, k->used * k->out), k->used);
+    t.op.scratch = huge_memory(t.op.kernel->scratch_bytes(&t.op.call));
     double start = clock_seconds(), bytes = (double)k->used * panel_count(k->out) * cpu_panel(f, o->tier)->bytes(k->in);
     int n = 0;
     for (int i = 0; n < TIMES && (n < 5 || clock_seconds() - start < SECONDS); i++) {
         choose(&t, k);
         double begin = clock_seconds();
-        team_run(team, team_threads(team), task_run, &t);
+        kernel_task_run(&t.op);
         if (i >= 2)
             seconds[n++] = clock_seconds() - begin;
     }

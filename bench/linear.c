@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <sys/mman.h>
 
@@ -17,54 +16,17 @@
 #include "devices/cpu/cpu_device.h"
 #include "devices/cpu/cpu_tiers.h"
 #include "formats/panel.h"
-#include "kernels/cpu_kernel.h"
+#include "measure.h"
 
 enum { COPIES_BYTES = 400 << 20, TIMES = 200, SHAPES = 4 };
 static const double SECONDS = 0.5;
 static const int shapes[SHAPES][2] = {{2048, 2048}, {5632, 2048}, {2048, 5632}, {32000, 2048}};   /* out, in */
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static void *memory(size_t bytes)
-{
-    bytes = (bytes + (2 << 20) - 1) & ~(size_t)((2 << 20) - 1);
-    uint8_t *p = mmap(NULL, bytes + (2 << 20), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED)
-        abort();
-    p += -(uintptr_t)p & ((2 << 20) - 1);
-    madvise(p, bytes, MADV_HUGEPAGE);
-    return p;
-}
-
-typedef struct Task {
-    const CpuKernel *kernel;
-    OpCall call;
-    Team *team;
-    void *scratch;
-    CpuTaken taken[TEAM_THREADS_MAX];
-    uint64_t number;
-} Task;
-
-static void task_run(void *context, int index, int count)
-{
-    Task *t = context;
-    for (int phase = 0; phase < t->kernel->phases; phase++) {
-        if (phase)
-            team_barrier(t->team);
-        t->kernel->run(&t->call, phase, (CpuPart){index, count, t->scratch, t->taken, t->number});
-    }
-}
-
 /* One random panel, repeated: to encode all rows would take longer than to measure. */
 static uint8_t *packed_weight(const Panel *panel, int out, int in, int copies)
 {
     size_t row_bytes = format_row_bytes(panel->format, in), bytes = panel->bytes(in);
-    uint8_t *rows = malloc(16 * row_bytes), *all = memory(bytes * (size_t)(out / 16) * (size_t)copies);
+    uint8_t *rows = malloc(16 * row_bytes), *all = huge_memory(bytes * (size_t)(out / 16) * (size_t)copies);
     float *x = malloc(sizeof(float) * (size_t)in);
     for (int r = 0; r < 16; r++) {
         for (int k = 0; k < in; k++)
@@ -79,37 +41,29 @@ static uint8_t *packed_weight(const Panel *panel, int out, int in, int copies)
     return all;
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double d = *(const double *)a - *(const double *)b;
-    return (d > 0) - (d < 0);
-}
-
 static void bench_shape(const Panel *panel, CpuTier tier, Team *team, int rows, int out, int in)
 {
     size_t bytes = panel->bytes(in) * (size_t)(out / 16);
     int copies = rows > 64 ? 1 : 1 + (int)(COPIES_BYTES / bytes);
     uint8_t *w = packed_weight(panel, out, in, copies);
-    float *x = memory(sizeof(float) * (size_t)rows * (size_t)in), *y = memory(sizeof(float) * (size_t)rows * (size_t)out);
+    float *x = huge_memory(sizeof(float) * (size_t)rows * (size_t)in), *y = huge_memory(sizeof(float) * (size_t)rows * (size_t)out);
     for (int i = 0; i < rows * in; i++)
         x[i] = (float)rand() / (float)RAND_MAX - 0.5f;
-    Task task = {.kernel = cpu_kernel(OP_LINEAR, tier), .team = team};
+    KernelTask task = {.kernel = cpu_kernel(OP_LINEAR, tier), .team = team};
     task.call = (OpCall){.op = OP_LINEAR, .out = {tensor_of(y, &format_f32, rows, out)},
                          .in = {tensor_of(x, &format_f32, rows, in), tensor_of(w, panel->format, out, in)}};
     task.call.in[1].packing = 1;
-    task.scratch = memory(task.kernel->scratch_bytes(&task.call) + 64);
-    double seconds[TIMES], start = now();
+    task.scratch = huge_memory(task.kernel->scratch_bytes(&task.call) + 64);
+    double seconds[TIMES], start = clock_seconds();
     int n = 0;
-    for (int i = 0; n < TIMES && (n < 5 || now() - start < SECONDS); i++) {
+    for (int i = 0; n < TIMES && (n < 5 || clock_seconds() - start < SECONDS); i++) {
         task.call.in[1].data = w + (size_t)(i % copies) * bytes;
-        task.number++;
-        double t = now();
-        team_run(team, team_threads(team), task_run, &task);
+        double t = clock_seconds();
+        kernel_task_run(&task);
         if (i >= 2)
-            seconds[n++] = now() - t;
+            seconds[n++] = clock_seconds() - t;
     }
-    qsort(seconds, (size_t)n, sizeof seconds[0], by_value);
-    double median = seconds[n / 2];
+    double median = median_of(seconds, n);
     printf("%-8s %5d x %-5d %4d rows  %d threads  best %9.1f us  median %9.1f us  %6.1f GB/s  %7.1f GOP/s\n",
            panel->format->name, out, in, rows, team_threads(team), seconds[0] * 1e6, median * 1e6,
            (double)bytes / median * 1e-9, 2.0 * rows * out * in / median * 1e-9);

@@ -1,4 +1,4 @@
-/* measure.h -- what the programs of bench/ have in common: memory in huge pages, and the order of times. */
+/* measure.h -- what the programs of bench/ have in common: memory in huge pages, an operation on a team, the order of times. */
 #ifndef BENCH_MEASURE_H
 #define BENCH_MEASURE_H
 
@@ -8,6 +8,8 @@
 #include <sys/mman.h>
 
 #include "base/clock.h"
+#include "base/team.h"
+#include "kernels/cpu_kernel.h"
 
 enum { HUGE_PAGE = 2 << 20 };
 
@@ -21,6 +23,32 @@ static inline void *huge_memory(size_t bytes)
     p += -(uintptr_t)p % HUGE_PAGE;
     madvise(p, bytes - HUGE_PAGE, MADV_HUGEPAGE);
     return p;
+}
+
+/* An operation as the device runs it. */
+typedef struct KernelTask {
+    const CpuKernel *kernel;
+    OpCall call;
+    Team *team;
+    void *scratch;
+    CpuTaken taken[TEAM_THREADS_MAX];
+    uint64_t calls;
+} KernelTask;
+
+static inline void kernel_task_part(void *context, int index, int count)
+{
+    KernelTask *t = context;
+    for (int phase = 0; phase < t->kernel->phases; phase++) {
+        if (phase)
+            team_barrier(t->team);
+        t->kernel->run(&t->call, phase, (CpuPart){index, count, t->scratch, t->taken, t->calls});
+    }
+}
+
+static inline void kernel_task_run(KernelTask *t)
+{
+    t->calls++;
+    team_run(t->team, team_threads(t->team), kernel_task_part, t);
 }
 
 static inline int seconds_compare(const void *a, const void *b)

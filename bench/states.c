@@ -59,8 +59,7 @@ static Tensor numbers(int32_t n, int of_each)
 }
 
 typedef struct Task {
-    const CpuKernel *kernel;
-    OpCall call;
+    KernelTask op;
     Tensor from_copies[OP_INS], states;      /* what copy `i` of the weights and the state is a part of */
     size_t copies;
 } Task;
@@ -77,18 +76,18 @@ static void make_rows(const Case *k, const Options *o, Task *t)
         Tensor values = floats(rows, k->in[i].width, k->in[i].least, k->in[i].most);
         for (int32_t r = 0; r < rows; r++)
             memcpy(tensor_row(x, r), tensor_row(values, r), tensor_row_bytes(values));
-        t->call.in[i] = k->in[i].heads ? tensor_heads(x, k->in[i].heads) : x;
+        t->op.call.in[i] = k->in[i].heads ? tensor_heads(x, k->in[i].heads) : x;
         at += k->in[i].width;
     }
-    Tensor y = k->op == OP_CONV ? t->call.in[0] : floats(rows, k->y, 0, 0);
-    t->call.out[0] = k->heads ? tensor_heads(y, k->heads) : y;
+    Tensor y = k->op == OP_CONV ? t->op.call.in[0] : floats(rows, k->y, 0, 0);
+    t->op.call.out[0] = k->heads ? tensor_heads(y, k->heads) : y;
 }
 
-static Task task_of(const Case *k, const Options *o)
+static Task task_of(const Case *k, const Options *o, Team *team)
 {
-    Task t = {.kernel = cpu_kernel(k->op, o->tier), .call = {.op = k->op, .reads_out = true}};
+    Task t = {.op = {.kernel = cpu_kernel(k->op, o->tier), .call = {.op = k->op, .reads_out = true}, .team = team}};
     int64_t floats_of_copy = (int64_t)k->state * o->seqs;
-    t.call.activation = k->op == OP_CONV ? SILU : 0;
+    t.op.call.activation = k->op == OP_CONV ? SILU : 0;
     for (int i = 0; k->weights[i]; i++)
         floats_of_copy += (int64_t)k->y * k->weights[i];
     t.copies = 1 + ((size_t)o->megabytes << 18) / (size_t)floats_of_copy;
@@ -96,8 +95,8 @@ static Task task_of(const Case *k, const Options *o)
     for (int i = 0; k->weights[i]; i++)
         t.from_copies[k->inputs + i] = floats((int64_t)t.copies * k->y, k->weights[i], -1, 0);
     t.states = floats((int64_t)t.copies * o->seqs, k->state, -1, 1);
-    t.call.in[k->from] = t.call.in[k->from + 1] = numbers(o->seqs, 1);
-    t.call.in[k->from + 2] = numbers(o->rows * o->seqs, o->rows);
+    t.op.call.in[k->from] = t.op.call.in[k->from + 1] = numbers(o->seqs, 1);
+    t.op.call.in[k->from + 2] = numbers(o->rows * o->seqs, o->rows);
     return t;
 }
 
@@ -106,34 +105,28 @@ static void choose_copy(const Case *k, const Options *o, Task *t, size_t i)
     for (int w = 0; k->weights[w]; w++) {
         Tensor all = t->from_copies[k->inputs + w];
         float *data = (float *)all.data + i % t->copies * (size_t)k->y * (size_t)k->weights[w];
-        t->call.in[k->inputs + w] = k->weights[w] == 1 ? tensor_vector(data, &format_f32, k->y)
+        t->op.call.in[k->inputs + w] = k->weights[w] == 1 ? tensor_vector(data, &format_f32, k->y)
                                                        : tensor_of(data, &format_f32, k->y, k->weights[w]);
     }
     float *state = (float *)t->states.data + i % t->copies * (size_t)o->seqs * (size_t)k->state;
-    t->call.out[1] = tensor_of(state, &format_f32, o->seqs, k->state);
-}
-
-static void task_run(void *context, int index, int count)
-{
-    Task *t = context;
-    t->kernel->run(&t->call, 0, (CpuPart){.index = index, .count = count});
+    t->op.call.out[1] = tensor_of(state, &format_f32, o->seqs, k->state);
 }
 
 static void bench(const Case *k, const Options *o, Team *team)
 {
     static double seconds[TIMES];
-    Task t = task_of(k, o);
+    Task t = task_of(k, o, team);
     double start = clock_seconds();
     int n = 0;
     for (size_t i = 0; n < TIMES && (n < 5 || clock_seconds() - start < SECONDS); i++) {
         choose_copy(k, o, &t, i);
         double begin = clock_seconds();
-        team_run(team, team_threads(team), task_run, &t);
+        kernel_task_run(&t.op);
         if (i >= 2)
             seconds[n++] = clock_seconds() - begin;
     }
     double median = median_of(seconds, n);
-    OpCost cost = op_spec(k->op)->cost(&t.call);
+    OpCost cost = op_spec(k->op)->cost(&t.op.call);
     printf("%-15s %-15s %s %d x %d rows, %d threads  best %9.1f us  median %9.1f us  %6.1f GB/s  "
            "%7.1f GFLOP/s\n", op_name(k->op), k->model, cpu_tier_name(o->tier), o->seqs, o->rows,
            team_threads(team), seconds[0] * 1e6, median * 1e6, (cost.weight_bytes + cost.cache_bytes) / median * 1e-9,
