@@ -46,7 +46,8 @@ static void bench_shape(const Panel *panel, CpuTier tier, Team *team, int rows, 
     size_t bytes = panel->bytes(in) * (size_t)(out / 16);
     int copies = rows > 64 ? 1 : 1 + (int)(COPIES_BYTES / bytes);
     uint8_t *w = packed_weight(panel, out, in, copies);
-    float *x = huge_memory(sizeof(float) * (size_t)rows * (size_t)in), *y = huge_memory(sizeof(float) * (size_t)rows * (size_t)out);
+    float *x = huge_memory(sizeof(float) * (size_t)rows * (size_t)in);
+    float *y = huge_memory(sizeof(float) * (size_t)rows * (size_t)out);
     for (int i = 0; i < rows * in; i++)
         x[i] = (float)rand() / (float)RAND_MAX - 0.5f;
     KernelTask task = {.kernel = cpu_kernel(OP_LINEAR, tier), .team = team};
