@@ -160,7 +160,8 @@ $(BUILD)/tests/%: tests/%.c $(AID_O) $(BUILD)/main.a $(BUILD)/libridge.a
 	$(Q)$(CC) $(FLAGS) -Itests -MMD -MP $< -o $@ $(AID_O) $(BUILD)/main.a $(BUILD)/libridge.a -lcmocka $(LIBS)
 
 # Programs that measure: not part of the checks.
-BENCHES := $(patsubst bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard bench/*.c)))
+NO_BENCH := $(if $(filter 1,$(CUDA)),,bench/gpu.c)
+BENCHES  := $(patsubst bench/%.c,$(BUILD)/bench/%,$(filter-out $(NO_BENCH),$(sort $(wildcard bench/*.c))))
 $(BUILD)/bench/%: bench/%.c $(BUILD)/libridge.a
 	@mkdir -p $(@D)
 	$(CC) $(FLAGS) -MMD -MP $< -o $@ $(BUILD)/libridge.a $(LIBS)
