@@ -99,6 +99,8 @@ static void expected_logits(const SamplerOptions *o, const float *logits, double
         all[TOKEN[i]] += o->repeat_last_n == REPEAT_ALL || i >= TOKENS - o->repeat_last_n;
         answer[TOKEN[i]] += i >= PROMPT;
     }
+    for (int i = 0; i < o->end.count && o->ignore_eos; i++)
+        z[o->end.id[i]] = -INFINITY;
     for (int i = 0; i < o->biases; i++)
         z[o->bias[i].id] += (double)o->bias[i].bias;
     for (int i = 0; i < V; i++) {
@@ -207,7 +209,7 @@ static void each_option_alone_gives_its_exact_distribution(void **state)
 
 static void all_options_together_give_their_exact_distribution(void **state)
 {
-    for (int mask = 0; mask < 128; mask++) {
+    for (int mask = 0; mask < 256; mask++) {
         SamplerOptions o = plain();
         o.temperature = mask & 1 ? 0.7f : 1.6f;
         o.top_k = mask & 2 ? 20 : 0;
@@ -218,6 +220,8 @@ static void all_options_together_give_their_exact_distribution(void **state)
             o.repeat_penalty = 1.3f, o.repeat_last_n = 9, o.presence_penalty = 0.5f, o.frequency_penalty = -0.3f;
         if (mask & 64)
             o.biases = 2, o.bias[0] = (LogitBias){3, 2}, o.bias[1] = (LogitBias){33, -100};
+        if (mask & 128)
+            o.ignore_eos = true, o.end = (TokenIds){.id = {8, 21}, .count = 2};
         o.seed = (uint64_t)mask;
         check_draws(*state, &o, 3000);
     }
