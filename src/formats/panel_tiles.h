@@ -116,8 +116,8 @@ INLINE void tile_fetch(const TileAhead *ahead, int b)
 {
     UNROLL
     for (int line = 0; line < TILE_SHARE; line++) {
-        __builtin_prefetch(ahead->at[0] + (b * TILE_SHARE + line) * 64, 0, 2);
-        __builtin_prefetch(ahead->at[1] + (b * TILE_SHARE + line) * 64, 0, 2);
+        prefetch_far(ahead->at[0] + (b * TILE_SHARE + line) * 64);
+        prefetch_far(ahead->at[1] + (b * TILE_SHARE + line) * 64);
     }
 }
 
