@@ -1,0 +1,34 @@
+/* hopper_cuda.h -- products of up to 256 rows with weights of BF16, on Hopper, at the speed at which memory gives the weights.
+ *
+ * The weights are cut into tiles of outputs, tiles into units: 64 k of each of these outputs, and of x the same 64 k. All
+ * units of all products of a launch stand in one line, and each multiprocessor has one block of threads with an equal piece:
+ *
+ *     tile 0             tile 1             tile 2
+ *     | 0 1 2 3 4 5 6 7 | 0 1 2 3 4 5 6 7 | 0 1 2 3 4 5 6 7 |
+ *     [ block 0     ][ block 1     ][ block 2     ][ block 3 ]
+ *
+ * so that all end together, whatever the shapes. One thread of a block asks the copy engine for units, as many ahead as
+ * shared memory has room for, and the first weights before the kernel that writes x has ended. Two groups of four warps
+ * multiply (wgmma), each half of a tile's outputs, with the sums in registers. Blocks that share a tile write their sums,
+ * wait for each other, and each adds a share of the tile's rows in the order of the blocks: the same bits at every run.
+ *
+ * x is there in bf16: rounded, or in three parts that add up to an x of f32 (kernels/linear/linear.cu), which are summed in
+ * the same registers.
+ */
+#ifndef KERNELS_LINEAR_HOPPER_CUDA_H
+#define KERNELS_LINEAR_HOPPER_CUDA_H
+
+#include "kernels/linear/product_cuda.h"
+
+enum { HOPPER_ROWS = 256, HOPPER_ROWS_EXACT = 64 };
+
+/* The products can run so: BF16, rows that begin at 16 bytes, few enough of x, a GPU that is a Hopper. */
+bool hopper_takes(const Product *, int n, int parts, const CudaRun *);
+size_t hopper_scratch(const Product *, const CudaRun *);      /* for `sums` */
+/* x: [part, row, in] of bf16. */
+void hopper_run(const Product *, int n, const unsigned short *x, int parts, void *sums, const CudaRun *);
+/* act(gate) * up of two products of one shape, as parts of bf16: h [part, row, out]. */
+void hopper_gate(const Product *both, Activation, const unsigned short *x, int parts, unsigned short *h, void *sums,
+                 const CudaRun *);
+
+#endif
