@@ -42,14 +42,35 @@ template <int K> static __device__ void put_value(uint8_t *to, int64_t i, float 
     }
 }
 
+template <int K> static __device__ inline void put_four_values(uint8_t *to, int64_t i, float4 x)
+{
+    if (K == W_F32)
+        *(float4 *)((float *)to + i) = x;
+    else if (K == W_BF16)
+        *(uint2 *)((unsigned short *)to + i) = make_uint2(bf16_two(x.x, x.y), bf16_two(x.z, x.w));
+    else {
+        put_value<K>(to, i, x.x), put_value<K>(to, i + 1, x.y);
+        put_value<K>(to, i + 2, x.z), put_value<K>(to, i + 3, x.w);
+    }
+}
+
+/* The block of a sequence's position, and the first value of a head's there. */
+static __device__ inline uint8_t *block_at(const Write &w, const Pool &p, int sequence, int position)
+{
+    return p.at + w.tables[sequence * w.table_step + position / p.tokens] * p.block_bytes;
+}
+static __device__ inline int64_t value_at(const Pool &p, int h, int position)
+{
+    return ((int64_t)h * p.tokens + position % p.tokens) * p.width;
+}
+
 /* A block of threads writes head h of row r. */
 template <int K> static __device__ void write_head(const Write &w, const Pool &p, int64_t r, int h)
 {
     int position = w.positions[r];
-    int64_t block = w.tables[w.row_seq[r] * w.table_step + position / p.tokens];
+    uint8_t *to = block_at(w, p, w.row_seq[r], position);
     const float *from = row(p.x, r) + (int64_t)h * p.width;
-    uint8_t *to = p.at + block * p.block_bytes;
-    int64_t at = ((int64_t)h * p.tokens + position % p.tokens) * p.width;
+    int64_t at = value_at(p, h, position);
     for (int i = threadIdx.x; i < p.width; i += blockDim.x)
         put_value<K>(to, at + i, from[i]);
 }
