@@ -46,8 +46,8 @@ static Plan plan_of(const OpCall *c, const CudaRun *g)
     p.down = product(c, c->out[0], h, MLP_DOWN, MLP_DOWN_BIAS, true, g);
     p.gate.loose = parts_place(&p.gate, 1, p.gate_kind, g) != NULL;
     p.up.loose = parts_place(&p.up, 1, p.up_kind, g) != NULL;
-    p.product_bytes = whole_pieces(larger(product_scratch(&p.gate, p.gate_kind, g),
-                                          larger(product_scratch(&p.up, p.up_kind, g), product_scratch(&p.down, p.down_kind, g))));
+    p.product_bytes = larger(product_scratch(&p.gate, p.gate_kind, g), product_scratch(&p.up, p.up_kind, g));
+    p.product_bytes = whole_pieces(larger(p.product_bytes, product_scratch(&p.down, p.down_kind, g)));
     if (p.gate.loose || p.up.loose)
         rows = parts_rows(&p.gate, g);
     p.h_bytes = whole_pieces((size_t)rows * width * sizeof(float));

@@ -61,7 +61,9 @@ void parts_run_call(const OpCall *c, const CudaRun *g)
 {
     CudaRun ready = *g;
     ready.in_parts = tensor_f32(c->in[0]);
-    (c->op == OP_LINEAR ? kernel_linear_cuda : c->op == OP_LINEAR3 ? kernel_linear3_cuda : kernel_gated_mlp_cuda).run(c, &ready);
+    const CudaKernel &kernel = c->op == OP_LINEAR ? kernel_linear_cuda :
+                               c->op == OP_LINEAR3 ? kernel_linear3_cuda : kernel_gated_mlp_cuda;
+    kernel.run(c, &ready);
 }
 
 /* ---- before and after the library ---- */

@@ -40,7 +40,8 @@ static __global__ void __launch_bounds__(IS_SMALL ? 32 * SMALL_HEADS : THREADS) 
 {
     __shared__ double shared[32];
     int thread = IS_SMALL ? threadIdx.x % 32 : threadIdx.x, threads = IS_SMALL ? 32 : blockDim.x;
-    int64_t at = IS_SMALL ? (int64_t)blockIdx.x * SMALL_HEADS + threadIdx.x / 32 : blockIdx.x, r = at / n.heads, h = at % n.heads;
+    int64_t at = IS_SMALL ? (int64_t)blockIdx.x * SMALL_HEADS + threadIdx.x / 32 : blockIdx.x;
+    int64_t r = at / n.heads, h = at % n.heads;
     previous_later();
     if (r >= n.x.rows)
         return;
