@@ -29,28 +29,36 @@ static __device__ unsigned f8_near(float x, int fraction, int bias, unsigned lar
     return near < largest ? near : largest;
 }
 
-template <int K> static __device__ void put_value(uint8_t *to, int64_t i, float x)
+template <int K> static __device__ inline unsigned value_bits(float x)
 {
     unsigned bits = __float_as_uint(x), magnitude = bits & 0x7fffffff, sign = bits >> 24 & 0x80;
     switch (K) {
-    case W_F32: ((float *)to)[i] = x; break;
-    case W_F16: ((unsigned short *)to)[i] = f16_of_f32(x); break;
-    case W_BF16: ((unsigned short *)to)[i] = bf16_of_f32(x); break;
-    case W_E4M3: to[i] = (uint8_t)(sign | (magnitude >= 0x7f800000 ? 0x7f : f8_near(x, 3, 7, 0x7e))); break;
-    default:
-        to[i] = (uint8_t)(sign | (magnitude >= 0x7f800000 ? (magnitude > 0x7f800000 ? 0x7f : 0x7c) : f8_near(x, 2, 15, 0x7b)));
+    case W_F32: return bits;
+    case W_F16: return f16_of_f32(x);
+    case W_BF16: return bf16_of_f32(x);
+    case W_E4M3: return sign | (magnitude >= 0x7f800000 ? 0x7f : f8_near(x, 3, 7, 0x7e));
+    default: return sign | (magnitude >= 0x7f800000 ? (magnitude > 0x7f800000 ? 0x7f : 0x7c) : f8_near(x, 2, 15, 0x7b));
     }
 }
+template <int K> constexpr int VALUE_BYTES = K == W_F32 ? 4 : K == W_F16 || K == W_BF16 ? 2 : 1;
 
-template <int K> static __device__ inline void put_four_values(uint8_t *to, int64_t i, float4 x)
+template <int K> static __device__ inline void put_value(uint8_t *to, int64_t i, float x)
 {
-    if (K == W_F32)
-        *(float4 *)((float *)to + i) = x;
-    else if (K == W_BF16)
-        *(uint2 *)((unsigned short *)to + i) = make_uint2(bf16_two(x.x, x.y), bf16_two(x.z, x.w));
-    else {
-        put_value<K>(to, i, x.x), put_value<K>(to, i + 1, x.y);
-        put_value<K>(to, i + 2, x.z), put_value<K>(to, i + 3, x.w);
+    unsigned bits = value_bits<K>(x);
+    switch (VALUE_BYTES<K>) {
+    case 4: ((unsigned *)to)[i] = bits; break;
+    case 2: ((unsigned short *)to)[i] = (unsigned short)bits; break;
+    default: to[i] = (uint8_t)bits;
+    }
+}
+/* Values i to i + 3, i a multiple of four. */
+template <int K> static __device__ inline void put_four_values(uint8_t *to, int64_t i, float4 v)
+{
+    unsigned a = value_bits<K>(v.x), b = value_bits<K>(v.y), c = value_bits<K>(v.z), d = value_bits<K>(v.w);
+    switch (VALUE_BYTES<K>) {
+    case 4: ((uint4 *)to)[i / 4] = make_uint4(a, b, c, d); break;
+    case 2: ((uint2 *)to)[i / 4] = make_uint2(a | b << 16, c | d << 16); break;
+    default: ((unsigned *)to)[i / 4] = a | b << 8 | c << 16 | d << 24;
     }
 }
 
