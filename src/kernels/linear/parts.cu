@@ -98,9 +98,7 @@ template <bool WIDE> static __global__ void join_rows(Rows y, Sums sums, bool ad
 static void join(const Product *p, const float *sums, const CudaRun *g)
 {
     Rows y = {p->y, p->y_step, p->pairs, p->out};
-    Product apart = *p;
-    apart.y = (float *)sums;
-    Sums from = sums_of(apart, true, g);
+    Sums from = {sums, p->out, (int64_t)p->pairs * p->out, parts_of(g), false, p->bias};
     if (in_fours(y) && (uintptr_t)p->bias % 16 == 0)
         LAUNCH(join_rows<true>, grid_of_fours(y), EACH_THREADS, 0, g, y, from, p->adds);
     else
@@ -123,7 +121,7 @@ bool parts_run(const Product *p, int n, const CudaRun *g)
     for (int i = 0; i < n; i++) {
         bool whole = joins_nothing(&p[i], g);
         LtProduct product = {p[i].w, x, whole ? p[i].y : sums, p[i].out, p[i].out, p[i].in, parts_rows(p, g),
-                             whole && p[i].adds, p[i].loose ? p[i].y : sums};
+                             whole && p[i].adds, p[i].loose && !g->exact, p[i].loose ? p[i].y : sums};
         if (!lt_product(g->lt, &product, g->scratch, g->stream))
             return false;
         if (!whole)

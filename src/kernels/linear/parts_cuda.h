@@ -7,7 +7,7 @@
  *     scratch   | workspace | x [part, row, in] bf16 | y [part, row, out] f32 |
  *
  * What makes x may write its parts as well: to parts_place(), which is the same for all products; CudaRun.in_parts then says
- * whose parts lie there. And what reads y may add its sums up itself, where a product is loose.
+ * whose parts lie there. And what reads y may add its sums up itself, where a product is loose: one part is then left in bf16.
  */
 #ifndef KERNELS_LINEAR_PARTS_CUDA_H
 #define KERNELS_LINEAR_PARTS_CUDA_H
@@ -32,16 +32,18 @@ void parts_cut(const Product *, unsigned short *to, const CudaRun *);
 /* Rows of y that a loose product needs room for. */
 int parts_rows(const Product *, const CudaRun *);
 
-/* What products_run() left of y: all of it in one part, or sums that are still to be added up, and the bias. */
+/* What products_run() left of y: all of it, or sums that are still to be added up, and the bias. */
 typedef struct Sums {
-    const float *at;
+    const void *at;
     int64_t step, part_step;       /* from row to row, from part to part */
     int parts;
+    bool near;                     /* of one part, as bf16: for whom that is near enough */
     const float *bias;
 } Sums;
 static inline Sums sums_of(const Product &p, bool apart, const CudaRun *g)
 {
-    Sums whole = {p.y, p.y_step, 0, 1, NULL}, sums = {p.y, p.out, (int64_t)p.pairs * p.out, parts_of(g), p.bias};
+    Sums whole = {p.y, p.y_step, 0, 1, false, NULL};
+    Sums sums = {p.y, p.out, (int64_t)p.pairs * p.out, parts_of(g), !g->exact, p.bias};
     return apart ? sums : whole;
 }
 
@@ -63,11 +65,18 @@ static __device__ inline void put_parts(unsigned short *to, int64_t part_step, i
 /* Columns [i, i + 4) of a row of n, the smallest part first. */
 template <bool WIDE> static __device__ inline float4 joined(const Sums &s, int64_t row, int i, int n)
 {
+    const float *at = (const float *)s.at + row * s.step;
     float4 v[PARTS_MAX], sum;
+    if (s.near) {
+        uint2 four = *(const uint2 *)((const unsigned short *)s.at + row * s.step + i);
+        sum = make_float4(__uint_as_float(four.x << 16), __uint_as_float(four.x & 0xffff0000), __uint_as_float(four.y << 16),
+                          __uint_as_float(four.y & 0xffff0000));
+    } else {
 #pragma unroll
-    for (int part = 0; part < PARTS_MAX; part++)
-        v[part] = part < s.parts ? four_at<WIDE>(s.at + row * s.step + part * s.part_step, i, n) : make_float4(0, 0, 0, 0);
-    sum = v[2] + v[1] + v[0];
+        for (int part = 0; part < PARTS_MAX; part++)
+            v[part] = part < s.parts ? four_at<WIDE>(at + part * s.part_step, i, n) : make_float4(0, 0, 0, 0);
+        sum = v[2] + v[1] + v[0];
+    }
     return s.bias ? sum + four_at<WIDE>(s.bias, i, n) : sum;
 }
 #endif
