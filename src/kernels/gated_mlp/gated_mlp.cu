@@ -100,15 +100,10 @@ static void run(const OpCall *c, const CudaRun *g)
     }
     Sums gate_sums = sums_of(p.gate, apart[0], g), up_sums = sums_of(p.up, apart[1], g);
     unsigned short *place = parts_place(&p.down, 1, p.down_kind, g);
-    if (place) {
-        CudaRun ready = *g;
-        ready.in_parts = p.down.x;
-        gate(&p, gate_sums, up_sums, c->activation, place, g);
-        if (parts_run(&p.down, 1, &ready))
-            return;
-    }
-    gate(&p, gate_sums, up_sums, c->activation, NULL, g);
-    products_run(&p.down, 1, p.down_kind, g);
+    CudaRun after = *g;
+    after.in_parts = place ? p.down.x : NULL;
+    gate(&p, gate_sums, up_sums, c->activation, place, g);
+    products_run(&p.down, 1, p.down_kind, &after);
 }
 
 static const char *refuses(const OpCall *c)

@@ -140,6 +140,13 @@ __device__ inline unsigned bf16_two(float a, float b)
     asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(two) : "f"(b), "f"(a));
     return two;
 }
+/* Four neighbours. */
+__device__ inline float4 four_of_bf16(const unsigned short *at)
+{
+    uint2 two = *(const uint2 *)at;
+    return make_float4(__uint_as_float(two.x << 16), __uint_as_float(two.x & 0xffff0000), __uint_as_float(two.y << 16),
+                       __uint_as_float(two.y & 0xffff0000));
+}
 __device__ inline float bf16_near(float x) { return f32_of_bf16(bf16_of_f32(x)); }
 __device__ inline float f32_of_e5m2(unsigned char b) { return f32_of_f16((unsigned short)(b << 8)); }
 __device__ inline float f32_of_e4m3(unsigned char b)

@@ -57,13 +57,16 @@ extern const CudaKernel kernel_linear_cuda __attribute__((weak)), kernel_linear3
     kernel_gated_mlp_cuda __attribute__((weak));
 }
 
-void parts_run_call(const OpCall *c, const CudaRun *g)
+int parts_run_calls(const OpCall *c, int count, const CudaRun *g)
 {
     CudaRun ready = *g;
     ready.in_parts = tensor_f32(c->in[0]);
     const CudaKernel &kernel = c->op == OP_LINEAR ? kernel_linear_cuda :
                                c->op == OP_LINEAR3 ? kernel_linear3_cuda : kernel_gated_mlp_cuda;
-    kernel.run(c, &ready);
+    int several = kernel.run_several ? kernel.run_several(c, count, &ready) : 0;
+    if (several == 0)
+        kernel.run(c, &ready);
+    return several ? several : 1;
 }
 
 /* ---- before and after the library ---- */
@@ -95,14 +98,27 @@ template <bool WIDE> static __global__ void join_rows(Rows y, Sums sums, bool ad
     }
 }
 
-static void join(const Product *p, const float *sums, const CudaRun *g)
+static void join(const Rows &y, const Sums &from, bool adds, const CudaRun *g)
+{
+    if (in_fours(y) && (uintptr_t)from.bias % 16 == 0)
+        LAUNCH(join_rows<true>, grid_of_fours(y), EACH_THREADS, 0, g, y, from, adds);
+    else
+        LAUNCH(join_rows<false>, grid_of_fours(y), EACH_THREADS, 0, g, y, from, adds);
+}
+
+static void join_product(const Product *p, const float *sums, const CudaRun *g)
 {
     Rows y = {p->y, p->y_step, p->pairs, p->out};
     Sums from = {sums, p->out, (int64_t)p->pairs * p->out, parts_of(g), false, p->bias};
-    if (in_fours(y) && (uintptr_t)p->bias % 16 == 0)
-        LAUNCH(join_rows<true>, grid_of_fours(y), EACH_THREADS, 0, g, y, from, p->adds);
-    else
-        LAUNCH(join_rows<false>, grid_of_fours(y), EACH_THREADS, 0, g, y, from, p->adds);
+    join(y, from, p->adds, g);
+}
+
+/* The rows that were only there in parts. */
+static void join_x(const Product *p, const unsigned short *parts, const CudaRun *g)
+{
+    Rows x = {(float *)p->x, p->x_step, p->pairs, p->in};
+    Sums from = {parts, p->in, (int64_t)p->pairs * p->in, parts_of(g), true, NULL};
+    join(x, from, false, g);
 }
 
 /* The library may write y itself. */
@@ -122,10 +138,13 @@ bool parts_run(const Product *p, int n, const CudaRun *g)
         bool whole = joins_nothing(&p[i], g);
         LtProduct product = {p[i].w, x, whole ? p[i].y : sums, p[i].out, p[i].out, p[i].in, parts_rows(p, g),
                              whole && p[i].adds, p[i].loose && !g->exact, p[i].loose ? p[i].y : sums};
-        if (!lt_product(g->lt, &product, g->scratch, g->stream))
+        if (!lt_product(g->lt, &product, g->scratch, g->stream)) {
+            if (p->x == g->in_parts)
+                join_x(p, x, g);
             return false;
+        }
         if (!whole)
-            join(&p[i], sums, g);
+            join_product(&p[i], sums, g);
     }
     return true;
 }

@@ -21,8 +21,8 @@ static inline int parts_of(const CudaRun *g) { return g->exact ? PARTS_MAX : 1; 
 unsigned short *parts_place(const Product *, int n, WeightKind, const CudaRun *);
 /* The same for all products with the x of a linear, linear3 or gated_mlp; of another call NULL. */
 unsigned short *parts_place_of(const OpCall *, const CudaRun *);
-/* Such a call, when its x lies there already. */
-void parts_run_call(const OpCall *, const CudaRun *);
+/* Such a call, whose x lies there already and may be missing as f32, and others with it: how many. */
+int parts_run_calls(const OpCall *, int count, const CudaRun *);
 
 size_t parts_scratch(const Product *, WeightKind, const CudaRun *);
 /* Products that have a parts_place(). false: the library would not, and y is as it was. */
@@ -37,7 +37,7 @@ typedef struct Sums {
     const void *at;
     int64_t step, part_step;       /* from row to row, from part to part */
     int parts;
-    bool near;                     /* of one part, as bf16: for whom that is near enough */
+    bool near;                     /* of bf16: one, for whom that is near enough, or the parts of an x */
     const float *bias;
 } Sums;
 static inline Sums sums_of(const Product &p, bool apart, const CudaRun *g)
@@ -65,18 +65,18 @@ static __device__ inline void put_parts(unsigned short *to, int64_t part_step, i
 /* Columns [i, i + 4) of a row of n, the smallest part first. */
 template <bool WIDE> static __device__ inline float4 joined(const Sums &s, int64_t row, int i, int n)
 {
-    const float *at = (const float *)s.at + row * s.step;
     float4 v[PARTS_MAX], sum;
-    if (s.near) {
-        uint2 four = *(const uint2 *)((const unsigned short *)s.at + row * s.step + i);
-        sum = make_float4(__uint_as_float(four.x << 16), __uint_as_float(four.x & 0xffff0000), __uint_as_float(four.y << 16),
-                          __uint_as_float(four.y & 0xffff0000));
-    } else {
 #pragma unroll
-        for (int part = 0; part < PARTS_MAX; part++)
-            v[part] = part < s.parts ? four_at<WIDE>(at + part * s.part_step, i, n) : make_float4(0, 0, 0, 0);
-        sum = v[2] + v[1] + v[0];
+    for (int part = 0; part < PARTS_MAX; part++) {
+        int64_t at = row * s.step + part * s.part_step;
+        if (part >= s.parts)
+            v[part] = make_float4(0, 0, 0, 0);
+        else if (s.near)
+            v[part] = four_of_bf16((const unsigned short *)s.at + at + i);
+        else
+            v[part] = four_at<WIDE>((const float *)s.at + at, i, n);
     }
+    sum = v[2] + v[1] + v[0];
     return s.bias ? sum + four_at<WIDE>(s.bias, i, n) : sum;
 }
 #endif

@@ -1,9 +1,10 @@
 /* rms_norm.cu -- see rms_norm.h. A block of threads has a head; small heads have a warp each. Where products follow that take
  * their x in parts of bf16, the norm writes these as well. */
+#include "kernels/kit/later_calls.h"
 #include "kernels/linear/parts_cuda.h"
 
 typedef struct Norm {
-    Rows y, x;
+    Rows y, x;                 /* y.at NULL: only the parts are wanted */
     const float *gain;         /* NULL: ones */
     int heads, width, gain_step;
     double eps;
@@ -25,7 +26,8 @@ template <bool WIDE>
 static __device__ inline void put_normed(const Norm &n, int64_t r, int64_t h, int i, float4 x, float factor, float4 gain)
 {
     float4 y = make_float4(x.x * factor * gain.x, x.y * factor * gain.y, x.z * factor * gain.z, x.w * factor * gain.w);
-    put_four<WIDE>(row(n.y, r) + h * n.width, i, n.width, y);
+    if (n.y.at)
+        put_four<WIDE>(row(n.y, r) + h * n.width, i, n.width, y);
     if (WIDE && n.to)
         put_parts(n.to + r * n.x.width + h * n.width + i, (int64_t)n.x.rows * n.x.width, n.parts, y);
 }
@@ -104,7 +106,7 @@ static void run(const OpCall *c, const CudaRun *g)
         launch<false>(n, g);
 }
 
-/* A norm and the products that read it. */
+/* A norm and the products that read it, and what goes with these. */
 static int run_several(const OpCall *c, int count, const CudaRun *g)
 {
     enum { TOGETHER = 2 };
@@ -112,12 +114,12 @@ static int run_several(const OpCall *c, int count, const CudaRun *g)
     Norm n = norm_of(c);
     n.to = count >= TOGETHER && is_wide(n) ? parts_place_of(next, g) : NULL;
     n.parts = parts_of(g);
-    if (!n.to || next->in[0].data != n.y.at || next->in[0].dim[0] != n.y.rows || tensor_width(next->in[0]) != n.y.width ||
-        next->in[0].row_elems != c->out[0].row_elems)
+    if (!n.to || !same_rows(next->in[0], c->out[0]))
         return 0;
+    if (!is_read_later(next + 1, count - TOGETHER, c->out[0]))
+        n.y.at = NULL;
     launch<true>(n, g);
-    parts_run_call(next, g);
-    return TOGETHER;
+    return 1 + parts_run_calls(next, count - 1, g);
 }
 
 CUDA_KERNEL(rms_norm, NULL, NULL, run, run_several)

@@ -1,6 +1,8 @@
 /* rope.cu -- see rope.h. Queries, keys, and the writing of keys and values that follows are one launch, in which a thread has
  * eight values of a head: what they take is the launching where rows are few, and memory where they are many. */
 #include "kernels/cache_write/cache_write_cuda.h"
+#include "kernels/kit/later_calls.h"
+#include "kernels/rope/turn_cuda.h"
 
 /* x a - y b, right to 1.5 units of the last place: what is lost of y b is added again (Kahan; Jeannerod et al. 2013). */
 static __device__ inline float difference(float x, float a, float y, float b)
@@ -30,9 +32,13 @@ static __global__ void turn_rows(Rows x, Rows angles, int width, bool interleave
 /* ---- queries, keys, values ---- */
 
 typedef struct Turn {
-    Rows q, k, angles;
+    Sums from[TURNED];
+    float *to[TURNED];         /* NULL: nobody reads it */
+    int64_t step[TURNED];      /* of `to`, from row to row */
+    bool moves;                /* from elsewhere */
+    Rows angles;
     Write w;
-    int width;
+    int rows, heads, kv_heads, width;
     bool interleaved;
 } Turn;
 
@@ -67,28 +73,28 @@ template <int K> static __global__ void turn_and_write(const __grid_constant__ T
 {
     previous();
     int n = blockIdx.y * blockDim.x + threadIdx.x, per_head = t.width / EIGHT, h = n / per_head, r = blockIdx.x;
-    int heads = t.q.width / t.width, kv_heads = t.w.pool[0].heads;
-    bool is_q = h < heads, is_v = h >= heads + kv_heads;
-    const Pool &pool = t.w.pool[is_v];
-    Eight at = eight_of(t, n % per_head, !is_v);
-    h -= is_q ? 0 : is_v ? heads + kv_heads : heads;
-    if ((is_q && at.angle < 0) || (is_v && h >= pool.heads))
+    int which = h < t.heads ? 0 : h < t.heads + t.kv_heads ? 1 : 2;
+    Eight at = eight_of(t, n % per_head, which < 2);
+    h -= which == 0 ? 0 : which == 1 ? t.heads : t.heads + t.kv_heads;
+    if (h >= (which == 0 ? t.heads : t.kv_heads))
         return;
-    float *x = row(is_q ? t.q : is_v ? pool.x : t.k, r) + h * t.width;
     const float *cosines = row(t.angles, r) + max(at.angle, 0);
-    int position = t.w.positions[r], sequence = t.w.row_seq[r];
-    float4 a = *(float4 *)(x + at.a), b = *(float4 *)(x + at.b);
+    int position = t.w.positions[r], sequence = t.w.row_seq[r], head = h * t.width;
+    float4 a = joined<true>(t.from[which], r, head + at.a, 0), b = joined<true>(t.from[which], r, head + at.b, 0);
     float4 c = *(const float4 *)cosines, s = *(const float4 *)(cosines + t.angles.width / 2);
-    uint8_t *to = is_q ? NULL : block_at(t.w, pool, sequence, position);
-    if (at.angle >= 0) {
+    const Pool &pool = t.w.pool[which == 2];
+    uint8_t *block = which == 0 ? NULL : block_at(t.w, pool, sequence, position);
+    if (at.angle >= 0)
         turn_eight(&a, &b, c, s, t.interleaved);
-        *(float4 *)(x + at.a) = a;
-        *(float4 *)(x + at.b) = b;
+    if (t.to[which] && (t.moves || at.angle >= 0)) {
+        float *to = t.to[which] + r * t.step[which] + head;
+        *(float4 *)(to + at.a) = a;
+        *(float4 *)(to + at.b) = b;
     }
-    if (!is_q) {
+    if (which > 0) {
         int64_t first = value_at(pool, h, position);
-        put_four_values<K>(to, first + at.a, a);
-        put_four_values<K>(to, first + at.b, b);
+        put_four_values<K>(block, first + at.a, a);
+        put_four_values<K>(block, first + at.b, b);
     }
 }
 
@@ -103,40 +109,69 @@ static void run(const OpCall *c, const CudaRun *g)
 static bool belong_together(const OpCall *c)
 {
     const OpCall *k = c + 1, *write = c + 2;
-    return k->op == OP_ROPE && write->op == OP_CACHE_WRITE && !tensor_is_none(write->in[1]) &&
+    return c->op == OP_ROPE && k->op == OP_ROPE && write->op == OP_CACHE_WRITE && !tensor_is_none(write->in[1]) &&
            k->in[0].data == c->in[0].data && k->in[0].row_elems == c->in[0].row_elems &&
            k->rope.interleaved == c->rope.interleaved && k->out[0].data != c->out[0].data &&
-           innermost_of(k->out[0]) == innermost_of(c->out[0]) && write->in[0].data == k->out[0].data &&
-           write->in[0].row_elems == k->out[0].row_elems && write->in[1].data != k->out[0].data &&
-           write->in[1].data != c->out[0].data && write->in[0].dim[0] == c->out[0].dim[0];
+           innermost_of(k->out[0]) == innermost_of(c->out[0]) && same_rows(write->in[0], k->out[0]) &&
+           write->in[1].data != k->out[0].data && write->in[1].data != c->out[0].data &&
+           write->in[0].dim[0] == c->out[0].dim[0];
 }
 
 /* Whether a thread can have eight values. */
-static bool in_eights(const Turn &t)
+static bool in_eights(const OpCall *c)
 {
-    bool fine = t.width % EIGHT == 0 && t.angles.width % EIGHT == 0 && in_fours(t.q) && in_fours(t.k) && in_fours(t.angles);
-    for (const Pool &p : t.w.pool)
-        fine = fine && p.width == t.width && in_fours(p.x) && (uintptr_t)p.at % 16 == 0 && p.block_bytes % 16 == 0;
-    return fine;
+    Write w = write_of(c + 2);
+    Rows angles = rows_of(c->in[0]);
+    int width = innermost_of(c->out[0]);
+    bool fine = width % EIGHT == 0 && angles.width % EIGHT == 0 && in_fours(angles) && in_fours(rows_of(c->out[0]));
+    for (const Pool &p : w.pool)
+        fine = fine && p.width == width && p.heads == w.pool[0].heads && in_fours(p.x) && (uintptr_t)p.at % 16 == 0 &&
+               p.block_bytes % 16 == 0;
+    return fine && weight_kind(c[2].out[0].format) < W_PLAIN_KINDS;
+}
+
+bool turn_comes(const OpCall *c, int count) { return count >= TURN_CALLS && belong_together(c) && in_eights(c); }
+
+static Turn turn_of(const OpCall *c, int count, const Sums *from)
+{
+    Turn t = {};
+    const Tensor x[TURNED] = {c->out[0], c[1].out[0], c[2].in[1]};
+    for (int i = 0; i < TURNED; i++) {
+        Sums here = {tensor_f32(x[i]), x[i].row_elems, 0, 1, false, NULL};
+        bool read = i == 0 || is_read_later(c + TURN_CALLS, count - TURN_CALLS, x[i]);
+        t.from[i] = from ? from[i] : here;
+        t.to[i] = read ? tensor_f32(x[i]) : NULL;
+        t.step[i] = x[i].row_elems;
+    }
+    t.moves = from != NULL;
+    t.angles = rows_of(c->in[0]);
+    t.w = write_of(c + 2);
+    t.rows = c->out[0].dim[0];
+    t.width = innermost_of(c->out[0]);
+    t.heads = (int)(tensor_width(c->out[0]) / t.width);
+    t.kv_heads = t.w.pool[0].heads;
+    t.interleaved = c->rope.interleaved;
+    return t;
+}
+
+void turn_run(const OpCall *c, int count, const Sums *from, const CudaRun *g)
+{
+    Turn t = turn_of(c, count, from);
+    dim3 grid(t.rows, blocks_for((t.heads + 2 * t.kv_heads) * (t.width / EIGHT), TURN_THREADS));
+    switch (weight_kind(c[2].out[0].format)) {
+#define DO(K) case K: LAUNCH(turn_and_write<K>, grid, TURN_THREADS, 0, g, t); break;
+        EACH_PLAIN_KIND(DO)
+#undef DO
+    default: break;
+    }
 }
 
 static int run_several(const OpCall *c, int count, const CudaRun *g)
 {
-    enum { TOGETHER = 3 };
-    if (count < TOGETHER || !belong_together(c))
+    if (!turn_comes(c, count))
         return 0;
-    Turn t = {rows_of(c->out[0]), rows_of(c[1].out[0]), rows_of(c->in[0]), write_of(c + 2), innermost_of(c->out[0]),
-              c->rope.interleaved};
-    int heads = t.q.width / t.width + t.w.pool[0].heads + t.w.pool[1].heads;
-    if (!in_eights(t))
-        return 0;
-    dim3 grid(t.q.rows, blocks_for(heads * (t.width / EIGHT), TURN_THREADS));
-    switch (weight_kind(c[2].out[0].format)) {
-#define DO(K) case K: LAUNCH(turn_and_write<K>, grid, TURN_THREADS, 0, g, t); return TOGETHER;
-        EACH_PLAIN_KIND(DO)
-#undef DO
-    default: return 0;
-    }
+    turn_run(c, count, NULL, g);
+    return TURN_CALLS;
 }
 
 CUDA_KERNEL(rope, NULL, NULL, run, run_several)
