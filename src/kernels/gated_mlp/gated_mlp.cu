@@ -63,28 +63,37 @@ static size_t scratch_bytes(const OpCall *c, const CudaRun *g)
     return p.product_bytes + 2 * p.h_bytes;
 }
 
-/* h, or its parts: where gate lies, or elsewhere. */
-template <bool WIDE> static __global__ void gate_rows(Rows h, Sums gate, Sums up, Activation f, unsigned short *to, int parts)
+typedef struct Gating {
+    Rows h;                    /* where gate lies */
+    Sums gate, up;
+    Activation f;
+    unsigned short *to;        /* NULL, or where h goes in parts */
+    int parts;
+} Gating;
+
+/* KNOWN: SILU, which is wanted most: code for the others would be in its way. */
+template <bool WIDE, bool KNOWN> static __global__ void gate_rows(const __grid_constant__ Gating s)
 {
     previous();
-    EACH_FOUR(i, h.width) {
-        float4 a = joined<WIDE>(gate, blockIdx.x, i, h.width), b = joined<WIDE>(up, blockIdx.x, i, h.width);
-        a = make_float4(activation_near(f, a.x) * b.x, activation_near(f, a.y) * b.y, activation_near(f, a.z) * b.z,
-                        activation_near(f, a.w) * b.w);
-        if (to)
-            put_parts(to + blockIdx.x * (int64_t)h.width + i, (int64_t)h.rows * h.width, parts, a);
+    Activation f = KNOWN ? SILU : s.f;
+    int64_t r = blockIdx.x;
+    EACH_FOUR(i, s.h.width) {
+        float4 a = joined<WIDE>(s.gate, r, i, s.h.width), b = joined<WIDE>(s.up, r, i, s.h.width);
+        float4 h = make_float4(activation_near(f, a.x) * b.x, activation_near(f, a.y) * b.y, activation_near(f, a.z) * b.z,
+                               activation_near(f, a.w) * b.w);
+        if (s.to)
+            put_parts(s.to + r * s.h.width + i, (int64_t)s.h.rows * s.h.width, s.parts, h);
         else
-            put_four<WIDE>(row(h, blockIdx.x), i, h.width, a);
+            put_four<WIDE>(row(s.h, r), i, s.h.width, h);
     }
 }
 
-static void gate(const Plan *p, Sums gate, Sums up, Activation f, unsigned short *to, const CudaRun *g)
+template <bool WIDE> static void gate(const Gating &s, const CudaRun *g)
 {
-    Rows h = {p->gate.y, p->gate.y_step, p->gate.pairs, p->gate.out};
-    if (in_fours(h) && ((uintptr_t)gate.bias | (uintptr_t)up.bias) % 16 == 0)
-        LAUNCH(gate_rows<true>, grid_of_fours(h), EACH_THREADS, 0, g, h, gate, up, f, to, parts_of(g));
+    if (s.f == SILU)
+        LAUNCH((gate_rows<WIDE, true>), grid_of_fours(s.h), EACH_THREADS, 0, g, s);
     else
-        LAUNCH(gate_rows<false>, grid_of_fours(h), EACH_THREADS, 0, g, h, gate, up, f, to, parts_of(g));
+        LAUNCH((gate_rows<WIDE, false>), grid_of_fours(s.h), EACH_THREADS, 0, g, s);
 }
 
 static void run(const OpCall *c, const CudaRun *g)
@@ -98,11 +107,14 @@ static void run(const OpCall *c, const CudaRun *g)
         apart[0] = products_run(&both[0], 1, p.gate_kind, g);
         apart[1] = products_run(&both[1], 1, p.up_kind, g);
     }
-    Sums gate_sums = sums_of(p.gate, apart[0], g), up_sums = sums_of(p.up, apart[1], g);
-    unsigned short *place = parts_place(&p.down, 1, p.down_kind, g);
+    Gating s = {{p.gate.y, p.gate.y_step, p.gate.pairs, p.gate.out}, sums_of(p.gate, apart[0], g), sums_of(p.up, apart[1], g),
+                c->activation, parts_place(&p.down, 1, p.down_kind, g), parts_of(g)};
+    if (in_fours(s.h) && ((uintptr_t)s.gate.bias | (uintptr_t)s.up.bias) % 16 == 0)
+        gate<true>(s, g);
+    else
+        gate<false>(s, g);
     CudaRun after = *g;
-    after.in_parts = place ? p.down.x : NULL;
-    gate(&p, gate_sums, up_sums, c->activation, place, g);
+    after.in_parts = s.to ? p.down.x : NULL;
     products_run(&p.down, 1, p.down_kind, &after);
 }
 
