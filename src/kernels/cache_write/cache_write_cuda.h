@@ -72,23 +72,18 @@ static __device__ inline int64_t value_at(const Pool &p, int h, int position)
     return ((int64_t)h * p.tokens + position % p.tokens) * p.width;
 }
 
-/* A block of threads writes head h of row r. */
-template <int K> static __device__ void write_head(const Write &w, const Pool &p, int64_t r, int h)
-{
-    int position = w.positions[r];
-    uint8_t *to = block_at(w, p, w.row_seq[r], position);
-    const float *from = row(p.x, r) + (int64_t)h * p.width;
-    int64_t at = value_at(p, h, position);
-    for (int i = threadIdx.x; i < p.width; i += blockDim.x)
-        put_value<K>(to, at + i, from[i]);
-}
-
 static Pool pool_of(const Tensor &pool, const Tensor &x)
 {
     Pool p = {(uint8_t *)pool.data, (int64_t)format_row_bytes(pool.format, pool.row_elems), rows_of(x), pool.dim[1],
               pool.dim[2], pool.dim[3]};
     p.x.step = x.row_elems;
     return p;
+}
+
+/* Whether four values of a row, and in the pool, can be one piece. */
+static inline bool in_fours(const Pool &p)
+{
+    return in_fours(p.x) && p.width % 4 == 0 && (uintptr_t)p.at % 16 == 0 && p.block_bytes % 16 == 0;
 }
 
 static Write write_of(const OpCall *c)

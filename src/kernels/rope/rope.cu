@@ -125,8 +125,7 @@ static bool in_eights(const OpCall *c)
     int width = innermost_of(c->out[0]);
     bool fine = width % EIGHT == 0 && angles.width % EIGHT == 0 && in_fours(angles) && in_fours(rows_of(c->out[0]));
     for (const Pool &p : w.pool)
-        fine = fine && p.width == width && p.heads == w.pool[0].heads && in_fours(p.x) && (uintptr_t)p.at % 16 == 0 &&
-               p.block_bytes % 16 == 0;
+        fine = fine && in_fours(p) && p.width == width && p.heads == w.pool[0].heads;
     return fine && weight_kind(c[2].out[0].format) < W_PLAIN_KINDS;
 }
 
