@@ -4,10 +4,10 @@
  * lanes stride over k with 16 bytes of weights each, so that a warp's load is 512 neighbouring bytes, and all rows meet
  * the weights while they are in registers. Many rows: the library, or tiles of 64 outputs by 64 rows through shared memory.
  */
-#include "kernels/linear/lt.h"
+#include "kernels/linear/parts_cuda.h"
 #include "kernels/linear/stream_cuda.h"
 
-enum { GEMV_WARPS = 4, GEMV_ROWS = 8, TILE = 64, TILE_K = 32, FEW_ROWS = 16, LIBRARY_ROWS = 1 };
+enum { GEMV_WARPS = 4, GEMV_ROWS = 8, TILE = 64, TILE_K = 32, FEW_ROWS = 16 };
 
 /* ---- activations in 8 bits ---- */
 
@@ -345,90 +345,11 @@ template <int K> static void run_kind(const Product *p, int n, const CudaRun *g)
         }
 }
 
-/* ---- the library's products: many rows, bf16 ----
- *
- * A number of f32 has 24 bits and one of bf16 has 8, so x becomes three rows that add up to it exactly: the upper ones of
- * all rows, then the middle ones, then the lower ones. The library multiplies three times as many rows and reads the
- * weights once. Where bf16 is enough there are only the upper ones.
- *
- *     scratch   | workspace | x [3 rows, in] bf16 | y [3 rows, out] f32 |
- */
-static int parts_of(const CudaRun *g) { return g->exact ? 3 : 1; }
-
-static bool by_library(const Product *p, WeightKind kind, const CudaRun *g)
-{
-    return g->lt && kind == W_BF16 && p->k == 0 && p->pairs > LIBRARY_ROWS && p->in % 8 == 0 && p->out % 8 == 0 &&
-           p->row_bytes == 2 * (int64_t)p->in && (uintptr_t)p->w % 16 == 0;
-}
-/* Rounded up, so that the library is asked about few numbers of rows; what the rows above hold does not matter. */
-static int library_rows(const Product *p, const CudaRun *g)
-{
-    int n = p->pairs * parts_of(g), unit = n <= 64 ? 16 : n <= 256 ? 32 : 128;
-    return (n + unit - 1) / unit * unit;
-}
-static size_t whole_pieces(size_t bytes) { return (bytes + 255) / 256 * 256; }
-static size_t x_bytes(const Product *p, const CudaRun *g)
-{
-    return whole_pieces((size_t)library_rows(p, g) * (size_t)p->in * 2);
-}
-
-static __global__ void split_rows(unsigned short *to, int parts, Product p)
-{
-    previous();
-    const float *x = p.x + blockIdx.x * p.x_step;
-    int64_t at = blockIdx.x * (int64_t)p.in, step = (int64_t)p.pairs * p.in;
-    for (int i = blockIdx.y * blockDim.x + threadIdx.x; i < p.in; i += gridDim.y * blockDim.x) {
-        float left = x[i];
-        for (int part = 0; part < parts; part++) {
-            unsigned short near = bf16_of_f32(left);
-            to[at + part * step + i] = near;
-            left -= f32_of_bf16(near);
-        }
-    }
-}
-
-static __global__ void join_rows(Product p, const float *sums, int parts)
-{
-    previous();
-    int64_t step = (int64_t)p.pairs * p.out;
-    const float *upper = sums + blockIdx.x * (int64_t)p.out;
-    for (int o = blockIdx.y * blockDim.x + threadIdx.x; o < p.out; o += gridDim.y * blockDim.x) {
-        float sum = 0;
-        for (int part = parts - 1; part >= 0; part--)
-            sum += upper[part * step + o];
-        put(p, blockIdx.x, 0, o, sum);
-    }
-}
-
-/* The library may write y itself. */
-static bool joins_nothing(const Product *p, const CudaRun *g)
-{
-    return parts_of(g) == 1 && !p->bias && p->y_step == p->out && library_rows(p, g) == p->pairs && (uintptr_t)p->y % 16 == 0;
-}
-
-static bool library_run(const Product *p, int n, const CudaRun *g)
-{
-    uint8_t *scratch = (uint8_t *)g->scratch, *x = scratch + LT_WORKSPACE_BYTES;
-    float *sums = (float *)(x + x_bytes(p, g));
-    LAUNCH(split_rows, dim3(p->pairs, blocks_for(p->in, 1024)), 256, 0, g, (unsigned short *)x, parts_of(g), *p);
-    for (int i = 0; i < n; i++) {
-        LtProduct product = {p[i].w, x, sums, p[i].out, p[i].out, p[i].in, library_rows(p, g), false, sums};
-        bool whole = joins_nothing(&p[i], g);
-        if (whole) {
-            product.y = p[i].y;
-            product.adds = p[i].adds;
-        }
-        if (!lt_product(g->lt, &product, scratch, g->stream))
-            return false;
-        if (!whole)
-            LAUNCH(join_rows, dim3(p->pairs, blocks_for(p[i].out, 1024)), 256, 0, g, p[i], sums, parts_of(g));
-    }
-    return true;
-}
-
 static int rows_of_x(const Product *p) { return p->k && !p->own_x ? p->pairs / p->k : p->pairs; }
 
 /* ---- one of these ways ---- */
+
+static size_t whole_pieces(size_t bytes) { return (bytes + 255) / 256 * 256; }
 
 static void round_x(const Product *p, const CudaRun *g)
 {
@@ -461,7 +382,7 @@ static void by_stream(const Product *p, int n, WeightKind kind, const CudaRun *g
             group[i].pairs = p[i].pairs - first < STREAM_ROWS ? p[i].pairs - first : STREAM_ROWS;
         }
         if (kind < W_PLAIN_KINDS && stream_wants_parts(group->pairs))
-            LAUNCH(split_rows, dim3(group->pairs, blocks_for(p->in, 1024)), 256, 0, g, x, parts_of(g), *group);
+            parts_cut(group, x, g);
         stream_run(group, n, kind, x, (uint8_t *)x + few_x_bytes(p, kind, g), g);
     }
 }
@@ -475,23 +396,18 @@ static bool streams(const Product *p, int n, WeightKind kind, const CudaRun *g)
 
 size_t product_scratch(const Product *p, WeightKind kind, const CudaRun *g)
 {
-    size_t few = few_x_bytes(p, kind, g) + stream_scratch(p, g), library = 0;
-    if (by_library(p, kind, g))
-        library = LT_WORKSPACE_BYTES + x_bytes(p, g) + (size_t)library_rows(p, g) * (size_t)p->out * sizeof(float);
-    return few > library ? few : library;
+    size_t few = few_x_bytes(p, kind, g) + stream_scratch(p, g), parts = parts_scratch(p, kind, g);
+    return few > parts ? few : parts;
 }
 
-void products_run(const Product *p, int n, WeightKind kind, const CudaRun *g)
+bool products_run(const Product *p, int n, WeightKind kind, const CudaRun *g)
 {
-    bool library = !g->same;
-    for (int i = 0; i < n; i++)
-        library = library && by_library(&p[i], kind, g);
     if (streams(p, n, kind, g)) {
         by_stream(p, n, kind, g);
-        return;
+        return false;
     }
-    if (library && library_run(p, n, g))
-        return;
+    if (parts_place(p, n, kind, g) && parts_run(p, n, g))
+        return p->loose;
     if (kind >= W_PLAIN_KINDS)
         round_x(p, g);
     switch (kind) {
@@ -500,6 +416,7 @@ void products_run(const Product *p, int n, WeightKind kind, const CudaRun *g)
 #undef DO
     default: break;
     }
+    return false;
 }
 
 const char *product_refuses(Tensor w)

@@ -30,14 +30,15 @@ typedef struct Product {
     XBlock8 *rounded;          /* x in 8 bits, of pair after pair or row after row */
     int pairs, k, experts, in, out, low_bytes;
     bool own_x, adds;
+    bool loose;                /* y has room for parts_rows() rows and may be left as sums (parts_cuda.h) */
 } Product;
 
 enum { PRODUCTS = 3 };
 Product product_of_linear(const OpCall *, const CudaRun *);
 Product product_of_experts(const OpCall *, const CudaRun *);
 size_t product_scratch(const Product *, WeightKind, const CudaRun *);
-/* Up to PRODUCTS that read the same rows of x and differ in their weights only. */
-void products_run(const Product *, int n, WeightKind, const CudaRun *);
+/* Up to PRODUCTS that read the same rows of x and differ in their weights only. true: the loose ones were left as sums. */
+bool products_run(const Product *, int n, WeightKind, const CudaRun *);
 const char *product_refuses(Tensor w);
 
 #ifdef __CUDACC__

@@ -1,0 +1,150 @@
+/* parts.cu -- see parts_cuda.h. */
+#include "kernels/linear/lt.h"
+#include "kernels/linear/parts_cuda.h"
+
+enum { FEWEST_ROWS = 2 };
+
+static bool by_library(const Product *p, WeightKind kind, const CudaRun *g)
+{
+    return g->lt && !g->same && kind == W_BF16 && p->k == 0 && p->pairs >= FEWEST_ROWS && p->in % 8 == 0 && p->out % 8 == 0 &&
+           p->row_bytes == 2 * (int64_t)p->in && (uintptr_t)p->w % 16 == 0;
+}
+
+/* Rounded up, so that the library is asked about few numbers of rows; what the rows above hold does not matter. */
+int parts_rows(const Product *p, const CudaRun *g)
+{
+    int n = p->pairs * parts_of(g), unit = n <= 64 ? 16 : n <= 256 ? 32 : 128;
+    return (n + unit - 1) / unit * unit;
+}
+
+static size_t x_bytes(const Product *p, const CudaRun *g)
+{
+    return ((size_t)parts_rows(p, g) * (size_t)p->in * 2 + 255) / 256 * 256;
+}
+
+size_t parts_scratch(const Product *p, WeightKind kind, const CudaRun *g)
+{
+    size_t y_bytes = p->loose ? 0 : (size_t)parts_rows(p, g) * (size_t)p->out * sizeof(float);
+    return by_library(p, kind, g) ? LT_WORKSPACE_BYTES + x_bytes(p, g) + y_bytes : 0;
+}
+
+static unsigned short *place(const CudaRun *g) { return (unsigned short *)((uint8_t *)g->scratch + LT_WORKSPACE_BYTES); }
+
+unsigned short *parts_place(const Product *p, int n, WeightKind kind, const CudaRun *g)
+{
+    for (int i = 0; i < n; i++)
+        if (!by_library(&p[i], kind, g))
+            return NULL;
+    return place(g);
+}
+
+unsigned short *parts_place_of(const OpCall *c, const CudaRun *g)
+{
+    int n = c->op == OP_LINEAR ? 1 : c->op == OP_GATED_MLP ? 2 : c->op == OP_LINEAR3 ? 3 : 0;
+    for (int i = 0; i < n; i++) {
+        OpCall one = *c;
+        one.in[1] = c->in[1 + i];
+        one.in[2].format = NULL;
+        Product p = product_of_linear(&one, g);
+        if (!by_library(&p, weight_kind(one.in[1].format), g))
+            return NULL;
+    }
+    return n > 0 ? place(g) : NULL;
+}
+
+extern "C" {
+extern const CudaKernel kernel_linear_cuda __attribute__((weak)), kernel_linear3_cuda __attribute__((weak)),
+    kernel_gated_mlp_cuda __attribute__((weak));
+}
+
+int parts_run_calls(const OpCall *c, int count, const CudaRun *g)
+{
+    CudaRun ready = *g;
+    ready.in_parts = tensor_f32(c->in[0]);
+    const CudaKernel &kernel = c->op == OP_LINEAR ? kernel_linear_cuda :
+                               c->op == OP_LINEAR3 ? kernel_linear3_cuda : kernel_gated_mlp_cuda;
+    int several = kernel.run_several ? kernel.run_several(c, count, &ready) : 0;
+    if (several == 0)
+        kernel.run(c, &ready);
+    return several ? several : 1;
+}
+
+/* ---- before and after the library ---- */
+
+template <bool WIDE> static __global__ void cut_rows(Rows x, unsigned short *to, int parts)
+{
+    previous();
+    EACH_FOUR(i, x.width)
+        put_parts(to + blockIdx.x * (int64_t)x.width + i, (int64_t)x.rows * x.width, parts,
+                  four_at<WIDE>(row(x, blockIdx.x), i, x.width));
+}
+
+void parts_cut(const Product *p, unsigned short *to, const CudaRun *g)
+{
+    Rows x = {(float *)p->x, p->x_step, p->pairs, p->in};
+    if (in_fours(x))
+        LAUNCH(cut_rows<true>, grid_of_fours(x), EACH_THREADS, 0, g, x, to, parts_of(g));
+    else
+        LAUNCH(cut_rows<false>, grid_of_fours(x), EACH_THREADS, 0, g, x, to, parts_of(g));
+}
+
+template <bool WIDE> static __global__ void join_rows(Rows y, Sums sums, bool adds)
+{
+    previous();
+    float *to = row(y, blockIdx.x);
+    EACH_FOUR(i, y.width) {
+        float4 sum = joined<WIDE>(sums, blockIdx.x, i, y.width);
+        put_four<WIDE>(to, i, y.width, adds ? sum + four_at<WIDE>(to, i, y.width) : sum);
+    }
+}
+
+static void join(const Rows &y, const Sums &from, bool adds, const CudaRun *g)
+{
+    if (in_fours(y) && (uintptr_t)from.bias % 16 == 0)
+        LAUNCH(join_rows<true>, grid_of_fours(y), EACH_THREADS, 0, g, y, from, adds);
+    else
+        LAUNCH(join_rows<false>, grid_of_fours(y), EACH_THREADS, 0, g, y, from, adds);
+}
+
+static void join_product(const Product *p, const float *sums, const CudaRun *g)
+{
+    Rows y = {p->y, p->y_step, p->pairs, p->out};
+    Sums from = {sums, p->out, (int64_t)p->pairs * p->out, parts_of(g), false, p->bias};
+    join(y, from, p->adds, g);
+}
+
+/* The rows that were only there in parts. */
+static void join_x(const Product *p, const unsigned short *parts, const CudaRun *g)
+{
+    Rows x = {(float *)p->x, p->x_step, p->pairs, p->in};
+    Sums from = {parts, p->in, (int64_t)p->pairs * p->in, parts_of(g), true, NULL};
+    join(x, from, false, g);
+}
+
+/* The library may write y itself. */
+static bool joins_nothing(const Product *p, const CudaRun *g)
+{
+    return p->loose || (parts_of(g) == 1 && !p->bias && p->y_step == p->out && parts_rows(p, g) == p->pairs &&
+                        (uintptr_t)p->y % 16 == 0);
+}
+
+bool parts_run(const Product *p, int n, const CudaRun *g)
+{
+    unsigned short *x = place(g);
+    float *sums = (float *)((uint8_t *)x + x_bytes(p, g));
+    if (p->x != g->in_parts)
+        parts_cut(p, x, g);
+    for (int i = 0; i < n; i++) {
+        bool whole = joins_nothing(&p[i], g);
+        LtProduct product = {p[i].w, x, whole ? p[i].y : sums, p[i].out, p[i].out, p[i].in, parts_rows(p, g),
+                             whole && p[i].adds, p[i].loose && !g->exact, p[i].loose ? p[i].y : sums};
+        if (!lt_product(g->lt, &product, g->scratch, g->stream)) {
+            if (p->x == g->in_parts)
+                join_x(p, x, g);
+            return false;
+        }
+        if (!whole)
+            join_product(&p[i], sums, g);
+    }
+    return true;
+}

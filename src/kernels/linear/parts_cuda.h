@@ -1,0 +1,84 @@
+/* parts_cuda.h -- products of many rows with weights of BF16, whose x is cut into parts of bf16.
+ *
+ * A number of f32 has 24 bits and one of bf16 has 8, so x becomes three rows that add up to it exactly: the upper ones of
+ * all rows, then the middle ones, then the lower ones. The library multiplies three times as many rows and reads the
+ * weights once. Where bf16 is enough there are only the upper ones.
+ *
+ *     scratch   | workspace | x [part, row, in] bf16 | y [part, row, out] f32 |
+ *
+ * What makes x may write its parts as well: to parts_place(), which is the same for all products; CudaRun.in_parts then says
+ * whose parts lie there. And what reads y may add its sums up itself, where a product is loose: one part is then left in bf16.
+ */
+#ifndef KERNELS_LINEAR_PARTS_CUDA_H
+#define KERNELS_LINEAR_PARTS_CUDA_H
+
+#include "kernels/linear/product_cuda.h"
+
+enum { PARTS_MAX = 3 };
+static inline int parts_of(const CudaRun *g) { return g->exact ? PARTS_MAX : 1; }
+
+/* Where these products take the parts of x from, or NULL: they take x itself. */
+unsigned short *parts_place(const Product *, int n, WeightKind, const CudaRun *);
+/* The same for all products with the x of a linear, linear3 or gated_mlp; of another call NULL. */
+unsigned short *parts_place_of(const OpCall *, const CudaRun *);
+/* Such a call, whose x lies there already and may be missing as f32, and others with it: how many. */
+int parts_run_calls(const OpCall *, int count, const CudaRun *);
+
+size_t parts_scratch(const Product *, WeightKind, const CudaRun *);
+/* Products that have a parts_place(). false: the library would not, and y is as it was. */
+bool parts_run(const Product *, int n, const CudaRun *);
+void parts_cut(const Product *, unsigned short *to, const CudaRun *);
+
+/* Rows of y that a loose product needs room for. */
+int parts_rows(const Product *, const CudaRun *);
+
+/* What products_run() left of y: all of it, or sums that are still to be added up, and the bias. */
+typedef struct Sums {
+    const void *at;
+    int64_t step, part_step;       /* from row to row, from part to part */
+    int parts;
+    bool near;                     /* of bf16: one, for whom that is near enough, or the parts of an x */
+    const float *bias;
+} Sums;
+static inline Sums sums_of(const Product &p, bool apart, const CudaRun *g)
+{
+    Sums whole = {p.y, p.y_step, 0, 1, false, NULL};
+    Sums sums = {p.y, p.out, (int64_t)p.pairs * p.out, parts_of(g), !g->exact, p.bias};
+    return apart ? sums : whole;
+}
+
+#ifdef __CUDACC__
+/* Four neighbours of a row, into each of its parts. */
+static __device__ inline void put_parts(unsigned short *to, int64_t part_step, int parts, float4 x)
+{
+#pragma unroll
+    for (int i = 0; i < PARTS_MAX; i++) {
+        if (i == parts)
+            break;
+        uint2 near = make_uint2(bf16_two(x.x, x.y), bf16_two(x.z, x.w));
+        *(uint2 *)(to + i * part_step) = near;
+        x.x -= __uint_as_float(near.x << 16), x.y -= __uint_as_float(near.x & 0xffff0000);
+        x.z -= __uint_as_float(near.y << 16), x.w -= __uint_as_float(near.y & 0xffff0000);
+    }
+}
+
+/* Columns [i, i + 4) of a row of n, the smallest part first. */
+template <bool WIDE> static __device__ inline float4 joined(const Sums &s, int64_t row, int i, int n)
+{
+    float4 v[PARTS_MAX], sum;
+#pragma unroll
+    for (int part = 0; part < PARTS_MAX; part++) {
+        int64_t at = row * s.step + part * s.part_step;
+        if (part >= s.parts)
+            v[part] = make_float4(0, 0, 0, 0);
+        else if (s.near)
+            v[part] = four_of_bf16((const unsigned short *)s.at + at + i);
+        else
+            v[part] = four_at<WIDE>((const float *)s.at + at, i, n);
+    }
+    sum = v[2] + v[1] + v[0];
+    return s.bias ? sum + four_at<WIDE>(s.bias, i, n) : sum;
+}
+#endif
+
+#endif
