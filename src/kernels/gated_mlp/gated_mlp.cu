@@ -100,7 +100,9 @@ static void run(const OpCall *c, const CudaRun *g)
 {
     Plan p = plan_of(c, g);
     Product both[2] = {p.gate, p.up};
-    bool apart[2];
+    bool apart[2], alike = p.gate_kind == p.up_kind && p.gate_kind == p.down_kind;
+    if (alike && parts_run_mlp(both, &p.down, p.gate_kind, c->activation, (unsigned short *)p.gate.y, g))
+        return;
     if (p.gate_kind == p.up_kind)
         apart[0] = apart[1] = products_run(both, 2, p.gate_kind, g);
     else {

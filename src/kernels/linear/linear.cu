@@ -406,6 +406,8 @@ bool products_run(const Product *p, int n, WeightKind kind, const CudaRun *g)
         by_stream(p, n, kind, g);
         return false;
     }
+    if (parts_run_few(p, n, kind, g))
+        return false;
     if (parts_place(p, n, kind, g) && parts_run(p, n, g))
         return p->loose;
     if (kind >= W_PLAIN_KINDS)

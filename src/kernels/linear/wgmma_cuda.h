@@ -10,6 +10,10 @@
 
 #include "kernels/kit/cuda_kit.h"
 
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ == 900 && !defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#error "What only Hopper has is in code for 90a: make CUDA_ARCHS=90a"
+#endif
+
 enum { SWIZZLE_ROW = 128, SWIZZLE_K = 64, SWIZZLE_ALIGN = 1024 };
 
 static __device__ inline unsigned shared_place(const void *p) { return (unsigned)__cvta_generic_to_shared(p); }
