@@ -99,86 +99,90 @@ static __device__ void ask(const Line &l, uint8_t *room, Barrier *full, Barrier 
 
 /* ---- the threads that multiply ---- */
 
-/* Some eights of rows of a tile, from the n-th on, as the tensor cores leave them to a thread. */
+/* Some eights of rows of a tile, from the n-th on, as the tensor cores leave them to a thread: of each box the numbers of
+ * outputs o and o + 8, in rows r and r + 1 of each eight. */
 template <class W> struct Eights {
     static constexpr int MOST = W::EIGHTS < 4 ? W::EIGHTS : 4;
     float at[MOST][W::BOXES][4];
 };
 
-/* Where the i-th number of an eight belongs: an output of the tile's first box, and a row. */
-static __device__ inline int own_output(int i) { return threadIdx.x / 32 * 16 + threadIdx.x % 32 / 4 + i / 2 * 8; }
-static __device__ inline int own_row(int n, int i) { return 8 * n + threadIdx.x % 4 * 2 + i % 2; }
+/* Where a thread's numbers of a tile belong. Looked up once: parameters are slow to read. */
+template <class W> struct Place {
+    float *y;                      /* of output o in row r of the first eight */
+    unsigned short *h;
+    int64_t step, part_step;
+    const float *bias, *up_bias;   /* of output o; NULL: none */
+    int outs, rows;                /* that are left from there on */
+    bool adds;
+    Activation act;
 
-/* What is in y, where products are added to it, and the bias: f(number, product, output, row) for each of `count` eights. */
-template <class W, class F> static __device__ inline void each_number(const Line &l, int tile, int n, int count, F f)
-{
-    int o, which = product_of<W>(l, tile, &o);
-    const Product &p = l.p[which];
-#pragma unroll
-    for (int j = 0; j < Eights<W>::MOST; j++)
-#pragma unroll
-        for (int b = 0; b < W::BOXES; b++)
-#pragma unroll
-            for (int i = 0; i < 4; i++) {
-                int out = o + b * BOX + own_output(i), row = own_row(n + j, i);
-                if (j < count && out < p.out && row < l.rows)
-                    f(j, b, i, p, out, row);
-            }
-}
+    __device__ inline Place(const Line &l, int tile)
+    {
+        int lane = threadIdx.x % 32, which = product_of<W>(l, tile, &outs), o = outs + threadIdx.x / 32 * 16 + lane / 4;
+        const Product &p = l.p[which], &up = l.p[1];
+        int r = lane % 4 * 2;
+        outs = p.out - o, rows = l.rows - r, adds = p.adds && !W::GATES, act = l.act;
+        bias = p.bias ? p.bias + o : NULL;
+        up_bias = up.bias ? up.bias + o : NULL;
+        step = W::GATES ? p.out : p.y_step, part_step = (int64_t)l.rows * p.out;
+        y = W::GATES ? NULL : p.y + r * step + o;
+        h = W::GATES ? l.h + r * step + o : NULL;
+    }
+    __device__ inline bool has(int n, int box, int i) const { return box * BOX + i / 2 * 8 < outs && 8 * n + i % 2 < rows; }
+    __device__ inline int64_t at(int n, int box, int i) const { return (8 * n + i % 2) * step + box * BOX + i / 2 * 8; }
+};
 
 /* What the sums are added to. */
-template <class W> static __device__ inline void begin_eights(const Line &l, int tile, int n, int count, Eights<W> *begin)
+template <class W> static __device__ inline void begin_eights(const Place<W> &to, int n, int count, Eights<W> *begin)
 {
     *begin = {};
     if (W::GATES)
         return;
-    each_number<W>(l, tile, n, count, [&](int j, int b, int i, const Product &p, int out, int row) {
-        float *v = &begin->at[j][b][i];
-        if (p.bias)
-            *v = p.bias[out];
-        if (p.adds)
-            *v += p.y[row * p.y_step + out];
-    });
-}
-
-template <class W>
-static __device__ inline void put_eights(const Line &l, int tile, int n, int count, const Eights<W> &sums, const Eights<W> &begin)
-{
-    each_number<W>(l, tile, n, count, [&](int j, int b, int i, const Product &p, int out, int row) {
-        if (!W::GATES)
-            p.y[row * p.y_step + out] = sums.at[j][b][i] + begin.at[j][b][i];
-    });
+#pragma unroll
+    for (int k = 0; k < Eights<W>::MOST * W::BOXES * 4; k++) {
+        int j = k / 4 / W::BOXES, box = k / 4 % W::BOXES, i = k % 4;
+        float *v = &begin->at[j][box][i];
+        if (j >= count || !to.has(n + j, box, i))
+            continue;
+        *v = to.bias ? to.bias[box * BOX + i / 2 * 8] : 0;
+        if (to.adds)
+            *v += to.y[to.at(n + j, box, i)];
+    }
 }
 
 /* act(gate) * up, in parts. */
-template <class W> static __device__ inline void put_gated(const Line &l, int tile, int n, int count, const Eights<W> &sums)
+template <class W> static __device__ inline void put_gated(const Place<W> &to, int n, int count, const Eights<W> &sums)
 {
-    const Product &gate = l.p[0], &up = l.p[1];
 #pragma unroll
-    for (int j = 0; j < Eights<W>::MOST; j++)
+    for (int k = 0; k < Eights<W>::MOST * 4; k++) {
+        int j = k / 4, i = k % 4, out = i / 2 * 8;
+        if (j >= count || !to.has(n + j, 0, i))
+            continue;
+        float gate = sums.at[j][0][i] + (to.bias ? to.bias[out] : 0);
+        float left = activation_near(to.act, gate) * (sums.at[j][W::BOXES - 1][i] + (to.up_bias ? to.up_bias[out] : 0));
+        unsigned short *h = to.h + to.at(n + j, 0, i);
 #pragma unroll
-        for (int i = 0; i < 4; i++) {
-            int out = tile * BOX + own_output(i), row = own_row(n + j, i);
-            if (j >= count || out >= gate.out || row >= l.rows)
-                continue;
-            float a = sums.at[j][0][i] + (gate.bias ? gate.bias[out] : 0);
-            float left = activation_near(l.act, a) * (sums.at[j][W::BOXES - 1][i] + (up.bias ? up.bias[out] : 0));
-#pragma unroll
-            for (int part = 0; part < W::PARTS; part++) {
-                unsigned short near = bf16_of_f32(left);
-                l.h[((int64_t)part * l.rows + row) * gate.out + out] = near;
-                left -= f32_of_bf16(near);
-            }
+        for (int part = 0; part < W::PARTS; part++) {
+            unsigned near = bf16_two(left, 0);
+            h[part * to.part_step] = (unsigned short)near;
+            left -= __uint_as_float(near << 16);
         }
+    }
 }
 
 template <class W>
-static __device__ inline void end_eights(const Line &l, int tile, int n, int count, const Eights<W> &sums, const Eights<W> &begin)
+static __device__ inline void put_eights(const Place<W> &to, int n, int count, const Eights<W> &sums, const Eights<W> &begin)
 {
-    if (W::GATES)
-        put_gated<W>(l, tile, n, count, sums);
-    else
-        put_eights<W>(l, tile, n, count, sums, begin);
+    if (W::GATES) {
+        put_gated<W>(to, n, count, sums);
+        return;
+    }
+#pragma unroll
+    for (int k = 0; k < Eights<W>::MOST * W::BOXES * 4; k++) {
+        int j = k / 4 / W::BOXES, box = k / 4 % W::BOXES, i = k % 4;
+        if (j < count && to.has(n + j, box, i))
+            to.y[to.at(n + j, box, i)] = sums.at[j][box][i] + begin.at[j][box][i];
+    }
 }
 
 static __device__ inline void consumers_meet() { asm volatile("bar.sync 1, %0;" ::"n"((int)CONSUMERS) : "memory"); }
@@ -227,8 +231,9 @@ template <class W> static __device__ void join(const Line &l, int tile)
     if (first == last)
         return;
     int n = W::EIGHTS * share / blocks, end = W::EIGHTS * (share + 1) / blocks;
+    Place<W> to(l, tile);
     Eights<W> begin;
-    begin_eights<W>(l, tile, n, end - n, &begin);
+    begin_eights<W>(to, n, end - n, &begin);
     if (threadIdx.x == 0)
         wait_for(l.counters + tile, blocks);
     consumers_meet();
@@ -240,13 +245,13 @@ template <class W> static __device__ void join(const Line &l, int tile)
 #pragma unroll
             for (int i = 0; i < MOST * W::BOXES; i++) {
                 float4 v = n + i / W::BOXES < end ? __ldcg(from + i * CONSUMERS) : make_float4(0, 0, 0, 0);
-                float *to = sums.at[i / W::BOXES][i % W::BOXES];
-                to[0] += v.x, to[1] += v.y, to[2] += v.z, to[3] += v.w;
+                float *total = sums.at[i / W::BOXES][i % W::BOXES];
+                total[0] += v.x, total[1] += v.y, total[2] += v.z, total[3] += v.w;
             }
         }
-        end_eights<W>(l, tile, n, end - n, sums, begin);
+        put_eights<W>(to, n, end - n, sums, begin);
         if (n + MOST < end)
-            begin_eights<W>(l, tile, n + MOST, end - n - MOST, &begin);
+            begin_eights<W>(to, n + MOST, end - n - MOST, &begin);
     }
     if (threadIdx.x == 0 && atomicAdd(l.counters + tile, 1) == 2 * blocks - 1)      /* nobody waits any more */
         atomicExch(l.counters + tile, 0);
@@ -259,14 +264,15 @@ template <class W> static __device__ void end_tile(const Line &l, int tile, type
         keep<W>(l, tile, sums);
         return;
     }
+    Place<W> to(l, tile);
 #pragma unroll
     for (int n = 0; n < W::EIGHTS; n += MOST) {
         Eights<W> begin, some;
-        begin_eights<W>(l, tile, n, MOST, &begin);
+        begin_eights<W>(to, n, MOST, &begin);
 #pragma unroll
         for (int i = 0; i < MOST * W::BOXES * 4; i++)
             some.at[i / 4 / W::BOXES][i / 4 % W::BOXES][i % 4] = sums[i / 4 % W::BOXES][4 * (n + i / 4 / W::BOXES) + i % 4];
-        end_eights<W>(l, tile, n, MOST, some, begin);
+        put_eights<W>(to, n, MOST, some, begin);
     }
 }
 
@@ -344,7 +350,7 @@ static inline int blocks_for_tiles(int tiles, int multiprocessors)
 {
     int turns = blocks_for(tiles, multiprocessors), pieces = tiles < multiprocessors ? multiprocessors / tiles : 1;
     int blocks = tiles < multiprocessors ? tiles * pieces : (int)blocks_for(tiles, turns);
-    return 5 * blocks >= 4 * multiprocessors ? blocks : multiprocessors;
+    return 8 * blocks >= 7 * multiprocessors ? blocks : multiprocessors;
 }
 
 template <class W> static void launch_line(Line l, const CudaRun *g)
