@@ -200,7 +200,7 @@ static __global__ void fold_parts(const __grid_constant__ Attention a)
 
 static Past past_of(const Tensor &t)
 {
-    Past p = {(const uint8_t *)t.data, (int64_t)format_row_bytes(t.format, t.row_elems), t.dim[3]};
+    Past p = {(const uint8_t *)t.data, (int64_t)format_row_bytes(t.format, t.row_elems), t.dim[3], t.dim[0]};
     return p;
 }
 
@@ -236,9 +236,9 @@ static void run_rows(const Attention *a, const CudaRun *g)
     }
 }
 
-static const AttendWay attend_any = {takes, queries, resident, false, HEADS, 4, 8, run_rows};
-static const AttendWay *const ways[] = {&attend_prompt, &attend_group, &attend_few, &attend_any};
-enum { ROWS_ALONE = 2 };      /* from here on ways compute a row alike, whatever the others are */
+static const AttendWay attend_any = {takes, queries, resident, false, false, HEADS, 4, 8, run_rows};
+static const AttendWay *const ways[] = {&attend_hopper, &attend_prompt, &attend_group, &attend_few, &attend_any};
+enum { ROWS_ALONE = 3 };      /* from here on ways compute a row alike, whatever the others are */
 
 /* ---- choosing ---- */
 
@@ -265,7 +265,7 @@ static void plan(Attention *a, const AttendWay *way, int64_t capacity, const Cud
     int64_t pieces = (a->rows + a->rows_each - 1) / a->rows_each + (int64_t)a->seqs - 1;
     a->pieces = (int)(pieces < a->rows ? pieces : a->rows);
     int64_t blocks = (int64_t)a->pieces * a->kv_heads * a->head_blocks, all = (capacity + KEYS - 1) / KEYS;
-    int64_t count = g->same ? 1 : parts_for(blocks, (int64_t)way->resident(a) * g->multiprocessors, all, way->waves);
+    int64_t count = g->same || blocks > CUDA_COUNTERS ? 1 : parts_for(blocks, (int64_t)way->resident(a) * g->multiprocessors, all, way->waves);
     a->part_tokens = (int)(((capacity + count - 1) / count + KEYS - 1) / KEYS * KEYS);
     a->count = (int)((capacity + a->part_tokens - 1) / a->part_tokens);
 }
@@ -274,7 +274,7 @@ static Attention attention_of(const OpCall *c, const CudaRun *g, const AttendWay
 {
     Tensor y = c->out[0], q = c->in[0], k = c->in[1], v = tensor_is_none(c->in[2]) ? k : c->in[2], tables = c->in[3];
     Attention a = {c->attend, rows_of(y), rows_of(q), past_of(k), past_of(v), ids_of(tables), ids_of(c->in[4]),
-                   ids_of(c->in[5]), tables.row_elems, rows_of(c->in[6]).at, rows_of(c->in[7]).at, (float *)g->scratch};
+                   ids_of(c->in[5]), tables.row_elems, rows_of(c->in[6]).at, rows_of(c->in[7]).at, (float *)g->scratch, g->counters};
     a.heads = q.dim[1], a.kv_heads = k.dim[1], a.group = a.heads / a.kv_heads;
     a.key_width = q.dim[2], a.value_width = y.dim[2], a.tokens = k.dim[2], a.rows = q.dim[0], a.seqs = tables.dim[0];
     a.kind = weight_kind(k.format), a.exact = g->exact;
@@ -302,7 +302,7 @@ static void run(const OpCall *c, const CudaRun *g)
     const AttendWay *way;
     Attention a = attention_of(c, g, &way);
     way->run(&a, g);
-    if (a.count > 1)
+    if (a.count > 1 && !way->folds)
         LAUNCH(fold_parts, dim3(a.rows, a.heads), 128, 0, g, a);
 }
 

@@ -7,7 +7,7 @@
 typedef struct Past {
     const uint8_t *at;
     int64_t block_bytes;
-    int width;
+    int width, blocks;
 } Past;
 
 typedef struct Attention {
@@ -18,6 +18,7 @@ typedef struct Attention {
     int64_t table_step;
     const float *sinks, *slopes;
     float *parts;              /* of row, head, part: largest score, sum, sums of values */
+    unsigned *counters;        /* for whoever folds parts in the same launch: zeros between launches */
     int heads, kv_heads, group, key_width, value_width, tokens, rows, seqs;
     int per_block, head_blocks;          /* query heads of a block of threads; blocks of a group */
     int rows_each, pieces;               /* rows of a block of threads, where it takes several; pieces that all fit into */
@@ -32,11 +33,13 @@ typedef struct AttendWay {
     int (*queries)(const Attention *);   /* of a block of threads: rows x heads of a group */
     int (*resident)(const Attention *);  /* blocks of threads that a multiprocessor has room for, about */
     bool rows_together;                  /* takes several rows of a sequence */
+    bool folds;                          /* parts, in its own launch */
     int queries_most, resident_most;
     int waves;                           /* where positions are split, blocks of threads fill the GPU so often at most */
     void (*run)(const Attention *, const CudaRun *);
 } AttendWay;
 
+extern const AttendWay attend_hopper;    /* many rows, on Hopper's tensor cores, where bf16 is enough */
 extern const AttendWay attend_prompt;    /* many rows, on tensor cores */
 extern const AttendWay attend_group;     /* few rows, heads that share keys, on tensor cores */
 extern const AttendWay attend_few;       /* rows one at a time, heads of 64, 128 or 256 numbers of 16 bits */

@@ -5,15 +5,22 @@
  * STEPS keys and as many values on their way at a time. Two query heads of a group meet a key while it is in registers;
  * the others read it from the L2 cache. Floor: each seen key and value once from memory.
  */
-#include "kernels/attend/attend_cuda.h"
+#include "kernels/attend/attend_fold.h"
 
-enum { WARPS = 4, STEPS = 4 };
+#ifndef TRIAL_STEPS
+#define TRIAL_STEPS 4
+#define TRIAL_AHEAD 0
+#define TRIAL_FOLD 1
+#endif
+
+enum { WARPS = 4, STEPS = TRIAL_STEPS };
 
 /* What a group of lanes knows of a head. */
 template <int H> struct Running {
     float most[H], total[H], sums[H][8];
 };
 
+static __device__ inline void fetch_soon(const void *p) { asm volatile("prefetch.global.L2 [%0];" ::"l"(p)); }
 static __device__ inline float power(float x) { return power2(x * LOG2_E); }
 
 template <int K, int H>
@@ -116,8 +123,10 @@ static __device__ inline void load_tile(Tile *t, const Attention &a, const int32
 
 template <int K, int L, int H> static __global__ void __launch_bounds__(WARPS * 32) few(const __grid_constant__ Attention a)
 {
-    previous();
     enum { GROUPS = WARPS * 32 / L };
+    previous_later();
+    if (!TRIAL_AHEAD)
+        previous_ended();
     __shared__ float shared[GROUPS * (2 + 8 * L)];
     int r = blockIdx.x, kv_head = blockIdx.y / a.head_blocks, skip = blockIdx.y % a.head_blocks * a.per_block;
     int first_head = kv_head * a.group + skip, heads = min(H, a.group - skip), part = blockIdx.z;
@@ -126,6 +135,16 @@ template <int K, int L, int H> static __global__ void __launch_bounds__(WARPS * 
     int from = max(seen.x, part * a.part_tokens), to = a.count > 1 ? min(seen.y, (part + 1) * a.part_tokens) : seen.y;
     const int32_t *table = a.tables + a.row_seq[r] * a.table_step;
     const int shift = __popc(a.tokens) == 1 ? __ffs(a.tokens) - 1 : -1;
+    if (TRIAL_AHEAD) {
+        for (int j = from + group; j < to; j += GROUPS)
+            if (lane % 8 == 0) {
+                int i = shift >= 0 ? j >> shift : j / a.tokens;
+                int64_t block = table[i], at = (int64_t)kv_head * a.tokens + (j - i * a.tokens);
+                fetch_soon((const uint4 *)(a.k.at + block * a.k.block_bytes) + at * L + lane);
+                fetch_soon((const uint4 *)(a.v.at + block * a.v.block_bytes) + at * L + lane);
+            }
+        previous_ended();
+    }
     float q[H][8];
     Running<H> run;
 #pragma unroll
@@ -153,6 +172,8 @@ template <int K, int L, int H> static __global__ void __launch_bounds__(WARPS * 
     for (int h = 0; h < H; h++)
         if (h < heads)
             fold_groups<L>(a, run.most[h], run.total[h], run.sums[h], shared, r, first_head + h, part);
+    if (TRIAL_FOLD && a.count > 1)
+        fold_when_last(a, blockIdx.x * gridDim.y + blockIdx.y, r, 1, first_head, heads);
 }
 
 static bool takes(const Attention *a)
@@ -194,4 +215,4 @@ static void run(const Attention *a, const CudaRun *g)
         launch_kind<W_BF16>(a, g);
 }
 
-const AttendWay attend_few = {takes, queries, resident, false, 2, 6, 4, run};
+const AttendWay attend_few = {takes, queries, resident, false, TRIAL_FOLD, 2, 6, 4, run};

@@ -1,0 +1,458 @@
+/* attend_hopper.cu -- attention of many rows with Hopper's products of four warps (attend_wgmma.h), where bf16 is enough.
+ *
+ * A block of threads has 128 queries and goes over tiles of keys. Three groups of four warps share the work:
+ *
+ *     group 0      one warp asks for tiles, some ahead, box by box through the table of the sequence
+ *     group 1, 2   64 queries each: scores = Q K^T of this tile, and sums += P V of the tile before it, are sent off
+ *                  together; then the softmax of this tile, while the other group's products run
+ *
+ * Groups 1 and 2 take turns at sending, so that one computes powers while the other multiplies. Queries, powers and sums
+ * stay in registers. Floor: operations as attend.h has them; of a causal mask half of the last tile is computed in vain.
+ */
+#include "kernels/attend/attend_products.h"
+#include "kernels/attend/attend_wgmma.h"
+
+#ifndef TRIAL_KEYS
+#define TRIAL_KEYS 128
+#define TRIAL_STAGES 2
+#define TRIAL_TURNS 1
+#define TRIAL_WAVE 1
+#endif
+
+enum {
+    GROUP = 128, GROUP_QUERIES = 64, THREADS = 3 * GROUP, QUERIES = 2 * GROUP_QUERIES, QUERIES_LEAST = 64,
+    BOX_ROWS = 16, STAGES_MAX = 4,
+};
+
+/* Shared memory: | stages of keys, values | barriers | */
+template <int W, int KEYS, int STAGES> struct HopperShape {
+    static constexpr int piece = KEYS * ROW_BYTES, factor = KEYS * W * 2, stage = 2 * factor;
+    static constexpr int barriers = STAGES * stage, bytes = barriers + 4 * STAGES * 8 + EIGHT_ROWS;
+};
+
+#if HOPPER
+/* Keys have barriers of their own, as their place is free again sooner. */
+typedef struct Line {
+    unsigned keys, values;                    /* where a tile's are */
+    unsigned keys_came, values_came, keys_used, values_used;
+    unsigned parity;
+} Line;
+
+template <class Shape, int STAGES> static __device__ inline Line line_at(unsigned base, int step)
+{
+    int stage = step % STAGES;
+    unsigned at = base + Shape::barriers + stage * 8;
+    Line l = {base + stage * Shape::stage, base + stage * Shape::stage + Shape::factor,
+              at, at + 8 * STAGES, at + 16 * STAGES, at + 24 * STAGES, (unsigned)(step / STAGES) & 1};
+    return l;
+}
+
+/* Which rows and positions a block of threads has; tiles begin where boxes do. False: none. */
+static __device__ inline bool choose_block(TileBlock *b, const Attention &a, int item, int keys, int *last)
+{
+    int heads = a.kv_heads * a.head_blocks, x = item % heads, piece = item / heads % a.pieces, part = item / heads / a.pieces;
+    int2 rows = piece_rows(a, a.pieces - 1 - piece);      /* those that see most come first */
+    int skip = x % a.head_blocks * a.per_block;
+    b->kv_head = x / a.head_blocks;
+    b->first_head = b->kv_head * a.group + skip;
+    b->heads = min(a.per_block, a.group - skip);
+    b->first_row = rows.x, b->rows = rows.y, b->part = part;
+    if (b->rows == 0)
+        return false;
+    *last = 0;
+    if (a.how.bidirectional)
+        *last = __reduce_max_sync(0xffffffff, last_position(a, a.row_seq[b->first_row], threadIdx.x % 32, 32));
+    int from = INT_MAX, to = 0;
+    for (int r = threadIdx.x % 32; r < b->rows; r += 32) {
+        int2 seen = sees_from(a, a.positions[b->first_row + r], *last);
+        from = min(from, seen.x), to = max(to, seen.y);
+    }
+    from = __reduce_min_sync(0xffffffff, from) / BOX_ROWS * BOX_ROWS, to = __reduce_max_sync(0xffffffff, to);
+    int each = ((to - from + a.count - 1) / a.count + keys - 1) / keys * keys;
+    b->lo = from + part * each;
+    b->hi = min(to, b->lo + each);
+    b->table = a.tables + a.row_seq[b->first_row] * a.table_step;
+    b->shift = __popc(a.tokens) == 1 ? __ffs(a.tokens) - 1 : -1;
+    return true;
+}
+
+static __device__ inline int tiles_of(const TileBlock &b, int keys) { return b.hi > b.lo ? (b.hi - b.lo + keys - 1) / keys : 0; }
+
+/* ---- group 0 ---- */
+
+/* A warp: a lane has a box of 16 positions and 64 numbers, of keys and of values. */
+template <int W, int KEYS, int STAGES>
+static __device__ inline void ask_tiles(const Attention &a, const TileBlock &b, const CUtensorMap *keys, const CUtensorMap *values,
+                                        unsigned base, int *step)
+{
+    using Shape = HopperShape<W, KEYS, STAGES>;
+    constexpr int DEEP = KEYS / BOX_ROWS, BOXES = DEEP * W / ROW_NUMBERS;
+    static_assert(BOXES <= 32, "");
+    int lane = threadIdx.x % 32, deep = lane % DEEP, across = lane / DEEP;
+    unsigned offset = across * Shape::piece + deep * BOX_ROWS * ROW_BYTES;
+    for (int tile = 0, tiles = tiles_of(b, KEYS); tile < tiles; tile++, ++*step) {
+        Line l = line_at<Shape, STAGES>(base, *step);
+        int2 place = place_of(a, b, b.lo + tile * KEYS + deep * BOX_ROWS);
+        barrier_wait(l.keys_used, l.parity ^ 1);
+        if (lane == 0)
+            barrier_expect(l.keys_came, Shape::factor);
+        __syncwarp();
+        if (lane < BOXES)
+            copy_box(l.keys + offset, keys, across * ROW_NUMBERS, place.y, place.x, l.keys_came);
+        barrier_wait(l.values_used, l.parity ^ 1);
+        if (lane == 0)
+            barrier_expect(l.values_came, Shape::factor);
+        __syncwarp();
+        if (lane < BOXES)
+            copy_box(l.values + offset, values, across * ROW_NUMBERS, place.y, place.x, l.values_came);
+    }
+}
+
+/* ---- groups 1 and 2 ---- */
+
+/* A thread's two queries: rows g and g + 8 of its warp's 16. */
+typedef struct Pair {
+    Query query[2];
+    float most[2], total[2], older[2];
+    int all_from, all_to;      /* what all queries of the warp see */
+} Pair;
+
+static __device__ inline Pair pair_of_queries(const Attention &a, const TileBlock &b, int first, int last)
+{
+    Pair p;
+    int all_from = 0, all_to = INT_MAX;
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        p.query[h] = query_of(a, b, first + threadIdx.x % 32 / 4 + 8 * h, last);
+        p.most[h] = -INFINITY, p.total[h] = 0;
+        if (p.query[h].row >= 0)
+            all_from = max(all_from, p.query[h].from), all_to = min(all_to, p.query[h].to);
+    }
+    p.all_from = __reduce_max_sync(0xffffffff, all_from), p.all_to = __reduce_min_sync(0xffffffff, all_to);
+    return p;
+}
+
+/* Queries as left factors, scaled so that scores come as powers of two. */
+template <int W> static __device__ inline void take_queries(unsigned (*q)[4], const Attention &a, const Pair &p)
+{
+    float unit = a.how.scale * LOG2_E;
+    int i = threadIdx.x % 4 * 2;
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        const Query &query = p.query[h];
+        const float *from = query.row < 0 ? NULL : query_values(a, query) + i;
+#pragma unroll
+        for (int k = 0; k < W / 8; k++) {
+            float2 x = make_float2(0, 0);
+            if (from)
+                x = *(const float2 *)(from + k * 8);
+            q[k / 2][k % 2 * 2 + h] = pair_of<W_BF16>(x.x * unit, x.y * unit);
+        }
+    }
+}
+
+template <int KEYS> static __device__ inline void mask_scores(float *s, const Pair &p, int j0, int hi)
+{
+    if (j0 >= p.all_from && j0 + KEYS <= min(p.all_to, hi))
+        return;
+    j0 += threadIdx.x % 4 * 2;
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        int from = p.query[h].from, to = min(p.query[h].to, hi);
+#pragma unroll
+        for (int c = 0; c < KEYS / 8; c++)
+#pragma unroll
+            for (int e = 0; e < 2; e++) {
+                int j = j0 + c * 8 + e;
+                if (j < from || j >= to)
+                    s[c * 4 + 2 * h + e] = -INFINITY;
+            }
+    }
+}
+
+/* Scores become 2^(score - largest so far). */
+template <int KEYS> static __device__ inline void soften_scores(float *s, Pair *p)
+{
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        float most = p->most[h], sum = 0;
+#pragma unroll
+        for (int c = 0; c < KEYS / 8; c++)
+            most = fmaxf(most, fmaxf(s[c * 4 + 2 * h], s[c * 4 + 2 * h + 1]));
+        most = fmaxf(most, __shfl_xor_sync(0xffffffff, most, 1));
+        most = fmaxf(most, __shfl_xor_sync(0xffffffff, most, 2));
+        float base = most == -INFINITY ? 0 : most;
+        p->older[h] = power2(p->most[h] - base);
+#pragma unroll
+        for (int c = 0; c < KEYS / 8; c++)
+#pragma unroll
+            for (int e = 0; e < 2; e++)
+                sum += s[c * 4 + 2 * h + e] = power2(s[c * 4 + 2 * h + e] - base);
+        p->total[h] = fmaf(p->total[h], p->older[h], sum);
+        p->most[h] = most;
+    }
+}
+
+template <int W> static __device__ inline void shrink_sums(float *sums, const Pair &p)
+{
+#pragma unroll
+    for (int i = 0; i < W / 2; i++)
+        sums[i] *= p.older[i % 4 / 2];
+}
+
+/* Powers as left factors. */
+template <int KEYS> static __device__ inline void pack_powers(unsigned (*p)[4], const float *s)
+{
+#pragma unroll
+    for (int i = 0; i < KEYS / 4; i++)
+        p[i / 4][i % 4] = pair_of<W_BF16>(s[2 * i], s[2 * i + 1]);
+}
+
+template <int W, int KEYS> static __device__ inline void send_scores(float *s, const unsigned (*q)[4], unsigned keys)
+{
+    multiply_wide<KEYS, false, false>(s, q[0], factor_at(keys, 0));
+#pragma unroll
+    for (int k = 1; k < W / STEP; k++)
+        multiply_wide<KEYS, false, true>(s, q[k], factor_at(keys + k / 4 * KEYS * ROW_BYTES + k % 4 * STEP * 2, 0));
+    products_sent();
+}
+template <int W, int KEYS> static __device__ inline void send_sums(float *sums, const unsigned (*p)[4], unsigned values)
+{
+#pragma unroll
+    for (int k = 0; k < KEYS / STEP; k++)
+        multiply_wide<W, true, true>(sums, p[k], factor_at(values + k * STEP * ROW_BYTES, KEYS * ROW_BYTES));
+    products_sent();
+}
+
+/* What lies behind the last position may be no numbers at all: zeros. */
+template <int W, int KEYS> static __device__ inline void clear_rest(unsigned values, int n, int group)
+{
+    int end = (n + BOX_ROWS - 1) / BOX_ROWS * BOX_ROWS;
+    if (n >= KEYS || n == end)
+        return;
+    for (int i = threadIdx.x % GROUP; i < (end - n) * (W / 8); i += GROUP) {
+        unsigned at = values + i % (W / 8) / 8 * KEYS * ROW_BYTES + (n + i / (W / 8)) * ROW_BYTES + i % 8 * 16;
+        asm volatile("st.shared.v4.b32 [%0], {%1, %1, %1, %1};" ::"r"(at), "r"(0) : "memory");
+    }
+    show_to_products();
+    warps_meet(3 + group, GROUP);
+}
+
+static __device__ inline void turn_begins(int group) { if (TRIAL_TURNS) warps_meet(1 + group, 2 * GROUP); }
+static __device__ inline void turn_ends(int group) { if (TRIAL_TURNS) warps_arrive(2 - group, 2 * GROUP); }
+static __device__ inline void release(unsigned barrier)
+{
+    if (threadIdx.x % 32 == 0)
+        barrier_arrive(barrier);
+}
+
+/* The first tile's powers. */
+template <int W, int KEYS, int STAGES>
+static __device__ inline void first_tile(unsigned (*p)[4], const unsigned (*q)[4], Pair *pair, const TileBlock &b, unsigned base,
+                                         int step)
+{
+    Line l = line_at<HopperShape<W, KEYS, STAGES>, STAGES>(base, step);
+    float s[KEYS / 2];
+    barrier_wait(l.keys_came, l.parity);
+    hold<KEYS / 2>(s);
+    products_begin();
+    send_scores<W, KEYS>(s, q, l.keys);
+    products_wait<0>();
+    hold<KEYS / 2>(s);
+    release(l.keys_used);
+    mask_scores<KEYS>(s, *pair, b.lo, b.hi);
+    soften_scores<KEYS>(s, pair);
+    pack_powers<KEYS>(p, s);
+}
+
+/* The tile's scores and the sums of the one before it; then the tile's powers. */
+template <int W, int KEYS, int STAGES>
+static __device__ inline void next_tile(float *sums, unsigned (*p)[4], const unsigned (*q)[4], Pair *pair, const TileBlock &b,
+                                        unsigned base, int step, int j0, int group)
+{
+    using Shape = HopperShape<W, KEYS, STAGES>;
+    Line l = line_at<Shape, STAGES>(base, step), before = line_at<Shape, STAGES>(base, step - 1);
+    float s[KEYS / 2];
+    barrier_wait(l.keys_came, l.parity);
+    barrier_wait(before.values_came, before.parity);
+    turn_begins(group);
+    hold<KEYS / 2>(s), hold<W / 2>(sums), hold<KEYS / 4>(p[0]);
+    products_begin();
+    send_scores<W, KEYS>(s, q, l.keys);
+    send_sums<W, KEYS>(sums, p, before.values);
+    turn_ends(group);
+    products_wait<1>();
+    hold<KEYS / 2>(s);
+    release(l.keys_used);
+    mask_scores<KEYS>(s, *pair, j0, b.hi);
+    soften_scores<KEYS>(s, pair);
+    products_wait<0>();
+    hold<W / 2>(sums), hold<KEYS / 4>(p[0]);
+    release(before.values_used);
+    shrink_sums<W>(sums, *pair);
+    pack_powers<KEYS>(p, s);
+}
+
+template <int W, int KEYS, int STAGES>
+static __device__ inline void last_sums(float *sums, unsigned (*p)[4], unsigned base, int step, int rest, int group)
+{
+    Line l = line_at<HopperShape<W, KEYS, STAGES>, STAGES>(base, step);
+    barrier_wait(l.values_came, l.parity);
+    clear_rest<W, KEYS>(l.values, rest, group);
+    hold<W / 2>(sums), hold<KEYS / 4>(p[0]);
+    products_begin();
+    send_sums<W, KEYS>(sums, p, l.values);
+    products_wait<0>();
+    hold<W / 2>(sums);
+    release(l.values_used);
+}
+
+template <int W>
+static __device__ inline void write_pair(const Attention &a, const TileBlock &b, const Pair &p, const float *sums)
+{
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        float total = p.total[h];
+        total += __shfl_xor_sync(0xffffffff, total, 1);
+        total += __shfl_xor_sync(0xffffffff, total, 2);
+        if (p.query[h].row < 0)
+            continue;
+        Columns c = columns_of(a, p.query[h], p.most[h], total, b.part, threadIdx.x % 4 == 0);
+        float *at = c.at + threadIdx.x % 4 * 2;
+#pragma unroll
+        for (int k = 0; k < W / 8; k++)
+            *(float2 *)(at + k * 8) = make_float2(sums[k * 4 + 2 * h] * c.factor, sums[k * 4 + 2 * h + 1] * c.factor);
+    }
+}
+
+template <int W, int KEYS, int STAGES>
+static __device__ inline void attend_block(const Attention &a, const TileBlock &b, int last, unsigned base, int *step, int group)
+{
+    Pair pair = pair_of_queries(a, b, group * GROUP_QUERIES + threadIdx.x / 32 % 4 * 16, last);
+    float sums[W / 2];
+    int tiles = tiles_of(b, KEYS);
+#pragma unroll
+    for (int i = 0; i < W / 2; i++)
+        sums[i] = 0;
+    if (tiles > 0) {
+        unsigned q[W / STEP][4], p[KEYS / STEP][4];
+        take_queries<W>(q, a, pair);
+        first_tile<W, KEYS, STAGES>(p, q, &pair, b, base, *step);
+        for (int tile = 1; tile < tiles; tile++)
+            next_tile<W, KEYS, STAGES>(sums, p, q, &pair, b, base, *step + tile, b.lo + tile * KEYS, group);
+        *step += tiles;
+        last_sums<W, KEYS, STAGES>(sums, p, base, *step - 1, b.hi - b.lo - (tiles - 1) * KEYS, group);
+    }
+    write_pair<W>(a, b, pair, sums);
+}
+
+/* Blocks of threads go over items forth and back, so that each has some of the large ones, which come first. */
+static __device__ inline int item_of(int round)
+{
+    return round * (int)gridDim.x + (round % 2 ? (int)gridDim.x - 1 - (int)blockIdx.x : (int)blockIdx.x);
+}
+#endif
+
+template <int W, int KEYS, int STAGES>
+static __global__ void __launch_bounds__(THREADS, 1) hopper(const __grid_constant__ Attention a,
+                                                           const __grid_constant__ CUtensorMap keys,
+                                                           const __grid_constant__ CUtensorMap values)
+{
+#if HOPPER
+    previous();
+    int group = __shfl_sync(0xffffffff, (int)threadIdx.x / GROUP, 0) - 1, step = 0, last, items = a.kv_heads * a.head_blocks * a.pieces * a.count;
+    unsigned base = (shared_address(tile_memory) + EIGHT_ROWS - 1) / EIGHT_ROWS * EIGHT_ROWS;
+    if (threadIdx.x == 0)
+        for (int i = 0; i < 4 * STAGES; i++)
+            barrier_make(base + HopperShape<W, KEYS, STAGES>::barriers + i * 8, i < 2 * STAGES ? 1 : 2 * GROUP / 32);
+    barriers_made();
+    __syncthreads();
+    TileBlock b;
+    if (group < 0) {
+        fewer_registers<40>();
+        for (int round = 0; threadIdx.x < 32 && round * (int)gridDim.x < items; round++)
+            if (item_of(round) < items && choose_block(&b, a, item_of(round), KEYS, &last))
+                ask_tiles<W, KEYS, STAGES>(a, b, &keys, &values, base, &step);
+    } else {
+        more_registers<232>();
+        if (group == 1)
+            turn_ends(group);      /* the first turn is the other's */
+        for (int round = 0; round * (int)gridDim.x < items; round++)
+            if (item_of(round) < items && choose_block(&b, a, item_of(round), KEYS, &last))
+                attend_block<W, KEYS, STAGES>(a, b, last, base, &step, group);
+    }
+#endif
+}
+
+/* ---- choosing ---- */
+
+typedef CUresult (*EncodeMap)(CUtensorMap *, CUtensorMapDataType, cuuint32_t, void *, const cuuint64_t *, const cuuint64_t *,
+                              const cuuint32_t *, const cuuint32_t *, CUtensorMapInterleave, CUtensorMapSwizzle,
+                              CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
+
+/* NULL: no driver that knows maps, another GPU, or code for others only. */
+static EncodeMap encode_map(void)
+{
+    static EncodeMap found;
+    static bool looked;
+    if (looked)
+        return found;
+    looked = true;
+    void *entry = NULL;
+    cudaDriverEntryPointQueryResult result;
+    cudaFuncAttributes code = {};
+    int device = 0, major = 0;
+    cudaGetDevice(&device);
+    cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+    if (major == 9 && cudaFuncGetAttributes(&code, (const void *)hopper<128, TRIAL_KEYS, TRIAL_STAGES>) == cudaSuccess &&
+        code.binaryVersion == 90 && code.ptxVersion == 90 &&
+        cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &entry, 12000, cudaEnableDefault, &result) == cudaSuccess)
+        found = (EncodeMap)entry;
+    return found;
+}
+
+/* A pool as [blocks, rows of all heads, width], in boxes of 16 rows and 128 bytes. */
+static bool map_past(CUtensorMap *map, const Past &past, const Attention *a)
+{
+    cuuint64_t dims[3] = {(cuuint64_t)past.width, (cuuint64_t)a->kv_heads * (cuuint64_t)a->tokens, (cuuint64_t)past.blocks};
+    cuuint64_t steps[2] = {(cuuint64_t)past.width * 2, (cuuint64_t)past.block_bytes};
+    cuuint32_t box[3] = {ROW_NUMBERS, BOX_ROWS, 1}, each[3] = {1, 1, 1};
+    return encode_map()(map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 3, (void *)past.at, dims, steps, box, each,
+                        CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_128B,
+                        CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
+}
+
+static int queries(const Attention *) { return QUERIES; }
+static int resident(const Attention *) { return 1; }
+
+static bool pairs_fit(const Rows &r) { return (uintptr_t)r.at % 8 == 0 && r.step % 2 == 0; }
+
+static bool takes(const Attention *a)
+{
+    CUtensorMap map;
+    return !a->exact && a->kind == W_BF16 && (known_width(a, 64) || known_width(a, 128)) && a->k.width == a->key_width &&
+           a->v.width == a->value_width && a->tokens % BOX_ROWS == 0 && attend_together(a) >= QUERIES_LEAST && !a->slopes &&
+           a->how.softcap <= 0 && pairs_fit(a->q) && pairs_fit(a->y) && encode_map() && map_past(&map, a->k, a) &&
+           map_past(&map, a->v, a);
+}
+
+template <int W> static void launch(const Attention *a, const CudaRun *g)
+{
+    constexpr int BYTES = HopperShape<W, TRIAL_KEYS, TRIAL_STAGES>::bytes;
+    void (*kernel)(Attention, CUtensorMap, CUtensorMap) = hopper<W, TRIAL_KEYS, TRIAL_STAGES>;
+    int64_t items = (int64_t)a->kv_heads * a->head_blocks * a->pieces * a->count;
+    CUtensorMap keys, values;
+    map_past(&keys, a->k, a), map_past(&values, a->v, a);
+    cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES);
+    LAUNCH(kernel, dim3((unsigned)(!TRIAL_WAVE || items < g->multiprocessors ? items : g->multiprocessors)), THREADS, BYTES, g, *a, keys, values);
+}
+
+static void run(const Attention *a, const CudaRun *g)
+{
+    if (a->key_width == 64)
+        launch<64>(a, g);
+    else
+        launch<128>(a, g);
+}
+
+const AttendWay attend_hopper = {takes, queries, resident, true, false, QUERIES, 1, 1, run};
