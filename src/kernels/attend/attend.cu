@@ -237,8 +237,8 @@ static void run_rows(const Attention *a, const CudaRun *g)
 }
 
 static const AttendWay attend_any = {takes, queries, resident, false, false, HEADS, 4, 8, run_rows};
-static const AttendWay *const ways[] = {&attend_hopper, &attend_prompt, &attend_stream, &attend_group, &attend_few, &attend_any};
-enum { ROWS_ALONE = 4 };      /* from here on ways compute a row alike, whatever the others are */
+static const AttendWay *const ways[] = {&attend_hopper, &attend_prompt, &attend_group, &attend_few, &attend_any};
+enum { ROWS_ALONE = 3 };      /* from here on ways compute a row alike, whatever the others are */
 
 /* ---- choosing ---- */
 

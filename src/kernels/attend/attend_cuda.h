@@ -41,7 +41,6 @@ typedef struct AttendWay {
 
 extern const AttendWay attend_hopper;    /* many rows, on Hopper's tensor cores, where bf16 is enough */
 extern const AttendWay attend_prompt;    /* many rows, on tensor cores */
-extern const AttendWay attend_stream;    /* a row a sequence, heads that share keys, on tensor cores */
 extern const AttendWay attend_group;     /* few rows, heads that share keys, on tensor cores */
 extern const AttendWay attend_few;       /* rows one at a time, heads of 64, 128 or 256 numbers of 16 bits */
 

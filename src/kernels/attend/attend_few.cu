@@ -136,6 +136,7 @@ template <int K, int L, int H> static __global__ void __launch_bounds__(WARPS * 
     const int32_t *table = a.tables + a.row_seq[r] * a.table_step;
     const int shift = __popc(a.tokens) == 1 ? __ffs(a.tokens) - 1 : -1;
     if (TRIAL_AHEAD) {
+        if (a.count > 1 && a.part_tokens <= 128)
         for (int j = from + group; j < to; j += GROUPS)
             if (lane % 8 == 0) {
                 int i = shift >= 0 ? j >> shift : j / a.tokens;

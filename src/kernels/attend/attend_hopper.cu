@@ -21,13 +21,15 @@
 
 enum {
     GROUP = 128, GROUP_QUERIES = 64, THREADS = 3 * GROUP, QUERIES = 2 * GROUP_QUERIES, QUERIES_LEAST = 64,
-    BOX_ROWS = 16, STAGES_MAX = 4,
+    BOX_ROWS = 16, SEQS_MOST = 256,
 };
 
-/* Shared memory: | stages of keys, values | barriers | */
+/* Shared memory: | stages of keys, values | queries of both groups | barriers | spans | */
 template <int W, int KEYS, int STAGES> struct HopperShape {
     static constexpr int piece = KEYS * ROW_BYTES, factor = KEYS * W * 2, stage = 2 * factor;
-    static constexpr int barriers = STAGES * stage, bytes = barriers + 4 * STAGES * 8 + EIGHT_ROWS;
+    static constexpr int query_piece = GROUP_QUERIES * ROW_BYTES, query_part = GROUP_QUERIES * W * 2;
+    static constexpr int queries = STAGES * stage, barriers = queries + 2 * query_part;
+    static constexpr int spans = barriers + 4 * STAGES * 8, bytes = spans + (SEQS_MOST + 1) * 8 + EIGHT_ROWS;
 };
 
 #if HOPPER
@@ -47,11 +49,51 @@ template <class Shape, int STAGES> static __device__ inline Line line_at(unsigne
     return l;
 }
 
+/* A sequence's first row and first piece; of the one behind the last, all of them. */
+typedef struct Span { int row, piece; } Span;
+
+/* All threads. Sequences may be without rows. */
+static __device__ inline void find_spans(Span *spans, const Attention &a)
+{
+    for (int s = threadIdx.x; s <= a.seqs; s += THREADS)
+        spans[s].row = a.rows;
+    __syncthreads();
+    for (int r = threadIdx.x; r < a.rows; r += THREADS)
+        if (r == 0 || a.row_seq[r] != a.row_seq[r - 1])
+            spans[a.row_seq[r]].row = r;
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        for (int s = a.seqs - 1; s >= 0; s--)
+            spans[s].row = min(spans[s].row, spans[s + 1].row);
+        spans[0].piece = 0;
+        for (int s = 0; s < a.seqs; s++)
+            spans[s + 1].piece = spans[s].piece + (spans[s + 1].row - spans[s].row + a.rows_each - 1) / a.rows_each;
+    }
+    __syncthreads();
+}
+
+/* The rows of piece p, and how many: none, where there are fewer pieces. */
+static __device__ inline int2 span_rows(const Span *spans, const Attention &a, int p)
+{
+    int low = 0, high = a.seqs;
+    while (low < high) {      /* the first sequence that ends behind it */
+        int middle = (low + high) / 2;
+        if (spans[middle + 1].piece > p)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    if (low == a.seqs)
+        return make_int2(0, 0);
+    int first = spans[low].row + (p - spans[low].piece) * a.rows_each;
+    return make_int2(first, min(a.rows_each, spans[low + 1].row - first));
+}
+
 /* Which rows and positions a block of threads has; tiles begin where boxes do. False: none. */
-static __device__ inline bool choose_block(TileBlock *b, const Attention &a, int item, int keys, int *last)
+static __device__ inline bool choose_block(TileBlock *b, const Attention &a, const Span *spans, int item, int keys, int *last)
 {
     int heads = a.kv_heads * a.head_blocks, x = item % heads, piece = item / heads % a.pieces, part = item / heads / a.pieces;
-    int2 rows = piece_rows(a, a.pieces - 1 - piece);      /* those that see most come first */
+    int2 rows = span_rows(spans, a, a.pieces - 1 - piece);      /* those that see most come first */
     int skip = x % a.head_blocks * a.per_block;
     b->kv_head = x / a.head_blocks;
     b->first_head = b->kv_head * a.group + skip;
@@ -132,23 +174,29 @@ static __device__ inline Pair pair_of_queries(const Attention &a, const TileBloc
     return p;
 }
 
-/* Queries as left factors, scaled so that scores come as powers of two. */
-template <int W> static __device__ inline void take_queries(unsigned (*q)[4], const Attention &a, const Pair &p)
+/* Queries into shared memory, as keys lie there, scaled so that scores come as powers of two. */
+template <class Shape, int W>
+static __device__ inline void put_group(unsigned queries, const Attention &a, const Pair &p, int group)
 {
     float unit = a.how.scale * LOG2_E;
-    int i = threadIdx.x % 4 * 2;
+    int i = threadIdx.x % 4, r = threadIdx.x % GROUP / 32 * 16 + threadIdx.x % 32 / 4;
+    warps_meet(3 + group, GROUP);      /* nobody multiplies by the last ones any more */
 #pragma unroll
     for (int h = 0; h < 2; h++) {
         const Query &query = p.query[h];
-        const float *from = query.row < 0 ? NULL : query_values(a, query) + i;
+        const float *from = query.row < 0 ? NULL : query_values(a, query) + i * 2;
+        float2 x[W / 8];
 #pragma unroll
-        for (int k = 0; k < W / 8; k++) {
-            float2 x = make_float2(0, 0);
-            if (from)
-                x = *(const float2 *)(from + k * 8);
-            q[k / 2][k % 2 * 2 + h] = pair_of<W_BF16>(x.x * unit, x.y * unit);
+        for (int c = 0; c < W / 8; c++)
+            x[c] = from ? *(const float2 *)(from + c * 8) : make_float2(0, 0);
+#pragma unroll
+        for (int c = 0; c < W / 8; c++) {
+            unsigned at = queries + c / 8 * Shape::query_piece + (r + 8 * h) * ROW_BYTES + (c % 8 ^ r % 8) * 16 + i * 4;
+            asm volatile("st.shared.b32 [%0], %1;" ::"r"(at), "r"(pair_of<W_BF16>(x[c].x * unit, x[c].y * unit)) : "memory");
         }
     }
+    show_to_products();
+    warps_meet(3 + group, GROUP);
 }
 
 template <int KEYS> static __device__ inline void mask_scores(float *s, const Pair &p, int j0, int hi)
@@ -208,19 +256,24 @@ template <int KEYS> static __device__ inline void pack_powers(unsigned (*p)[4], 
         p[i / 4][i % 4] = pair_of<W_BF16>(s[2 * i], s[2 * i + 1]);
 }
 
-template <int W, int KEYS> static __device__ inline void send_scores(float *s, const unsigned (*q)[4], unsigned keys)
+/* The byte that step k of the products of queries and keys begins with. */
+static __device__ constexpr int step_byte(int piece, int k) { return k / 4 * piece + k % 4 * STEP * 2; }
+
+template <class Shape, int W, int KEYS> static __device__ inline void send_scores(float *s, unsigned queries, unsigned keys)
 {
-    multiply_wide<KEYS, false, false>(s, q[0], factor_at(keys, 0));
+    Factor q = factor_at(queries, 0), k = factor_at(keys, 0);
+    multiply_keys<KEYS, false>(s, from_byte(q, 0), from_byte(k, 0));
 #pragma unroll
-    for (int k = 1; k < W / STEP; k++)
-        multiply_wide<KEYS, false, true>(s, q[k], factor_at(keys + k / 4 * KEYS * ROW_BYTES + k % 4 * STEP * 2, 0));
+    for (int i = 1; i < W / STEP; i++)
+        multiply_keys<KEYS, true>(s, from_byte(q, step_byte(Shape::query_piece, i)), from_byte(k, step_byte(Shape::piece, i)));
     products_sent();
 }
 template <int W, int KEYS> static __device__ inline void send_sums(float *sums, const unsigned (*p)[4], unsigned values)
 {
+    Factor v = factor_at(values, KEYS * ROW_BYTES);
 #pragma unroll
     for (int k = 0; k < KEYS / STEP; k++)
-        multiply_wide<W, true, true>(sums, p[k], factor_at(values + k * STEP * ROW_BYTES, KEYS * ROW_BYTES));
+        multiply_values<W, true>(sums, p[k], from_byte(v, k * STEP * ROW_BYTES));
     products_sent();
 }
 
@@ -248,15 +301,16 @@ static __device__ inline void release(unsigned barrier)
 
 /* The first tile's powers. */
 template <int W, int KEYS, int STAGES>
-static __device__ inline void first_tile(unsigned (*p)[4], const unsigned (*q)[4], Pair *pair, const TileBlock &b, unsigned base,
+static __device__ inline void first_tile(unsigned (*p)[4], unsigned queries, Pair *pair, const TileBlock &b, unsigned base,
                                          int step)
 {
-    Line l = line_at<HopperShape<W, KEYS, STAGES>, STAGES>(base, step);
+    using Shape = HopperShape<W, KEYS, STAGES>;
+    Line l = line_at<Shape, STAGES>(base, step);
     float s[KEYS / 2];
     barrier_wait(l.keys_came, l.parity);
     hold<KEYS / 2>(s);
     products_begin();
-    send_scores<W, KEYS>(s, q, l.keys);
+    send_scores<Shape, W, KEYS>(s, queries, l.keys);
     products_wait<0>();
     hold<KEYS / 2>(s);
     release(l.keys_used);
@@ -267,7 +321,7 @@ static __device__ inline void first_tile(unsigned (*p)[4], const unsigned (*q)[4
 
 /* The tile's scores and the sums of the one before it; then the tile's powers. */
 template <int W, int KEYS, int STAGES>
-static __device__ inline void next_tile(float *sums, unsigned (*p)[4], const unsigned (*q)[4], Pair *pair, const TileBlock &b,
+static __device__ inline void next_tile(float *sums, unsigned (*p)[4], unsigned queries, Pair *pair, const TileBlock &b,
                                         unsigned base, int step, int j0, int group)
 {
     using Shape = HopperShape<W, KEYS, STAGES>;
@@ -278,7 +332,7 @@ static __device__ inline void next_tile(float *sums, unsigned (*p)[4], const uns
     turn_begins(group);
     hold<KEYS / 2>(s), hold<W / 2>(sums), hold<KEYS / 4>(p[0]);
     products_begin();
-    send_scores<W, KEYS>(s, q, l.keys);
+    send_scores<Shape, W, KEYS>(s, queries, l.keys);
     send_sums<W, KEYS>(sums, p, before.values);
     turn_ends(group);
     products_wait<1>();
@@ -286,6 +340,7 @@ static __device__ inline void next_tile(float *sums, unsigned (*p)[4], const uns
     release(l.keys_used);
     mask_scores<KEYS>(s, *pair, j0, b.hi);
     soften_scores<KEYS>(s, pair);
+    settle(pair->total[0] + pair->total[1]);
     products_wait<0>();
     hold<W / 2>(sums), hold<KEYS / 4>(p[0]);
     release(before.values_used);
@@ -335,11 +390,12 @@ static __device__ inline void attend_block(const Attention &a, const TileBlock &
     for (int i = 0; i < W / 2; i++)
         sums[i] = 0;
     if (tiles > 0) {
-        unsigned q[W / STEP][4], p[KEYS / STEP][4];
-        take_queries<W>(q, a, pair);
-        first_tile<W, KEYS, STAGES>(p, q, &pair, b, base, *step);
+        using Shape = HopperShape<W, KEYS, STAGES>;
+        unsigned p[KEYS / STEP][4], queries = base + Shape::queries + group * Shape::query_part;
+        put_group<Shape, W>(queries, a, pair, group);
+        first_tile<W, KEYS, STAGES>(p, queries, &pair, b, base, *step);
         for (int tile = 1; tile < tiles; tile++)
-            next_tile<W, KEYS, STAGES>(sums, p, q, &pair, b, base, *step + tile, b.lo + tile * KEYS, group);
+            next_tile<W, KEYS, STAGES>(sums, p, queries, &pair, b, base, *step + tile, b.lo + tile * KEYS, group);
         *step += tiles;
         last_sums<W, KEYS, STAGES>(sums, p, base, *step - 1, b.hi - b.lo - (tiles - 1) * KEYS, group);
     }
@@ -366,19 +422,20 @@ static __global__ void __launch_bounds__(THREADS, 1) hopper(const __grid_constan
         for (int i = 0; i < 4 * STAGES; i++)
             barrier_make(base + HopperShape<W, KEYS, STAGES>::barriers + i * 8, i < 2 * STAGES ? 1 : 2 * GROUP / 32);
     barriers_made();
-    __syncthreads();
+    Span *spans = (Span *)(tile_memory + (base - shared_address(tile_memory)) + HopperShape<W, KEYS, STAGES>::spans);
+    find_spans(spans, a);
     TileBlock b;
     if (group < 0) {
         fewer_registers<40>();
         for (int round = 0; threadIdx.x < 32 && round * (int)gridDim.x < items; round++)
-            if (item_of(round) < items && choose_block(&b, a, item_of(round), KEYS, &last))
+            if (item_of(round) < items && choose_block(&b, a, spans, item_of(round), KEYS, &last))
                 ask_tiles<W, KEYS, STAGES>(a, b, &keys, &values, base, &step);
     } else {
         more_registers<232>();
         if (group == 1)
             turn_ends(group);      /* the first turn is the other's */
         for (int round = 0; round * (int)gridDim.x < items; round++)
-            if (item_of(round) < items && choose_block(&b, a, item_of(round), KEYS, &last))
+            if (item_of(round) < items && choose_block(&b, a, spans, item_of(round), KEYS, &last))
                 attend_block<W, KEYS, STAGES>(a, b, last, base, &step, group);
     }
 #endif
@@ -431,7 +488,7 @@ static bool takes(const Attention *a)
 {
     CUtensorMap map;
     return !a->exact && a->kind == W_BF16 && (known_width(a, 64) || known_width(a, 128)) && a->k.width == a->key_width &&
-           a->v.width == a->value_width && a->tokens % BOX_ROWS == 0 && attend_together(a) >= QUERIES_LEAST && !a->slopes &&
+           a->v.width == a->value_width && a->tokens % BOX_ROWS == 0 && a->seqs <= SEQS_MOST && attend_together(a) >= QUERIES_LEAST && !a->slopes &&
            a->how.softcap <= 0 && pairs_fit(a->q) && pairs_fit(a->y) && encode_map() && map_past(&map, a->k, a) &&
            map_past(&map, a->v, a);
 }

@@ -1,12 +1,12 @@
 /* attend_wgmma.h -- what attention asks of a Hopper GPU (compute capability 9.0): products by four warps together, and
  * tiles of the cache that a copy engine brings.
  *
- * A product adds [64, 16] . [16, N] to [64, N]. The left factor and the sums are in registers, warp w of the four has rows
- * 16 w and on, as attend_mma.h says for 16 rows; sum [j / 8][2 h + e] is of row g + 8 h and column i + e of each 8. The right
- * factor lies in shared memory in pieces of 128 bytes a row:
+ * A product adds [64, 16] . [16, N] to [64, N]. Sums are in registers: warp w of the four has rows 16 w and on, as
+ * attend_mma.h says for 16 rows; sum [j / 8][2 h + e] is of row g + 8 h and column i + e of each 8. So may the left factor
+ * be; the right one lies in shared memory in pieces of 128 bytes a row:
  *
- *     keys     rows of the factor's columns:    64 numbers along the sum       multiply_keys()
- *     values   rows along the sum:              64 columns of the factor       multiply_values()
+ *     keys     a row is a column of the factor: 64 numbers that are multiplied and added    multiply_keys()
+ *     values   a row is a row of the factor: 64 columns                                     multiply_values()
  *
  *     | rows of 128 bytes: numbers 0 to 63 of each row | rows of 128 bytes: numbers 64 to 127 | ...
  *
@@ -28,11 +28,15 @@
 enum { ROW_BYTES = 128, ROW_NUMBERS = 64, EIGHT_ROWS = 8 * ROW_BYTES };
 
 #if HOPPER
-/* Where a factor begins in shared memory, and how far apart its pieces are: of 64 columns, and of 8 rows. */
-static __device__ inline uint64_t factor_at(unsigned address, unsigned piece)
+/* Where a factor begins in shared memory, `piece` bytes from 64 columns of it to the next (values only). */
+typedef struct Factor { unsigned low, high; } Factor;
+static __device__ inline Factor factor_at(unsigned address, unsigned piece)
 {
-    return (uint64_t)1 << 62 | (uint64_t)(EIGHT_ROWS >> 4) << 32 | (uint64_t)(piece >> 4) << 16 | (address & 0x3ffff) >> 4;
+    Factor f = {(address & 0x3ffff) >> 4 | (piece >> 4) << 16, 1u << 30 | EIGHT_ROWS >> 4};
+    return f;
 }
+/* The same from some bytes on. */
+static __device__ inline uint64_t from_byte(Factor f, unsigned skip) { return (uint64_t)f.high << 32 | (f.low + (skip >> 4)); }
 
 #define SUMS_8(d, i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), \
                      "+f"(d[i + 6]), "+f"(d[i + 7])
@@ -42,23 +46,37 @@ static __device__ inline uint64_t factor_at(unsigned address, unsigned piece)
 #define NAMES_64 NAMES_32 ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47," \
                  "%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
 
-/* sums = (ADDS: sums +) a . b. TURNED: b's rows go along the sum. */
-template <int N, bool TURNED, bool ADDS>
-static __device__ inline void multiply_wide(float *sums, const unsigned *a, uint64_t b)
+/* sums = (ADDS: sums +) a . b, of which b holds keys and a lies in shared memory, as keys do. */
+template <int N, bool ADDS> static __device__ inline void multiply_keys(float *sums, uint64_t a, uint64_t b)
+{
+    static_assert(N == 64 || N == 128, "");
+    if constexpr (N == 64)
+        asm volatile("{ .reg .pred adds; setp.ne.b32 adds, %34, 0;\n"
+                     "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {" NAMES_32 "}, %32, %33, adds, 1, 1, 0, 0; }"
+                     : SUMS_32(sums, 0) : "l"(a), "l"(b), "n"(ADDS));
+    else
+        asm volatile("{ .reg .pred adds; setp.ne.b32 adds, %66, 0;\n"
+                     "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {" NAMES_64 "}, %64, %65, adds, 1, 1, 0, 0; }"
+                     : SUMS_32(sums, 0), SUMS_32(sums, 32) : "l"(a), "l"(b), "n"(ADDS));
+}
+
+/* sums = (ADDS: sums +) a . b, of which b holds values. */
+template <int N, bool ADDS>
+static __device__ inline void multiply_values(float *sums, const unsigned *a, uint64_t b)
 {
     static_assert(N == 64 || N == 128, "");
     if constexpr (N == 64)
         asm volatile("{ .reg .pred adds; setp.ne.b32 adds, %37, 0;\n"
                      "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 "
-                     "{" NAMES_32 "}, {%32,%33,%34,%35}, %36, adds, 1, 1, %38; }"
+                     "{" NAMES_32 "}, {%32,%33,%34,%35}, %36, adds, 1, 1, 1; }"
                      : SUMS_32(sums, 0)
-                     : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "n"(ADDS), "n"(TURNED));
+                     : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "n"(ADDS));
     else
         asm volatile("{ .reg .pred adds; setp.ne.b32 adds, %69, 0;\n"
                      "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 "
-                     "{" NAMES_64 "}, {%64,%65,%66,%67}, %68, adds, 1, 1, %70; }"
+                     "{" NAMES_64 "}, {%64,%65,%66,%67}, %68, adds, 1, 1, 1; }"
                      : SUMS_32(sums, 0), SUMS_32(sums, 32)
-                     : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "n"(ADDS), "n"(TURNED));
+                     : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "n"(ADDS));
 }
 
 static __device__ inline void products_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
@@ -80,6 +98,14 @@ template <int N> static __device__ inline void hold(unsigned *x)
 #pragma unroll
     for (int i = 0; i < N; i++)
         asm volatile("" : "+r"(x[i])::"memory");
+}
+
+/* What a sum of powers depends on is computed before what follows, by a branch that is never taken: the compiler would else
+ * wait for products first, and compute then. */
+static __device__ inline void settle(float sum)
+{
+    if (sum < 0)
+        asm volatile("nanosleep.u32 1;" ::: "memory");
 }
 
 /* Of a thread, from here on; all warps of the block of threads together have no more than before. */
