@@ -12,11 +12,8 @@
 #include "kernels/attend/attend_products.h"
 #include "kernels/attend/attend_wgmma.h"
 
-#ifndef TRIAL_KEYS
-#define TRIAL_KEYS 128
-#define TRIAL_STAGES 2
+#ifndef TRIAL_TURNS
 #define TRIAL_TURNS 1
-#define TRIAL_WAVE 1
 #endif
 
 enum {
@@ -24,12 +21,15 @@ enum {
     BOX_ROWS = 16, SEQS_MOST = 256,
 };
 
-/* Shared memory: | stages of keys, values | queries of both groups | barriers | spans | */
-template <int W, int KEYS, int STAGES> struct HopperShape {
-    static constexpr int piece = KEYS * ROW_BYTES, factor = KEYS * W * 2, stage = 2 * factor;
+/* W: width of keys and values. Shared memory: | stages of keys, values | queries of both groups | barriers | spans | */
+template <bool EXACT, int W> struct Room {
+    static constexpr bool exact = EXACT;
+    static constexpr int width = W, keys = EXACT ? 64 : 128, stages = EXACT ? 3 : 2;
+    static constexpr int query = Split<W_BF16, EXACT>::query, power = Split<W_BF16, EXACT>::power;
+    static constexpr int piece = keys * ROW_BYTES, factor = keys * W * 2, stage = 2 * factor;
     static constexpr int query_piece = GROUP_QUERIES * ROW_BYTES, query_part = GROUP_QUERIES * W * 2;
-    static constexpr int queries = STAGES * stage, barriers = queries + 2 * query_part;
-    static constexpr int spans = barriers + 4 * STAGES * 8, bytes = spans + (SEQS_MOST + 1) * 8 + EIGHT_ROWS;
+    static constexpr int queries = stages * stage, barriers = queries + 2 * query * query_part;
+    static constexpr int spans = barriers + 4 * stages * 8, bytes = spans + (SEQS_MOST + 1) * 8 + EIGHT_ROWS;
 };
 
 #if HOPPER
@@ -40,12 +40,12 @@ typedef struct Line {
     unsigned parity;
 } Line;
 
-template <class Shape, int STAGES> static __device__ inline Line line_at(unsigned base, int step)
+template <class R> static __device__ inline Line line_at(unsigned base, int step)
 {
-    int stage = step % STAGES;
-    unsigned at = base + Shape::barriers + stage * 8;
-    Line l = {base + stage * Shape::stage, base + stage * Shape::stage + Shape::factor,
-              at, at + 8 * STAGES, at + 16 * STAGES, at + 24 * STAGES, (unsigned)(step / STAGES) & 1};
+    int stage = step % R::stages;
+    unsigned at = base + R::barriers + stage * 8;
+    Line l = {base + stage * R::stage, base + stage * R::stage + R::factor, at, at + 8 * R::stages, at + 16 * R::stages,
+              at + 24 * R::stages, (unsigned)(step / R::stages) & 1};
     return l;
 }
 
@@ -123,27 +123,26 @@ static __device__ inline int tiles_of(const TileBlock &b, int keys) { return b.h
 /* ---- group 0 ---- */
 
 /* A warp: a lane has a box of 16 positions and 64 numbers, of keys and of values. */
-template <int W, int KEYS, int STAGES>
-static __device__ inline void ask_tiles(const Attention &a, const TileBlock &b, const CUtensorMap *keys, const CUtensorMap *values,
-                                        unsigned base, int *step)
+template <class R>
+static __device__ inline void ask_tiles(const Attention &a, const TileBlock &b, const CUtensorMap *keys,
+                                        const CUtensorMap *values, unsigned base, int *step)
 {
-    using Shape = HopperShape<W, KEYS, STAGES>;
-    constexpr int DEEP = KEYS / BOX_ROWS, BOXES = DEEP * W / ROW_NUMBERS;
+    constexpr int DEEP = R::keys / BOX_ROWS, BOXES = DEEP * R::width / ROW_NUMBERS;
     static_assert(BOXES <= 32, "");
     int lane = threadIdx.x % 32, deep = lane % DEEP, across = lane / DEEP;
-    unsigned offset = across * Shape::piece + deep * BOX_ROWS * ROW_BYTES;
-    for (int tile = 0, tiles = tiles_of(b, KEYS); tile < tiles; tile++, ++*step) {
-        Line l = line_at<Shape, STAGES>(base, *step);
-        int2 place = place_of(a, b, b.lo + tile * KEYS + deep * BOX_ROWS);
+    unsigned offset = across * R::piece + deep * BOX_ROWS * ROW_BYTES;
+    for (int tile = 0, tiles = tiles_of(b, R::keys); tile < tiles; tile++, ++*step) {
+        Line l = line_at<R>(base, *step);
+        int2 place = place_of(a, b, b.lo + tile * R::keys + deep * BOX_ROWS);
         barrier_wait(l.keys_used, l.parity ^ 1);
         if (lane == 0)
-            barrier_expect(l.keys_came, Shape::factor);
+            barrier_expect(l.keys_came, R::factor);
         __syncwarp();
         if (lane < BOXES)
             copy_box(l.keys + offset, keys, across * ROW_NUMBERS, place.y, place.x, l.keys_came);
         barrier_wait(l.values_used, l.parity ^ 1);
         if (lane == 0)
-            barrier_expect(l.values_came, Shape::factor);
+            barrier_expect(l.values_came, R::factor);
         __syncwarp();
         if (lane < BOXES)
             copy_box(l.values + offset, values, across * ROW_NUMBERS, place.y, place.x, l.values_came);
@@ -175,9 +174,9 @@ static __device__ inline Pair pair_of_queries(const Attention &a, const TileBloc
 }
 
 /* Queries into shared memory, as keys lie there, scaled so that scores come as powers of two. */
-template <class Shape, int W>
-static __device__ inline void put_group(unsigned queries, const Attention &a, const Pair &p, int group)
+template <class R> static __device__ inline void put_group(unsigned queries, const Attention &a, const Pair &p, int group)
 {
+    constexpr int EIGHTS = R::width / 8;
     float unit = a.how.scale * LOG2_E;
     int i = threadIdx.x % 4, r = threadIdx.x % GROUP / 32 * 16 + threadIdx.x % 32 / 4;
     warps_meet(3 + group, GROUP);      /* nobody multiplies by the last ones any more */
@@ -185,14 +184,20 @@ static __device__ inline void put_group(unsigned queries, const Attention &a, co
     for (int h = 0; h < 2; h++) {
         const Query &query = p.query[h];
         const float *from = query.row < 0 ? NULL : query_values(a, query) + i * 2;
-        float2 x[W / 8];
+        float2 x[EIGHTS];
 #pragma unroll
-        for (int c = 0; c < W / 8; c++)
+        for (int c = 0; c < EIGHTS; c++)
             x[c] = from ? *(const float2 *)(from + c * 8) : make_float2(0, 0);
 #pragma unroll
-        for (int c = 0; c < W / 8; c++) {
-            unsigned at = queries + c / 8 * Shape::query_piece + (r + 8 * h) * ROW_BYTES + (c % 8 ^ r % 8) * 16 + i * 4;
-            asm volatile("st.shared.b32 [%0], %1;" ::"r"(at), "r"(pair_of<W_BF16>(x[c].x * unit, x[c].y * unit)) : "memory");
+        for (int c = 0; c < EIGHTS; c++) {
+            unsigned at = queries + c / 8 * R::query_piece + (r + 8 * h) * ROW_BYTES + (c % 8 ^ r % 8) * 16 + i * 4;
+            x[c].x *= unit, x[c].y *= unit;
+#pragma unroll
+            for (int part = 0; part < R::query; part++) {
+                unsigned pair = pair_of<W_BF16>(x[c].x, x[c].y);
+                put_word(at + part * R::query_part, pair);
+                x[c].x -= first_of<W_BF16>(pair), x[c].y -= second_of<W_BF16>(pair);
+            }
         }
     }
     show_to_products();
@@ -241,51 +246,58 @@ template <int KEYS> static __device__ inline void soften_scores(float *s, Pair *
     }
 }
 
-template <int W> static __device__ inline void shrink_sums(float *sums, const Pair &p)
+/* Powers as left factors: p[part of the power][16 keys]. */
+template <class R> static __device__ inline void pack_powers(unsigned (*p)[R::keys / STEP][4], const float *s)
 {
 #pragma unroll
-    for (int i = 0; i < W / 2; i++)
-        sums[i] *= p.older[i % 4 / 2];
-}
-
-/* Powers as left factors. */
-template <int KEYS> static __device__ inline void pack_powers(unsigned (*p)[4], const float *s)
-{
+    for (int i = 0; i < R::keys / 4; i++) {
+        float x = s[2 * i], y = s[2 * i + 1];
 #pragma unroll
-    for (int i = 0; i < KEYS / 4; i++)
-        p[i / 4][i % 4] = pair_of<W_BF16>(s[2 * i], s[2 * i + 1]);
+        for (int part = 0; part < R::power; part++) {
+            unsigned pair = p[part][i / 4][i % 4] = pair_of<W_BF16>(x, y);
+            x -= first_of<W_BF16>(pair), y -= second_of<W_BF16>(pair);
+        }
+    }
 }
 
 /* The byte that step k of the products of queries and keys begins with. */
 static __device__ constexpr int step_byte(int piece, int k) { return k / 4 * piece + k % 4 * STEP * 2; }
 
-template <class Shape, int W, int KEYS> static __device__ inline void send_scores(float *s, unsigned queries, unsigned keys)
+/* The smallest part of the queries first. */
+template <class R> static __device__ inline void send_scores(float *s, unsigned queries, unsigned keys)
 {
+    constexpr int STEPS = R::width / STEP;
     Factor q = factor_at(queries, 0), k = factor_at(keys, 0);
-    multiply_keys<KEYS, false>(s, from_byte(q, 0), from_byte(k, 0));
+    multiply_keys<R::keys, false>(s, from_byte(q, (R::query - 1) * R::query_part), from_byte(k, 0));
 #pragma unroll
-    for (int i = 1; i < W / STEP; i++)
-        multiply_keys<KEYS, true>(s, from_byte(q, step_byte(Shape::query_piece, i)), from_byte(k, step_byte(Shape::piece, i)));
+    for (int i = 1; i < R::query * STEPS; i++)
+        multiply_keys<R::keys, true>(s, from_byte(q, (R::query - 1 - i / STEPS) * R::query_part + step_byte(R::query_piece, i % STEPS)),
+                                     from_byte(k, step_byte(R::piece, i % STEPS)));
     products_sent();
 }
-template <int W, int KEYS> static __device__ inline void send_sums(float *sums, const unsigned (*p)[4], unsigned values)
+/* ADDS: to what is there. */
+template <class R, bool ADDS>
+static __device__ inline void send_sums(float *sums, const unsigned (*p)[R::keys / STEP][4], unsigned values)
 {
-    Factor v = factor_at(values, KEYS * ROW_BYTES);
+    constexpr int STEPS = R::keys / STEP;
+    Factor v = factor_at(values, R::piece);
+    multiply_values<R::width, ADDS>(sums, p[R::power - 1][0], from_byte(v, 0));
 #pragma unroll
-    for (int k = 0; k < KEYS / STEP; k++)
-        multiply_values<W, true>(sums, p[k], from_byte(v, k * STEP * ROW_BYTES));
+    for (int i = 1; i < R::power * STEPS; i++)
+        multiply_values<R::width, true>(sums, p[R::power - 1 - i / STEPS][i % STEPS], from_byte(v, i % STEPS * STEP * ROW_BYTES));
     products_sent();
 }
 
 /* What lies behind the last position may be no numbers at all: zeros. */
-template <int W, int KEYS> static __device__ inline void clear_rest(unsigned values, int n, int group)
+template <class R> static __device__ inline void clear_rest(unsigned values, int n, int group)
 {
+    constexpr int EIGHTS = R::width / 8;
     int end = (n + BOX_ROWS - 1) / BOX_ROWS * BOX_ROWS;
-    if (n >= KEYS || n == end)
+    if (n >= R::keys || n == end)
         return;
-    for (int i = threadIdx.x % GROUP; i < (end - n) * (W / 8); i += GROUP) {
-        unsigned at = values + i % (W / 8) / 8 * KEYS * ROW_BYTES + (n + i / (W / 8)) * ROW_BYTES + i % 8 * 16;
-        asm volatile("st.shared.v4.b32 [%0], {%1, %1, %1, %1};" ::"r"(at), "r"(0) : "memory");
+    for (int i = threadIdx.x % GROUP; i < (end - n) * EIGHTS; i += GROUP) {
+        unsigned at = values + i % EIGHTS / 8 * R::piece + (n + i / EIGHTS) * ROW_BYTES + i % 8 * 16;
+        put_zeros(at);
     }
     show_to_products();
     warps_meet(3 + group, GROUP);
@@ -299,107 +311,135 @@ static __device__ inline void release(unsigned barrier)
         barrier_arrive(barrier);
 }
 
-/* The first tile's powers. */
-template <int W, int KEYS, int STAGES>
-static __device__ inline void first_tile(unsigned (*p)[4], unsigned queries, Pair *pair, const TileBlock &b, unsigned base,
-                                         int step)
+/* What a group is at. */
+template <class R> struct Work {
+    Pair pair;
+    unsigned p[R::power][R::keys / STEP][4];      /* powers of the last tile */
+    float sums[R::width / 2];                     /* without the last tile */
+    unsigned base, queries;
+    int group, step;                              /* step: tiles before this one, of all items */
+};
+
+/* Tensor cores round sums towards zero: exactly, those of a tile are added to the others outside. Else they go on. */
+template <class R> static __device__ inline void send_tile_sums(Work<R> *w, float *fresh, unsigned values)
 {
-    using Shape = HopperShape<W, KEYS, STAGES>;
-    Line l = line_at<Shape, STAGES>(base, step);
-    float s[KEYS / 2];
+    hold<R::keys / 4 * R::power>(w->p[0][0]);
+    if constexpr (R::exact)
+        send_sums<R, false>(fresh, w->p, values);
+    else
+        send_sums<R, true>(w->sums, w->p, values);
+}
+/* older: what the sums before that tile shrink by. */
+template <class R> static __device__ inline void add_tile_sums(Work<R> *w, float *fresh, const float *older)
+{
+    hold<R::keys / 4 * R::power>(w->p[0][0]);
+    if constexpr (R::exact) {
+        hold<R::width / 2>(fresh);
+#pragma unroll
+        for (int i = 0; i < R::width / 2; i++)
+            w->sums[i] = fmaf(w->sums[i], older[i % 4 / 2], fresh[i]);
+    } else
+        hold<R::width / 2>(w->sums);
+}
+
+/* The first tile's powers. */
+template <class R> static __device__ inline void first_tile(Work<R> *w, const TileBlock &b)
+{
+    Line l = line_at<R>(w->base, w->step);
+    float s[R::keys / 2];
     barrier_wait(l.keys_came, l.parity);
-    hold<KEYS / 2>(s);
+    hold<R::keys / 2>(s);
     products_begin();
-    send_scores<Shape, W, KEYS>(s, queries, l.keys);
+    send_scores<R>(s, w->queries, l.keys);
     products_wait<0>();
-    hold<KEYS / 2>(s);
+    hold<R::keys / 2>(s);
     release(l.keys_used);
-    mask_scores<KEYS>(s, *pair, b.lo, b.hi);
-    soften_scores<KEYS>(s, pair);
-    pack_powers<KEYS>(p, s);
+    mask_scores<R::keys>(s, w->pair, b.lo, b.hi);
+    soften_scores<R::keys>(s, &w->pair);
+    pack_powers<R>(w->p, s);
 }
 
 /* The tile's scores and the sums of the one before it; then the tile's powers. */
-template <int W, int KEYS, int STAGES>
-static __device__ inline void next_tile(float *sums, unsigned (*p)[4], unsigned queries, Pair *pair, const TileBlock &b,
-                                        unsigned base, int step, int j0, int group)
+template <class R> static __device__ inline void next_tile(Work<R> *w, const TileBlock &b, int j0)
 {
-    using Shape = HopperShape<W, KEYS, STAGES>;
-    Line l = line_at<Shape, STAGES>(base, step), before = line_at<Shape, STAGES>(base, step - 1);
-    float s[KEYS / 2];
+    Line l = line_at<R>(w->base, w->step), before = line_at<R>(w->base, w->step - 1);
+    float s[R::keys / 2], fresh[R::exact ? R::width / 2 : 1], older[2] = {w->pair.older[0], w->pair.older[1]};
     barrier_wait(l.keys_came, l.parity);
     barrier_wait(before.values_came, before.parity);
-    turn_begins(group);
-    hold<KEYS / 2>(s), hold<W / 2>(sums), hold<KEYS / 4>(p[0]);
+    turn_begins(w->group);
+    hold<R::keys / 2>(s), hold<R::width / 2>(w->sums);
     products_begin();
-    send_scores<Shape, W, KEYS>(s, queries, l.keys);
-    send_sums<W, KEYS>(sums, p, before.values);
-    turn_ends(group);
+    send_scores<R>(s, w->queries, l.keys);
+    send_tile_sums<R>(w, fresh, before.values);
+    turn_ends(w->group);
     products_wait<1>();
-    hold<KEYS / 2>(s);
+    hold<R::keys / 2>(s);
     release(l.keys_used);
-    mask_scores<KEYS>(s, *pair, j0, b.hi);
-    soften_scores<KEYS>(s, pair);
-    settle(pair->total[0] + pair->total[1]);
+    mask_scores<R::keys>(s, w->pair, j0, b.hi);
+    soften_scores<R::keys>(s, &w->pair);
+    settle(w->pair.total[0] + w->pair.total[1]);
     products_wait<0>();
-    hold<W / 2>(sums), hold<KEYS / 4>(p[0]);
+    add_tile_sums<R>(w, fresh, older);
     release(before.values_used);
-    shrink_sums<W>(sums, *pair);
-    pack_powers<KEYS>(p, s);
+    if constexpr (!R::exact)
+#pragma unroll
+        for (int i = 0; i < R::width / 2; i++)
+            w->sums[i] *= w->pair.older[i % 4 / 2];
+    pack_powers<R>(w->p, s);
 }
 
-template <int W, int KEYS, int STAGES>
-static __device__ inline void last_sums(float *sums, unsigned (*p)[4], unsigned base, int step, int rest, int group)
+template <class R> static __device__ inline void last_sums(Work<R> *w, int rest)
 {
-    Line l = line_at<HopperShape<W, KEYS, STAGES>, STAGES>(base, step);
+    Line l = line_at<R>(w->base, w->step);
+    float fresh[R::exact ? R::width / 2 : 1];
     barrier_wait(l.values_came, l.parity);
-    clear_rest<W, KEYS>(l.values, rest, group);
-    hold<W / 2>(sums), hold<KEYS / 4>(p[0]);
+    clear_rest<R>(l.values, rest, w->group);
+    hold<R::width / 2>(w->sums);
     products_begin();
-    send_sums<W, KEYS>(sums, p, l.values);
+    send_tile_sums<R>(w, fresh, l.values);
     products_wait<0>();
-    hold<W / 2>(sums);
+    add_tile_sums<R>(w, fresh, w->pair.older);
     release(l.values_used);
 }
 
-template <int W>
-static __device__ inline void write_pair(const Attention &a, const TileBlock &b, const Pair &p, const float *sums)
+template <class R> static __device__ inline void write_pair(const Attention &a, const TileBlock &b, const Work<R> &w)
 {
 #pragma unroll
     for (int h = 0; h < 2; h++) {
-        float total = p.total[h];
+        float total = w.pair.total[h];
         total += __shfl_xor_sync(0xffffffff, total, 1);
         total += __shfl_xor_sync(0xffffffff, total, 2);
-        if (p.query[h].row < 0)
+        if (w.pair.query[h].row < 0)
             continue;
-        Columns c = columns_of(a, p.query[h], p.most[h], total, b.part, threadIdx.x % 4 == 0);
+        Columns c = columns_of(a, w.pair.query[h], w.pair.most[h], total, b.part, threadIdx.x % 4 == 0);
         float *at = c.at + threadIdx.x % 4 * 2;
 #pragma unroll
-        for (int k = 0; k < W / 8; k++)
-            *(float2 *)(at + k * 8) = make_float2(sums[k * 4 + 2 * h] * c.factor, sums[k * 4 + 2 * h + 1] * c.factor);
+        for (int k = 0; k < R::width / 8; k++)
+            *(float2 *)(at + k * 8) = make_float2(w.sums[k * 4 + 2 * h] * c.factor, w.sums[k * 4 + 2 * h + 1] * c.factor);
     }
 }
 
-template <int W, int KEYS, int STAGES>
+template <class R>
 static __device__ inline void attend_block(const Attention &a, const TileBlock &b, int last, unsigned base, int *step, int group)
 {
-    Pair pair = pair_of_queries(a, b, group * GROUP_QUERIES + threadIdx.x / 32 % 4 * 16, last);
-    float sums[W / 2];
-    int tiles = tiles_of(b, KEYS);
+    Work<R> w;
+    int tiles = tiles_of(b, R::keys);
+    w.pair = pair_of_queries(a, b, group * GROUP_QUERIES + threadIdx.x % GROUP / 32 * 16, last);
+    w.base = base, w.queries = base + R::queries + group * R::query * R::query_part, w.group = group, w.step = *step;
 #pragma unroll
-    for (int i = 0; i < W / 2; i++)
-        sums[i] = 0;
+    for (int i = 0; i < R::width / 2; i++)
+        w.sums[i] = 0;
     if (tiles > 0) {
-        using Shape = HopperShape<W, KEYS, STAGES>;
-        unsigned p[KEYS / STEP][4], queries = base + Shape::queries + group * Shape::query_part;
-        put_group<Shape, W>(queries, a, pair, group);
-        first_tile<W, KEYS, STAGES>(p, queries, &pair, b, base, *step);
-        for (int tile = 1; tile < tiles; tile++)
-            next_tile<W, KEYS, STAGES>(sums, p, queries, &pair, b, base, *step + tile, b.lo + tile * KEYS, group);
+        put_group<R>(w.queries, a, w.pair, group);
+        first_tile<R>(&w, b);
+        for (int tile = 1; tile < tiles; tile++) {
+            w.step = *step + tile;
+            next_tile<R>(&w, b, b.lo + tile * R::keys);
+        }
+        last_sums<R>(&w, b.hi - b.lo - (tiles - 1) * R::keys);
         *step += tiles;
-        last_sums<W, KEYS, STAGES>(sums, p, base, *step - 1, b.hi - b.lo - (tiles - 1) * KEYS, group);
     }
-    write_pair<W>(a, b, pair, sums);
+    write_pair<R>(a, b, w);
 }
 
 /* Blocks of threads go over items forth and back, so that each has some of the large ones, which come first. */
@@ -409,34 +449,36 @@ static __device__ inline int item_of(int round)
 }
 #endif
 
-template <int W, int KEYS, int STAGES>
+template <bool EXACT, int W>
 static __global__ void __launch_bounds__(THREADS, 1) hopper(const __grid_constant__ Attention a,
                                                            const __grid_constant__ CUtensorMap keys,
                                                            const __grid_constant__ CUtensorMap values)
 {
 #if HOPPER
+    using R = Room<EXACT, W>;
     previous();
-    int group = __shfl_sync(0xffffffff, (int)threadIdx.x / GROUP, 0) - 1, step = 0, last, items = a.kv_heads * a.head_blocks * a.pieces * a.count;
+    int group = __shfl_sync(0xffffffff, (int)threadIdx.x / GROUP, 0) - 1, step = 0, last;
+    int items = a.kv_heads * a.head_blocks * a.pieces * a.count;
     unsigned base = (shared_address(tile_memory) + EIGHT_ROWS - 1) / EIGHT_ROWS * EIGHT_ROWS;
     if (threadIdx.x == 0)
-        for (int i = 0; i < 4 * STAGES; i++)
-            barrier_make(base + HopperShape<W, KEYS, STAGES>::barriers + i * 8, i < 2 * STAGES ? 1 : 2 * GROUP / 32);
+        for (int i = 0; i < 4 * R::stages; i++)
+            barrier_make(base + R::barriers + i * 8, i < 2 * R::stages ? 1 : 2 * GROUP / 32);
     barriers_made();
-    Span *spans = (Span *)(tile_memory + (base - shared_address(tile_memory)) + HopperShape<W, KEYS, STAGES>::spans);
+    Span *spans = (Span *)(tile_memory + (base - shared_address(tile_memory)) + R::spans);
     find_spans(spans, a);
     TileBlock b;
     if (group < 0) {
         fewer_registers<40>();
         for (int round = 0; threadIdx.x < 32 && round * (int)gridDim.x < items; round++)
-            if (item_of(round) < items && choose_block(&b, a, spans, item_of(round), KEYS, &last))
-                ask_tiles<W, KEYS, STAGES>(a, b, &keys, &values, base, &step);
+            if (item_of(round) < items && choose_block(&b, a, spans, item_of(round), R::keys, &last))
+                ask_tiles<R>(a, b, &keys, &values, base, &step);
     } else {
         more_registers<232>();
         if (group == 1)
             turn_ends(group);      /* the first turn is the other's */
         for (int round = 0; round * (int)gridDim.x < items; round++)
-            if (item_of(round) < items && choose_block(&b, a, spans, item_of(round), KEYS, &last))
-                attend_block<W, KEYS, STAGES>(a, b, last, base, &step, group);
+            if (item_of(round) < items && choose_block(&b, a, spans, item_of(round), R::keys, &last))
+                attend_block<R>(a, b, last, base, &step, group);
     }
 #endif
 }
@@ -461,7 +503,7 @@ static EncodeMap encode_map(void)
     int device = 0, major = 0;
     cudaGetDevice(&device);
     cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
-    if (major == 9 && cudaFuncGetAttributes(&code, (const void *)hopper<128, TRIAL_KEYS, TRIAL_STAGES>) == cudaSuccess &&
+    if (major == 9 && cudaFuncGetAttributes(&code, (const void *)hopper<false, 128>) == cudaSuccess &&
         code.binaryVersion == 90 && code.ptxVersion == 90 &&
         cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &entry, 12000, cudaEnableDefault, &result) == cudaSuccess)
         found = (EncodeMap)entry;
@@ -487,29 +529,30 @@ static bool pairs_fit(const Rows &r) { return (uintptr_t)r.at % 8 == 0 && r.step
 static bool takes(const Attention *a)
 {
     CUtensorMap map;
-    return !a->exact && a->kind == W_BF16 && (known_width(a, 64) || known_width(a, 128)) && a->k.width == a->key_width &&
+    return a->kind == W_BF16 && (known_width(a, 64) || known_width(a, 128)) && a->k.width == a->key_width &&
            a->v.width == a->value_width && a->tokens % BOX_ROWS == 0 && a->seqs <= SEQS_MOST && attend_together(a) >= QUERIES_LEAST && !a->slopes &&
            a->how.softcap <= 0 && pairs_fit(a->q) && pairs_fit(a->y) && encode_map() && map_past(&map, a->k, a) &&
            map_past(&map, a->v, a);
 }
 
-template <int W> static void launch(const Attention *a, const CudaRun *g)
+template <bool EXACT, int W> static void launch(const Attention *a, const CudaRun *g)
 {
-    constexpr int BYTES = HopperShape<W, TRIAL_KEYS, TRIAL_STAGES>::bytes;
-    void (*kernel)(Attention, CUtensorMap, CUtensorMap) = hopper<W, TRIAL_KEYS, TRIAL_STAGES>;
+    constexpr int BYTES = Room<EXACT, W>::bytes;
+    void (*kernel)(Attention, CUtensorMap, CUtensorMap) = hopper<EXACT, W>;
     int64_t items = (int64_t)a->kv_heads * a->head_blocks * a->pieces * a->count;
+    unsigned blocks = (unsigned)(items < g->multiprocessors ? items : g->multiprocessors);
     CUtensorMap keys, values;
     map_past(&keys, a->k, a), map_past(&values, a->v, a);
     cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES);
-    LAUNCH(kernel, dim3((unsigned)(!TRIAL_WAVE || items < g->multiprocessors ? items : g->multiprocessors)), THREADS, BYTES, g, *a, keys, values);
+    LAUNCH(kernel, dim3(blocks), THREADS, BYTES, g, *a, keys, values);
 }
 
 static void run(const Attention *a, const CudaRun *g)
 {
     if (a->key_width == 64)
-        launch<64>(a, g);
+        a->exact ? launch<true, 64>(a, g) : launch<false, 64>(a, g);
     else
-        launch<128>(a, g);
+        a->exact ? launch<true, 128>(a, g) : launch<false, 128>(a, g);
 }
 
 const AttendWay attend_hopper = {takes, queries, resident, true, false, QUERIES, 1, 1, run};

@@ -154,6 +154,14 @@ static __device__ inline void copy_box(unsigned to, const CUtensorMap *map, int 
     asm volatile("cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, %4}], [%5];"
                  ::"r"(to), "l"((uint64_t)map), "r"(column), "r"(row), "r"(block), "r"(barrier) : "memory");
 }
+static __device__ inline void put_word(unsigned at, unsigned word)
+{
+    asm volatile("st.shared.b32 [%0], %1;" ::"r"(at), "r"(word) : "memory");
+}
+static __device__ inline void put_zeros(unsigned at)      /* 16 bytes */
+{
+    asm volatile("st.shared.v4.b32 [%0], {%1, %1, %1, %1};" ::"r"(at), "r"(0) : "memory");
+}
 /* What was written in the ordinary way may be multiplied by. */
 static __device__ inline void show_to_products() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 #endif
