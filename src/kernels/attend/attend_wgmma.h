@@ -33,6 +33,7 @@ typedef struct Factor { unsigned low, high; } Factor;
 static __device__ inline Factor factor_at(unsigned address, unsigned piece)
 {
     Factor f = {(address & 0x3ffff) >> 4 | (piece >> 4) << 16, 1u << 30 | EIGHT_ROWS >> 4};
+    asm volatile("" : "+r"(f.low));      /* else many are computed long before they are needed */
     return f;
 }
 /* The same from some bytes on. */
