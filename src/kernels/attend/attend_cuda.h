@@ -18,7 +18,6 @@ typedef struct Attention {
     int64_t table_step;
     const float *sinks, *slopes;
     float *parts;              /* of row, head, part: largest score, sum, sums of values */
-    unsigned *counters;        /* for whoever folds parts in the same launch: zeros between launches */
     int heads, kv_heads, group, key_width, value_width, tokens, rows, seqs;
     int per_block, head_blocks;          /* query heads of a block of threads; blocks of a group */
     int rows_each, pieces;               /* rows of a block of threads, where it takes several; pieces that all fit into */
@@ -33,7 +32,6 @@ typedef struct AttendWay {
     int (*queries)(const Attention *);   /* of a block of threads: rows x heads of a group */
     int (*resident)(const Attention *);  /* blocks of threads that a multiprocessor has room for, about */
     bool rows_together;                  /* takes several rows of a sequence */
-    bool folds;                          /* parts, in its own launch */
     int queries_most, resident_most;
     int waves;                           /* where positions are split, blocks of threads fill the GPU so often at most */
     void (*run)(const Attention *, const CudaRun *);

@@ -2,28 +2,21 @@
  *
  * L lanes have a key: 16 bytes each of it and of its value, and 8 columns of the sums. A warp has 32 / L such groups,
  * which go over keys of their own with a running softmax of their own: nothing is shared until the end, and a thread has
- * STEPS keys and as many values on their way at a time. Two query heads of a group meet a key while it is in registers;
+ * STEPS keys and as many values on their way at a time: more where a block of threads has a whole context. Two query heads of a group meet a key while it is in registers;
  * the others read it from the L2 cache. Floor: each seen key and value once from memory.
  */
-#include "kernels/attend/attend_fold.h"
+#include "kernels/attend/attend_cuda.h"
 
-#ifndef TRIAL_STEPS
-#define TRIAL_STEPS 4
-#define TRIAL_AHEAD 0
-#define TRIAL_FOLD 1
-#endif
-
-enum { WARPS = 4, STEPS = TRIAL_STEPS };
+enum { WARPS = 4, FEW_STEPS = 4, MANY_STEPS = 8 };
 
 /* What a group of lanes knows of a head. */
 template <int H> struct Running {
     float most[H], total[H], sums[H][8];
 };
 
-static __device__ inline void fetch_soon(const void *p) { asm volatile("prefetch.global.L2 [%0];" ::"l"(p)); }
 static __device__ inline float power(float x) { return power2(x * LOG2_E); }
 
-template <int K, int H>
+template <int K, int H, int STEPS>
 static __device__ inline void take_keys(Running<H> &run, const float (*q)[8], const uint4 *keys, const uint4 *values,
                                         const Attention &a, int first_head, int j0, int stride, int n, int pos, int L)
 {
@@ -98,13 +91,13 @@ static __device__ void fold_groups(const Attention &a, float most, float total, 
 }
 
 /* STEPS keys and values of a group of lanes; n of them are there. */
-struct Tile {
+template <int STEPS> struct Tile {
     uint4 keys[STEPS], values[STEPS];
     int n;
 };
 
-template <int L, int GROUPS>
-static __device__ inline void load_tile(Tile *t, const Attention &a, const int32_t *table, int kv_head, int shift, int j0,
+template <int L, int GROUPS, int STEPS>
+static __device__ inline void load_tile(Tile<STEPS> *t, const Attention &a, const int32_t *table, int kv_head, int shift, int j0,
                                         int to, int from, int group, int lane)
 {
     int first = j0 + group;
@@ -121,12 +114,11 @@ static __device__ inline void load_tile(Tile *t, const Attention &a, const int32
     }
 }
 
-template <int K, int L, int H> static __global__ void __launch_bounds__(WARPS * 32) few(const __grid_constant__ Attention a)
+template <int K, int L, int H, int STEPS>
+static __global__ void __launch_bounds__(WARPS * 32) few(const __grid_constant__ Attention a)
 {
+    previous();
     enum { GROUPS = WARPS * 32 / L };
-    previous_later();
-    if (!TRIAL_AHEAD)
-        previous_ended();
     __shared__ float shared[GROUPS * (2 + 8 * L)];
     int r = blockIdx.x, kv_head = blockIdx.y / a.head_blocks, skip = blockIdx.y % a.head_blocks * a.per_block;
     int first_head = kv_head * a.group + skip, heads = min(H, a.group - skip), part = blockIdx.z;
@@ -135,17 +127,6 @@ template <int K, int L, int H> static __global__ void __launch_bounds__(WARPS * 
     int from = max(seen.x, part * a.part_tokens), to = a.count > 1 ? min(seen.y, (part + 1) * a.part_tokens) : seen.y;
     const int32_t *table = a.tables + a.row_seq[r] * a.table_step;
     const int shift = __popc(a.tokens) == 1 ? __ffs(a.tokens) - 1 : -1;
-    if (TRIAL_AHEAD) {
-        if (a.count > 1 && a.part_tokens <= 128)
-        for (int j = from + group; j < to; j += GROUPS)
-            if (lane % 8 == 0) {
-                int i = shift >= 0 ? j >> shift : j / a.tokens;
-                int64_t block = table[i], at = (int64_t)kv_head * a.tokens + (j - i * a.tokens);
-                fetch_soon((const uint4 *)(a.k.at + block * a.k.block_bytes) + at * L + lane);
-                fetch_soon((const uint4 *)(a.v.at + block * a.v.block_bytes) + at * L + lane);
-            }
-        previous_ended();
-    }
     float q[H][8];
     Running<H> run;
 #pragma unroll
@@ -159,22 +140,20 @@ template <int K, int L, int H> static __global__ void __launch_bounds__(WARPS * 
     }
     /* All lanes of a warp go as often, since they ask each other. With several heads the next keys come while these are
      * computed with. */
-    Tile now, next;
-    load_tile<L, GROUPS>(&now, a, table, kv_head, shift, from, to, from, group, lane);
+    Tile<STEPS> now, next;
+    load_tile<L, GROUPS, STEPS>(&now, a, table, kv_head, shift, from, to, from, group, lane);
     for (int j0 = from; j0 < to; j0 += GROUPS * STEPS) {
         if (H > 1)
-            load_tile<L, GROUPS>(&next, a, table, kv_head, shift, j0 + GROUPS * STEPS, to, from, group, lane);
-        take_keys<K, H>(run, q, now.keys, now.values, a, first_head, j0 + group, GROUPS, now.n, pos, L);
+            load_tile<L, GROUPS, STEPS>(&next, a, table, kv_head, shift, j0 + GROUPS * STEPS, to, from, group, lane);
+        take_keys<K, H, STEPS>(run, q, now.keys, now.values, a, first_head, j0 + group, GROUPS, now.n, pos, L);
         if (H == 1)
-            load_tile<L, GROUPS>(&next, a, table, kv_head, shift, j0 + GROUPS * STEPS, to, from, group, lane);
+            load_tile<L, GROUPS, STEPS>(&next, a, table, kv_head, shift, j0 + GROUPS * STEPS, to, from, group, lane);
         now = next;
     }
 #pragma unroll
     for (int h = 0; h < H; h++)
         if (h < heads)
             fold_groups<L>(a, run.most[h], run.total[h], run.sums[h], shared, r, first_head + h, part);
-    if (TRIAL_FOLD && a.count > 1)
-        fold_when_last(a, blockIdx.x * gridDim.y + blockIdx.y, r, 1, first_head, heads);
 }
 
 static bool takes(const Attention *a)
@@ -187,10 +166,12 @@ static bool takes(const Attention *a)
 template <int K, int L> static void launch(const Attention *a, const CudaRun *g)
 {
     dim3 grid(a->rows, a->kv_heads * a->head_blocks, a->count);
-    if (a->per_block == 1)
-        LAUNCH((few<K, L, 1>), grid, WARPS * 32, 0, g, *a);
+    if (a->per_block > 1)
+        LAUNCH((few<K, L, 2, FEW_STEPS>), grid, WARPS * 32, 0, g, *a);
+    else if (a->count > 1)
+        LAUNCH((few<K, L, 1, FEW_STEPS>), grid, WARPS * 32, 0, g, *a);
     else
-        LAUNCH((few<K, L, 2>), grid, WARPS * 32, 0, g, *a);
+        LAUNCH((few<K, L, 1, MANY_STEPS>), grid, WARPS * 32, 0, g, *a);
 }
 
 template <int K> static void launch_kind(const Attention *a, const CudaRun *g)
@@ -216,4 +197,4 @@ static void run(const Attention *a, const CudaRun *g)
         launch_kind<W_BF16>(a, g);
 }
 
-const AttendWay attend_few = {takes, queries, resident, false, TRIAL_FOLD, 2, 6, 4, run};
+const AttendWay attend_few = {takes, queries, resident, false, 2, 6, 4, run};

@@ -176,4 +176,4 @@ static void run(const Attention *a, const CudaRun *g)
     }
 }
 
-const AttendWay attend_group = {takes, queries, resident, true, false, 8 * EIGHTS, BLOCKS, 4, run};
+const AttendWay attend_group = {takes, queries, resident, true, 8 * EIGHTS, BLOCKS, 4, run};

@@ -555,4 +555,4 @@ static void run(const Attention *a, const CudaRun *g)
         a->exact ? launch<true, 128>(a, g) : launch<false, 128>(a, g);
 }
 
-const AttendWay attend_hopper = {takes, queries, resident, true, false, QUERIES, 1, 1, run};
+const AttendWay attend_hopper = {takes, queries, resident, true, QUERIES, 1, 1, run};
