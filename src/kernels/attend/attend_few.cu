@@ -2,8 +2,9 @@
  *
  * L lanes have a key: 16 bytes each of it and of its value, and 8 columns of the sums. A warp has 32 / L such groups,
  * which go over keys of their own with a running softmax of their own: nothing is shared until the end, and a thread has
- * STEPS keys and as many values on their way at a time: more where a block of threads has a whole context. Two query heads of a group meet a key while it is in registers;
- * the others read it from the L2 cache. Floor: each seen key and value once from memory.
+ * STEPS keys and as many values on their way at a time: more where a block of threads has a whole context. Two query heads
+ * of a group meet a key while it is in registers; the others read it from the L2 cache. Floor: each seen key and value once
+ * from memory.
  */
 #include "kernels/attend/attend_cuda.h"
 
@@ -97,11 +98,11 @@ template <int STEPS> struct Tile {
 };
 
 template <int L, int GROUPS, int STEPS>
-static __device__ inline void load_tile(Tile<STEPS> *t, const Attention &a, const int32_t *table, int kv_head, int shift, int j0,
-                                        int to, int from, int group, int lane)
+static __device__ inline void load_tile(Tile<STEPS> *t, const Attention &a, const int32_t *table, int kv_head, int shift,
+                                        int j0, int to, int from, int group, int lane)
 {
     int first = j0 + group;
-    t->n = first < to ? min((int)STEPS, (to - first + GROUPS - 1) / GROUPS) : 0;
+    t->n = first < to ? min(STEPS, (to - first + GROUPS - 1) / GROUPS) : 0;
     if (j0 >= to)      /* of the whole block of threads: nothing is left */
         return;
 #pragma unroll

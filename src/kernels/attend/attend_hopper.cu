@@ -118,7 +118,10 @@ static __device__ inline bool choose_block(TileBlock *b, const Attention &a, con
     return true;
 }
 
-static __device__ inline int tiles_of(const TileBlock &b, int keys) { return b.hi > b.lo ? (b.hi - b.lo + keys - 1) / keys : 0; }
+static __device__ inline int tiles_of(const TileBlock &b, int keys)
+{
+    return b.hi > b.lo ? (b.hi - b.lo + keys - 1) / keys : 0;
+}
 
 /* ---- group 0 ---- */
 
@@ -271,7 +274,8 @@ template <class R> static __device__ inline void send_scores(float *s, unsigned 
     multiply_keys<R::keys, false>(s, from_byte(q, (R::query - 1) * R::query_part), from_byte(k, 0));
 #pragma unroll
     for (int i = 1; i < R::query * STEPS; i++)
-        multiply_keys<R::keys, true>(s, from_byte(q, (R::query - 1 - i / STEPS) * R::query_part + step_byte(R::query_piece, i % STEPS)),
+        multiply_keys<R::keys, true>(s, from_byte(q, (R::query - 1 - i / STEPS) * R::query_part +
+                                                     step_byte(R::query_piece, i % STEPS)),
                                      from_byte(k, step_byte(R::piece, i % STEPS)));
     products_sent();
 }
@@ -284,7 +288,8 @@ static __device__ inline void send_sums(float *sums, const unsigned (*p)[R::keys
     multiply_values<R::width, ADDS>(sums, p[R::power - 1][0], from_byte(v, 0));
 #pragma unroll
     for (int i = 1; i < R::power * STEPS; i++)
-        multiply_values<R::width, true>(sums, p[R::power - 1 - i / STEPS][i % STEPS], from_byte(v, i % STEPS * STEP * ROW_BYTES));
+        multiply_values<R::width, true>(sums, p[R::power - 1 - i / STEPS][i % STEPS],
+                                        from_byte(v, i % STEPS * STEP * ROW_BYTES));
     products_sent();
 }
 
@@ -420,7 +425,8 @@ template <class R> static __device__ inline void write_pair(const Attention &a, 
 }
 
 template <class R>
-static __device__ inline void attend_block(const Attention &a, const TileBlock &b, int last, unsigned base, int *step, int group)
+static __device__ inline void attend_block(const Attention &a, const TileBlock &b, int last, unsigned base, int *step,
+                                           int group)
 {
     Work<R> w;
     int tiles = tiles_of(b, R::keys);
@@ -530,9 +536,9 @@ static bool takes(const Attention *a)
 {
     CUtensorMap map;
     return a->kind == W_BF16 && (known_width(a, 64) || known_width(a, 128)) && a->k.width == a->key_width &&
-           a->v.width == a->value_width && a->tokens % BOX_ROWS == 0 && a->seqs <= SEQS_MOST && attend_together(a) >= QUERIES_LEAST && !a->slopes &&
-           a->how.softcap <= 0 && pairs_fit(a->q) && pairs_fit(a->y) && encode_map() && map_past(&map, a->k, a) &&
-           map_past(&map, a->v, a);
+           a->v.width == a->value_width && a->tokens % BOX_ROWS == 0 && a->seqs <= SEQS_MOST &&
+           attend_together(a) >= QUERIES_LEAST && !a->slopes && a->how.softcap <= 0 && pairs_fit(a->q) && pairs_fit(a->y) &&
+           encode_map() && map_past(&map, a->k, a) && map_past(&map, a->v, a);
 }
 
 template <bool EXACT, int W> static void launch(const Attention *a, const CudaRun *g)
