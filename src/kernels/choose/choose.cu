@@ -113,7 +113,8 @@ static __device__ void choose_one(Chosen *out, const Calls &c, const ChooseHow &
     int words = c.vocabulary;
     for (int i = threadIdx.x; i < CHOSEN_WORDS; i += CHOOSE_THREADS)
         ((int32_t *)out)[i] = 0;
-    List l = {adjusted(scratch, c, how, logits), (int32_t *)(scratch + words), scratch + 2 * (size_t)words, 0, words, 0, how.scale};
+    List l = {adjusted(scratch, c, how, logits), (int32_t *)(scratch + words), scratch + 2 * (size_t)words};
+    l.vocabulary = words, l.scale = how.scale;
     Peak peak = find_peak(l.z, words, room);      /* its barriers also stand behind the zeros */
     bool none = peak.broken >= 0 || peak.value == -INFINITY;
     int id = none ? -1 : peak.id;
@@ -135,7 +136,8 @@ static __global__ void __launch_bounds__(CHOOSE_THREADS) choose_rows(const __gri
     previous();
     float *scratch = c.scratch + blockIdx.x * 3 * (size_t)c.vocabulary;
     for (int r = blockIdx.x; r < c.rows; r += gridDim.x) {
-        choose_one((Chosen *)(c.out + r * c.out_step), c, *(const ChooseHow *)(c.hows + r * c.hows_step), scratch, (Room *)memory);
+        const ChooseHow *how = (const ChooseHow *)(c.hows + r * c.hows_step);
+        choose_one((Chosen *)(c.out + r * c.out_step), c, *how, scratch, (Room *)memory);
         __syncthreads();
     }
 }
@@ -157,7 +159,8 @@ static void run(const OpCall *c, const CudaRun *g)
     Tensor logits = c->in[CHOOSE_LOGITS], hows = c->in[CHOOSE_HOWS], masks = c->in[CHOOSE_MASKS];
     Calls calls = {};
     calls.logits = tensor_f32(logits), calls.logits_step = logits.row_elems, calls.vocabulary = (int)tensor_width(logits);
-    calls.hows = tensor_i32(hows), calls.hows_step = hows.row_elems, calls.edits = (const ChooseEdit *)ids_of(c->in[CHOOSE_EDITS]);
+    calls.hows = tensor_i32(hows), calls.hows_step = hows.row_elems;
+    calls.edits = (const ChooseEdit *)ids_of(c->in[CHOOSE_EDITS]);
     calls.masks = (const uint32_t *)ids_of(masks), calls.mask_step = masks.row_elems;
     calls.out = tensor_i32(c->out[0]), calls.out_step = c->out[0].row_elems, calls.rows = c->out[0].dim[0];
     calls.scratch = (float *)g->scratch;

@@ -7,7 +7,7 @@
 static OpCost cost(const OpCall *c)
 {
     double bytes = (double)c->out[0].dim[0] * (double)tensor_row_bytes(c->in[CHOOSE_LOGITS]);
-    return (OpCost){.operations = bytes / 4, .activation_bytes = bytes + bytes_moved(c->out[0]) + bytes_moved(c->in[CHOOSE_HOWS])};
+    return (OpCost){.operations = bytes / sizeof(float), .activation_bytes = bytes + bytes_moved(c->out[0])};
 }
 
 const OpSpec spec_choose = {.cost = cost, .tolerance = 0};

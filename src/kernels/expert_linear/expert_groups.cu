@@ -14,7 +14,7 @@ template <int K_, int PARTS_, int PAIRS_, int OUTS_, int WM_, int WN_, int STAGE
     static constexpr int THREADS = 32 * WM * WN, MT = OUTS / WM / 16, NT = PAIRS / WN / 8;
     static constexpr int ELEM = K == W_BF16 ? 2 : 1, X_ROW = 2 * GROUPS_K, W_ROW = ELEM * GROUPS_K;
     static constexpr int X_BYTES = PARTS * PAIRS * X_ROW, STAGE = X_BYTES + OUTS * W_ROW, SHARED = STAGES * STAGE;
-    static_assert(MT * 16 * WM == OUTS && NT * 8 * WN == PAIRS && NT % 2 == 0, "a warp has whole tiles, two of pairs at a time");
+    static_assert(MT * 16 * WM == OUTS && NT * 8 * WN == PAIRS && NT % 2 == 0, "a warp has whole tiles, those of pairs by two");
 };
 
 /* Where piece c of row r lies; rows of 64 bytes are two to a line of the banks. */
@@ -23,8 +23,8 @@ template <int ROW> static __device__ inline unsigned place(int r, int c)
     return ROW == 128 ? r * 128 + ((c ^ r % 8) << 4) : r * 64 + ((c ^ r / 2 % 4) << 4);
 }
 
-template <typename T> static __device__ void fetch_x(unsigned stage, const Product &p, const unsigned short *x, const int *x_rows,
-                                                     int all_rows, int k0)
+template <typename T>
+static __device__ void fetch_x(unsigned stage, const Product &p, const unsigned short *x, const int *x_rows, int all_rows, int k0)
 {
     constexpr int PIECES = T::X_ROW / 16;
 #pragma unroll
@@ -118,8 +118,8 @@ template <typename T> static __device__ inline void multiply_stage(float (*sums)
                 sums[m][n][i] += part_sums[m][n][i];
 }
 
-template <typename T> static __device__ inline void put_tile(float (*sums)[T::NT][4], const Product &p, PairTile t, const int *pairs,
-                                                             int o0, int n0)
+template <typename T>
+static __device__ inline void put_tile(float (*sums)[T::NT][4], const Product &p, PairTile t, const int *pairs, int o0, int n0)
 {
     int lane = threadIdx.x % 32;
 #pragma unroll
@@ -205,7 +205,8 @@ static __device__ int sum_before(int n, int *shared)
     return warps + all - n;
 }
 
-static __global__ void __launch_bounds__(SORT_THREADS) sort_pairs(Product p, int *order, PairTile *tiles, int tile_pairs, int tiles_max)
+static __global__ void __launch_bounds__(SORT_THREADS)
+sort_pairs(Product p, int *order, PairTile *tiles, int tile_pairs, int tiles_max)
 {
     __shared__ int at[SORT_THREADS * SORT_EACH], of_warps[32], tiles_used;
     previous();
