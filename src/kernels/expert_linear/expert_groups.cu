@@ -9,12 +9,14 @@
 #include "kernels/expert_linear/expert_groups.h"
 
 /* PAIRS and OUTS of a tile; of the warps WM share the outputs, WN the pairs. */
-template <int K_, int PARTS_, int PAIRS_, int OUTS_, int WM_, int WN_, int STAGES_, int BLOCKS_ = 1> struct Tiling {
-    static constexpr int K = K_, PARTS = PARTS_, PAIRS = PAIRS_, OUTS = OUTS_, WM = WM_, WN = WN_, STAGES = STAGES_, BLOCKS = BLOCKS_;
+template <int K_, int PARTS_, int PAIRS_, int OUTS_, int WM_, int WN_, int STAGES_, int BLOCKS_ = 1>
+struct Tiling {
+    static constexpr int K = K_, PARTS = PARTS_, PAIRS = PAIRS_, OUTS = OUTS_, WM = WM_, WN = WN_;
+    static constexpr int STAGES = STAGES_, BLOCKS = BLOCKS_;      /* on their way or in use; of threads, a multiprocessor */
     static constexpr int THREADS = 32 * WM * WN, MT = OUTS / WM / 16, NT = PAIRS / WN / 8;
     static constexpr int ELEM = K == W_BF16 ? 2 : 1, X_ROW = 2 * GROUPS_K, W_ROW = ELEM * GROUPS_K;
     static constexpr int X_BYTES = PARTS * PAIRS * X_ROW, STAGE = X_BYTES + OUTS * W_ROW, SHARED = STAGES * STAGE;
-    static_assert(MT * 16 * WM == OUTS && NT * 8 * WN == PAIRS && NT % 2 == 0, "a warp has whole tiles, those of pairs by two");
+    static_assert(MT * 16 * WM == OUTS && NT * 8 * WN == PAIRS && NT % 2 == 0, "a warp has whole tiles, of pairs two");
 };
 
 /* What was copied may be read by instructions that go another way to shared memory than loads. */
@@ -32,7 +34,8 @@ template <int ROW> static __device__ inline unsigned place(int r, int c)
 }
 
 template <typename T>
-static __device__ void fetch_x(unsigned stage, const Product &p, const unsigned short *x, const int *x_rows, int all_rows, int k0)
+static __device__ void fetch_x(unsigned stage, const Product &p, const unsigned short *x, const int *x_rows, int all_rows,
+                               int k0)
 {
     constexpr int PIECES = T::X_ROW / 16;
 #pragma unroll
@@ -165,8 +168,8 @@ template <typename T> static __device__ bool begin_tile(const Product &p, PairTi
 
 /* Goes through all stages: multiply(where it lies). APART: by instructions that do not load what they multiply. */
 template <typename T, bool APART, typename Multiply>
-static __device__ void each_stage(const Product &p, PairTile t, const unsigned short *x, const int *x_rows, int all_rows, int o0,
-                                  unsigned shared, Multiply multiply)
+static __device__ void each_stage(const Product &p, PairTile t, const unsigned short *x, const int *x_rows, int all_rows,
+                                  int o0, unsigned shared, Multiply multiply)
 {
     int stages = (p.in + GROUPS_K - 1) / GROUPS_K;
     int64_t first = (int64_t)t.expert * p.out + o0;
