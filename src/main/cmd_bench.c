@@ -379,7 +379,7 @@ const Command command_bench = {
         "says how much of the time this bound would have taken, by what `ridge probe` measured of this machine with "
         "all its threads, and which of the two it is; at the end a sentence for each row says so in words, and what twice the "
         "batch would give. On a GPU (--device cuda) its limits are measured first, in the same run; at the end there is what "
-        "an H100 and this GPU could do for each row, and what was measured; with --deterministic each row is measured both ways, "
+        "an H100 and this GPU could do for each row, and what was measured; with --deterministic each is measured both ways, "
         "and its price told. --profile tells the same for each operation, without the warm-ups. Lists are measured "
         "in all combinations, and synth:SHAPE:FORMAT needs no file (`ridge synth --list`). Machines are noisy: "
         "compare medians of runs that alternate (bench/versus-llama).\n\n"

@@ -388,6 +388,16 @@ template <typename T> static void launch(const Product *p, const unsigned short 
     LAUNCH(multiply_groups<T>, grid, T::THREADS, T::SHARED, g, *p, x, rows_of_x(p));
 }
 
+/* Whether this GPU has the instructions of multiply_groups_64, and this program was compiled for it. */
+static bool has_wgmma(void)
+{
+    static int version;
+    cudaFuncAttributes a;
+    if (version == 0 && cudaFuncGetAttributes(&a, split_x) == cudaSuccess)
+        version = a.binaryVersion;
+    return version == 90;      /* none but sm_90a is compiled of 9.0 (Makefile) */
+}
+
 template <typename T> static void launch_64(const Product *p, const unsigned short *x, const CudaRun *g)
 {
     enum { SHARED = T::SHARED + 1024 /* so that a stage may begin at a multiple */ };
@@ -400,6 +410,10 @@ template <int K, int PARTS> static void by_pairs(const Product *p, int tile_pair
 {
     if (tile_pairs == GROUPS_FEW)
         launch<Tiling<K, PARTS, GROUPS_FEW, 128, 8, 1, 4>>(p, x, g);
+    else if (tile_pairs == GROUPS_SOME)
+        launch<Tiling<K, PARTS, GROUPS_SOME, 128, 8, 1, 3>>(p, x, g);
+    else if (!has_wgmma())
+        launch<Tiling<K, PARTS, GROUPS_MANY, 128, 4, 2, 2>>(p, x, g);
     else
         launch_64<Tiling<K, PARTS, GROUPS_MANY, 128, 8, 1, 2, 2>>(p, x, g);
 }

@@ -17,7 +17,7 @@
 
 #include "kernels/linear/product_cuda.h"
 
-enum { GROUPS_FEW = 16, GROUPS_MANY = 64 /* pairs of a tile */, GROUPS_K = 64 };
+enum { GROUPS_FEW = 16, GROUPS_SOME = 32, GROUPS_MANY = PRODUCT_TILE /* pairs of a tile */, GROUPS_K = 64 };
 
 /* As many tiles as there may be: full ones, and one of each expert that is not, with those that compute nothing. */
 static inline int groups_tiles(const Product *p, int tile_pairs)
