@@ -414,8 +414,10 @@ template <int K, int PARTS> static void by_pairs(const Product *p, int tile_pair
         launch<Tiling<K, PARTS, GROUPS_SOME, 128, 8, 1, 3>>(p, x, g);
     else if (!has_wgmma())
         launch<Tiling<K, PARTS, GROUPS_MANY, 128, 4, 2, 2>>(p, x, g);
-    else
-        launch_64<Tiling<K, PARTS, GROUPS_MANY, 128, 8, 1, 2, 2>>(p, x, g);
+    else if (PARTS == 1)
+        launch_64<Tiling<K, PARTS, GROUPS_MANY, 128, 8, 1, 4>>(p, x, g);
+    else      /* three parts of x are more bytes than the weights: more outputs for each */
+        launch_64<Tiling<K, PARTS, GROUPS_MANY, 256, 16, 1, 3>>(p, x, g);
 }
 
 template <int K> static void by_parts(const Product *p, int tile_pairs, const unsigned short *x, const CudaRun *g)
