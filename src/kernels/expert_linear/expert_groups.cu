@@ -9,10 +9,10 @@
 #include "kernels/expert_linear/expert_groups.h"
 
 /* PAIRS and OUTS of a tile; of the warps WM share the outputs, WN the pairs. */
-template <int K_, int PARTS_, int PAIRS_, int OUTS_, int WM_, int WN_, int STAGES_, int BLOCKS_ = 1>
+template <int K_, int PARTS_, int PAIRS_, int OUTS_, int WM_, int WN_, int STAGES_>
 struct Tiling {
     static constexpr int K = K_, PARTS = PARTS_, PAIRS = PAIRS_, OUTS = OUTS_, WM = WM_, WN = WN_;
-    static constexpr int STAGES = STAGES_, BLOCKS = BLOCKS_;      /* on their way or in use; of threads, a multiprocessor */
+    static constexpr int STAGES = STAGES_;      /* of 64 k, on their way or in use */
     static constexpr int THREADS = 32 * WM * WN, MT = OUTS / WM / 16, NT = PAIRS / WN / 8;
     static constexpr int ELEM = K == W_BF16 ? 2 : 1, X_ROW = 2 * GROUPS_K, W_ROW = ELEM * GROUPS_K;
     static constexpr int X_BYTES = PARTS * PAIRS * X_ROW, STAGE = X_BYTES + OUTS * W_ROW, SHARED = STAGES * STAGE;
@@ -264,7 +264,7 @@ static __device__ inline void multiply_stage_64(float (*sums)[4], float (*small)
 }
 #endif
 
-template <typename T> static __global__ void __launch_bounds__(T::THREADS, T::BLOCKS)
+template <typename T> static __global__ void __launch_bounds__(T::THREADS)
 multiply_groups_64(const __grid_constant__ Product p, const unsigned short *x, int all_rows)
 {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
@@ -414,7 +414,7 @@ template <int K, int PARTS> static void by_pairs(const Product *p, int tile_pair
         launch<Tiling<K, PARTS, GROUPS_SOME, 128, 8, 1, 3>>(p, x, g);
     else if (!has_wgmma())
         launch<Tiling<K, PARTS, GROUPS_MANY, 128, 4, 2, 2>>(p, x, g);
-    else if (PARTS == 1)
+    else if constexpr (PARTS == 1)
         launch_64<Tiling<K, PARTS, GROUPS_MANY, 128, 8, 1, 4>>(p, x, g);
     else      /* three parts of x are more bytes than the weights: more outputs for each */
         launch_64<Tiling<K, PARTS, GROUPS_MANY, 256, 16, 1, 3>>(p, x, g);

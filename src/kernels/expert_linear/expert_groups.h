@@ -9,8 +9,9 @@
  * may be, and those without pairs do nothing.
  *
  * Floats of BF16 and F8 meet x on the tensor cores: three numbers of bf16 that add up to an x of f32, or one where that is
- * near enough. 64 k are summed there, the small parts first, and groups of 64 by additions that round to nearest; so a
- * pair's bits depend on neither its tile nor its neighbours. Other formats go through the tiles of linear.cu.
+ * near enough. 64 k are summed there, and groups of 64 by additions that round to nearest. Other formats go through the
+ * tiles of linear.cu. Tiles of 16, 32 or 64 pairs, as many as an expert has on average; those of 64 are multiplied by
+ * Hopper's own instruction where there is one.
  */
 #ifndef KERNELS_EXPERT_LINEAR_EXPERT_GROUPS_H
 #define KERNELS_EXPERT_LINEAR_EXPERT_GROUPS_H
