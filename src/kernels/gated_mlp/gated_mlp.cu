@@ -4,7 +4,7 @@
  */
 #include "kernels/activate/activate_cuda.h"
 #include "kernels/gated_mlp/gated_mlp.h"
-#include "kernels/linear/product_cuda.h"
+#include "kernels/linear/flow.h"
 
 enum { PIECE_ALIGN = 256 };
 
@@ -63,10 +63,28 @@ static __global__ void gate_rows(Rows h, Rows up, Activation f)
         row(h, blockIdx.x)[i] = activation_near(f, row(h, blockIdx.x)[i]) * row(up, blockIdx.x)[i];
 }
 
-static void run(const OpCall *c, const CudaRun *g)
+/* One row: gate and up, their product h, and the norm before them, if there is one, are one launch. */
+static bool run_flowing(const OpCall *norm, const OpCall *c, const CudaRun *g)
 {
     Parts p = parts_of(c, g);
     Product both[2] = {product_of_linear(&p.gate, g), product_of_linear(&p.up, g)};
+    Product down = product_of_linear(&p.down, g);
+    WeightKind gate = weight_kind(c->in[MLP_GATE].format), up = weight_kind(c->in[MLP_UP].format);
+    FlowBeside beside = {norm, &c->activation};
+    if (gate != up || !flow_takes(both, 2, gate, &beside, g))
+        return false;
+    flow_run(both, 2, gate, &beside, g);
+    products_run(&down, 1, weight_kind(c->in[MLP_DOWN].format), g);
+    return true;
+}
+
+static void run(const OpCall *c, const CudaRun *g)
+{
+    if (run_flowing(NULL, c, g))
+        return;
+    Parts p = parts_of(c, g);
+    Product both[2] = {product_of_linear(&p.gate, g), product_of_linear(&p.up, g)};
+    Product down = product_of_linear(&p.down, g);
     WeightKind gate = weight_kind(c->in[MLP_GATE].format), up = weight_kind(c->in[MLP_UP].format);
     if (gate == up)
         products_run(both, 2, gate, g);
@@ -76,7 +94,6 @@ static void run(const OpCall *c, const CudaRun *g)
     }
     Rows h = rows_of(p.gate.out[0]);
     LAUNCH(gate_rows, grid_of(h), EACH_THREADS, 0, g, h, rows_of(p.up.out[0]), c->activation);
-    Product down = product_of_linear(&p.down, g);
     products_run(&down, 1, weight_kind(c->in[MLP_DOWN].format), g);
 }
 
@@ -88,4 +105,4 @@ static const char *refuses(const OpCall *c)
     return NULL;
 }
 
-CUDA_KERNEL(gated_mlp, refuses, scratch_bytes, run)
+CUDA_KERNEL(gated_mlp, refuses, scratch_bytes, run, NULL, run_flowing)

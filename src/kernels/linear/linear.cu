@@ -1,9 +1,10 @@
 /* linear.cu -- see linear.h and product_cuda.h.
  *
- * From 2 to 64 rows, in the formats that matter most: stream_cuda.h. One row, and few in others: a warp has an output, its
+ * One row: flow.h. From 2 to 64, in the formats that matter most: stream_cuda.h. Few in others: a warp has an output, its
  * lanes stride over k with 16 bytes of weights each, so that a warp's load is 512 neighbouring bytes, and all rows meet
  * the weights while they are in registers. Many rows: the library, or tiles of 64 outputs by 64 rows through shared memory.
  */
+#include "kernels/linear/flow.h"
 #include "kernels/linear/lt.h"
 #include "kernels/linear/stream_cuda.h"
 
@@ -483,6 +484,11 @@ size_t product_scratch(const Product *p, WeightKind kind, const CudaRun *g)
 
 void products_run(const Product *p, int n, WeightKind kind, const CudaRun *g)
 {
+    FlowBeside nothing = {NULL, NULL};
+    if (flow_takes(p, n, kind, &nothing, g)) {
+        flow_run(p, n, kind, &nothing, g);
+        return;
+    }
     bool library = !g->same;
     for (int i = 0; i < n; i++)
         library = library && by_library(&p[i], kind, g);
@@ -560,6 +566,16 @@ static void run(const OpCall *c, const CudaRun *g)
     products_run(&p, 1, weight_kind(c->in[1].format), g);
 }
 
+static bool run_normed(const OpCall *norm, const OpCall *c, const CudaRun *g)
+{
+    Product p = product_of_linear(c, g);
+    FlowBeside beside = {norm, NULL};
+    if (!flow_takes(&p, 1, weight_kind(c->in[1].format), &beside, g))
+        return false;
+    flow_run(&p, 1, weight_kind(c->in[1].format), &beside, g);
+    return true;
+}
+
 static const char *refuses(const OpCall *c) { return product_refuses(c->in[1]); }
 
-CUDA_KERNEL(linear, refuses, scratch_bytes, run)
+CUDA_KERNEL(linear, refuses, scratch_bytes, run, NULL, run_normed)

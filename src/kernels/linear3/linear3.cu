@@ -1,6 +1,6 @@
 /* linear3.cu -- see linear3.h. Few rows: the three products are one launch, so that the GPU is full from the first to the
  * last of them. Many rows: one after another. */
-#include "kernels/linear/product_cuda.h"
+#include "kernels/linear/flow.h"
 #include "kernels/linear3/linear3.h"
 
 static void calls_of(const OpCall *c, OpCall *calls)
@@ -28,21 +28,38 @@ static size_t scratch_bytes(const OpCall *c, const CudaRun *g)
     return most;
 }
 
-static void run(const OpCall *c, const CudaRun *g)
+/* true: all are of the same format. */
+static bool products_of(const OpCall *c, Product *products, WeightKind *kinds, const CudaRun *g)
 {
     OpCall calls[LINEAR3];
-    Product products[LINEAR3];
-    WeightKind kinds[LINEAR3];
     calls_of(c, calls);
     for (int i = 0; i < LINEAR3; i++) {
         products[i] = product_of_linear(&calls[i], g);
         kinds[i] = weight_kind(calls[i].in[1].format);
     }
-    if (kinds[0] == kinds[1] && kinds[1] == kinds[2])
+    return kinds[0] == kinds[1] && kinds[1] == kinds[2];
+}
+
+static void run(const OpCall *c, const CudaRun *g)
+{
+    Product products[LINEAR3];
+    WeightKind kinds[LINEAR3];
+    if (products_of(c, products, kinds, g))
         products_run(products, LINEAR3, kinds[0], g);
     else
         for (int i = 0; i < LINEAR3; i++)
             products_run(&products[i], 1, kinds[i], g);
+}
+
+static bool run_normed(const OpCall *norm, const OpCall *c, const CudaRun *g)
+{
+    Product products[LINEAR3];
+    WeightKind kinds[LINEAR3];
+    FlowBeside beside = {norm, NULL};
+    if (!products_of(c, products, kinds, g) || !flow_takes(products, LINEAR3, kinds[0], &beside, g))
+        return false;
+    flow_run(products, LINEAR3, kinds[0], &beside, g);
+    return true;
 }
 
 static const char *refuses(const OpCall *c)
@@ -53,4 +70,4 @@ static const char *refuses(const OpCall *c)
     return NULL;
 }
 
-CUDA_KERNEL(linear3, refuses, scratch_bytes, run)
+CUDA_KERNEL(linear3, refuses, scratch_bytes, run, NULL, run_normed)

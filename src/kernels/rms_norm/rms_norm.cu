@@ -52,4 +52,19 @@ static void run(const OpCall *c, const CudaRun *g)
     LAUNCH(norm_heads, n.x.rows * n.heads, n.width <= 256 ? 32 : n.width <= 2048 ? 128 : 512, 0, g, n);
 }
 
-CUDA_KERNEL(rms_norm, NULL, NULL, run)
+extern "C" const CudaKernel kernel_linear_cuda, kernel_linear3_cuda, kernel_gated_mlp_cuda;
+
+/* A product of what is normed may take the norm along. */
+static int run_several(const OpCall *c, int count, const CudaRun *g)
+{
+    if (count < 2 || c[1].in[0].data != c->out[0].data)
+        return 0;
+    switch (c[1].op) {
+    case OP_LINEAR: return kernel_linear_cuda.run_normed(c, c + 1, g) ? 2 : 0;
+    case OP_LINEAR3: return kernel_linear3_cuda.run_normed(c, c + 1, g) ? 2 : 0;
+    case OP_GATED_MLP: return kernel_gated_mlp_cuda.run_normed(c, c + 1, g) ? 2 : 0;
+    default: return 0;
+    }
+}
+
+CUDA_KERNEL(rms_norm, NULL, NULL, run, run_several)
