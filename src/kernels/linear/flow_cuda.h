@@ -25,7 +25,7 @@
 enum {
     FLOW_THREADS = 480 /* that have columns, at most */, FLOW_WISH = 384 /* where groups of them have a row each */,
     FLOW_STAGES = 8, FLOW_RING_BYTES = 100 << 10 /* two blocks of threads have room */,
-    FLOW_OUTS = 256 /* of a block */, FLOW_PLANES = 4, FLOW_ALIGN = 128, FLOW_ROWS = 1
+    FLOW_OUTS = 256 /* of a block */, FLOW_HALF = PLANE_BLOCK / 2, FLOW_PLANES = 4, FLOW_ALIGN = 128, FLOW_ROWS = 1
 };
 
 typedef struct Flow {
@@ -33,16 +33,33 @@ typedef struct Flow {
     int products, total;       /* outputs: of all, or of each that is gated */
     int columns;               /* that a thread has, in chunks of a row */
     int column_threads, groups;      /* threads for a row; rows at a time */
+    int x_bytes;               /* of shared memory, for x in 8 bits */
     int stages, stage_bytes, stage_rows, row_groups;      /* groups of rows in a stage */
     int row_bytes[FLOW_PLANES], plane_at[FLOW_PLANES];
     int ahead;                 /* pieces that are asked into L2 besides */
+    int later;                 /* eighths of the rows asked for when the next kernel may come */
     bool gated, norms;
     Activation activation;
     const float *gain;         /* of the norm: NULL: ones */
     float *normed;
     double eps;
+#ifdef FLOW_TRACE
+    unsigned long long *trace;
+#endif
 } Flow;
 
+#ifdef FLOW_TRACE
+#define STAMP(i) stamp(f.trace, i)
+static __device__ inline void stamp(unsigned long long *to, int i)
+{
+    unsigned long long now; unsigned sm;
+    asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now) :: "memory");
+    asm volatile("mov.u32 %0, %smid;" : "=r"(sm));
+    if (to && threadIdx.x == 0) to[blockIdx.x * 8 + i] = now, to[blockIdx.x * 8 + 7] = sm;
+}
+#else
+#define STAMP(i)
+#endif
 /* Rows of one product that a stage holds; their sums are from `at` on. */
 typedef struct FlowPiece {
     int which, row, rows;
@@ -156,7 +173,12 @@ template <int K> static __device__ inline void flow_feed(const Flow &f, int firs
     int items = f.gated ? (end - first) * f.products : end - first, at = 0, stage = 0, ahead = 0;
     unsigned parity = 1;
     uint64_t policy = read_once();
+    bool told = false;
     for (; at < items; stage++) {
+        if (!told && at * 8 >= items * f.later) {
+            previous_later();
+            told = true;
+        }
         if (stage == f.stages) {
             stage = 0, parity ^= 1;
             for (int far = at; ahead < f.ahead && far < items; ahead++) {
@@ -171,30 +193,31 @@ template <int K> static __device__ inline void flow_feed(const Flow &f, int firs
         flow_ask<K>(f, piece, room + stage * f.stage_bytes, &ring->full[stage], policy);
         at += piece.rows;
     }
+    if (!told)
+        previous_later();
 }
 
 /* ---- x, in the registers of the threads that have columns ---- */
 
 static __device__ inline void flow_wait(const Flow &f) { asm volatile("bar.sync 1, %0;" ::"r"(f.column_threads * f.groups) : "memory"); }
 
-/* The factor of the norm: over all threads of a group. */
-static __device__ inline float flow_factor(const Flow &f, double squares, double *shared)
+/* The factor of the norm, out of the sums of `warps` warps. */
+static __device__ inline float flow_factor(const Flow &f, float squares, int warps, float *shared)
 {
-    int warps = f.column_threads / 32, warp = threadIdx.x / 32 % warps;
+    int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     squares = warp_sum(squares);
-    flow_wait(f);
-    if (threadIdx.x % 32 == 0 && threadIdx.x / 32 < warps)
+    if (lane == 0 && warp < warps)
         shared[warp] = squares;
     flow_wait(f);
-    double all = warp_sum((int)threadIdx.x % 32 < warps ? shared[threadIdx.x % 32] : 0.0);
-    return (float)rsqrt(all / f.p[0].in + f.eps);
+    float all = warp_sum(lane < warps ? shared[lane] : 0);
+    return __frsqrt_rn(all / f.p[0].in + f.eps);
 }
 
 template <int N> static __device__ inline void load_floats(float *to, const float *from)
 {
 #pragma unroll
     for (int i = 0; i < N; i += 4) {
-        float4 v = __ldcg((const float4 *)(from + i));
+        float4 v = *(const float4 *)(from + i);
         to[i] = v.x, to[i + 1] = v.y, to[i + 2] = v.z, to[i + 3] = v.w;
     }
 }
@@ -205,40 +228,99 @@ template <int N> static __device__ inline void store_floats(float *to, const flo
         *(float4 *)(to + i) = make_float4(from[i], from[i + 1], from[i + 2], from[i + 3]);
 }
 
-/* 32 activations in 8 bits, as round_rows() has them. */
-static __device__ inline void flow_round(XBlock8 *to, const float *x)
-{
-    unsigned bits = 0;
-#pragma unroll
-    for (int i = 0; i < PLANE_BLOCK; i++)
-        bits = max(bits, __float_as_uint(x[i]) & 0x7fffffff);
-    float amax = __uint_as_float(bits);
-    bool none = bits >= 0x7f800000 || amax < 0x1p-100f;      /* A8_AMAX_MIN */
-    float factor = none ? 0 : __fdiv_rn(127, amax);
-#pragma unroll
-    for (int h = 0; h < 2; h++) {
-        int sum = 0;
-#pragma unroll
-        for (int i = 4 * h; i < 4 * h + 4; i++) {
-            unsigned word = 0;
-#pragma unroll
-            for (int j = 0; j < 4; j++) {
-                int q = none ? 0 : __float2int_rn(__fmul_rn(x[4 * i + j], factor));
-                sum += q;
-                word |= (unsigned)(q & 255) << 8 * j;
-            }
-            to->q[i] = (int)word;
-        }
-        to->sum[h] = (short)sum;
-    }
-    to->d = none ? bits >= 0x7f800000 ? __uint_as_float(0x7fc00000) : 0 : __fdiv_rn(amax, 127);
-}
-
 template <int K, int C> struct FlowX {
     static constexpr int V = flow_chunk<K>();
     float x[K < W_PLAIN_KINDS ? C : 1][V];
     XBlock8 b[K < W_PLAIN_KINDS ? 1 : C];
 };
+
+static __device__ inline float flow_larger(float a, float b)      /* a NaN stays one */
+{
+    float c;
+    asm("max.NaN.f32 %0, %1, %2;" : "=f"(c) : "f"(a), "f"(b));
+    return c;
+}
+
+/* Half a block of 32 activations becomes 8 bits; the next lane has the other half. A float of 1.5 * 2^23 more has the
+ * nearest whole number as its lowest bits. */
+static __device__ inline void flow_round(XBlock8 *to, const float *x, int half)
+{
+    float amax = 0;
+#pragma unroll
+    for (int i = 0; i < FLOW_HALF; i++)
+        amax = flow_larger(amax, fabsf(x[i]));
+    amax = flow_larger(amax, __shfl_xor_sync(0xffffffff, amax, 1));
+    bool numbers = amax < __uint_as_float(0x7f800000), none = !(numbers && amax >= 0x1p-100f);      /* A8_AMAX_MIN */
+    float factor = none ? 0 : __fdiv_rn(127, amax);
+    int sum = 0;
+#pragma unroll
+    for (int i = 0; i < FLOW_HALF; i += 4) {
+        unsigned q[4];
+#pragma unroll
+        for (int j = 0; j < 4; j++)
+            q[j] = __float_as_uint(__fadd_rn(none ? 0 : __fmul_rn(x[i + j], factor), 12582912.0f));
+        unsigned word = __byte_perm(__byte_perm(q[0], q[1], 0x0040), __byte_perm(q[2], q[3], 0x0040), 0x5410);
+        sum = __dp4a((int)word, 0x01010101, sum);
+        to->q[(FLOW_HALF * half + i) / 4] = (int)word;
+    }
+    to->sum[half] = (short)sum;
+    if (half == 0)
+        to->d = numbers ? none ? 0 : __fdiv_rn(amax, 127) : __uint_as_float(0x7fc00000);
+}
+
+/* Half a block of the norm: times its gain, and written for whoever else reads it. */
+static __device__ inline void flow_norm(float *x, const Flow &f, int row, int at, float factor)
+{
+#pragma unroll
+    for (int i = 0; i < FLOW_HALF; i += 4) {
+        float4 gain = f.gain ? __ldg((const float4 *)(f.gain + at + i)) : make_float4(1, 1, 1, 1);
+        x[i] = x[i] * factor * gain.x, x[i + 1] = x[i + 1] * factor * gain.y;
+        x[i + 2] = x[i + 2] * factor * gain.z, x[i + 3] = x[i + 3] * factor * gain.w;
+    }
+    if (blockIdx.x == 0)
+        store_floats<FLOW_HALF>(f.normed + (int64_t)row * f.p[0].in + at, x);
+}
+
+/* A row of x in 8 bits, by all threads; behind it a block that nobody reads. */
+static __device__ inline void flow_round_row(XBlock8 *to, const Flow &f, int row, float *shared)
+{
+    constexpr int HELD = 2;
+    int threads = f.column_threads * f.groups, halves = f.p[0].in / FLOW_HALF;
+    const float *x = f.p[0].x + row * f.p[0].x_step;
+    float held[HELD][FLOW_HALF], factor = 1, squares = 0;
+#pragma unroll
+    for (int i = 0; i < HELD; i++)
+        if (threadIdx.x + i * threads < halves)
+            load_floats<FLOW_HALF>(held[i], x + (threadIdx.x + i * threads) * FLOW_HALF);
+        else
+#pragma unroll
+            for (int j = 0; j < FLOW_HALF; j++)
+                held[i][j] = 0;
+    if (f.norms) {
+#pragma unroll
+        for (int i = 0; i < HELD * FLOW_HALF; i++)
+            squares = fmaf(held[i / FLOW_HALF][i % FLOW_HALF], held[i / FLOW_HALF][i % FLOW_HALF], squares);
+        for (int at = threadIdx.x + HELD * threads; at < halves; at += threads)
+            for (int j = 0; j < FLOW_HALF; j++)
+                squares = fmaf(x[at * FLOW_HALF + j], x[at * FLOW_HALF + j], squares);
+        factor = flow_factor(f, squares, threads / 32, shared);
+    }
+#pragma unroll
+    for (int i = 0; i < HELD; i++) {
+        int at = threadIdx.x + i * threads;
+        if (at - (int)threadIdx.x % 32 >= halves)
+            return;
+        if (f.norms && at < halves)
+            flow_norm(held[i], f, row, at * FLOW_HALF, factor);
+        flow_round(to + min(at, halves) / 2, held[i], at % 2);
+    }
+    for (int at = threadIdx.x + HELD * threads; at - (int)threadIdx.x % 32 < halves; at += threads) {
+        load_floats<FLOW_HALF>(held[0], x + min(at, halves - 1) * FLOW_HALF);
+        if (f.norms && at < halves)
+            flow_norm(held[0], f, row, at * FLOW_HALF, factor);
+        flow_round(to + min(at, halves) / 2, held[0], at % 2);
+    }
+}
 
 template <int K, int C> struct FlowRow {
     static constexpr int V = flow_chunk<K>();
@@ -251,6 +333,11 @@ template <int K, int C> static __device__ inline void flow_touch(const Flow &f, 
     constexpr int V = flow_chunk<K>();
     if (!f.norms || !f.gain)
         return;
+    if (K >= W_PLAIN_KINDS) {
+        for (int at = threadIdx.x; at < f.p[0].in / 8; at += f.column_threads * f.groups)
+            asm volatile("" ::"f"(__ldg(f.gain + 8 * at)));
+        return;
+    }
 #pragma unroll
     for (int c = 0; c < C; c++) {
         int chunk = column + c * f.column_threads;
@@ -262,7 +349,7 @@ template <int K, int C> static __device__ inline void flow_touch(const Flow &f, 
 }
 
 template <int K, int C>
-static __device__ inline void flow_x(FlowX<K, C> *to, const Flow &f, int row, int column, double *shared)
+static __device__ inline void flow_x(FlowX<K, C> *to, const Flow &f, int row, int column, float *shared)
 {
     constexpr int V = flow_chunk<K>(), HELD = FlowRow<K, C>::held ? C : 1;
     const Product &p = f.p[0];
@@ -270,7 +357,7 @@ static __device__ inline void flow_x(FlowX<K, C> *to, const Flow &f, int row, in
     const float *from = p.x + (int64_t)min(row, p.pairs - 1) * p.x_step;
     float v[HELD][V], factor = 1;
     if (f.norms || HELD == C) {
-        double squares = 0;
+        float squares = 0;
 #pragma unroll
         for (int c = 0; c < C; c++) {
             int chunk = column + c * f.column_threads;
@@ -283,10 +370,10 @@ static __device__ inline void flow_x(FlowX<K, C> *to, const Flow &f, int row, in
             if (f.norms)
 #pragma unroll
                 for (int i = 0; i < V; i++)
-                    squares += (double)own[i] * own[i];
+                    squares = fmaf(own[i], own[i], squares);
         }
         if (f.norms)
-            factor = flow_factor(f, squares, shared);
+            factor = flow_factor(f, squares, f.column_threads / 32, shared);
     }
 #pragma unroll
     for (int c = 0; c < C; c++) {
@@ -309,13 +396,19 @@ static __device__ inline void flow_x(FlowX<K, C> *to, const Flow &f, int row, in
             if (blockIdx.x == 0 && (int)threadIdx.x < f.column_threads && row < p.pairs)
                 store_floats<V>(f.normed + (int64_t)row * p.in + chunk * V, own);
         }
-        if constexpr (K < W_PLAIN_KINDS) {
 #pragma unroll
-            for (int i = 0; i < V; i++)
-                to->x[c][i] = own[i];
-        } else
-            flow_round(&to->b[c], own);
+        for (int i = 0; i < V; i++)
+            to->x[c][i] = own[i];
     }
+}
+
+/* What a thread keeps of a row in 8 bits. */
+template <int K, int C> static __device__ inline void flow_keep(FlowX<K, C> *to, const Flow &f, const XBlock8 *row, int column)
+{
+    int chunks = f.p[0].in / PLANE_BLOCK;
+#pragma unroll
+    for (int c = 0; c < C; c++)
+        to->b[c] = row[min(column + c * f.column_threads, chunks - 1)];
 }
 
 /* ---- rows that are there ---- */
@@ -472,8 +565,7 @@ static __global__ void __launch_bounds__(FLOW_THREADS + 32, (flow_fits<K, C, R>(
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
     extern __shared__ __align__(128) uint8_t room[];
     __shared__ FlowRing ring;
-    __shared__ double shared[32];
-    previous_later();
+    __shared__ float shared[32];
     int threads = f.column_threads * f.groups, first = (int)((int64_t)f.total * blockIdx.x / gridDim.x);
     int end = (int)((int64_t)f.total * (blockIdx.x + 1) / gridDim.x);
     if (threadIdx.x == 0) {
@@ -490,16 +582,32 @@ static __global__ void __launch_bounds__(FLOW_THREADS + 32, (flow_fits<K, C, R>(
         return;
     }
     int group = threadIdx.x / f.column_threads, column = threadIdx.x % f.column_threads;
+    STAMP(0);
     flow_touch<K, C>(f, column);
     previous_ended();
+    STAMP(1);
+    float *sums = (float *)(room + f.stages * f.stage_bytes + f.x_bytes);
     FlowX<K, C> x[R];
+    if constexpr (K < W_PLAIN_KINDS) {
 #pragma unroll
-    for (int r = 0; r < R; r++)
-        flow_x<K, C>(&x[r], f, r, column, shared);
-    float *sums = (float *)(room + f.stages * f.stage_bytes);
+        for (int r = 0; r < R; r++)
+            flow_x<K, C>(&x[r], f, r, column, shared);
+    } else {
+        XBlock8 *rows = (XBlock8 *)(room + f.stages * f.stage_bytes);
+        int blocks = f.p[0].in / PLANE_BLOCK;
+        for (int r = 0; r < R; r++)
+            flow_round_row(rows + r * (blocks + 1), f, min(r, f.p[0].pairs - 1), shared + 16 * (r % 2));
+        flow_wait(f);
+#pragma unroll
+        for (int r = 0; r < R; r++)
+            flow_keep<K, C>(&x[r], f, rows + r * (blocks + 1), column);
+    }
+    STAMP(2);
     flow_rows<K, C, J, R>(f, x, first, end, room, &ring, sums, group, column);
+    STAMP(3);
     flow_wait(f);
     flow_put(f, R, first, end, sums);
+    STAMP(4);
 #endif
 }
 

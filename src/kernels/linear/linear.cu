@@ -7,6 +7,7 @@
 #include "kernels/linear/flow.h"
 #include "kernels/linear/lt.h"
 #include "kernels/linear/stream_cuda.h"
+#include "kernels/linear/tile_cuda.h"
 
 enum { GEMV_WARPS = 4, GEMV_ROWS = 8, TILE = 64, TILE_K = 32, FEW_ROWS = 16, LIBRARY_ROWS = 1 };
 
@@ -229,71 +230,6 @@ template <int K> static __global__ void tile_plain(Product p)
                 put(p, r0 + 4 * ty + i, 0, o0 + 4 * tx + j, (float)all[i][j]);
 }
 
-typedef struct BlockTile {
-    int wq[8][TILE + 1], xq[8][TILE + 1];
-    float s[2][TILE], m[2][TILE], d[TILE];
-    int sums[2][TILE];
-} BlockTile;
-
-template <int K> static __device__ void load_tile(BlockTile *t, const Product &p, int o0, int r0, int b)
-{
-    int at = threadIdx.x % TILE, blocks = p.in / PLANE_BLOCK;
-    if (threadIdx.x < TILE) {
-        Block w = {{0}, {0}, {0}};
-        if (o0 + at < p.out)
-            block_load<K>(&w, p.planes, (int64_t)(o0 + at) * blocks + b);
-        for (int i = 0; i < 8; i++)
-            t->wq[i][at] = w.q[i];
-        for (int h = 0; h < 2; h++)
-            t->s[h][at] = w.s[h], t->m[h][at] = w.m[h];
-    } else if (threadIdx.x < 2 * TILE) {
-        XBlock8 x = {0, {0, 0}, {0}};
-        if (r0 + at < p.pairs)
-            x = p.rounded[(int64_t)(r0 + at) * blocks + b];
-        for (int i = 0; i < 8; i++)
-            t->xq[i][at] = x.q[i];
-        t->d[at] = x.d, t->sums[0][at] = x.sum[0], t->sums[1][at] = x.sum[1];
-    }
-}
-
-template <int K> static __global__ void tile_blocks(Product p)
-{
-    previous();
-    __shared__ BlockTile t;
-    int o0 = blockIdx.x * TILE, r0 = blockIdx.y * TILE, tx = threadIdx.x % 16, ty = threadIdx.x / 16;
-    float sum[4][4] = {{0}};
-    for (int b = 0; b < p.in / PLANE_BLOCK; b++) {
-        load_tile<K>(&t, p, o0, r0, b);
-        __syncthreads();
-#pragma unroll
-        for (int h = 0; h < 2; h++) {
-            int dot[4][4] = {{0}};
-#pragma unroll
-            for (int n = 4 * h; n < 4 * h + 4; n++)
-#pragma unroll
-                for (int i = 0; i < 4; i++)
-#pragma unroll
-                    for (int j = 0; j < 4; j++)
-                        dot[i][j] = __dp4a(t.wq[n][tx + 16 * j], t.xq[n][ty + 16 * i], dot[i][j]);
-#pragma unroll
-            for (int i = 0; i < 4; i++)
-#pragma unroll
-                for (int j = 0; j < 4; j++) {
-                    int x_sum = t.sums[h][ty + 16 * i];
-                    float part = t.s[h][tx + 16 * j] * (float)(dot[i][j] - Kind<K>::offset * x_sum);
-                    if (Kind<K>::mins)
-                        part -= t.m[h][tx + 16 * j] * (float)x_sum;
-                    sum[i][j] = fmaf(t.d[ty + 16 * i], part, sum[i][j]);
-                }
-        }
-        __syncthreads();
-    }
-    for (int i = 0; i < 4; i++)
-        for (int j = 0; j < 4; j++)
-            if (r0 + ty + 16 * i < p.pairs && o0 + tx + 16 * j < p.out)
-                put(p, r0 + ty + 16 * i, 0, o0 + tx + 16 * j, sum[i][j]);
-}
-
 /* ---- choosing ---- */
 
 static bool is_wide(const Product *p, WeightKind kind)
@@ -340,7 +276,7 @@ template <int K> static void run_kind(const Product *p, int n, const CudaRun *g)
         for (int i = 0; i < n; i++) {
             dim3 grid(blocks_for(p[i].out, TILE), blocks_for(p[i].pairs, TILE));
             if constexpr (K >= W_PLAIN_KINDS)
-                LAUNCH(tile_blocks<K>, grid, 256, 0, g, p[i]);
+                tile_ints_run<K>(&p[i], g);
             else
                 LAUNCH(tile_plain<K>, grid, 256, 0, g, p[i]);
         }
