@@ -25,7 +25,7 @@ static bool share_columns(Flow *f, WeightKind kind)
 {
     int chunks = f->p[0].in / chunk_of(kind), most = kind < W_PLAIN_KINDS ? FLOAT_COLUMNS : BLOCK_COLUMNS;
     f->columns = 1;
-    while (blocks_for(chunks, f->columns * FLOW_THREADS) > 1)
+    while (f->columns * FLOW_THREADS < chunks)
         f->columns *= 2;
     f->column_threads = round_up((int)blocks_for(chunks, f->columns), 32);
     f->groups = FLOW_WISH / f->column_threads;
@@ -33,14 +33,26 @@ static bool share_columns(Flow *f, WeightKind kind)
     return f->columns <= most;
 }
 
+/* Blocks of threads, and what they keep beside the ring. */
+static void share_outputs(Flow *f, WeightKind kind, const CudaRun *g)
+{
+    int most = (int)blocks_for(f->total, FLOW_OUTS);
+    f->blocks = most > g->multiprocessors ? most : g->multiprocessors;
+    f->blocks = f->blocks < f->total ? f->blocks : f->total;
+    int outs = (int)blocks_for(f->total, f->blocks) * (f->gated ? 2 : 1);
+    f->sums_bytes = outs * (f->column_threads / 32) * (int)sizeof(float);
+    if (kind >= W_PLAIN_KINDS)
+        f->x_bytes = round_up((f->p[0].in / PLANE_BLOCK + 1) * (int)sizeof(XBlock8), FLOW_ALIGN);
+}
+
 /* Stages of one, two or four rows for each group of threads. false: they do not fit. */
 static bool share_room(Flow *f)
 {
-    int row = 0;
+    int row = 0, room = FLOW_ROOM_BYTES - f->x_bytes - f->sums_bytes;
     for (int i = 0; i < FLOW_PLANES; i++)
         row += f->row_bytes[i];
     f->row_groups = ROW_GROUPS_MAX;
-    while (f->row_groups > 1 && (int64_t)row * f->row_groups * f->groups * STAGES_WISH > FLOW_RING_BYTES)
+    while (f->row_groups > 1 && (int64_t)row * f->row_groups * f->groups * STAGES_WISH > room)
         f->row_groups /= 2;
     f->stage_rows = f->row_groups * f->groups;
     for (int i = 0; i < FLOW_PLANES; i++) {
@@ -48,7 +60,7 @@ static bool share_room(Flow *f)
         if (f->row_bytes[i] > 0)      /* before a row and after it there may be what only fills 16 bytes up */
             f->stage_bytes += round_up(f->row_bytes[i] * f->stage_rows + 32, FLOW_ALIGN);
     }
-    f->stages = FLOW_RING_BYTES / f->stage_bytes;
+    f->stages = room / f->stage_bytes;
     f->stages = f->stages < FLOW_STAGES ? f->stages : FLOW_STAGES;
     return f->stages >= STAGES_LEAST;
 }
@@ -81,7 +93,7 @@ static bool takes_norm(const Product *p, int n, const OpCall *norm)
     return true;
 }
 
-static bool cut(Flow *f, const Product *p, int n, WeightKind kind, const FlowBeside *beside)
+static bool cut(Flow *f, const Product *p, int n, WeightKind kind, const FlowBeside *beside, const CudaRun *g)
 {
     for (int i = 0; i < PRODUCTS; i++)
         f->p[i] = p[i < n ? i : 0];
@@ -103,7 +115,10 @@ static bool cut(Flow *f, const Product *p, int n, WeightKind kind, const FlowBes
         f->p[0].x_step = x.step;
     }
     take_rows(f, kind);
-    return share_columns(f, kind) && share_room(f);
+    if (!share_columns(f, kind))
+        return false;
+    share_outputs(f, kind, g);
+    return share_room(f);
 }
 
 static bool has_way(WeightKind kind)
@@ -120,7 +135,7 @@ static bool has_way(WeightKind kind)
 
 bool flow_takes(const Product *p, int n, WeightKind kind, const FlowBeside *beside, const CudaRun *g)
 {
-    if (!g->overlaps || g->same || p->pairs > FLOW_ROWS || !has_way(kind) || g->shared_bytes < 2 * FLOW_RING_BYTES)
+    if (!g->overlaps || g->same || p->pairs > FLOW_ROWS || !has_way(kind) || g->shared_bytes < FLOW_ROOM_BYTES + FLOW_STATIC_BYTES)
         return false;
     for (int i = 0; i < n; i++)
         if (!lies_well(&p[i], kind))
@@ -128,13 +143,13 @@ bool flow_takes(const Product *p, int n, WeightKind kind, const FlowBeside *besi
     if (beside->norm && !takes_norm(p, n, beside->norm))
         return false;
     Flow f = {};
-    return cut(&f, p, n, kind, beside);
+    return cut(&f, p, n, kind, beside, g);
 }
 
 void flow_run(const Product *p, int n, WeightKind kind, const FlowBeside *beside, const CudaRun *g)
 {
     Flow f = {};
-    cut(&f, p, n, kind, beside);
+    cut(&f, p, n, kind, beside, g);
     if (kind < W_PLAIN_KINDS)
         flow_floats(&f, kind, g);
     else

@@ -23,8 +23,9 @@
 #include "kernels/linear/flow.h"
 
 enum {
-    FLOW_THREADS = 480 /* that have columns, at most */, FLOW_WISH = 384 /* where groups of them have a row each */,
-    FLOW_STAGES = 8, FLOW_RING_BYTES = 100 << 10 /* two blocks of threads have room */,
+    FLOW_THREADS = 896 /* that have columns, at most */, FLOW_WISH = 640 /* where groups of them have a row each */,
+    FLOW_STAGES = 16, FLOW_ROOM_BYTES = 200 << 10 /* one block of threads has room on a multiprocessor */,
+    FLOW_STATIC_BYTES = 2 << 10 /* that are not asked for by size */,
     FLOW_OUTS = 256 /* of a block */, FLOW_HALF = PLANE_BLOCK / 2, FLOW_PLANES = 4, FLOW_ALIGN = 128, FLOW_ROWS = 1
 };
 
@@ -33,11 +34,10 @@ typedef struct Flow {
     int products, total;       /* outputs: of all, or of each that is gated */
     int columns;               /* that a thread has, in chunks of a row */
     int column_threads, groups;      /* threads for a row; rows at a time */
-    int x_bytes;               /* of shared memory, for x in 8 bits */
+    int blocks;                /* of threads */
+    int x_bytes, sums_bytes;   /* of shared memory: x in 8 bits, sums */
     int stages, stage_bytes, stage_rows, row_groups;      /* groups of rows in a stage */
     int row_bytes[FLOW_PLANES], plane_at[FLOW_PLANES];
-    int ahead;                 /* pieces that are asked into L2 besides */
-    int later;                 /* eighths of the rows asked for when the next kernel may come */
     bool gated, norms;
     Activation activation;
     const float *gain;         /* of the norm: NULL: ones */
@@ -60,28 +60,36 @@ static __device__ inline void stamp(unsigned long long *to, int i)
 #else
 #define STAMP(i)
 #endif
-/* Rows of one product that a stage holds; their sums are from `at` on. */
+/* Rows of one product that a stage holds: of those from `row` on, `left` belong to the block. */
 typedef struct FlowPiece {
-    int which, row, rows;
+    int which, row, rows, left;
 } FlowPiece;
 
-/* The piece that begins at `at` of the block's outputs first .. end. */
-static __device__ inline FlowPiece flow_piece(const Flow &f, int first, int end, int at)
+/* Goes on to rows `line` .. end of the line. */
+static __device__ inline void flow_enter(FlowPiece *p, const Flow &f, int which, int row, int most)
 {
-    FlowPiece piece;
-    if (f.gated) {
-        piece.which = at / (end - first);
-        piece.row = first + at % (end - first);
-        piece.rows = min(f.stage_rows, end - piece.row);
-        return piece;
-    }
-    int begin = 0, line = first + at;
-    piece.which = 0;
-    while (piece.which < f.products - 1 && line >= begin + f.p[piece.which].out)
-        begin += f.p[piece.which++].out;
-    piece.row = line - begin;
-    piece.rows = min(f.stage_rows, min(end - line, f.p[piece.which].out - piece.row));
-    return piece;
+    p->which = which;
+    p->row = row;
+    p->left = f.gated ? most : min(most, f.p[which].out - row);
+    p->rows = min(f.stage_rows, p->left);
+}
+static __device__ inline FlowPiece flow_begin(const Flow &f, int first, int end)
+{
+    FlowPiece p;
+    int which = 0, row = first;
+    while (!f.gated && which < f.products - 1 && row >= f.p[which].out)
+        row -= f.p[which++].out;
+    flow_enter(&p, f, which, row, end - first);
+    return p;
+}
+/* at: of the block's outputs, behind the piece. */
+static __device__ inline void flow_next(FlowPiece *p, const Flow &f, int first, int end, int at)
+{
+    p->row += p->rows;
+    p->left -= p->rows;
+    p->rows = min(f.stage_rows, p->left);
+    if (p->left == 0 && p->which < f.products - 1)
+        flow_enter(p, f, p->which + 1, f.gated ? first : 0, f.gated ? end - first : end - first - at);
 }
 
 /* So many elements of a row are a chunk, and a thread has C of them. */
@@ -117,10 +125,6 @@ static __device__ inline void bulk_copy(void *to, const void *from, unsigned byt
                  "l"(from), "r"(bytes), "r"(flow_shared(b)), "l"(policy)
                  : "memory");
 }
-static __device__ inline void bulk_prefetch(const void *from, unsigned bytes)
-{
-    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
-}
 static __device__ inline uint64_t read_once()
 {
     uint64_t policy;
@@ -153,48 +157,29 @@ template <int K> static __device__ inline void flow_ask(const Flow &f, const Flo
         bytes[i] = f.row_bytes[i] ? (unsigned)(skew + piece.rows * f.row_bytes[i] + 15) / 16 * 16 : 0;
         all += bytes[i];
     }
-    if (stage)
-        barrier_expect(full, all);
+    barrier_expect(full, all);
 #pragma unroll
     for (int i = 0; i < (K < W_PLAIN_KINDS ? 1 : FLOW_PLANES); i++) {
         int skew = i > 1 ? flow_skew(f, i, piece.row) : 0;
         const uint8_t *from = flow_plane<K>(f.p[piece.which], i) + (int64_t)piece.row * f.row_bytes[i] - skew;
-        if (bytes[i] == 0)
-            continue;
-        if (stage)
+        if (bytes[i] > 0)
             bulk_copy(stage + f.plane_at[i], from, bytes[i], full, policy);
-        else
-            bulk_prefetch(from, bytes[i]);
     }
 }
 
 template <int K> static __device__ inline void flow_feed(const Flow &f, int first, int end, uint8_t *room, FlowRing *ring)
 {
-    int items = f.gated ? (end - first) * f.products : end - first, at = 0, stage = 0, ahead = 0;
+    int items = f.gated ? (end - first) * f.products : end - first, stage = 0;
     unsigned parity = 1;
     uint64_t policy = read_once();
-    bool told = false;
-    for (; at < items; stage++) {
-        if (!told && at * 8 >= items * f.later) {
-            previous_later();
-            told = true;
-        }
-        if (stage == f.stages) {
-            stage = 0, parity ^= 1;
-            for (int far = at; ahead < f.ahead && far < items; ahead++) {
-                FlowPiece piece = flow_piece(f, first, end, far);
-                flow_ask<K>(f, piece, NULL, NULL, policy);
-                far += piece.rows;
-            }
-            ahead = f.ahead;
-        }
-        FlowPiece piece = flow_piece(f, first, end, at);
+    FlowPiece piece = flow_begin(f, first, end);
+    for (int at = 0; at < items; flow_next(&piece, f, first, end, at)) {
         barrier_wait(&ring->empty[stage], parity);
         flow_ask<K>(f, piece, room + stage * f.stage_bytes, &ring->full[stage], policy);
         at += piece.rows;
+        if (++stage == f.stages)
+            stage = 0, parity ^= 1;
     }
-    if (!told)
-        previous_later();
 }
 
 /* ---- x, in the registers of the threads that have columns ---- */
@@ -454,11 +439,13 @@ static __device__ inline void flow_row(float *sums, const FlowX<K, C> *x, const 
             plain_expand<K>(w, *(const uint4 *)(stage + row * f.row_bytes[0] + chunk * 16));
 #pragma unroll
             for (int r = 0; r < R; r++) {
-                float sum = 0;
+                float even = 0, odd = 0;
 #pragma unroll
-                for (int i = 0; i < V; i++)
-                    sum = fmaf(w[i], x[r].x[c][i], sum);
-                sums[r] += there ? sum : 0;
+                for (int i = 0; i < V; i += 2) {
+                    even = fmaf(w[i], x[r].x[c][i], even);
+                    odd = fmaf(w[i + 1], x[r].x[c][i + 1], odd);
+                }
+                sums[r] += there ? even + odd : 0;
             }
         } else {
             Block w;
@@ -496,8 +483,8 @@ static __device__ inline void flow_rows(const Flow &f, const FlowX<K, C> *x, int
     int items = f.gated ? (end - first) * f.products : end - first, stage = 0, lane = threadIdx.x % 32;
     int warps = f.column_threads / 32;
     unsigned parity = 0;
-    for (int at = 0; at < items;) {
-        FlowPiece piece = flow_piece(f, first, end, at);
+    FlowPiece piece = flow_begin(f, first, end);
+    for (int at = 0; at < items; flow_next(&piece, f, first, end, at)) {
         const int skew[2] = {flow_skew(f, 2, piece.row), flow_skew(f, 3, piece.row)};
         barrier_wait(&ring->full[stage], parity);
         float v[J * R];
@@ -553,19 +540,14 @@ static __device__ inline void flow_put(const Flow &f, int rows, int first, int e
 }
 #endif
 
-/* Two blocks of threads have room on a multiprocessor where registers allow it. */
-template <int K, int C, int R> static __host__ __device__ constexpr int flow_fits()
-{
-    return C * R * (K < W_PLAIN_KINDS ? flow_chunk<K>() : 10) <= 32 ? 2 : 1;
-}
-
 template <int K, int C, int J, int R>
-static __global__ void __launch_bounds__(FLOW_THREADS + 32, (flow_fits<K, C, R>())) flow(const __grid_constant__ Flow f)
+static __global__ void __launch_bounds__(FLOW_THREADS + 32) flow(const __grid_constant__ Flow f)
 {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
     extern __shared__ __align__(128) uint8_t room[];
     __shared__ FlowRing ring;
     __shared__ float shared[32];
+    previous_later();
     int threads = f.column_threads * f.groups, first = (int)((int64_t)f.total * blockIdx.x / gridDim.x);
     int end = (int)((int64_t)f.total * (blockIdx.x + 1) / gridDim.x);
     if (threadIdx.x == 0) {
@@ -618,12 +600,9 @@ void flow_blocks(const Flow *, WeightKind, const CudaRun *);
 
 template <int K, int C, int J> static void flow_launch(const Flow &f, const CudaRun *g)
 {
-    int most = (int)blocks_for(f.total, FLOW_OUTS), blocks = most > g->multiprocessors ? most : g->multiprocessors;
-    blocks = blocks < f.total ? blocks : f.total;
-    size_t outs = blocks_for(f.total, blocks) * (f.gated ? 2 : 1);
-    size_t bytes = (size_t)f.stages * f.stage_bytes + outs * (f.column_threads / 32) * sizeof(float);
+    size_t bytes = (size_t)f.stages * f.stage_bytes + f.x_bytes + f.sums_bytes;
     cudaFuncSetAttribute(flow<K, C, J, FLOW_ROWS>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes);
-    LAUNCH((flow<K, C, J, FLOW_ROWS>), blocks, f.column_threads * f.groups + 32, bytes, g, f);
+    LAUNCH((flow<K, C, J, FLOW_ROWS>), f.blocks, f.column_threads * f.groups + 32, bytes, g, f);
 }
 
 template <int K, int C> static void flow_columns(const Flow &f, const CudaRun *g)
