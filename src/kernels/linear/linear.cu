@@ -1,11 +1,13 @@
 /* linear.cu -- see linear.h and product_cuda.h.
  *
- * From 2 to 64 rows, in the formats that matter most: stream_cuda.h. One row, and few in others: a warp has an output, its
+ * One row: flow.h. From 2 to 64, in the formats that matter most: stream_cuda.h. Few in others: a warp has an output, its
  * lanes stride over k with 16 bytes of weights each, so that a warp's load is 512 neighbouring bytes, and all rows meet
  * the weights while they are in registers. Many rows: the library, or tiles of 64 outputs by 64 rows through shared memory.
  */
+#include "kernels/linear/flow.h"
 #include "kernels/linear/parts_cuda.h"
 #include "kernels/linear/stream_cuda.h"
+#include "kernels/linear/tile_cuda.h"
 
 enum { GEMV_WARPS = 4, GEMV_ROWS = 8, TILE = PRODUCT_TILE, TILE_K = 32, FEW_ROWS = 16 };
 
@@ -377,7 +379,10 @@ template <int K> static void run_kind(const Product *p, int n, const CudaRun *g)
         run_few<K, GEMV_ROWS>(p, n, g);
     } else
         for (int i = 0; i < n; i++)
-            run_tiles<K>(&p[i], (int)blocks_for(p[i].pairs, TILE), g);
+            if constexpr (K >= W_PLAIN_KINDS)
+                tile_ints_run<K>(&p[i], g);
+            else
+                run_tiles<K>(&p[i], (int)blocks_for(p[i].pairs, TILE), g);
 }
 
 static int rows_of_x(const Product *p) { return p->k && !p->own_x ? p->pairs / p->k : p->pairs; }
@@ -449,6 +454,11 @@ size_t product_scratch(const Product *p, WeightKind kind, const CudaRun *g)
 
 bool products_run(const Product *p, int n, WeightKind kind, const CudaRun *g)
 {
+    FlowBeside nothing = {NULL, NULL};
+    if (flow_takes(p, n, kind, &nothing, g)) {
+        flow_run(p, n, kind, &nothing, g);
+        return false;
+    }
     if (streams(p, n, kind, g)) {
         by_stream(p, n, kind, g);
         return false;
@@ -526,6 +536,16 @@ static void run(const OpCall *c, const CudaRun *g)
     products_run(&p, 1, weight_kind(c->in[1].format), g);
 }
 
+static bool run_normed(const OpCall *norm, const OpCall *c, const CudaRun *g)
+{
+    Product p = product_of_linear(c, g);
+    FlowBeside beside = {norm, NULL};
+    if (!flow_takes(&p, 1, weight_kind(c->in[1].format), &beside, g))
+        return false;
+    flow_run(&p, 1, weight_kind(c->in[1].format), &beside, g);
+    return true;
+}
+
 static const char *refuses(const OpCall *c) { return product_refuses(c->in[1]); }
 
-CUDA_KERNEL(linear, refuses, scratch_bytes, run)
+CUDA_KERNEL(linear, refuses, scratch_bytes, run, NULL, run_normed)
