@@ -135,18 +135,13 @@ template <class W> struct Place {
 /* What the sums are added to. */
 template <class W> static __device__ inline void begin_eights(const Place<W> &to, int n, int count, Eights<W> *begin)
 {
-    *begin = {};
-    if (W::GATES)
-        return;
 #pragma unroll
     for (int k = 0; k < Eights<W>::MOST * W::BOXES * 4; k++) {
         int j = k / 4 / W::BOXES, box = k / 4 % W::BOXES, i = k % 4;
-        float *v = &begin->at[j][box][i];
-        if (j >= count || !to.has(n + j, box, i))
-            continue;
-        *v = to.bias ? to.bias[box * BOX + i / 2 * 8] : 0;
-        if (to.adds)
-            *v += to.y[to.at(n + j, box, i)];
+        bool has = !W::GATES && j < count && to.has(n + j, box, i);
+        begin->at[j][box][i] = has && to.bias ? to.bias[box * BOX + i / 2 * 8] : 0;
+        if (has && to.adds)
+            begin->at[j][box][i] += to.y[to.at(n + j, box, i)];
     }
 }
 
@@ -171,18 +166,23 @@ template <class W> static __device__ inline void put_gated(const Place<W> &to, i
 }
 
 template <class W>
-static __device__ inline void put_eights(const Place<W> &to, int n, int count, const Eights<W> &sums, const Eights<W> &begin)
+static __device__ inline void put_sums(const Place<W> &to, int n, int count, const Eights<W> &sums, const Eights<W> &begin)
 {
-    if (W::GATES) {
-        put_gated<W>(to, n, count, sums);
-        return;
-    }
 #pragma unroll
     for (int k = 0; k < Eights<W>::MOST * W::BOXES * 4; k++) {
         int j = k / 4 / W::BOXES, box = k / 4 % W::BOXES, i = k % 4;
         if (j < count && to.has(n + j, box, i))
             to.y[to.at(n + j, box, i)] = sums.at[j][box][i] + begin.at[j][box][i];
     }
+}
+
+template <class W>
+static __device__ inline void put_eights(const Place<W> &to, int n, int count, const Eights<W> &sums, const Eights<W> &begin)
+{
+    if constexpr (W::GATES)
+        put_gated<W>(to, n, count, sums);
+    else
+        put_sums<W>(to, n, count, sums, begin);
 }
 
 static __device__ inline void consumers_meet() { asm volatile("bar.sync 1, %0;" ::"n"((int)CONSUMERS) : "memory"); }
