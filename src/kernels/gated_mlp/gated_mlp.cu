@@ -45,11 +45,10 @@ static Plan plan_of(const OpCall *c, const CudaRun *g)
     p.gate = product(c, h, c->in[MLP_X], MLP_GATE, MLP_GATE_BIAS, false, g);
     p.up = product(c, h, c->in[MLP_X], MLP_UP, MLP_UP_BIAS, false, g);
     p.down = product(c, c->out[0], h, MLP_DOWN, MLP_DOWN_BIAS, true, g);
-    p.gate.loose = parts_place(&p.gate, 1, p.gate_kind, g) != NULL;
-    p.up.loose = parts_place(&p.up, 1, p.up_kind, g) != NULL;
+    p.gate.loose = p.up.loose = p.gate_kind == p.up_kind && parts_place(&p.gate, 1, p.gate_kind, g);
     p.product_bytes = larger(product_scratch(&p.gate, p.gate_kind, g), product_scratch(&p.up, p.up_kind, g));
     p.product_bytes = whole_pieces(larger(p.product_bytes, product_scratch(&p.down, p.down_kind, g)));
-    if (p.gate.loose || p.up.loose)
+    if (p.gate.loose)
         rows = parts_rows(&p.gate, g);
     p.h_bytes = whole_pieces((size_t)rows * width * sizeof(float));
     uint8_t *scratch = (uint8_t *)g->scratch + p.product_bytes;
@@ -73,28 +72,38 @@ typedef struct Gating {
 } Gating;
 
 /* KNOWN: SILU, which is wanted most: code for the others would be in its way. */
-template <bool WIDE, bool KNOWN> static __global__ void gate_rows(const __grid_constant__ Gating s)
+template <int HOW, bool WIDE, bool KNOWN> static __global__ void gate_rows(const __grid_constant__ Gating s)
 {
     previous();
     Activation f = KNOWN ? SILU : s.f;
     int64_t r = blockIdx.x;
-    EACH_FOUR(i, s.h.width) {
-        float4 a = joined<WIDE>(s.gate, r, i, s.h.width), b = joined<WIDE>(s.up, r, i, s.h.width);
-        float4 h = make_float4(activation_near(f, a.x) * b.x, activation_near(f, a.y) * b.y, activation_near(f, a.z) * b.z,
-                               activation_near(f, a.w) * b.w);
-        if (s.to)
-            put_parts(s.to + r * s.h.width + i, (int64_t)s.h.rows * s.h.width, s.parts, h);
-        else
-            put_four<WIDE>(row(s.h, r), i, s.h.width, h);
-    }
+    int n = s.h.width;
+    float4 gate[FOURS], up[FOURS];
+#pragma unroll
+    for (int j = 0, i; j < FOURS; j++)
+        if ((i = four_begin(j)) < n) {
+            gate[j] = joined<HOW, WIDE>(s.gate, r, i, n);
+            up[j] = joined<HOW, WIDE>(s.up, r, i, n);
+        }
+#pragma unroll
+    for (int j = 0, i; j < FOURS; j++)
+        if ((i = four_begin(j)) < n) {
+            float4 a = with_bias(gate[j], s.gate, i, n), b = with_bias(up[j], s.up, i, n);
+            float4 h = make_float4(activation_near(f, a.x) * b.x, activation_near(f, a.y) * b.y, activation_near(f, a.z) * b.z,
+                                   activation_near(f, a.w) * b.w);
+            if (s.to)
+                put_parts(s.to + r * n + i, (int64_t)s.h.rows * n, s.parts, h);
+            else
+                put_four<WIDE>(row(s.h, r), i, n, h);
+        }
 }
 
-template <bool WIDE> static void gate(const Gating &s, const CudaRun *g)
+template <int HOW, bool WIDE> static void gate(const Gating &s, const CudaRun *g)
 {
     if (s.f == SILU)
-        LAUNCH((gate_rows<WIDE, true>), grid_of_fours(s.h), EACH_THREADS, 0, g, s);
+        LAUNCH((gate_rows<HOW, WIDE, true>), grid_of_fours(s.h), EACH_THREADS, 0, g, s);
     else
-        LAUNCH((gate_rows<WIDE, false>), grid_of_fours(s.h), EACH_THREADS, 0, g, s);
+        LAUNCH((gate_rows<HOW, WIDE, false>), grid_of_fours(s.h), EACH_THREADS, 0, g, s);
 }
 
 /* One row: gate and up, their product h, and the norm before them, if there is one, are one launch. */
@@ -116,21 +125,25 @@ static void run(const OpCall *c, const CudaRun *g)
         return;
     Plan p = plan_of(c, g);
     Product both[2] = {p.gate, p.up};
-    bool apart[2], alike = p.gate_kind == p.up_kind && p.gate_kind == p.down_kind;
+    bool apart = false, alike = p.gate_kind == p.up_kind && p.gate_kind == p.down_kind;
     if (alike && parts_run_mlp(both, &p.down, p.gate_kind, c->activation, (unsigned short *)p.gate.y, g))
         return;
     if (p.gate_kind == p.up_kind)
-        apart[0] = apart[1] = products_run(both, 2, p.gate_kind, g);
+        apart = products_run(both, 2, p.gate_kind, g);
     else {
-        apart[0] = products_run(&both[0], 1, p.gate_kind, g);
-        apart[1] = products_run(&both[1], 1, p.up_kind, g);
+        products_run(&both[0], 1, p.gate_kind, g);
+        products_run(&both[1], 1, p.up_kind, g);
     }
-    Gating s = {{p.gate.y, p.gate.y_step, p.gate.pairs, p.gate.out}, sums_of(p.gate, apart[0], g), sums_of(p.up, apart[1], g),
+    Gating s = {{p.gate.y, p.gate.y_step, p.gate.pairs, p.gate.out}, sums_of(p.gate, apart, g), sums_of(p.up, apart, g),
                 c->activation, parts_place(&p.down, 1, p.down_kind, g), parts_of(g)};
-    if (in_fours(s.h) && ((uintptr_t)s.gate.bias | (uintptr_t)s.up.bias) % 16 == 0)
-        gate<true>(s, g);
+    if (s.gate.how == SUMS_NEAR)
+        gate<SUMS_NEAR, true>(s, g);
+    else if (s.gate.how == SUMS_APART)
+        gate<SUMS_APART, true>(s, g);
+    else if (in_fours(s.h))
+        gate<SUMS_WHOLE, true>(s, g);
     else
-        gate<false>(s, g);
+        gate<SUMS_WHOLE, false>(s, g);
     CudaRun after = *g;
     after.in_parts = s.to ? p.down.x : NULL;
     products_run(&p.down, 1, p.down_kind, &after);

@@ -81,11 +81,13 @@ static inline dim3 grid_of(const Rows &y)
 
 /* ---- four columns at a time ---- */
 
-/* As grid_of() and EACH: a thread has columns [i, i + 4). */
-static inline dim3 grid_of_fours(const Rows &y) { return dim3((unsigned)y.rows, blocks_for(y.width, 4 * EACH_THREADS)); }
-#define EACH_FOUR(i, width)                                                                                            \
-    for (int32_t i = (int32_t)(blockIdx.y * blockDim.x + threadIdx.x) * 4; i < (width);                                \
-         i += (int32_t)(gridDim.y * blockDim.x) * 4)
+/* A thread has FOURS times four columns of a row, from four_begin() on, so that as many loads are on their way. */
+enum { FOURS = 2 };
+static inline dim3 grid_of_fours(const Rows &y)
+{
+    return dim3((unsigned)y.rows, blocks_for(y.width, FOURS * 4 * EACH_THREADS));
+}
+__device__ inline int four_begin(int j) { return (int)((blockIdx.y * FOURS + j) * blockDim.x + threadIdx.x) * 4; }
 
 /* Whether all rows begin and end at 16 bytes, so that four numbers are one piece: WIDE. */
 static inline bool in_fours(const Rows &r) { return r.width % 4 == 0 && r.step % 4 == 0 && (uintptr_t)r.at % 16 == 0; }

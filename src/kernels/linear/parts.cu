@@ -86,9 +86,15 @@ int parts_run_calls(const OpCall *c, int count, const CudaRun *g)
 template <bool WIDE> static __global__ void cut_rows(Rows x, unsigned short *to, int parts)
 {
     previous();
-    EACH_FOUR(i, x.width)
-        put_parts(to + blockIdx.x * (int64_t)x.width + i, (int64_t)x.rows * x.width, parts,
-                  four_at<WIDE>(row(x, blockIdx.x), i, x.width));
+    float4 four[FOURS];
+#pragma unroll
+    for (int j = 0, i; j < FOURS; j++)
+        if ((i = four_begin(j)) < x.width)
+            four[j] = four_at<WIDE>(row(x, blockIdx.x), i, x.width);
+#pragma unroll
+    for (int j = 0, i; j < FOURS; j++)
+        if ((i = four_begin(j)) < x.width)
+            put_parts(to + blockIdx.x * (int64_t)x.width + i, (int64_t)x.rows * x.width, parts, four[j]);
 }
 
 void parts_cut(const Product *p, unsigned short *to, const CudaRun *g)
@@ -100,37 +106,48 @@ void parts_cut(const Product *p, unsigned short *to, const CudaRun *g)
         LAUNCH(cut_rows<false>, grid_of_fours(x), EACH_THREADS, 0, g, x, to, parts_of(g));
 }
 
-template <bool WIDE> static __global__ void join_rows(Rows y, Sums sums, bool adds)
+template <int HOW, bool WIDE> static __global__ void join_rows(Rows y, Sums sums, bool adds)
 {
     previous();
     float *to = row(y, blockIdx.x);
-    EACH_FOUR(i, y.width) {
-        float4 sum = joined<WIDE>(sums, blockIdx.x, i, y.width);
-        put_four<WIDE>(to, i, y.width, adds ? sum + four_at<WIDE>(to, i, y.width) : sum);
-    }
+    float4 four[FOURS];
+#pragma unroll
+    for (int j = 0, i; j < FOURS; j++)
+        if ((i = four_begin(j)) < y.width)
+            four[j] = joined<HOW, true>(sums, blockIdx.x, i, y.width);
+#pragma unroll
+    for (int j = 0, i; j < FOURS; j++)
+        if ((i = four_begin(j)) < y.width) {
+            float4 sum = with_bias(four[j], sums, i, y.width);
+            put_four<WIDE>(to, i, y.width, adds ? sum + four_at<WIDE>(to, i, y.width) : sum);
+        }
 }
 
-static void join(const Rows &y, const Sums &from, bool adds, const CudaRun *g)
-{
-    if (in_fours(y) && (uintptr_t)from.bias % 16 == 0)
-        LAUNCH(join_rows<true>, grid_of_fours(y), EACH_THREADS, 0, g, y, from, adds);
-    else
-        LAUNCH(join_rows<false>, grid_of_fours(y), EACH_THREADS, 0, g, y, from, adds);
-}
-
-static void join_product(const Product *p, const float *sums, const CudaRun *g)
+static void join(const Product *p, const float *from, const CudaRun *g)
 {
     Rows y = {p->y, p->y_step, p->pairs, p->out};
-    Sums from = {sums, p->out, (int64_t)p->pairs * p->out, parts_of(g), false, p->bias};
-    join(y, from, p->adds, g);
+    Sums sums = {from, p->out, (int64_t)p->pairs * p->out, p->bias, g->exact ? SUMS_APART : SUMS_WHOLE};
+    bool wide = in_fours(y);
+#define DO(HOW, WIDE)                                                                                                  \
+    if (sums.how == HOW && wide == WIDE)                                                                               \
+        LAUNCH((join_rows<HOW, WIDE>), grid_of_fours(y), EACH_THREADS, 0, g, y, sums, p->adds)
+    DO(SUMS_APART, true);
+    DO(SUMS_APART, false);
+    DO(SUMS_WHOLE, true);
+    DO(SUMS_WHOLE, false);
+#undef DO
 }
 
 /* The rows that were only there in parts. */
-static void join_x(const Product *p, const unsigned short *parts, const CudaRun *g)
+static __global__ void uncut_rows(Rows x, const unsigned short *from, int parts)
 {
-    Rows x = {(float *)p->x, p->x_step, p->pairs, p->in};
-    Sums from = {parts, p->in, (int64_t)p->pairs * p->in, parts_of(g), true, NULL};
-    join(x, from, false, g);
+    previous();
+    EACH(i, x) {
+        float sum = 0;
+        for (int part = parts - 1; part >= 0; part--)
+            sum += f32_of_bf16(from[((int64_t)part * x.rows + blockIdx.x) * x.width + i]);
+        row(x, blockIdx.x)[i] = sum;
+    }
 }
 
 /* The library may write y itself. */
@@ -171,6 +188,7 @@ bool parts_run_mlp(const Product *both, const Product *down, WeightKind kind, Ac
 bool parts_run(const Product *p, int n, const CudaRun *g)
 {
     unsigned short *x = x_in_parts(p, g);
+    Rows rows = {(float *)p->x, p->x_step, p->pairs, p->in};
     float *sums = sums_place(p, g);
     for (int i = 0; i < n; i++) {
         bool whole = joins_nothing(&p[i], g);
@@ -178,11 +196,11 @@ bool parts_run(const Product *p, int n, const CudaRun *g)
                              whole && p[i].adds, p[i].loose && !g->exact, p[i].loose ? p[i].y : sums};
         if (!lt_product(g->lt, &product, g->scratch, g->stream)) {
             if (p->x == g->in_parts)
-                join_x(p, x, g);
+                LAUNCH(uncut_rows, grid_of(rows), EACH_THREADS, 0, g, rows, x, parts_of(g));
             return false;
         }
         if (!whole)
-            join_product(&p[i], sums, g);
+            join(&p[i], sums, g);
     }
     return true;
 }

@@ -36,18 +36,19 @@ void parts_cut(const Product *, unsigned short *to, const CudaRun *);
 /* Rows of y that a loose product needs room for. */
 int parts_rows(const Product *, const CudaRun *);
 
-/* What products_run() left of y: all of it, or sums that are still to be added up, and the bias. */
+/* What products_run() left of y: all of it; or without its bias as bf16, for whom that is near enough, or as the sums of
+ * three parts. */
+enum { SUMS_WHOLE, SUMS_NEAR, SUMS_APART };
 typedef struct Sums {
     const void *at;
     int64_t step, part_step;       /* from row to row, from part to part */
-    int parts;
-    bool near;                     /* of bf16: one, for whom that is near enough, or the parts of an x */
     const float *bias;
+    int how;
 } Sums;
 static inline Sums sums_of(const Product &p, bool apart, const CudaRun *g)
 {
-    Sums whole = {p.y, p.y_step, 0, 1, false, NULL};
-    Sums sums = {p.y, p.out, (int64_t)p.pairs * p.out, parts_of(g), !g->exact, p.bias};
+    Sums whole = {p.y, p.y_step, 0, NULL, SUMS_WHOLE};
+    Sums sums = {p.y, p.out, (int64_t)p.pairs * p.out, p.bias, g->exact ? SUMS_APART : SUMS_NEAR};
     return apart ? sums : whole;
 }
 
@@ -66,22 +67,21 @@ static __device__ inline void put_parts(unsigned short *to, int64_t part_step, i
     }
 }
 
-/* Columns [i, i + 4) of a row of n, the smallest part first. */
-template <bool WIDE> static __device__ inline float4 joined(const Sums &s, int64_t row, int i, int n)
+/* Columns [i, i + 4) of a row of n, the smallest part first; without the bias. */
+template <int HOW, bool WIDE> static __device__ inline float4 joined(const Sums &s, int64_t row, int i, int n)
 {
-    float4 v[PARTS_MAX], sum;
-#pragma unroll
-    for (int part = 0; part < PARTS_MAX; part++) {
-        int64_t at = row * s.step + part * s.part_step;
-        if (part >= s.parts)
-            v[part] = make_float4(0, 0, 0, 0);
-        else if (s.near)
-            v[part] = four_of_bf16((const unsigned short *)s.at + at + i);
-        else
-            v[part] = four_at<WIDE>((const float *)s.at + at, i, n);
-    }
-    sum = v[2] + v[1] + v[0];
-    return s.bias ? sum + four_at<WIDE>(s.bias, i, n) : sum;
+    int64_t at = row * s.step + i;
+    if (HOW == SUMS_NEAR)
+        return four_of_bf16((const unsigned short *)s.at + at);
+    const float *whole = (const float *)s.at + at;
+    if (HOW == SUMS_WHOLE)
+        return four_at<WIDE>(whole - i, i, n);
+    float4 upper = *(const float4 *)whole, middle = *(const float4 *)(whole + s.part_step);
+    return *(const float4 *)(whole + 2 * s.part_step) + middle + upper;
+}
+static __device__ inline float4 with_bias(float4 sum, const Sums &s, int i, int n)
+{
+    return s.bias ? sum + four_at<false>(s.bias, i, n) : sum;
 }
 #endif
 

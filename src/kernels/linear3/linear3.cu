@@ -66,10 +66,7 @@ static int run_several(const OpCall *c, int count, const CudaRun *g)
 {
     Three t = three_of(c, g);
     Sums sums[LINEAR3];
-    bool fine = t.in_parts && are_turned(c, count);
-    for (int i = 0; i < LINEAR3; i++)
-        fine = fine && (uintptr_t)t.p[i].bias % 16 == 0;
-    if (!fine)
+    if (!t.in_parts || !are_turned(c, count))
         return 0;
     uint8_t *y = (uint8_t *)g->scratch + t.product_bytes;
     for (int i = 0; i < LINEAR3; y += t.y_bytes[i++]) {

@@ -12,7 +12,8 @@ typedef struct Norm {
     int parts;
 } Norm;
 
-enum { HELD = 4 /* fours of a head that a thread keeps */, THREADS = 1024, SMALL = 512, SMALL_HEADS = 8 /* of a block */ };
+/* HELD fours of a head are kept by each thread. A small head is a warp's, and a block of threads has some of them. */
+enum { BLOCK_HELD = 4, THREADS = 1024, SMALL = 128, SMALL_HEADS = 8 };
 
 /* The thread's j-th four of `threads`. */
 static __device__ inline int column(int thread, int threads, int j) { return (thread + j * threads) * 4; }
@@ -37,7 +38,7 @@ static __device__ inline double squares_of(float4 v)
     return (double)v.x * v.x + (double)v.y * v.y + ((double)v.z * v.z + (double)v.w * v.w);
 }
 
-template <bool WIDE, bool IS_SMALL>
+template <bool WIDE, bool IS_SMALL, int HELD = IS_SMALL ? 1 : BLOCK_HELD>
 static __global__ void __launch_bounds__(IS_SMALL ? 32 * SMALL_HEADS : THREADS) norm_heads(Norm n)
 {
     __shared__ double shared[32];
@@ -76,7 +77,7 @@ static __global__ void __launch_bounds__(IS_SMALL ? 32 * SMALL_HEADS : THREADS) 
 template <bool WIDE> static void launch(const Norm &n, const CudaRun *g)
 {
     int64_t heads = (int64_t)n.x.rows * n.heads;
-    unsigned threads = blocks_for(n.width, 32 * 4 * HELD) * 32;
+    unsigned threads = blocks_for(n.width, 32 * 4 * BLOCK_HELD) * 32;
     if (n.width <= SMALL)
         LAUNCH((norm_heads<WIDE, true>), blocks_for(heads, SMALL_HEADS), 32 * SMALL_HEADS, 0, g, n);
     else

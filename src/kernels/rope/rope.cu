@@ -42,7 +42,7 @@ typedef struct Turn {
     bool interleaved;
 } Turn;
 
-enum { EIGHT = 8, TURN_THREADS = 128 };
+enum { EIGHT = 8, TURN_THREADS = 128, TURN_ROWS = 2 /* of a thread */ };
 
 /* Of a head's values these eight: pairs, or neighbours that stay as they are. */
 typedef struct Eight {
@@ -68,33 +68,61 @@ static __device__ inline void turn_eight(float4 *a, float4 *b, float4 c, float4 
     }
 }
 
-/* The heads of a row: of q, then of k, then of v. */
-template <int K> static __global__ void turn_and_write(const __grid_constant__ Turn t)
+/* The thread's eight values of a row, on their way. */
+typedef struct Turning {
+    float4 a, b, cosines, sines;
+    int position, sequence;
+} Turning;
+
+template <int HOW> static __device__ inline Turning turning_of(const Turn &t, int which, int r, int head, const Eight &at)
+{
+    const float *cosines = row(t.angles, r) + max(at.angle, 0);
+    Turning e;
+    e.a = joined<HOW, true>(t.from[which], r, head + at.a, 0);
+    e.b = joined<HOW, true>(t.from[which], r, head + at.b, 0);
+    e.cosines = *(const float4 *)cosines;
+    e.sines = *(const float4 *)(cosines + t.angles.width / 2);
+    e.position = t.w.positions[r];
+    e.sequence = t.w.row_seq[r];
+    return e;
+}
+
+/* A block of threads has some heads: those of q, then of k, then of v. */
+template <int K, int HOW> static __global__ void turn_and_write(const __grid_constant__ Turn t)
 {
     previous();
-    int n = blockIdx.y * blockDim.x + threadIdx.x, per_head = t.width / EIGHT, h = n / per_head, r = blockIdx.x;
+    int h = blockIdx.y * blockDim.y + threadIdx.y, first = blockIdx.x * TURN_ROWS;
     int which = h < t.heads ? 0 : h < t.heads + t.kv_heads ? 1 : 2;
-    Eight at = eight_of(t, n % per_head, which < 2);
+    Eight at = eight_of(t, threadIdx.x, which < 2);
     h -= which == 0 ? 0 : which == 1 ? t.heads : t.heads + t.kv_heads;
-    if (h >= (which == 0 ? t.heads : t.kv_heads))
+    if (which == 2 && h >= t.kv_heads)
         return;
-    const float *cosines = row(t.angles, r) + max(at.angle, 0);
-    int position = t.w.positions[r], sequence = t.w.row_seq[r], head = h * t.width;
-    float4 a = joined<true>(t.from[which], r, head + at.a, 0), b = joined<true>(t.from[which], r, head + at.b, 0);
-    float4 c = *(const float4 *)cosines, s = *(const float4 *)(cosines + t.angles.width / 2);
-    const Pool &pool = t.w.pool[which == 2];
-    uint8_t *block = which == 0 ? NULL : block_at(t.w, pool, sequence, position);
-    if (at.angle >= 0)
-        turn_eight(&a, &b, c, s, t.interleaved);
-    if (t.to[which] && (t.moves || at.angle >= 0)) {
-        float *to = t.to[which] + r * t.step[which] + head;
-        *(float4 *)(to + at.a) = a;
-        *(float4 *)(to + at.b) = b;
-    }
-    if (which > 0) {
-        int64_t first = value_at(pool, h, position);
-        put_four_values<K>(block, first + at.a, a);
-        put_four_values<K>(block, first + at.b, b);
+    const Sums &from = t.from[which];
+    int head = h * t.width, end = head + t.width;
+    Turning e[TURN_ROWS];
+#pragma unroll
+    for (int j = 0; j < TURN_ROWS; j++)
+        e[j] = turning_of<HOW>(t, which, min(first + j, t.rows - 1), head, at);
+#pragma unroll
+    for (int j = 0; j < TURN_ROWS; j++) {
+        int r = first + j;
+        if (r == t.rows)
+            break;
+        float4 a = with_bias(e[j].a, from, head + at.a, end), b = with_bias(e[j].b, from, head + at.b, end);
+        if (at.angle >= 0)
+            turn_eight(&a, &b, e[j].cosines, e[j].sines, t.interleaved);
+        if (t.to[which] && (t.moves || at.angle >= 0)) {
+            float *to = t.to[which] + r * t.step[which] + head;
+            *(float4 *)(to + at.a) = a;
+            *(float4 *)(to + at.b) = b;
+        }
+        if (which > 0) {
+            const Pool &pool = t.w.pool[which - 1];
+            uint8_t *block = block_at(t.w, pool, e[j].sequence, e[j].position);
+            int64_t begin = value_at(pool, h, e[j].position);
+            put_four_values<K>(block, begin + at.a, a);
+            put_four_values<K>(block, begin + at.b, b);
+        }
     }
 }
 
@@ -123,7 +151,8 @@ static bool in_eights(const OpCall *c)
     Write w = write_of(c + 2);
     Rows angles = rows_of(c->in[0]);
     int width = innermost_of(c->out[0]);
-    bool fine = width % EIGHT == 0 && angles.width % EIGHT == 0 && in_fours(angles) && in_fours(rows_of(c->out[0]));
+    bool fine = width % EIGHT == 0 && width <= EIGHT * TURN_THREADS;
+    fine = fine && angles.width % EIGHT == 0 && in_fours(angles) && in_fours(rows_of(c->out[0]));
     for (const Pool &p : w.pool)
         fine = fine && in_fours(p) && p.width == width && p.heads == w.pool[0].heads;
     return fine && weight_kind(c[2].out[0].format) < W_PLAIN_KINDS;
@@ -136,7 +165,7 @@ static Turn turn_of(const OpCall *c, int count, const Sums *from)
     Turn t = {};
     const Tensor x[TURNED] = {c->out[0], c[1].out[0], c[2].in[1]};
     for (int i = 0; i < TURNED; i++) {
-        Sums here = {tensor_f32(x[i]), x[i].row_elems, 0, 1, false, NULL};
+        Sums here = {tensor_f32(x[i]), x[i].row_elems, 0, NULL, SUMS_WHOLE};
         bool read = i == 0 || is_read_later(c + TURN_CALLS, count - TURN_CALLS, x[i]);
         t.from[i] = from ? from[i] : here;
         t.to[i] = read ? tensor_f32(x[i]) : NULL;
@@ -153,12 +182,22 @@ static Turn turn_of(const OpCall *c, int count, const Sums *from)
     return t;
 }
 
+template <int K> static void launch(const Turn &t, const CudaRun *g)
+{
+    dim3 threads(t.width / EIGHT, TURN_THREADS / (t.width / EIGHT));
+    dim3 grid(blocks_for(t.rows, TURN_ROWS), blocks_for(t.heads + 2 * t.kv_heads, threads.y));
+    switch (t.from->how) {
+    case SUMS_WHOLE: LAUNCH((turn_and_write<K, SUMS_WHOLE>), grid, threads, 0, g, t); break;
+    case SUMS_NEAR: LAUNCH((turn_and_write<K, SUMS_NEAR>), grid, threads, 0, g, t); break;
+    default: LAUNCH((turn_and_write<K, SUMS_APART>), grid, threads, 0, g, t);
+    }
+}
+
 void turn_run(const OpCall *c, int count, const Sums *from, const CudaRun *g)
 {
     Turn t = turn_of(c, count, from);
-    dim3 grid(t.rows, blocks_for((t.heads + 2 * t.kv_heads) * (t.width / EIGHT), TURN_THREADS));
     switch (weight_kind(c[2].out[0].format)) {
-#define DO(K) case K: LAUNCH(turn_and_write<K>, grid, TURN_THREADS, 0, g, t); break;
+#define DO(K) case K: launch<K>(t, g); break;
         EACH_PLAIN_KIND(DO)
 #undef DO
     default: break;
