@@ -104,7 +104,7 @@ Err exchange_new(Exchange **out, Service *s, const ExchangeCall *c, Error *err)
     if (!x)
         return fail(err, NO_MEMORY, "no memory for a request");
     *x = (Exchange){.service = s, .key = key_share(c->key), .background = c->background, .received = clock_seconds(),
-                    .ready = c->ready, .ready_with = c->ready_with, .words = malloc(words_bytes(c))};
+                    .ready = c->ready, .ready_all = c->ready_all, .ready_with = c->ready_with, .words = malloc(words_bytes(c))};
     x->number = 1 + atomic_fetch_add(&numbers, 1);
     pthread_mutex_init(&x->lock, NULL);
     pthread_mutex_init(&x->ready_lock, NULL);
@@ -235,7 +235,7 @@ void exchange_hang_up(Exchange *x)
 {
     if (!exchange_is_done(x))     /* else there is nothing left that would be his */
         exchange_stop(x);
-    exchange_tell_ready(x);
+    exchange_tell_ready(&x, 1);
 }
 
 void exchange_release(Exchange *x)

@@ -6,12 +6,23 @@
 #include "server/exchange_parts.h"
 #include "server/api_keys.h"
 
-void exchange_tell_ready(Exchange *x)
+static bool tell_one(Exchange *x, bool all)
 {
     pthread_mutex_lock(&x->ready_lock);
-    if (x->ready)
-        x->ready(x->ready_with);
+    void (*tell)(void *with) = x->ready && all ? x->ready_all : x->ready;
+    if (tell)
+        tell(x->ready_with);
     pthread_mutex_unlock(&x->ready_lock);
+    return tell;
+}
+
+void exchange_tell_ready(Exchange *const *list, int count)
+{
+    bool told_all = false;
+    for (int i = 0; i < count; i++)
+        tell_one(list[i], false);
+    for (int i = 0; i < count && !told_all; i++)
+        told_all = tell_one(list[i], true);
 }
 
 /* Of a turn the worker tells (workers.c), once for all that was put in it. */
@@ -20,7 +31,7 @@ static void tell_of_put(Exchange *x)
     if (x->in_turn)
         x->must_tell = true;
     else
-        exchange_tell_ready(x);
+        exchange_tell_ready(&x, 1);
 }
 
 /* ---- headers ---- */

@@ -59,8 +59,9 @@ struct Exchange {
     atomic_bool gone;
     int64_t bytes_out;
 
-    pthread_mutex_t ready_lock;        /* for these two; taken before `lock`, never after it */
-    void (*ready)(void *with);
+    pthread_mutex_t ready_lock;        /* for these; taken before `lock`, never after it */
+    void (*ready)(void *with);         /* NULL: nobody wants to be told any more */
+    void (*ready_all)(void *with);
     void *ready_with;
 
     atomic_int holders;
@@ -72,6 +73,6 @@ struct Exchange {
 
 /* One turn on a worker: the handler, or work(). True: it was the last one. */
 bool exchange_turn(Exchange *);
-void exchange_tell_ready(Exchange *);
+void exchange_tell_ready(Exchange *const *, int count);
 
 #endif
