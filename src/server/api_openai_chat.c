@@ -10,6 +10,7 @@
 #include "server/sampling_fields.h"
 
 static const char object[] = "chat.completion", chunk_object[] = "chat.completion.chunk";
+static const OpenaiChunk text_chunk = {chunk_object, "\"delta\":{\"content\":", "},\"logprobs\":null,\"finish_reason\":null}"};
 
 /* ---- the answer as a whole ---- */
 
@@ -101,6 +102,10 @@ static void tell_delta(Exchange *x, Generation *g, const Delta *d)
 {
     OpenaiReply *r = generation_with(g);
     const Choice *c = d->choice;
+    if (openai_is_plain(r, d)) {
+        openai_send_text(x, g, r, &text_chunk, c->index, d->text);
+        return;
+    }
     if (!r->opened[c->index])
         openai_send(x, g, r, chunk_object,
                     chunk_choice(c, json_pack("{s:s, s:s}", "role", "assistant", "content", ""), json_null()));
