@@ -211,7 +211,7 @@ void workers_poke_later(Workers *w, Exchange *x)
     pthread_mutex_unlock(&w->lock);
 }
 
-/* One for so many turns as it tells of at once: the turns of a step are short, and two threads would only wait for each other. */
+/* One for so many turns as it tells of at once: those of a step are short, and two threads would wait for each other. */
 static void wake(Workers *w)
 {
     int turns = 0, threads = 0;
