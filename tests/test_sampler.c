@@ -7,7 +7,7 @@
 
 #include "base/prng.h"
 #include "engine/sampler.h"
-#include "engine/sampler_scan.h"
+#include "kernels/choose/choose_scan.h"
 
 enum { V = 61, TOKENS = 12, PROMPT = 5 };
 

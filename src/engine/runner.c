@@ -28,6 +28,7 @@ struct Runner {
     Staged tokens, positions, row_seq, lengths, out_rows, hidden_rows, state_from, state_to, tables[KV_GROUPS_MAX];
     KvView views[LAYERS_MAX];
     Outcome logits, hidden;       /* [logit_rows, V], [rows, D] */
+    Choices *choices;             /* NULL: tokens are not chosen on the device */
 };
 
 static Err stage(Staged *out, size_t count, Device *d, Arena *arena, Error *err)
@@ -118,6 +119,8 @@ static Err plan_memory(Runner *r, Error *err)
             forward(r, &step);
         }
     }
+    if (r->choices)
+        choices_plan(r->choices, r->logits.rows);
     return r->device->calls->plan_end(r->device, err);
 }
 
@@ -140,6 +143,8 @@ Err runner_new(Runner **out, RunnerOptions o, const EngineModel *model, const Kv
     TRY(take_step(r, arena, err));
     TRY(take_outcome(&r->logits, device, arena, o.logit_rows, model->shape->V, err));
     TRY(take_outcome(&r->hidden, device, arena, o.hidden_rows, model->shape->D, err));
+    if (o.sampler)
+        TRY(choices_new(&r->choices, o.logit_rows, o.sampler, device, arena, err));
     *out = r;
     return plan_memory(r, err);
 }
@@ -207,8 +212,12 @@ void runner_run(Runner *r, const Plan *plan)
     send(r, &r->state_to, (size_t)plan->entries);
     for (int32_t g = 0; g < r->groups; g++)
         send(r, &r->tables[g], (size_t)plan->entries * (size_t)blocks);
+    if (r->choices)
+        choices_prepare(r->choices, plan);
     Step step = step_of(r, plan->rows, plan->entries, plan->outs, plan->hiddens, blocks);
     forward(r, &step);
+    if (r->choices)
+        choices_run(r->choices, r->logits.rows);
     r->logits.of = plan->outs;
     r->hidden.of = plan->hiddens;
     r->logits.first = r->logits.count = r->hidden.first = r->hidden.count = 0;
@@ -230,5 +239,6 @@ static const float *outcome_row(Outcome *o, Device *d, int32_t i)
 }
 
 const float *runner_logits(Runner *r, int32_t i) { return outcome_row(&r->logits, r->device, i); }
+const Chosen *runner_chosen(Runner *r, int32_t i) { return r->choices ? choices_of(r->choices, i) : NULL; }
 const float *runner_hidden(Runner *r, int32_t i) { return outcome_row(&r->hidden, r->device, i); }
 const Error *runner_trouble(const Runner *r) { return device_trouble(r->device); }

@@ -1,6 +1,6 @@
 /* Vectors of 16 lanes in the notation that gcc and clang share; the compiler splits them into what
  * the tier has. An incomplete vector at the end is filled up with values that change nothing. */
-#include "engine/sampler_scan.h"
+#include "kernels/choose/choose_scan.h"
 
 #include <float.h>
 #include <math.h>
