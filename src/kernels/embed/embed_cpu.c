@@ -31,7 +31,9 @@ enum { PANEL_ELEMS_PER_THREAD = 1 << 11 };
 static int64_t threads(const OpCall *c)
 {
     Tensor y = c->out[0];
-    return c->in[0].packing == PACKING_PANELS ? min_i64(y.dim[0], tensor_elems(y) / PANEL_ELEMS_PER_THREAD) : threads_by_rows(y);
+    if (c->in[0].packing != PACKING_PANELS)
+        return threads_by_rows(y);
+    return min_i64(y.dim[0], tensor_elems(y) / PANEL_ELEMS_PER_THREAD);
 }
 
 const CpuKernel TIERED(kernel_embed) = {.phases = 1, .threads = threads, .run = run};
