@@ -6,7 +6,7 @@
 #include "server/exchange_parts.h"
 
 enum { TURNS_OF_WOKEN = 8,     /* before one of a fresh one */
-       TOLD_AT_ONCE = 16 };
+       TOLD_AT_ONCE = 64 };
 
 typedef struct TurnQueue { Exchange *first, *last; } TurnQueue;
 

@@ -89,8 +89,10 @@ static bool all_may_come(const ChooseHow *how, int32_t vocabulary)
 static int32_t draw(Picks *p, const ChooseHow *how, const float *z, int32_t vocabulary, float peak, bool masked)
 {
     const Scan *scan = p->scan;
-    if (!masked && all_may_come(how, vocabulary))
-        return scan->find_exp(z, vocabulary, peak, how->scale, how->unit * scan->exp_sum(z, vocabulary, peak, how->scale));
+    if (!masked && all_may_come(how, vocabulary)) {
+        double all = scan->weights(z, p->weight, vocabulary, peak, how->scale);
+        return scan->find(p->weight, vocabulary, how->unit * all);
+    }
     double total = filter(p, how, z, vocabulary, peak, masked);
     return p->id[scan->find(p->weight, p->count, how->unit * total)];
 }

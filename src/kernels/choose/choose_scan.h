@@ -35,13 +35,14 @@ typedef struct Scan {
     /* x = (z - peak) scale, at least -FLT_MAX, in the place of z; w = exp(x). */
     void (*exps)(float *z, float *w, int32_t n, float peak, float scale);
 
+    /* exp_sum(), and what it sums. */
+    double (*weights)(const float *z, float *w, int32_t n, float peak, float scale);
+
     double (*sum)(const float *w, int32_t n);
 
     /* The first i at which w[0] + ... + w[i] passes `target` (all w >= 0); should rounding say that
      * none does, the last i with w[i] > 0. */
     int32_t (*find)(const float *w, int32_t n, double target);
-    /* The same of w = exp((z - peak) scale), which exp_sum() has summed. */
-    int32_t (*find_exp)(const float *z, int32_t n, float peak, float scale, double target);
 } Scan;
 
 const Scan *scan_of(CpuTier);   /* NULL: not built for this machine */

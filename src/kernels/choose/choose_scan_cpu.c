@@ -193,50 +193,23 @@ static int32_t scan_find(const float *w, int32_t n, double target)
     return n - 1;
 }
 
-static void block_weights(const float *z, int32_t n, float peak, float scale, float *w)
+static double scan_weights(const float *z, float *w, int32_t n, float peak, float scale)
 {
-    for (int32_t i = 0; i < n; i += LANES) {
-        Floats x = (load_upto(z + i, n - i, -INFINITY) - peak) * scale;
-        Floats power = exp_below(&x);
-        store_upto(w + i, n - i, &power);
-    }
-}
-
-static int32_t last_weight(const float *z, int32_t n, float peak, float scale)
-{
-    float w[SUM_BLOCK];
-    for (int32_t from = (n - 1) / SUM_BLOCK * SUM_BLOCK; from >= 0; from -= SUM_BLOCK) {
-        int32_t count = block_end(from, n, SUM_BLOCK) - from;
-        block_weights(z + from, count, peak, scale, w);
-        while (count > 0 && w[count - 1] == 0)
-            count--;
-        if (count > 0)
-            return from + count - 1;
-    }
-    return 0;
-}
-
-static int32_t scan_find_exp(const float *z, int32_t n, float peak, float scale, double target)
-{
-    float w[SUM_BLOCK];
-    double before = 0;
+    double total = 0;
     for (int32_t from = 0; from < n; from += SUM_BLOCK) {
-        int32_t count = block_end(from, n, SUM_BLOCK) - from;
-        block_weights(z + from, count, peak, scale, w);
-        double sum = before;
-        before += block_sum(w, count);
-        if (before <= target)
-            continue;
-        for (int32_t i = 0; i < count; i++) {
-            sum += (double)w[i];
-            if (sum > target && w[i] > 0)
-                return from + i;
+        Floats sum = {0};
+        for (int32_t i = from; i < block_end(from, n, SUM_BLOCK); i += LANES) {
+            Floats x = (load_upto(z + i, n - i, -INFINITY) - peak) * scale;
+            Floats power = exp_below(&x);
+            store_upto(w + i, n - i, &power);
+            sum += power;
         }
+        total += sum_lanes(&sum);
     }
-    return last_weight(z, n, peak, scale);
+    return total;
 }
 
 const Scan TIERED(scan) = {
     .peak = scan_peak, .mask = scan_mask, .next_above = scan_next_above, .exp_sum = scan_exp_sum, .exps = scan_exps,
-    .sum = scan_sum, .find = scan_find, .find_exp = scan_find_exp,
+    .sum = scan_sum, .find = scan_find, .weights = scan_weights,
 };
