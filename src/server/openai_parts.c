@@ -155,6 +155,19 @@ static void put_end(const Generation *g, const OpenaiReply *r, Buf *out)
     json_decref(usage);
 }
 
+/* {"index":0, of each chunk, so not by printf. */
+static bool put_index(Buf *out, int32_t index)
+{
+    char text[24] = "{\"index\":";
+    int digits = 1, at = (int)strlen(text);
+    for (int32_t rest = index; rest >= 10; rest /= 10)
+        digits++;
+    for (int i = digits - 1; i >= 0; i--, index /= 10)
+        text[at + i] = (char)('0' + index % 10);
+    text[at + digits] = ',';
+    return buf_put(out, text, (size_t)(at + digits + 1));
+}
+
 /* Behind the head of all chunks: before, value, after. Takes the value. */
 static void send_chunk(Exchange *x, const Generation *g, OpenaiReply *r, const OpenaiChunk *c, int32_t index, json_t *value)
 {
@@ -162,7 +175,7 @@ static void send_chunk(Exchange *x, const Generation *g, OpenaiReply *r, const O
     bool good = r->head.bytes > 0 || write_head(r, c->object);
     size_t head = r->head.bytes;
     if (c->before)
-        good = good && buf_printf(&r->head, "{\"index\":%d,%s", (int)index, c->before);
+        good = good && put_index(&r->head, index) && buf_put_text(&r->head, c->before);
     if (!good) {
         json_decref(value);
         value = NULL;              /* told as what it is: no memory */
