@@ -86,7 +86,6 @@ static void exchange_free(Exchange *x)
     for (int i = 0; i < x->out_header_count; i++)
         free(x->out_headers[i]);
     buf_deinit(&x->out);
-    buf_deinit(&x->event);
     key_drop(x->key);
     pthread_mutex_destroy(&x->lock);
     pthread_mutex_destroy(&x->ready_lock);
@@ -111,7 +110,6 @@ Err exchange_new(Exchange **out, Service *s, const ExchangeCall *c, Error *err)
     atomic_init(&x->holders, 1);
     atomic_init(&x->gone, false);
     buf_init(&x->out, EXCHANGE_OUT_BYTES_MAX);
-    buf_init(&x->event, EXCHANGE_OUT_BYTES_MAX);
     if (x->words) {
         copy_call(x, c);
         choose_id(x);

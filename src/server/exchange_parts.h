@@ -43,7 +43,6 @@ struct Exchange {
     void (*free_state)(void *);
     ServerLogLine line;                /* for the log, the metrics and the trace */
     json_t *why;                       /* its stories; NULL: none are told */
-    Buf event;                         /* of a stream: the one that is being written */
 
     pthread_mutex_t lock;              /* for the answer */
     Buf out;
