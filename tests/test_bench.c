@@ -6,6 +6,7 @@
 #include "devices/watch/watch.h"
 #include "model/model_open.h"
 #include "test.h"
+#include "main/bench_gpu.h"
 #include "tools/bench.h"
 #include "model/synth.h"
 
@@ -180,6 +181,39 @@ static void a_bound_is_the_larger_of_two_times(void **state)
     assert_int_equal(format_arithmetic(format_find("F16")), ARITHMETIC_FP32);
 }
 
+static const BenchRow *row_of(BenchEnd *e, bool deterministic, double seconds)
+{
+    Error err;
+    BenchRow like = {.model = "m", .cache = "F16", .deterministic = deterministic};
+    BenchResult r = {.what = {.generate = 10, .depth = 1024, .batch = 64}, .repetitions = 1, .tokens = 640, .seconds = {seconds},
+                     .work = {.demand = {.bytes = 670e9}, .steps = 10}};
+    check(bench_end_add(e, &like, &r, &err), &err);
+    return &e->row[e->count - 1];
+}
+
+/* The lecture's table: what an H100 and this GPU could do, and what was measured; and the price of equal bits. Protects the
+ * figures that are quoted of a GPU, on machines that have none. */
+static void a_gpus_rows_are_held_against_two_predictions(void **state)
+{
+    (void)state;
+    BenchEnd e = {0};
+    Buf text;
+    const Machine gpu = {.name = "G", .bytes_per_second = 6.7e12, .bf16 = 800e12, .gpu = true};
+    const Machine h100 = {.bytes_per_second = 3.35e12, .bf16 = 989e12, .gpu = true};
+    buf_init(&text, 1 << 16);
+    row_of(&e, false, 0.2);
+    bench_price_tell(&e, &text);
+    assert_int_equal(text.bytes, 0);      /* of one way there is no price */
+    row_of(&e, true, 0.3);
+    bench_gpu_tell(&e, &gpu, &h100, &text);
+    bench_price_tell(&e, &text);
+    assert_non_null(strstr(text.data, "| m, tg10 x 64 @ d1024 | 20.00 ms, 3,200 tok/s | 10.00 ms, 6,400 tok/s | 20.00 ms, "
+                                      "3,200 tok/s | 3.35 TB/s | 50% |"));
+    assert_non_null(strstr(text.data, "m, tg10 x 64 @ d1024: 30.00 ms instead of 20.00: 1.50 times"));
+    buf_deinit(&text);
+    bench_end_free(&e);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -189,6 +223,7 @@ int main(void)
         cmocka_unit_test(operations_are_counted_by_their_kind),
         cmocka_unit_test(a_bound_is_the_larger_of_two_times),
         cmocka_unit_test(the_median_ignores_one_slow_run),
+        cmocka_unit_test(a_gpus_rows_are_held_against_two_predictions),
     };
     return cmocka_run_group_tests(tests, open_engine, close_engine);
 }

@@ -3,10 +3,10 @@
  *     plan -> how each token is to be chosen -> forward -> op_choose -> ids come back: some bytes a row,
  *                                                                       not V logits
  *
- * A row is chosen from there if a token is all that is wanted of it. Where a grammar has a word, several answers begin from
- * the row, a search goes on from it, the prompt's logits are asked for, or a step penalises more tokens than there is
- * room for, its logits come to the host and the sampler chooses as ever. The token is the same either way: both are
- * kernels/choose/choose.h.
+ * A row is chosen from there if a token is all that is wanted of it; what a grammar allows goes along, a bit a token. Where a
+ * grammar has a word about drafts, several answers begin from the row, a search goes on from it, the prompt's logits are
+ * asked for, or a step penalises more tokens than there is room for, its logits come to the host and the sampler chooses
+ * as ever. The token is the same either way: both are kernels/choose/choose.h.
  */
 #ifndef ENGINE_CHOICES_H
 #define ENGINE_CHOICES_H
@@ -15,7 +15,7 @@
 
 typedef struct Choices Choices;
 
-Err choices_new(Choices **, int32_t rows, Sampler *, Device *, Arena *, Error *);
+Err choices_new(Choices **, int32_t rows, int32_t vocabulary, Sampler *, Device *, Arena *, Error *);
 
 /* Before the forward pass: which rows of the plan's logits, and how. */
 void choices_prepare(Choices *, const Plan *);

@@ -90,7 +90,7 @@ static double lap(const Story *story, double since, double *sum)
 static Err next_token(Deliver *d, const Sequence *q, const uint32_t *allowed, LogitRow row, Sampled *out, Error *err)
 {
     const SamplerOptions *o = &q->request->options.sampling;
-    const Chosen *chosen = runner_chosen(row.runner, row.number);
+    const Chosen *chosen = runner_chosen(row.runner, row.number);      /* where the grammar was asked before the step */
     if (chosen)
         return sampler_read(chosen, o->logprobs, out, err);
     SamplePlace place = {.tokens = q->tokens, .prompt_count = q->prompt, .token_count = q->known,
@@ -105,12 +105,12 @@ static Err deliver_token(Deliver *d, Sequence *q, LogitRow row, Error *err)
     const uint32_t *allowed = NULL;
     Event event = {.kind = EVENT_TOKEN, .sample = q->sample, .position = q->known};
     double *grammar = o->story && constraint->allowed ? &o->story->grammar_seconds : NULL, began = lap(o->story, 0, NULL);
-    if (constraint->allowed)
+    if (constraint->allowed && !runner_chosen(row.runner, row.number))
         allowed = constraint->allowed(constraint->with, q->sample);
     began = lap(o->story, began, grammar);
     Err chosen = next_token(d, q, allowed, row, &event.token, err);
     began = lap(o->story, began, o->story ? &o->story->sampling_seconds : NULL);
-    if (chosen == LIMIT_REACHED && allowed) {   /* all is said, and there is no token to say so */
+    if (chosen == LIMIT_REACHED && constraint->allowed) {   /* all is said, and there is no token to say so */
         deliver_end(d, q, END_STOP, NULL);
         return OK;
     }

@@ -144,7 +144,7 @@ Err runner_new(Runner **out, RunnerOptions o, const EngineModel *model, const Kv
     TRY(take_outcome(&r->logits, device, arena, o.logit_rows, model->shape->V, err));
     TRY(take_outcome(&r->hidden, device, arena, o.hidden_rows, model->shape->D, err));
     if (o.sampler)
-        TRY(choices_new(&r->choices, o.logit_rows, o.sampler, device, arena, err));
+        TRY(choices_new(&r->choices, o.logit_rows, model->shape->V, o.sampler, device, arena, err));
     *out = r;
     return plan_memory(r, err);
 }

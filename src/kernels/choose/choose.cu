@@ -1,7 +1,8 @@
 /* choose.cu -- see choose.h: the lines of choose_row.c for a block of threads, with the same bits.
  *
  * A block has a row at a time. What it keeps of a row that can still be chosen is a list of ids and weights in scratch,
- * always in the order of ids: lists are cut 512 at a time, each thread counting those before it.
+ * always in the order of ids: a cut goes over some thousand at a time, each thread
+ * counting those before its own.
  *
  *     sums     16 lanes go over a block of 512 as choose_scan_cpu.c does; one thread adds up the blocks
  *     cuts     radix selection, 4 bits of the key at a time, in 8 passes; each thread counts in bins of its own
@@ -71,9 +72,7 @@ static __device__ double filter(List &l, const ChooseHow &how, Room *room)
         float floor = filter_floor(how, l.vocabulary, l.peak, total);
         gather(l, how.mask >= 0 ? fmaxf(floor, -FLT_MAX) : floor, room);
     }
-    for (int i = threadIdx.x; i < l.count; i += CHOOSE_THREADS)
-        l.weight[i] = exp_below(key_of(l, i));
-    __syncthreads();
+    weigh(l);
     if (total == 0)
         total = weight_sum(l, room);
     if (how.typical_p < 1) {

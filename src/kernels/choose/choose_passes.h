@@ -11,7 +11,7 @@
 #define PICK_PARTS 0x1p40f      /* choose_pick.h */
 
 enum { CHOOSE_THREADS = 512, CHOOSE_WARPS = CHOOSE_THREADS / 32, SUM_BLOCK = 512, SUM_LANES = 16, DIGIT_BITS = 4,
-       DIGITS = 1 << DIGIT_BITS, AHEAD = 8 /* numbers that a thread fetches before it looks at them */ };
+       DIGITS = 1 << DIGIT_BITS, AHEAD = 8 /* numbers that a thread fetches before it looks at them */, NEIGHBOURS = 8 };
 enum { CHOOSE_VOCABULARY_MAX = DIGITS * CHOOSE_THREADS * SUM_BLOCK };
 
 /* What the launch is about. */
@@ -198,22 +198,56 @@ static __device__ inline double weight_sum(const List &l, Room *room)
 
 /* ---- the list ---- */
 
-/* keep(i) for all i below n, in order: put(i, where to). The values must be taken by keep(), since put() may write where
- * they were. Returns how many were kept. */
-template <typename Keep, typename Put> static __device__ int compact(int n, Keep keep, Put put, Room *room)
+/* One of a list on its way into a shorter one. */
+typedef enum Fate { OUT, IN, TIED } Fate;
+typedef struct Item {
+    int32_t id;
+    float weight;
+    Fate fate;
+    uint64_t amount;           /* of a tied one */
+} Item;
+
+/* look(i) for all i below n: those that stay become the list, in order; of the tied ones the first, until their amounts reach
+ * `rest`. A thread has some neighbours. All of them look before any writes, since it may write where they were. */
+template <typename Look> static __device__ void compact(List &l, int n, bool weights, uint64_t rest, Look look, Room *room)
 {
-    int kept = 0;
-    for (int first = 0; first < n; first += CHOOSE_THREADS) {
-        int i = first + (int)threadIdx.x;
-        uint64_t all;
-        bool keeps = keep(i, i < n);      /* all threads, since it may count */
-        int to = kept + (int)sum_before(keeps, &all, room);
-        if (keeps)
-            put(to);
-        kept += (int)all;
+    uint64_t kept = 0, taken = 0, all;
+    for (int chunk = 0; chunk < n; chunk += CHOOSE_THREADS * NEIGHBOURS) {
+        int first = chunk + (int)threadIdx.x * NEIGHBOURS;
+        Item item[NEIGHBOURS];
+        uint64_t tied = 0, stay = 0;
+#pragma unroll
+        for (int i = 0; i < NEIGHBOURS; i++) {
+            item[i] = look(min(first + i, n - 1));
+            item[i].fate = first + i < n ? item[i].fate : OUT;
+            tied += item[i].fate == TIED ? item[i].amount : 0;
+        }
+        if (rest > 0) {
+            uint64_t before = taken + sum_before(tied, &all, room);
+            taken += all;
+#pragma unroll
+            for (int i = 0; i < NEIGHBOURS; i++)
+                if (item[i].fate == TIED) {
+                    item[i].fate = before < rest ? IN : OUT;
+                    before += item[i].amount;
+                }
+        }
+#pragma unroll
+        for (int i = 0; i < NEIGHBOURS; i++)
+            stay += item[i].fate == IN;
+        uint64_t to = kept + sum_before(stay, &all, room);
+        kept += all;
+#pragma unroll
+        for (int i = 0; i < NEIGHBOURS; i++)
+            if (item[i].fate == IN) {
+                l.id[to] = item[i].id;
+                if (weights)
+                    l.weight[to] = item[i].weight;
+                to++;
+            }
     }
+    l.count = (int)kept;
     __syncthreads();
-    return kept;
 }
 
 /* All with z > bound. -infinity: all there are. */
@@ -226,9 +260,23 @@ static __device__ void gather(List &l, float bound, Room *room)
         __syncthreads();
         return;
     }
-    int own;
-    l.count = compact(l.vocabulary, [&](int i, bool there) { own = i; return there && l.z[i] > bound; },
-                      [&](int to) { l.id[to] = own; }, room);
+    compact(l, l.vocabulary, false, 0, [&](int i) { return Item{i, 0, l.z[i] > bound ? IN : OUT, 0}; }, room);
+}
+
+/* The weights of the list. */
+static __device__ void weigh(List &l)
+{
+    for (int first = threadIdx.x; first < l.count; first += AHEAD * CHOOSE_THREADS) {
+        float x[AHEAD];
+#pragma unroll
+        for (int i = 0; i < AHEAD; i++)
+            x[i] = key_of(l, min(first + i * CHOOSE_THREADS, l.count - 1));
+#pragma unroll
+        for (int i = 0; i < AHEAD; i++)
+            if (first + i * CHOOSE_THREADS < l.count)
+                l.weight[first + i * CHOOSE_THREADS] = exp_below(x[i]);
+    }
+    __syncthreads();
 }
 
 enum { BY_LOGIT, BY_WEIGHT, BY_TYPICAL };
@@ -295,36 +343,16 @@ static __device__ Cut find_cut(const List &l, int by, float mean, uint64_t need,
 
 static __device__ void apply_cut(List &l, int by, float mean, Cut cut, Room *room)
 {
-    uint64_t taken = 0;
-    int32_t id;
-    float weight;
-    l.count = compact(l.count, [&](int i, bool there) {
-        uint32_t rank = there ? list_rank(l, by, mean, i) : 0;
-        uint64_t all, amount = there && rank == cut.rank ? list_amount(l, by, i) : 0;
-        uint64_t before = taken + sum_before(amount, &all, room);
-        taken += all;
-        id = there ? l.id[i] : 0;
-        weight = there && by != BY_LOGIT ? l.weight[i] : 0;
-        return there && (rank > cut.rank || (rank == cut.rank && before < cut.rest));
-    }, [&](int to) {
-        l.id[to] = id;
-        if (by != BY_LOGIT)
-            l.weight[to] = weight;
+    compact(l, l.count, by != BY_LOGIT, cut.rest, [&](int i) {
+        uint32_t rank = list_rank(l, by, mean, i);
+        return Item{l.id[i], by != BY_LOGIT ? l.weight[i] : 0, rank > cut.rank ? IN : rank == cut.rank ? TIED : OUT,
+                    list_amount(l, by, i)};
     }, room);
 }
 
 static __device__ void keep_above(List &l, float least, Room *room)
 {
-    int32_t id;
-    float weight;
-    l.count = compact(l.count, [&](int i, bool there) {
-        id = there ? l.id[i] : 0;
-        weight = there ? l.weight[i] : 0;
-        return there && weight >= least;
-    }, [&](int to) {
-        l.id[to] = id;
-        l.weight[to] = weight;
-    }, room);
+    compact(l, l.count, true, 0, [&](int i) { return Item{l.id[i], l.weight[i], l.weight[i] >= least ? IN : OUT, 0}; }, room);
 }
 
 static __device__ float most_weight(const List &l, Room *room)
@@ -342,7 +370,8 @@ static __device__ float best_bound(const List &l, int k, Room *room)
     for (int first = threadIdx.x; first < l.vocabulary; first += AHEAD * CHOOSE_THREADS)
 #pragma unroll
         for (int i = 0; i < AHEAD; i++)
-            own = fmaxf(own, l.z[min(first + i * CHOOSE_THREADS, l.vocabulary - 1)]);
+            if (first + i * CHOOSE_THREADS < l.vocabulary)      /* each logit is one thread's */
+                own = fmaxf(own, l.z[first + i * CHOOSE_THREADS]);
     __syncthreads();
     room->block[threadIdx.x] = own;
     __syncthreads();
@@ -359,21 +388,19 @@ static __device__ float best_bound(const List &l, int k, Room *room)
 static __device__ void gather_best(List &l, int k, Room *room)
 {
     float bound = k <= CHOOSE_THREADS ? best_bound(l, k, room) : -INFINITY;
-    int own;
-    l.count = compact(l.vocabulary, [&](int i, bool there) {
-        own = i;
-        return there && l.z[i] >= bound && l.z[i] > -INFINITY;
-    }, [&](int to) { l.id[to] = own; }, room);
+    compact(l, l.vocabulary, false, 0, [&](int i) {
+        return Item{i, 0, l.z[i] >= bound && l.z[i] > -INFINITY ? IN : OUT, 0};
+    }, room);
     if (l.count > k)
         apply_cut(l, BY_LOGIT, 0, find_cut(l, BY_LOGIT, 0, (uint64_t)k, room), room);
 }
 
-/* The id at which the sum of weights passes the target; should rounding say that none does, the last with a weight. */
+/* The id at which the sum of weights passes the target; should rounding say that none does, the last with a weight. Behind
+ * weight_sum() of the list, whose blocks it goes by. */
 static __device__ int find_at(const List &l, double target, Room *room)
 {
     int blocks = (l.count + SUM_BLOCK - 1) / SUM_BLOCK, block = 0;
     double before = 0;
-    weight_sum(l, room);      /* room->sums: of the blocks */
     if (threadIdx.x == 0)
         room->number = -1;
     for (;; block++) {

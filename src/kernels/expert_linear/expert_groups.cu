@@ -9,13 +9,23 @@
 #include "kernels/expert_linear/expert_groups.h"
 
 /* PAIRS and OUTS of a tile; of the warps WM share the outputs, WN the pairs. */
-template <int K_, int PARTS_, int PAIRS_, int OUTS_, int WM_, int WN_, int STAGES_> struct Tiling {
-    static constexpr int K = K_, PARTS = PARTS_, PAIRS = PAIRS_, OUTS = OUTS_, WM = WM_, WN = WN_, STAGES = STAGES_;
+template <int K_, int PARTS_, int PAIRS_, int OUTS_, int WM_, int WN_, int STAGES_>
+struct Tiling {
+    static constexpr int K = K_, PARTS = PARTS_, PAIRS = PAIRS_, OUTS = OUTS_, WM = WM_, WN = WN_;
+    static constexpr int STAGES = STAGES_;      /* of 64 k, on their way or in use */
     static constexpr int THREADS = 32 * WM * WN, MT = OUTS / WM / 16, NT = PAIRS / WN / 8;
     static constexpr int ELEM = K == W_BF16 ? 2 : 1, X_ROW = 2 * GROUPS_K, W_ROW = ELEM * GROUPS_K;
     static constexpr int X_BYTES = PARTS * PAIRS * X_ROW, STAGE = X_BYTES + OUTS * W_ROW, SHARED = STAGES * STAGE;
-    static_assert(MT * 16 * WM == OUTS && NT * 8 * WN == PAIRS && NT % 2 == 0, "a warp has whole tiles, those of pairs by two");
+    static_assert(MT * 16 * WM == OUTS && NT * 8 * WN == PAIRS && NT % 2 == 0, "a warp has whole tiles, of pairs two");
 };
+
+/* What was copied may be read by instructions that go another way to shared memory than loads. */
+static __device__ inline void tensor_cores_see_it()
+{
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+#endif
+}
 
 /* Where piece c of row r lies; rows of 64 bytes are two to a line of the banks. */
 template <int ROW> static __device__ inline unsigned place(int r, int c)
@@ -24,7 +34,8 @@ template <int ROW> static __device__ inline unsigned place(int r, int c)
 }
 
 template <typename T>
-static __device__ void fetch_x(unsigned stage, const Product &p, const unsigned short *x, const int *x_rows, int all_rows, int k0)
+static __device__ void fetch_x(unsigned stage, const Product &p, const unsigned short *x, const int *x_rows, int all_rows,
+                               int k0)
 {
     constexpr int PIECES = T::X_ROW / 16;
 #pragma unroll
@@ -140,46 +151,140 @@ static __device__ void put_zeros(const Product &p, const int *pairs, int count, 
         y_at(p, pairs[i / outs])[o0 + i % outs] = 0;
 }
 
-template <typename T> static __global__ void __launch_bounds__(T::THREADS)
-multiply_groups(const __grid_constant__ Product p, const unsigned short *x, int x_rows_all)
+/* The pairs of this block's tile, and where their x lies. False: there is nothing to multiply. */
+template <typename T> static __device__ bool begin_tile(const Product &p, PairTile t, int *pairs, int *x_rows, int o0)
 {
-    extern __shared__ __align__(128) uint8_t memory[];
-    __shared__ int pairs[T::PAIRS], x_rows[T::PAIRS];
-    previous();
-    PairTile t = p.tiles[blockIdx.y];
-    int o0 = blockIdx.x * T::OUTS, warp = threadIdx.x / 32, stages = (p.in + GROUPS_K - 1) / GROUPS_K;
     if (t.count == 0)
-        return;
+        return false;
     for (int r = threadIdx.x; r < T::PAIRS; r += T::THREADS) {
         pairs[r] = r < t.count ? p.order[t.first + r] : 0;
         x_rows[r] = r < t.count ? (int)x_index(p, pairs[r]) : -1;
     }
     __syncthreads();
-    if (t.expert >= p.experts) {
+    if (t.expert >= p.experts)
         put_zeros(p, pairs, t.count, o0, min(T::OUTS, p.out - o0));
-        return;
-    }
-    float sums[T::MT][T::NT][4] = {};
-    unsigned shared = shared_address(memory);
+    return t.expert < p.experts;
+}
+
+/* Goes through all stages: multiply(where it lies). APART: by instructions that do not load what they multiply. */
+template <typename T, bool APART, typename Multiply>
+static __device__ void each_stage(const Product &p, PairTile t, const unsigned short *x, const int *x_rows, int all_rows,
+                                  int o0, unsigned shared, Multiply multiply)
+{
+    int stages = (p.in + GROUPS_K - 1) / GROUPS_K;
     int64_t first = (int64_t)t.expert * p.out + o0;
     auto fetch = [&](int s) {
         if (s < stages) {
             fetch_w<T>(shared + s % T::STAGES * T::STAGE, p, first, p.out - o0, s * GROUPS_K);
-            fetch_x<T>(shared + s % T::STAGES * T::STAGE, p, x, x_rows, x_rows_all, s * GROUPS_K);
+            fetch_x<T>(shared + s % T::STAGES * T::STAGE, p, x, x_rows, all_rows, s * GROUPS_K);
         }
         copies_sent();
     };
     for (int s = 0; s < T::STAGES - 1; s++)
         fetch(s);
-    int warp_o = warp % T::WM * (16 * T::MT), warp_n = warp / T::WM * (8 * T::NT);
     for (int s = 0; s < stages; s++) {
         copies_wait<T::STAGES - 2>();
+        if (APART)
+            tensor_cores_see_it();
         __syncthreads();
         fetch(s + T::STAGES - 1);
-        if (warp_n < t.count)
-            multiply_stage<T>(sums, shared + s % T::STAGES * T::STAGE, warp_o, warp_n);
+        multiply(shared + s % T::STAGES * T::STAGE);
     }
+}
+
+template <typename T> static __global__ void __launch_bounds__(T::THREADS)
+multiply_groups(const __grid_constant__ Product p, const unsigned short *x, int all_rows)
+{
+    extern __shared__ __align__(1024) uint8_t memory[];
+    __shared__ int pairs[T::PAIRS], x_rows[T::PAIRS];
+    previous();
+    PairTile t = p.tiles[blockIdx.y];
+    int o0 = blockIdx.x * T::OUTS, warp = threadIdx.x / 32;
+    if (!begin_tile<T>(p, t, pairs, x_rows, o0))
+        return;
+    float sums[T::MT][T::NT][4] = {};
+    int warp_o = warp % T::WM * (16 * T::MT), warp_n = warp / T::WM * (8 * T::NT);
+    each_stage<T, false>(p, t, x, x_rows, all_rows, o0, shared_address(memory), [&](unsigned stage) {
+        if (warp_n < t.count)
+            multiply_stage<T>(sums, stage, warp_o, warp_n);
+    });
     put_tile<T>(sums, p, t, pairs, o0 + warp_o, warp_n);
+}
+
+/* ---- Hopper's own way: four warps multiply 64 outputs by 64 pairs, weights in registers, x where it lies ---- */
+
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+#define EIGHT(f, i) f(i, 0), f(i, 1), f(i, 2), f(i, 3), f(i + 1, 0), f(i + 1, 1), f(i + 1, 2), f(i + 1, 3)
+#define SUM(i, j) "+f"(c[i][j])
+/* x: how it lies; adds: to what is there, else to zero. */
+static __device__ inline void multiply_64(float (*c)[4], const unsigned *w, uint64_t x, int adds)
+{
+    asm volatile("{\n.reg .pred adds;\nsetp.ne.b32 adds, %37, 0;\n"
+                 "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, "
+                 "%13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, "
+                 "{%32, %33, %34, %35}, %36, adds, 1, 1, 0;\n}"
+                 : EIGHT(SUM, 0), EIGHT(SUM, 2), EIGHT(SUM, 4), EIGHT(SUM, 6)
+                 : "r"(w[0]), "r"(w[1]), "r"(w[2]), "r"(w[3]), "l"(x), "r"(adds));
+}
+static __device__ inline void multiply_begins() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+static __device__ inline void multiply_ends()
+{
+    asm volatile("wgmma.commit_group.sync.aligned;\nwgmma.wait_group.sync.aligned 0;" ::: "memory");
+}
+
+/* Rows of 128 bytes, turned by the row as place() turns them; eight rows are 1,024 bytes. */
+static __device__ inline uint64_t lying_at(unsigned at)
+{
+    return (uint64_t)(at >> 4 & 0x3fff) | (uint64_t)1 << 16 | (uint64_t)(1024 >> 4) << 32 | (uint64_t)1 << 62;
+}
+
+/* The upper parts of x in sums of 64 k, the others, which are small, in one sum through all stages. */
+template <typename T>
+static __device__ inline void multiply_stage_64(float (*sums)[4], float (*small)[4], unsigned stage, int warp)
+{
+    float upper[T::NT][4];
+    unsigned w[GROUPS_K / 16][1][4];
+#pragma unroll
+    for (int step = 0; step < GROUPS_K / 16; step++)
+        weights_of<T>(w[step], stage + T::X_BYTES, 16 * warp, step);
+    multiply_begins();
+#pragma unroll
+    for (int step = 0; step < GROUPS_K / 16; step++) {
+#pragma unroll
+        for (int part = T::PARTS - 1; part > 0; part--)
+            multiply_64(small, w[step][0], lying_at(stage + part * T::PAIRS * T::X_ROW + 32 * step), 1);
+        multiply_64(upper, w[step][0], lying_at(stage + 32 * step), step > 0);
+    }
+    multiply_ends();
+#pragma unroll
+    for (int n = 0; n < T::NT; n++)
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            sums[n][i] += upper[n][i];
+}
+#endif
+
+template <typename T> static __global__ void __launch_bounds__(T::THREADS)
+multiply_groups_64(const __grid_constant__ Product p, const unsigned short *x, int all_rows)
+{
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+    extern __shared__ __align__(1024) uint8_t memory[];
+    __shared__ int pairs[T::PAIRS], x_rows[T::PAIRS];
+    previous();
+    PairTile t = p.tiles[blockIdx.y];
+    int o0 = blockIdx.x * T::OUTS, warp = threadIdx.x / 32;
+    if (!begin_tile<T>(p, t, pairs, x_rows, o0))
+        return;
+    float sums[1][T::NT][4] = {}, small[T::NT][4] = {};
+    each_stage<T, true>(p, t, x, x_rows, all_rows, o0, (shared_address(memory) + 1023) & ~1023u,
+                  [&](unsigned stage) { multiply_stage_64<T>(sums[0], small, stage, warp); });
+#pragma unroll
+    for (int n = 0; n < T::NT && T::PARTS > 1; n++)
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            sums[0][n][i] += small[n][i];
+    put_tile<T>(sums, p, t, pairs, o0 + 16 * warp, 0);
+#endif
 }
 
 /* ---- getting ready ---- */
@@ -283,12 +388,36 @@ template <typename T> static void launch(const Product *p, const unsigned short 
     LAUNCH(multiply_groups<T>, grid, T::THREADS, T::SHARED, g, *p, x, rows_of_x(p));
 }
 
+/* Whether this GPU has the instructions of multiply_groups_64, and this program was compiled for it. */
+static bool has_wgmma(void)
+{
+    static int version;
+    cudaFuncAttributes a;
+    if (version == 0 && cudaFuncGetAttributes(&a, split_x) == cudaSuccess)
+        version = a.binaryVersion;
+    return version == 90;      /* none but sm_90a is compiled of 9.0 (Makefile) */
+}
+
+template <typename T> static void launch_64(const Product *p, const unsigned short *x, const CudaRun *g)
+{
+    enum { SHARED = T::SHARED + 1024 /* so that a stage may begin at a multiple */ };
+    cudaFuncSetAttribute(multiply_groups_64<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, SHARED);
+    dim3 grid(blocks_for(p->out, T::OUTS), groups_tiles(p, T::PAIRS));
+    LAUNCH(multiply_groups_64<T>, grid, T::THREADS, SHARED, g, *p, x, rows_of_x(p));
+}
+
 template <int K, int PARTS> static void by_pairs(const Product *p, int tile_pairs, const unsigned short *x, const CudaRun *g)
 {
     if (tile_pairs == GROUPS_FEW)
         launch<Tiling<K, PARTS, GROUPS_FEW, 128, 8, 1, 4>>(p, x, g);
-    else
-        launch<Tiling<K, PARTS, GROUPS_MANY, 128, 2, 2, 2>>(p, x, g);
+    else if (tile_pairs == GROUPS_SOME)
+        launch<Tiling<K, PARTS, GROUPS_SOME, 128, 8, 1, 3>>(p, x, g);
+    else if (!has_wgmma())
+        launch<Tiling<K, PARTS, GROUPS_MANY, 128, 4, 2, 2>>(p, x, g);
+    else if constexpr (PARTS == 1)
+        launch_64<Tiling<K, PARTS, GROUPS_MANY, 128, 8, 1, 4>>(p, x, g);
+    else      /* three parts of x are more bytes than the weights: more outputs for each */
+        launch_64<Tiling<K, PARTS, GROUPS_MANY, 256, 16, 1, 3>>(p, x, g);
 }
 
 template <int K> static void by_parts(const Product *p, int tile_pairs, const unsigned short *x, const CudaRun *g)

@@ -9,15 +9,16 @@
  * may be, and those without pairs do nothing.
  *
  * Floats of BF16 and F8 meet x on the tensor cores: three numbers of bf16 that add up to an x of f32, or one where that is
- * near enough. 64 k are summed there, the small parts first, and groups of 64 by additions that round to nearest; so a
- * pair's bits depend on neither its tile nor its neighbours. Other formats go through the tiles of linear.cu.
+ * near enough. 64 k are summed there, and groups of 64 by additions that round to nearest. Other formats go through the
+ * tiles of linear.cu. Tiles of 16, 32 or 64 pairs, as many as an expert has on average; those of 64 are multiplied by
+ * Hopper's own instruction where there is one.
  */
 #ifndef KERNELS_EXPERT_LINEAR_EXPERT_GROUPS_H
 #define KERNELS_EXPERT_LINEAR_EXPERT_GROUPS_H
 
 #include "kernels/linear/product_cuda.h"
 
-enum { GROUPS_FEW = 16, GROUPS_MANY = 64 /* pairs of a tile */, GROUPS_K = 64 };
+enum { GROUPS_FEW = 16, GROUPS_SOME = 32, GROUPS_MANY = PRODUCT_TILE /* pairs of a tile */, GROUPS_K = 64 };
 
 /* As many tiles as there may be: full ones, and one of each expert that is not, with those that compute nothing. */
 static inline int groups_tiles(const Product *p, int tile_pairs)

@@ -45,6 +45,10 @@ size_t product_scratch(const Product *, WeightKind, const CudaRun *);
 void products_run(const Product *, int n, WeightKind, const CudaRun *);
 const char *product_refuses(Tensor w);
 
+/* Products in tiles, of any format: of rows as they come, or of p->tiles, of which there are so many. */
+enum { PRODUCT_TILE = 64 };
+void product_tiles(const Product *, WeightKind, int tiles, const CudaRun *);
+
 #ifdef __CUDACC__
 static __device__ inline int expert_at(const Product &p, int pair)
 {
