@@ -127,7 +127,7 @@ static void what_was_there_before_is_not_counted(void **state)
     assert_true(behind.tokens == 64);
     assert_true(demand_operations(&behind.work.demand) < 0.7 * demand_operations(&whole.work.demand));
     assert_true(answer.tokens == 8);
-    assert_true(demand_operations(&answer.work.demand) < 8 * 1.5 * demand_operations(&whole.work.demand) / 128);
+    assert_true(demand_operations(&answer.work.demand) < 8 * 2.0 * demand_operations(&whole.work.demand) / 128);
 }
 
 static void the_median_ignores_one_slow_run(void **state)
@@ -150,10 +150,13 @@ static void operations_are_counted_by_their_kind(void **state)
     const double *operations = r.work.demand.operations;
     assert_true(operations[ARITHMETIC_INT8] > 0 && operations[ARITHMETIC_FP32] > 0);
     assert_true(operations[ARITHMETIC_BF16] == 0);
-    double matrices = 0;   /* each value of a matrix but the head's is multiplied for each row */
+    char last_mlp[32];
+    snprintf(last_mlp, sizeof last_mlp, "blk.%d.ffn", f->model->shape.L - 1);
+    double matrices = 0;   /* each value is multiplied for each row, but of the head and the last mlp, which see one row only */
     for (size_t i = 0; i < store_count(f->checkpoint.store); i++) {
         const StoreTensor *t = store_at(f->checkpoint.store, i);
-        matrices += t->dims == 2 && strncmp(t->name, "blk", 3) == 0 ? (double)store_tensor_elems(t) : 0;
+        bool all_rows = t->dims == 2 && !strncmp(t->name, "blk", 3) && strncmp(t->name, last_mlp, strlen(last_mlp)) != 0;
+        matrices += all_rows ? (double)store_tensor_elems(t) : 0;
     }
     assert_true(operations[ARITHMETIC_INT8] >= 2 * 128 * matrices);
     assert_true(operations[ARITHMETIC_INT8] < 2 * 128 * matrices * 1.05);

@@ -105,7 +105,8 @@ static void forward(Runner *r, const Step *step)
     device_release(r->device, mark);
 }
 
-/* Few rows may be computed in another way than many, with more scratch: the device sees both. */
+/* Few rows may be computed in another way than many, with more scratch, and steps that want hidden states in another than
+ * those that do not: the device sees all. */
 static Err plan_memory(Runner *r, Error *err)
 {
     const int32_t shapes[] = {1, (int32_t)min_i64(r->o.sequences, r->o.rows), r->o.rows};
@@ -113,8 +114,10 @@ static Err plan_memory(Runner *r, Error *err)
     for (size_t i = 0; i < COUNT_OF(shapes); i++) {
         int32_t seqs = (int32_t)min_i64(shapes[i], r->o.sequences), outs = (int32_t)min_i64(shapes[i], r->o.logit_rows);
         int32_t hiddens = r->model.shape->D > 0 ? (int32_t)min_i64(shapes[i], r->o.hidden_rows) : 0;
-        Step step = step_of(r, shapes[i], seqs, outs, hiddens, r->blocks_max);
-        forward(r, &step);
+        for (int32_t wanted = 0; wanted <= hiddens; wanted += hiddens > 0 ? hiddens : 1) {
+            Step step = step_of(r, shapes[i], seqs, outs, wanted, r->blocks_max);
+            forward(r, &step);
+        }
     }
     if (r->choices)
         choices_plan(r->choices, r->logits.rows);
@@ -220,9 +223,12 @@ void runner_run(Runner *r, const Plan *plan)
     r->logits.first = r->logits.count = r->hidden.first = r->hidden.count = 0;
 }
 
+/* Where the device's memory is the host's, nothing is copied. */
 static const float *outcome_row(Outcome *o, Device *d, int32_t i)
 {
     ASSERT(i >= o->first && i < o->of);
+    if (!device_is_apart(d))
+        return tensor_row(o->rows, i);
     if (i >= o->first + o->count) {
         o->first = i;
         o->count = (int32_t)min_i64(ROWS_READ, o->of - i);

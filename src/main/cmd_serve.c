@@ -205,6 +205,7 @@ static Err open_model(Server *s, Error *err)
     if (f->cache_dir)
         TRY(checkpoint_identity(&s->session.package.checkpoint, identity, err));
     engine.files.model = identity;
+    engine.device_chooses = true;      /* dozens of answers at a time: by all threads */
     engine.observe = observe_step;
     engine.observe_with = s;
     TRY(session_open_engine(&s->session, &s->model, engine, err));

@@ -80,6 +80,23 @@ static double filter(Picks *p, const ChooseHow *how, const float *z, int32_t voc
     return how->top_p < 1 || how->min_p > 0 ? scan->sum(p->weight, p->count) : total;
 }
 
+/* Most of what is sampled: nothing filters, so no list is made of the tokens. The same bits as with one. */
+static bool all_may_come(const ChooseHow *how, int32_t vocabulary)
+{
+    return (how->top_k <= 0 || how->top_k >= vocabulary) && how->top_p >= 1 && how->typical_p >= 1 && how->min_p <= 0;
+}
+
+static int32_t draw(Picks *p, const ChooseHow *how, const float *z, int32_t vocabulary, float peak, bool masked)
+{
+    const Scan *scan = p->scan;
+    if (!masked && all_may_come(how, vocabulary)) {
+        double all = scan->weights(z, p->weight, vocabulary, peak, how->scale);
+        return scan->find(p->weight, vocabulary, how->unit * all);
+    }
+    double total = filter(p, how, z, vocabulary, peak, masked);
+    return p->id[scan->find(p->weight, p->count, how->unit * total)];
+}
+
 void choose_tell(Picks *p, const float *logits, int32_t vocabulary, int32_t id, int32_t n, Chosen *out)
 {
     Peak peak = p->scan->peak(logits, vocabulary);
@@ -104,10 +121,8 @@ void choose_row(Picks *p, float *adjusted, const ChooseHow *how, const ChooseRow
         out->id = -1;
         return;
     }
-    if (how->scale > 0) {
-        double total = filter(p, how, z, row->vocabulary, peak.value, row->allowed);
-        out->id = p->id[p->scan->find(p->weight, p->count, how->unit * total)];
-    }
+    if (how->scale > 0)
+        out->id = draw(p, how, z, row->vocabulary, peak.value, row->allowed);
     if (how->best >= 0)
         choose_tell(p, row->logits, row->vocabulary, out->id, how->best, out);
 }

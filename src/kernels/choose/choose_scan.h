@@ -35,6 +35,9 @@ typedef struct Scan {
     /* x = (z - peak) scale, at least -FLT_MAX, in the place of z; w = exp(x). */
     void (*exps)(float *z, float *w, int32_t n, float peak, float scale);
 
+    /* exp_sum(), and what it sums. */
+    double (*weights)(const float *z, float *w, int32_t n, float peak, float scale);
+
     double (*sum)(const float *w, int32_t n);
 
     /* The first i at which w[0] + ... + w[i] passes `target` (all w >= 0); should rounding say that
