@@ -3,9 +3,9 @@
  *     keys     turned, so that 16 of them share a vector:   s += q[d] * keys[d]
  *     values   as they lie in the cache:                    y += p[j] * values[j]
  *
- * ABREAST queries meet keys in the registers in which these are turned and become F32. Where many queries follow each
- * other, keys are written down turned, [key width][groups of 16][16], and values as F32, and MANY at a time meet whole
- * stretches. Either way a product is of the same numbers, in the same order.
+ * ABREAST queries, or a CROWD with less keys, meet keys in the registers in which these are turned and become F32. Where more
+ * queries follow each other, keys are written down turned, [key width][groups of 16][16], and values as F32, and MANY at a time
+ * meet whole stretches. Either way a product is of the same numbers, in the same order.
  *
  * The next stretch is fetched meanwhile, a line now and then: its blocks lie here and there, where the
  * processor does not see a stream by itself, and a core stops where it asks for more lines than it has places for.
@@ -23,9 +23,9 @@ enum {
     WIDTH_MAX = 576,             /* of a key or value: the latent of DeepSeek; a multiple of COLUMNS */
     CACHE_LINE = 64,
 #if defined(TIER_avx512)
-    ABREAST = 8, ACROSS = 2, MANY = 6, SUMS = 24,
+    ABREAST = 8, ACROSS = 2, MANY = 6, SUMS = 24, CROWD = 16,
 #else
-    ABREAST = 4, ACROSS = 1, MANY = 4, SUMS = 4,
+    ABREAST = 4, ACROSS = 1, MANY = 4, SUMS = 4, CROWD = 8,
 #endif
     ACROSS_MAX = 4,
     COLUMNS = ACROSS * LANES,    /* values of the output that are summed at once, or more */
@@ -80,16 +80,20 @@ enum { STEPS = 4 };              /* of a loop over values for few queries, befor
 INLINE void fetch(Fetch *f, int operations)
 {
     int64_t earned = f->earned + f->rate * operations;
-    for (; earned > 0; earned -= 1 << LINE_BITS) {
-        if (f->at >= f->run_end) {
+    const uint8_t *at = f->at, *end = f->run_end;
+    while (earned > 0) {
+        if (__builtin_expect(at >= end, 0)) {
             if (f->next == f->end)
                 break;
-            f->at = f->next->at;
-            f->run_end = f->at + f->next++->bytes;
+            at = f->next->at;
+            end = at + f->next++->bytes;
         }
-        prefetch_far(f->at);
-        f->at += CACHE_LINE;
+        prefetch_far(at);
+        at += CACHE_LINE;
+        earned -= 1 << LINE_BITS;
     }
+    f->at = at;
+    f->run_end = end;
     f->earned = earned;
 }
 
@@ -145,33 +149,33 @@ INLINE void turn_keys(KeptKind kind, Vf *out, Vf *scales, const uint8_t *keys, i
         out[i] = vf_mul(*scales, out[i]);
 }
 
-/* n queries abreast and two groups of keys, turn by turn; n is a constant after inlining. */
-INLINE void dot_turning(KeptKind kind, int n, const Bench *b, Query *query, int first)
+/* n queries abreast and some groups of keys, turn by turn; both are constants after inlining. */
+INLINE void dot_turning(KeptKind kind, int n, int groups, const Bench *b, Query *query, int first)
 {
     const uint8_t *keys[PAIR];
-    Vf s[ABREAST][PAIR], scales[PAIR];
-    for (int g = 0; g < PAIR; g++) {
+    Vf s[CROWD][PAIR], scales[PAIR];
+    for (int g = 0; g < groups; g++) {
         keys[g] = keys_in_a_piece(b, first + g * LANES, g);
         scales[g] = vf_zero();
     }
     UNROLL for (int r = 0; r < n; r++)
-        for (int g = 0; g < PAIR; g++)
+        for (int g = 0; g < groups; g++)
             s[r][g] = vf_zero();
     for (int d = 0; d < b->key_width; d += kept_turn(kind)) {
         Vf k[PAIR][16];
-        UNROLL for (int g = 0; g < PAIR; g++) {
+        UNROLL for (int g = 0; g < groups; g++) {
             turn_keys(kind, k[g], &scales[g], keys[g], d, b);
             fetch(b->next, TURN_TIME + n * kept_turn(kind));
         }
         UNROLL for (int i = 0; i < kept_turn(kind); i++)
             UNROLL for (int r = 0; r < n; r++) {
                 Vf q = vf_all(query[r].q[d + i]);
-                for (int g = 0; g < PAIR; g++)
+                for (int g = 0; g < groups; g++)
                     s[r][g] = vf_fma(q, k[g][i], s[r][g]);
             }
     }
     UNROLL for (int r = 0; r < n; r++)
-        for (int g = 0; g < PAIR; g++)
+        for (int g = 0; g < groups; g++)
             vf_store(query[r].p + first + g * LANES, s[r][g]);
 }
 
@@ -240,14 +244,17 @@ INLINE void write_turned(KeptKind kind, const Bench *b, int first)
 INLINE void dot_few(KeptKind kind, const Bench *b, int first)
 {
     int i = 0;
+    for (; i + CROWD <= b->n; i += CROWD)
+        for (int g = 0; g < PAIR; g++)
+            dot_turning(kind, CROWD, 1, b, b->query + i, first + g * LANES);
     for (; i + ABREAST <= b->n; i += ABREAST)
-        dot_turning(kind, ABREAST, b, b->query + i, first);
+        dot_turning(kind, ABREAST, PAIR, b, b->query + i, first);
     for (; ABREAST > 4 && i + 4 <= b->n; i += 4)
-        dot_turning(kind, 4, b, b->query + i, first);
+        dot_turning(kind, 4, PAIR, b, b->query + i, first);
     for (; i + 2 <= b->n; i += 2)
-        dot_turning(kind, 2, b, b->query + i, first);
+        dot_turning(kind, 2, PAIR, b, b->query + i, first);
     if (i < b->n)
-        dot_turning(kind, 1, b, b->query + i, first);
+        dot_turning(kind, 1, PAIR, b, b->query + i, first);
 }
 
 /* Scores of keys that nobody sees are anything. */
