@@ -34,8 +34,8 @@ typedef struct Work {
 
 /* Scores become powers of e */
 
-/* e^x for x <= 0, to 2e-7 of 1, and nothing below e^-86: an instruction whose result is not a normal number takes 150
- * cycles, and keys that are hidden would all be such.
+/* e^x for x <= 0, to 2e-7 of 1, and nothing below e^-60: an instruction whose result is not a normal number takes 150
+ * cycles, and keys that are hidden would all be such, or sums of values with what is hardly more.
  *
  *     e^x = 2^n 2^f,  n whole, |f| <= 1/2      2^f by a minimax polynomial with 2^0 = 1
  *
@@ -55,7 +55,7 @@ INLINE void powers_of_e(Vf *x, int count)
             y[i] = vf_fma(y[i], f[i], vf_all(c[k]));
     UNROLL for (int i = 0; i < count; i++) {
         y[i] = vf_mul(y[i], vf_of_bits(vi_shl(vf_bits(n[i]), 23)));
-        x[i] = vf_pick(vf_less(x[i], vf_all(-86)), vf_zero(), y[i]);
+        x[i] = vf_pick(vf_less(x[i], vf_all(-60)), vf_zero(), y[i]);
     }
 }
 
