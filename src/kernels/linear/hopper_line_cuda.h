@@ -350,7 +350,7 @@ static inline int blocks_for_tiles(int tiles, int multiprocessors)
 {
     int turns = blocks_for(tiles, multiprocessors), pieces = tiles < multiprocessors ? multiprocessors / tiles : 1;
     int blocks = tiles < multiprocessors ? tiles * pieces : (int)blocks_for(tiles, turns);
-    return 8 * blocks >= 7 * multiprocessors ? blocks : multiprocessors;
+    return 6 * blocks >= 5 * multiprocessors ? blocks : multiprocessors;
 }
 
 template <class W> static void launch_line(Line l, const CudaRun *g)
