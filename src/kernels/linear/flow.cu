@@ -72,6 +72,8 @@ static void count_pieces(Flow *f, const CudaRun *g)
         f->pieces_end[i] = f->pieces;
     }
     f->blocks = f->pieces < g->multiprocessors ? f->pieces : g->multiprocessors;
+    f->fixed = f->pieces / f->blocks * 3 / 4;      /* what is left evens out that some are slower */
+    f->fixed = f->fixed > f->stages + FLOW_DRAWN - 1 ? f->fixed : f->stages + FLOW_DRAWN - 1;
     f->counters = g->counters;
 }
 

@@ -29,12 +29,13 @@ enum {
     FLOW_STAGES = 16, FLOW_ROOM_BYTES = 216 << 10 /* one block of threads has room on a multiprocessor */,
     FLOW_STATIC_BYTES = 2 << 10 /* that are not asked for by size */,
     FLOW_BESIDE = 64 /* threads that ask, that write */, FLOW_HALF = PLANE_BLOCK / 2, FLOW_PLANES = 4, FLOW_ALIGN = 128,
-    FLOW_END = -1
+    FLOW_DRAWN = 3 /* pieces drawn ahead */, FLOW_END = -1
 };
 
 typedef struct Flow {
     Product p[PRODUCTS];
     int products, pieces_end[PRODUCTS], pieces;      /* of the line of pieces; of all */
+    int fixed;                 /* pieces of each block of threads that are no tickets */
     int columns;               /* that a thread has, in chunks of a row */
     int column_threads, groups;      /* threads for a row; rows at a time */
     int blocks;                /* of threads */
@@ -150,35 +151,32 @@ static __device__ inline void flow_ask(const Flow &f, int id, uint8_t *stage, Fl
                           bytes[i], &ring->full[at], policy);
 }
 
-/* The first pieces are fixed, so that they need not wait; the others go to whichever block of threads has room. */
+/* Number n of this block of threads: the first ones are fixed, so that nothing waits for tickets. */
 static __device__ inline int flow_take(const Flow &f, int n)
 {
-    int fixed = f.stages + 1;
-    if (n < fixed || f.pieces <= fixed * (int)gridDim.x)
+    if (n < f.fixed)
         return blockIdx.x + n * gridDim.x;
-    if (n == fixed)
+    if (n == f.fixed)
         previous_ended();      /* the launch before may have the tickets still */
-    return fixed * gridDim.x + (int)atomicAdd(f.counters, 1);
+    return f.fixed * gridDim.x + (int)atomicAdd(f.counters, 1);
 }
 
 template <int K> static __device__ inline void flow_feed(const Flow &f, uint8_t *room, FlowRing *ring)
 {
-    int id = flow_take(f, 0), next = flow_take(f, 1), stage = 0;
+    int id = flow_take(f, 0), second = flow_take(f, 1), third = flow_take(f, 2), stage = 0;
     unsigned parity = 1;
     uint64_t policy = read_once();
-    for (int n = 2; id < f.pieces; n++) {
+    for (int n = FLOW_DRAWN; id < f.pieces; n++) {
         barrier_wait(&ring->empty[stage], parity);
         flow_ask<K>(f, id, room + stage * f.stage_bytes, ring, stage, policy);
         if (++stage == f.stages)
             stage = 0, parity ^= 1;
-        id = next;
-        next = flow_take(f, n);
+        id = second, second = third, third = flow_take(f, n);
     }
     barrier_wait(&ring->empty[stage], parity);
     ring->piece[stage] = FLOW_END;
     barrier_arrive(&ring->full[stage]);
-    if (f.pieces <= (f.stages + 1) * (int)gridDim.x)
-        return;
+    previous_ended();
     __threadfence();
     if (atomicAdd(f.counters + 1, 1) == gridDim.x - 1)
         f.counters[0] = f.counters[1] = 0;
@@ -259,57 +257,62 @@ static __device__ inline void flow_round(XBlock8 *to, const float *x, int half)
         to->d = numbers ? none ? 0 : __fdiv_rn(amax, 127) : __uint_as_float(0x7fc00000);
 }
 
-/* Half a block of the norm: times its gain, and written for whoever else reads it. */
-static __device__ inline void flow_norm(float *x, const Flow &f, int at, float factor)
+/* Half a block of the gain. */
+static __device__ inline void flow_gain(float *to, const Flow &f, int at)
 {
 #pragma unroll
-    for (int i = 0; i < FLOW_HALF; i += 4) {
-        float4 gain = f.gain ? __ldg((const float4 *)(f.gain + at + i)) : make_float4(1, 1, 1, 1);
-        x[i] = x[i] * factor * gain.x, x[i + 1] = x[i + 1] * factor * gain.y;
-        x[i + 2] = x[i + 2] * factor * gain.z, x[i + 3] = x[i + 3] * factor * gain.w;
-    }
+    for (int i = 0; i < FLOW_HALF; i++)
+        to[i] = 1;
+    if (f.gain && at < f.p[0].in)
+        load_floats<FLOW_HALF>(to, f.gain + at);
+}
+
+/* Half a block of the norm; it is written for whoever else reads it. */
+static __device__ inline void flow_norm(float *x, const Flow &f, int at, float factor, const float *gain)
+{
+#pragma unroll
+    for (int i = 0; i < FLOW_HALF; i++)
+        x[i] = x[i] * factor * gain[i];
     if (blockIdx.x == 0)
         store_floats<FLOW_HALF>(f.normed + at, x);
 }
 
-/* x in 8 bits, by all threads; behind it a block that nobody reads. */
-static __device__ inline void flow_round_row(XBlock8 *to, const Flow &f, float *shared)
+/* x in 8 bits, by all threads; behind it a block that nobody reads. beside: the gain of a thread's first half block; where
+ * there is no norm, room for its second one. */
+static __device__ inline void flow_round_row(XBlock8 *to, const Flow &f, float *beside, float *shared)
 {
-    constexpr int HELD = 2;
-    int threads = f.column_threads * f.groups, halves = f.p[0].in / FLOW_HALF;
+    int threads = f.column_threads * f.groups, halves = f.p[0].in / FLOW_HALF, first = threadIdx.x, lane = first % 32;
     const float *x = f.p[0].x;
-    float held[HELD][FLOW_HALF], factor = 1, squares = 0;
+    float own[FLOW_HALF], factor = 1, squares = 0;
 #pragma unroll
-    for (int i = 0; i < HELD; i++)
-        if (threadIdx.x + i * threads < halves)
-            load_floats<FLOW_HALF>(held[i], x + (threadIdx.x + i * threads) * FLOW_HALF);
-        else
-#pragma unroll
-            for (int j = 0; j < FLOW_HALF; j++)
-                held[i][j] = 0;
+    for (int i = 0; i < FLOW_HALF; i++)
+        own[i] = 0;
+    if (first < halves)
+        load_floats<FLOW_HALF>(own, x + first * FLOW_HALF);
+    if (!f.norms && first + threads < halves)
+        load_floats<FLOW_HALF>(beside, x + (first + threads) * FLOW_HALF);
     if (f.norms) {
 #pragma unroll
-        for (int i = 0; i < HELD * FLOW_HALF; i++)
-            squares = fmaf(held[i / FLOW_HALF][i % FLOW_HALF], held[i / FLOW_HALF][i % FLOW_HALF], squares);
-        for (int at = threadIdx.x + HELD * threads; at < halves; at += threads)
-            for (int j = 0; j < FLOW_HALF; j++)
-                squares = fmaf(x[at * FLOW_HALF + j], x[at * FLOW_HALF + j], squares);
+        for (int i = 0; i < FLOW_HALF; i++)
+            squares = fmaf(own[i], own[i], squares);
+        for (int at = first + threads; at < halves; at += threads)
+            for (int i = 0; i < FLOW_HALF; i++)
+                squares = fmaf(x[at * FLOW_HALF + i], x[at * FLOW_HALF + i], squares);
         factor = flow_factor(f, squares, threads / 32, shared);
     }
+    for (int at = first, next; at - lane < halves; at = next) {
+        if (f.norms && at < halves)
+            flow_norm(own, f, at * FLOW_HALF, factor, beside);
+        flow_round(to + min(at, halves) / 2, own, at % 2);
+        next = at + threads;
+        if (f.norms)
+            flow_gain(beside, f, next * FLOW_HALF);
+        if (!f.norms && at < threads) {
 #pragma unroll
-    for (int i = 0; i < HELD; i++) {
-        int at = threadIdx.x + i * threads;
-        if (at - (int)threadIdx.x % 32 >= halves)
-            return;
-        if (f.norms && at < halves)
-            flow_norm(held[i], f, at * FLOW_HALF, factor);
-        flow_round(to + min(at, halves) / 2, held[i], at % 2);
-    }
-    for (int at = threadIdx.x + HELD * threads; at - (int)threadIdx.x % 32 < halves; at += threads) {
-        load_floats<FLOW_HALF>(held[0], x + min(at, halves - 1) * FLOW_HALF);
-        if (f.norms && at < halves)
-            flow_norm(held[0], f, at * FLOW_HALF, factor);
-        flow_round(to + min(at, halves) / 2, held[0], at % 2);
+            for (int i = 0; i < FLOW_HALF; i++)
+                own[i] = beside[i];
+        } else if (next < halves)
+            load_floats<FLOW_HALF>(own, x + next * FLOW_HALF);
     }
 }
 
@@ -324,11 +327,6 @@ template <int K, int C> static __device__ inline void flow_touch(const Flow &f, 
     constexpr int V = flow_chunk<K>();
     if (!f.norms || !f.gain)
         return;
-    if (K >= W_PLAIN_KINDS) {
-        for (int at = threadIdx.x; at < f.p[0].in / 8; at += f.column_threads * f.groups)
-            asm volatile("" ::"f"(__ldg(f.gain + 8 * at)));
-        return;
-    }
 #pragma unroll
     for (int c = 0; c < C; c++) {
         int chunk = column + c * f.column_threads;
@@ -588,14 +586,18 @@ static __global__ void __launch_bounds__(FLOW_THREADS + FLOW_BESIDE) flow(const 
         return;
     }
     int group = threadIdx.x / f.column_threads, column = threadIdx.x % f.column_threads;
-    flow_touch<K, C>(f, column);
-    previous_ended();
     FlowX<K, C> x;
     if constexpr (K < W_PLAIN_KINDS) {
+        flow_touch<K, C>(f, column);
+        previous_ended();
         flow_x<K, C>(&x, f, column, shared);
     } else {
         XBlock8 *rounded = (XBlock8 *)(room + f.stages * f.stage_bytes);
-        flow_round_row(rounded, f, shared);
+        float beside[FLOW_HALF] = {0};
+        if (f.norms)      /* a weight: it need not be waited for */
+            flow_gain(beside, f, threadIdx.x * FLOW_HALF);
+        previous_ended();
+        flow_round_row(rounded, f, beside, shared);
         flow_wait(f);
         flow_keep<K, C>(&x, f, rounded, column);
     }
