@@ -114,7 +114,8 @@ static __device__ inline uint64_t read_once()
 
 typedef struct FlowRing {
     uint64_t full[FLOW_STAGES], done[FLOW_STAGES], empty[FLOW_STAGES];
-    int piece[FLOW_STAGES], skew[FLOW_STAGES][2];      /* FLOW_END: there is none any more */
+    int piece[FLOW_STAGES];                  /* FLOW_END: there is none any more */
+    int skew[FLOW_STAGES][FLOW_PLANES];      /* flow_skew() of its first row */
 } FlowRing;
 
 template <int K> static __device__ inline const uint8_t *flow_plane(const Product &p, int i)
@@ -138,8 +139,9 @@ static __device__ inline void flow_ask(const Flow &f, int id, uint8_t *stage, Fl
         all += bytes[i];
     }
     ring->piece[at] = id;
-    if (planes > 1)
-        ring->skew[at][0] = flow_skew(f, 2, piece.row), ring->skew[at][1] = flow_skew(f, 3, piece.row);
+#pragma unroll
+    for (int i = 1; i < planes; i++)
+        ring->skew[at][i] = flow_skew(f, i, piece.row);
     barrier_expect(&ring->full[at], f.gated ? 2 * all : all);
     for (int half = 0; half < 1 + f.gated; half++)
 #pragma unroll
@@ -479,18 +481,17 @@ static __device__ inline void flow_rows(const Flow &f, const FlowX<K, C> &x, con
         if (ring->piece[stage] == FLOW_END)
             return;
         const uint8_t *at = room + stage * f.stage_bytes;
-        int skew[2] = {0, 0};
-        if (K >= W_PLAIN_KINDS)
-            skew[0] = ring->skew[stage][0], skew[1] = ring->skew[stage][1];
+        const int *skew = ring->skew[stage];
         float v[J];
 #pragma unroll
         for (int j = 0; j < J; j++) {
             bool upper = J > 1 && j >= J / 2;
             int row = (upper ? j - J / 2 : j) * f.groups + group;
-            Planes planes = {at + row * f.row_bytes[0] + (upper ? f.upper_at[0] : 0),
-                             at + f.plane_at[1] + row * f.row_bytes[1] + (upper ? f.upper_at[1] : 0),
-                             at + f.plane_at[2] + row * f.row_bytes[2] + skew[0] + (upper ? f.upper_at[2] : 0),
-                             at + f.plane_at[3] + row * f.row_bytes[3] + skew[1] + (upper ? f.upper_at[3] : 0)};
+            const uint8_t *plane[FLOW_PLANES];
+#pragma unroll
+            for (int i = 0; i < FLOW_PLANES; i++)
+                plane[i] = at + f.plane_at[i] + row * f.row_bytes[i] + (upper ? f.upper_at[i] : 0) + (i ? skew[i] : 0);
+            Planes planes = {plane[0], plane[1], plane[2], plane[3]};
             v[j] = flow_row<K, C>(x, planes, column, f.column_threads, chunks);
         }
         float sum = flow_lanes<J>(v);
