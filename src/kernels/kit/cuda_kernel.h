@@ -34,6 +34,7 @@ typedef struct CudaRun {
     bool overlaps;             /* the GPU starts a kernel while the one before it ends */
     bool same;                 /* a row is computed in one way, however many there are */
     bool exact;                /* products keep activations as their contracts say; else bf16 is near enough */
+    const float *in_parts;     /* the rows whose parts lie ready for products (kernels/linear/parts_cuda.h); NULL: none */
 } CudaRun;
 
 typedef struct CudaKernel {
