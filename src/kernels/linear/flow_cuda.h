@@ -1,20 +1,22 @@
-/* flow_cuda.h -- products of one to four rows on Hopper: weights flow through shared memory as fast as memory gives them.
+/* flow_cuda.h -- products of one row on Hopper: weights flow through shared memory as fast as memory gives them.
  *
- * The outputs of all products of a launch stand in one line, and each multiprocessor has one block of threads with an equal
- * piece of it: so many rows of weights, which lie one behind the other. One warp asks for them, some rows at a time, by
- * bulk copies into a ring of stages:
+ * The outputs of all products of a launch stand in one line and are cut into pieces: some rows of weights, which lie one
+ * behind the other in memory. Each multiprocessor has one block of threads, and in it
  *
- *     memory    | row | row | row | row | row | row | ...
- *     ring      [ stage 0 ][ stage 1 ][ stage 2 ]        each: low | high | fine | coarse, or plain rows
+ *     one warp      asks for pieces, by bulk copies into a ring of stages
+ *     most warps    have columns: a thread keeps its columns of x in registers and meets those of each row that comes
+ *     one warp      adds what they have and writes outputs
  *
- * It fills the ring before the kernel that writes x has ended, so memory works on while one kernel follows another: two
- * blocks of threads have room on a multiprocessor, this launch's and the next one's. All other threads have columns: a thread
- * keeps its piece of x in registers (rounded to 8 bits where the format says so) and meets the same columns of each row.
- * Sums go over the warp, and those of all warps wait in shared memory until the block's last row: the threads
- * wait for each other once.
+ *     a stage       | low of some rows | high | fine | coarse |        or | plain rows |
  *
- * x may be a norm of what is given: each block of threads computes it for itself, and the first one writes it. Two products
- * may be a gate and what it opens: h = act(gate) * up is what is written.
+ * Barriers in shared memory say of each stage that it is full, that its sums are done, that it is empty; the block waits
+ * nowhere as a whole. The ring is filled before the kernel that writes x has ended, so that memory works on between
+ * launches. Multiprocessors do not get equal shares of the memory's speed: only the first pieces of a block of threads
+ * are fixed, for the others it draws tickets.
+ *
+ * x in 8 bits is made by all threads at the begin of each block of threads, and so is x that is a norm: each computes it for
+ * itself, and the first one writes it as well. Two products may be a gate and what it opens: a stage has rows of both, and
+ * h = act(gate) * up is what is written.
  */
 #ifndef KERNELS_LINEAR_FLOW_CUDA_H
 #define KERNELS_LINEAR_FLOW_CUDA_H
@@ -24,76 +26,53 @@
 
 enum {
     FLOW_THREADS = 896 /* that have columns, at most */, FLOW_WISH = 640 /* where groups of them have a row each */,
-    FLOW_STAGES = 16, FLOW_ROOM_BYTES = 200 << 10 /* one block of threads has room on a multiprocessor */,
+    FLOW_STAGES = 16, FLOW_ROOM_BYTES = 216 << 10 /* one block of threads has room on a multiprocessor */,
     FLOW_STATIC_BYTES = 2 << 10 /* that are not asked for by size */,
-    FLOW_OUTS = 256 /* of a block */, FLOW_HALF = PLANE_BLOCK / 2, FLOW_PLANES = 4, FLOW_ALIGN = 128, FLOW_ROWS = 1
+    FLOW_BESIDE = 64 /* threads that ask, that write */, FLOW_HALF = PLANE_BLOCK / 2, FLOW_PLANES = 4, FLOW_ALIGN = 128,
+    FLOW_DRAWN = 3 /* pieces drawn ahead */, FLOW_END = -1
 };
 
 typedef struct Flow {
     Product p[PRODUCTS];
-    int products, total;       /* outputs: of all, or of each that is gated */
+    int products, pieces_end[PRODUCTS], pieces;      /* of the line of pieces; of all */
+    int fixed;                 /* pieces of each block of threads that are no tickets */
     int columns;               /* that a thread has, in chunks of a row */
     int column_threads, groups;      /* threads for a row; rows at a time */
     int blocks;                /* of threads */
+    int row_groups, piece_rows;      /* groups of rows in a stage; rows of a piece: half of them where it has gates too */
+    int stages, stage_bytes, sums_pitch;
     int x_bytes, sums_bytes;   /* of shared memory: x in 8 bits, sums */
-    int stages, stage_bytes, stage_rows, row_groups;      /* groups of rows in a stage */
-    int row_bytes[FLOW_PLANES], plane_at[FLOW_PLANES];
+    int row_bytes[FLOW_PLANES], plane_at[FLOW_PLANES], upper_at[FLOW_PLANES];      /* the upper half of a stage's rows */
     bool gated, norms;
     Activation activation;
     const float *gain;         /* of the norm: NULL: ones */
     float *normed;
-    double eps;
-#ifdef FLOW_TRACE
-    unsigned long long *trace;
-#endif
+    float eps;
+    unsigned *counters;        /* tickets, blocks of threads that have ended: zeros between launches */
 } Flow;
 
-#ifdef FLOW_TRACE
-#define STAMP(i) stamp(f.trace, i)
-static __device__ inline void stamp(unsigned long long *to, int i)
-{
-    unsigned long long now; unsigned sm;
-    asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now) :: "memory");
-    asm volatile("mov.u32 %0, %smid;" : "=r"(sm));
-    if (to && threadIdx.x == 0) to[blockIdx.x * 8 + i] = now, to[blockIdx.x * 8 + 7] = sm;
-}
-#else
-#define STAMP(i)
-#endif
-/* Rows of one product that a stage holds: of those from `row` on, `left` belong to the block. */
+/* Rows of a product that a stage holds, or of two, of which the first is the gate. */
 typedef struct FlowPiece {
-    int which, row, rows, left;
+    int which, row, rows;
 } FlowPiece;
 
-/* Goes on to rows `line` .. end of the line. */
-static __device__ inline void flow_enter(FlowPiece *p, const Flow &f, int which, int row, int most)
+static __device__ inline FlowPiece flow_piece(const Flow &f, int id)
 {
-    p->which = which;
-    p->row = row;
-    p->left = f.gated ? most : min(most, f.p[which].out - row);
-    p->rows = min(f.stage_rows, p->left);
-}
-static __device__ inline FlowPiece flow_begin(const Flow &f, int first, int end)
-{
-    FlowPiece p;
-    int which = 0, row = first;
-    while (!f.gated && which < f.products - 1 && row >= f.p[which].out)
-        row -= f.p[which++].out;
-    flow_enter(&p, f, which, row, end - first);
-    return p;
-}
-/* at: of the block's outputs, behind the piece. */
-static __device__ inline void flow_next(FlowPiece *p, const Flow &f, int first, int end, int at)
-{
-    p->row += p->rows;
-    p->left -= p->rows;
-    p->rows = min(f.stage_rows, p->left);
-    if (p->left == 0 && p->which < f.products - 1)
-        flow_enter(p, f, p->which + 1, f.gated ? first : 0, f.gated ? end - first : end - first - at);
+    FlowPiece piece;
+    int begin = 0;
+    piece.which = 0;
+    while (piece.which < f.products - 1 && id >= f.pieces_end[piece.which])
+        begin = f.pieces_end[piece.which++];
+    piece.row = (id - begin) * f.piece_rows;
+    piece.rows = min(f.piece_rows, f.p[piece.which].out - piece.row);
+    return piece;
 }
 
 /* So many elements of a row are a chunk, and a thread has C of them. */
-template <int K> static __host__ __device__ constexpr int flow_chunk() { return K < W_PLAIN_KINDS ? plain_in_16<K>() : PLANE_BLOCK; }
+template <int K> static __host__ __device__ constexpr int flow_chunk()
+{
+    return K < W_PLAIN_KINDS ? plain_in_16<K>() : PLANE_BLOCK;
+}
 
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
 /* ---- copies in bulk ---- */
@@ -120,9 +99,8 @@ static __device__ inline void barrier_wait(uint64_t *b, unsigned parity)
 }
 static __device__ inline void bulk_copy(void *to, const void *from, unsigned bytes, uint64_t *b, uint64_t policy)
 {
-    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], %4;" ::"r"(
-                     flow_shared(to)),
-                 "l"(from), "r"(bytes), "r"(flow_shared(b)), "l"(policy)
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint "
+                 "[%0], [%1], %2, [%3], %4;" ::"r"(flow_shared(to)), "l"(from), "r"(bytes), "r"(flow_shared(b)), "l"(policy)
                  : "memory");
 }
 static __device__ inline uint64_t read_once()
@@ -135,7 +113,9 @@ static __device__ inline uint64_t read_once()
 /* ---- the warp that asks ---- */
 
 typedef struct FlowRing {
-    uint64_t full[FLOW_STAGES], empty[FLOW_STAGES];
+    uint64_t full[FLOW_STAGES], done[FLOW_STAGES], empty[FLOW_STAGES];
+    int piece[FLOW_STAGES];                  /* FLOW_END: there is none any more */
+    int skew[FLOW_STAGES][FLOW_PLANES];      /* flow_skew() of its first row */
 } FlowRing;
 
 template <int K> static __device__ inline const uint8_t *flow_plane(const Product &p, int i)
@@ -145,46 +125,72 @@ template <int K> static __device__ inline const uint8_t *flow_plane(const Produc
     return i == 0 ? p.planes.low : i == 1 ? p.planes.high : i == 2 ? p.planes.fine : p.planes.coarse;
 }
 /* What lies between the multiple of 16 before a row and its begin. */
-static __device__ inline int flow_skew(const Flow &f, int plane, int row) { return row * f.row_bytes[plane] & 15; }
+static __device__ inline int flow_skew(const Flow &f, int plane, int row) { return (unsigned)(row * f.row_bytes[plane]) % 16; }
 
-template <int K> static __device__ inline void flow_ask(const Flow &f, const FlowPiece &piece, uint8_t *stage, uint64_t *full,
-                                                        uint64_t policy)
+template <int K>
+static __device__ inline void flow_ask(const Flow &f, int id, uint8_t *stage, FlowRing *ring, int at, uint64_t policy)
 {
+    constexpr int planes = K < W_PLAIN_KINDS ? 1 : FLOW_PLANES;
+    FlowPiece piece = flow_piece(f, id);
     unsigned bytes[FLOW_PLANES], all = 0;
 #pragma unroll
-    for (int i = 0; i < (K < W_PLAIN_KINDS ? 1 : FLOW_PLANES); i++) {
-        int skew = i > 1 ? flow_skew(f, i, piece.row) : 0;
-        bytes[i] = f.row_bytes[i] ? (unsigned)(skew + piece.rows * f.row_bytes[i] + 15) / 16 * 16 : 0;
+    for (int i = 0; i < planes; i++) {
+        bytes[i] = f.row_bytes[i] ? (unsigned)(flow_skew(f, i, piece.row) + piece.rows * f.row_bytes[i] + 15) / 16 * 16 : 0;
         all += bytes[i];
     }
-    barrier_expect(full, all);
+    ring->piece[at] = id;
 #pragma unroll
-    for (int i = 0; i < (K < W_PLAIN_KINDS ? 1 : FLOW_PLANES); i++) {
-        int skew = i > 1 ? flow_skew(f, i, piece.row) : 0;
-        const uint8_t *from = flow_plane<K>(f.p[piece.which], i) + (int64_t)piece.row * f.row_bytes[i] - skew;
-        if (bytes[i] > 0)
-            bulk_copy(stage + f.plane_at[i], from, bytes[i], full, policy);
-    }
+    for (int i = 1; i < planes; i++)
+        ring->skew[at][i] = flow_skew(f, i, piece.row);
+    barrier_expect(&ring->full[at], f.gated ? 2 * all : all);
+    for (int half = 0; half < 1 + f.gated; half++)
+#pragma unroll
+        for (int i = 0; i < planes; i++)
+            if (bytes[i] > 0)
+                bulk_copy(stage + f.plane_at[i] + (half ? f.upper_at[i] : 0),
+                          flow_plane<K>(f.p[piece.which + half], i) + (int64_t)piece.row * f.row_bytes[i] -
+                              flow_skew(f, i, piece.row),
+                          bytes[i], &ring->full[at], policy);
 }
 
-template <int K> static __device__ inline void flow_feed(const Flow &f, int first, int end, uint8_t *room, FlowRing *ring)
+/* Number n of this block of threads: the first ones are fixed, so that nothing waits for tickets. */
+static __device__ inline int flow_take(const Flow &f, int n)
 {
-    int items = f.gated ? (end - first) * f.products : end - first, stage = 0;
+    if (n < f.fixed)
+        return blockIdx.x + n * gridDim.x;
+    if (n == f.fixed)
+        previous_ended();      /* the launch before may have the tickets still */
+    return f.fixed * gridDim.x + (int)atomicAdd(f.counters, 1);
+}
+
+template <int K> static __device__ inline void flow_feed(const Flow &f, uint8_t *room, FlowRing *ring)
+{
+    int id = flow_take(f, 0), second = flow_take(f, 1), third = flow_take(f, 2), stage = 0;
     unsigned parity = 1;
     uint64_t policy = read_once();
-    FlowPiece piece = flow_begin(f, first, end);
-    for (int at = 0; at < items; flow_next(&piece, f, first, end, at)) {
+    for (int n = FLOW_DRAWN; id < f.pieces; n++) {
         barrier_wait(&ring->empty[stage], parity);
-        flow_ask<K>(f, piece, room + stage * f.stage_bytes, &ring->full[stage], policy);
-        at += piece.rows;
+        flow_ask<K>(f, id, room + stage * f.stage_bytes, ring, stage, policy);
         if (++stage == f.stages)
             stage = 0, parity ^= 1;
+        id = second, second = third, third = flow_take(f, n);
     }
+    barrier_wait(&ring->empty[stage], parity);
+    ring->piece[stage] = FLOW_END;
+    barrier_arrive(&ring->full[stage]);
+    previous_ended();
+    __threadfence();
+    if (atomicAdd(f.counters + 1, 1) == gridDim.x - 1)
+        f.counters[0] = f.counters[1] = 0;
 }
 
 /* ---- x, in the registers of the threads that have columns ---- */
 
-static __device__ inline void flow_wait(const Flow &f) { asm volatile("bar.sync 1, %0;" ::"r"(f.column_threads * f.groups) : "memory"); }
+/* For all threads that have columns. */
+static __device__ inline void flow_wait(const Flow &f)
+{
+    asm volatile("bar.sync 1, %0;" ::"r"(f.column_threads * f.groups) : "memory");
+}
 
 /* The factor of the norm, out of the sums of `warps` warps. */
 static __device__ inline float flow_factor(const Flow &f, float squares, int warps, float *shared)
@@ -253,57 +259,62 @@ static __device__ inline void flow_round(XBlock8 *to, const float *x, int half)
         to->d = numbers ? none ? 0 : __fdiv_rn(amax, 127) : __uint_as_float(0x7fc00000);
 }
 
-/* Half a block of the norm: times its gain, and written for whoever else reads it. */
-static __device__ inline void flow_norm(float *x, const Flow &f, int row, int at, float factor)
+/* Half a block of the gain. */
+static __device__ inline void flow_gain(float *to, const Flow &f, int at)
 {
 #pragma unroll
-    for (int i = 0; i < FLOW_HALF; i += 4) {
-        float4 gain = f.gain ? __ldg((const float4 *)(f.gain + at + i)) : make_float4(1, 1, 1, 1);
-        x[i] = x[i] * factor * gain.x, x[i + 1] = x[i + 1] * factor * gain.y;
-        x[i + 2] = x[i + 2] * factor * gain.z, x[i + 3] = x[i + 3] * factor * gain.w;
-    }
-    if (blockIdx.x == 0)
-        store_floats<FLOW_HALF>(f.normed + (int64_t)row * f.p[0].in + at, x);
+    for (int i = 0; i < FLOW_HALF; i++)
+        to[i] = 1;
+    if (f.gain && at < f.p[0].in)
+        load_floats<FLOW_HALF>(to, f.gain + at);
 }
 
-/* A row of x in 8 bits, by all threads; behind it a block that nobody reads. */
-static __device__ inline void flow_round_row(XBlock8 *to, const Flow &f, int row, float *shared)
+/* Half a block of the norm; it is written for whoever else reads it. */
+static __device__ inline void flow_norm(float *x, const Flow &f, int at, float factor, const float *gain)
 {
-    constexpr int HELD = 2;
-    int threads = f.column_threads * f.groups, halves = f.p[0].in / FLOW_HALF;
-    const float *x = f.p[0].x + row * f.p[0].x_step;
-    float held[HELD][FLOW_HALF], factor = 1, squares = 0;
 #pragma unroll
-    for (int i = 0; i < HELD; i++)
-        if (threadIdx.x + i * threads < halves)
-            load_floats<FLOW_HALF>(held[i], x + (threadIdx.x + i * threads) * FLOW_HALF);
-        else
+    for (int i = 0; i < FLOW_HALF; i++)
+        x[i] = x[i] * factor * gain[i];
+    if (blockIdx.x == 0)
+        store_floats<FLOW_HALF>(f.normed + at, x);
+}
+
+/* x in 8 bits, by all threads; behind it a block that nobody reads. beside: the gain of a thread's first half block; where
+ * there is no norm, room for its second one. */
+static __device__ inline void flow_round_row(XBlock8 *to, const Flow &f, float *beside, float *shared)
+{
+    int threads = f.column_threads * f.groups, halves = f.p[0].in / FLOW_HALF, first = threadIdx.x, lane = first % 32;
+    const float *x = f.p[0].x;
+    float own[FLOW_HALF], factor = 1, squares = 0;
 #pragma unroll
-            for (int j = 0; j < FLOW_HALF; j++)
-                held[i][j] = 0;
+    for (int i = 0; i < FLOW_HALF; i++)
+        own[i] = 0;
+    if (first < halves)
+        load_floats<FLOW_HALF>(own, x + first * FLOW_HALF);
+    if (!f.norms && first + threads < halves)
+        load_floats<FLOW_HALF>(beside, x + (first + threads) * FLOW_HALF);
     if (f.norms) {
 #pragma unroll
-        for (int i = 0; i < HELD * FLOW_HALF; i++)
-            squares = fmaf(held[i / FLOW_HALF][i % FLOW_HALF], held[i / FLOW_HALF][i % FLOW_HALF], squares);
-        for (int at = threadIdx.x + HELD * threads; at < halves; at += threads)
-            for (int j = 0; j < FLOW_HALF; j++)
-                squares = fmaf(x[at * FLOW_HALF + j], x[at * FLOW_HALF + j], squares);
+        for (int i = 0; i < FLOW_HALF; i++)
+            squares = fmaf(own[i], own[i], squares);
+        for (int at = first + threads; at < halves; at += threads)
+            for (int i = 0; i < FLOW_HALF; i++)
+                squares = fmaf(x[at * FLOW_HALF + i], x[at * FLOW_HALF + i], squares);
         factor = flow_factor(f, squares, threads / 32, shared);
     }
+    for (int at = first, next; at - lane < halves; at = next) {
+        if (f.norms && at < halves)
+            flow_norm(own, f, at * FLOW_HALF, factor, beside);
+        flow_round(to + min(at, halves) / 2, own, at % 2);
+        next = at + threads;
+        if (f.norms)
+            flow_gain(beside, f, next * FLOW_HALF);
+        if (!f.norms && at < threads) {
 #pragma unroll
-    for (int i = 0; i < HELD; i++) {
-        int at = threadIdx.x + i * threads;
-        if (at - (int)threadIdx.x % 32 >= halves)
-            return;
-        if (f.norms && at < halves)
-            flow_norm(held[i], f, row, at * FLOW_HALF, factor);
-        flow_round(to + min(at, halves) / 2, held[i], at % 2);
-    }
-    for (int at = threadIdx.x + HELD * threads; at - (int)threadIdx.x % 32 < halves; at += threads) {
-        load_floats<FLOW_HALF>(held[0], x + min(at, halves - 1) * FLOW_HALF);
-        if (f.norms && at < halves)
-            flow_norm(held[0], f, row, at * FLOW_HALF, factor);
-        flow_round(to + min(at, halves) / 2, held[0], at % 2);
+            for (int i = 0; i < FLOW_HALF; i++)
+                own[i] = beside[i];
+        } else if (next < halves)
+            load_floats<FLOW_HALF>(own, x + next * FLOW_HALF);
     }
 }
 
@@ -318,11 +329,6 @@ template <int K, int C> static __device__ inline void flow_touch(const Flow &f, 
     constexpr int V = flow_chunk<K>();
     if (!f.norms || !f.gain)
         return;
-    if (K >= W_PLAIN_KINDS) {
-        for (int at = threadIdx.x; at < f.p[0].in / 8; at += f.column_threads * f.groups)
-            asm volatile("" ::"f"(__ldg(f.gain + 8 * at)));
-        return;
-    }
 #pragma unroll
     for (int c = 0; c < C; c++) {
         int chunk = column + c * f.column_threads;
@@ -334,12 +340,11 @@ template <int K, int C> static __device__ inline void flow_touch(const Flow &f, 
 }
 
 template <int K, int C>
-static __device__ inline void flow_x(FlowX<K, C> *to, const Flow &f, int row, int column, float *shared)
+static __device__ inline void flow_x(FlowX<K, C> *to, const Flow &f, int column, float *shared)
 {
     constexpr int V = flow_chunk<K>(), HELD = FlowRow<K, C>::held ? C : 1;
     const Product &p = f.p[0];
     int chunks = p.in / V;
-    const float *from = p.x + (int64_t)min(row, p.pairs - 1) * p.x_step;
     float v[HELD][V], factor = 1;
     if (f.norms || HELD == C) {
         float squares = 0;
@@ -351,7 +356,7 @@ static __device__ inline void flow_x(FlowX<K, C> *to, const Flow &f, int row, in
             for (int i = 0; i < V; i++)
                 own[i] = 0;
             if (chunk < chunks)
-                load_floats<V>(own, from + chunk * V);
+                load_floats<V>(own, p.x + chunk * V);
             if (f.norms)
 #pragma unroll
                 for (int i = 0; i < V; i++)
@@ -369,7 +374,7 @@ static __device__ inline void flow_x(FlowX<K, C> *to, const Flow &f, int row, in
             for (int i = 0; i < V; i++)
                 own[i] = 0;
             if (chunk < chunks)
-                load_floats<V>(own, from + chunk * V);
+                load_floats<V>(own, p.x + chunk * V);
         }
         if (f.norms && chunk < chunks) {
 #pragma unroll
@@ -378,8 +383,8 @@ static __device__ inline void flow_x(FlowX<K, C> *to, const Flow &f, int row, in
                 own[i] = own[i] * factor * gain.x, own[i + 1] = own[i + 1] * factor * gain.y;
                 own[i + 2] = own[i + 2] * factor * gain.z, own[i + 3] = own[i + 3] * factor * gain.w;
             }
-            if (blockIdx.x == 0 && (int)threadIdx.x < f.column_threads && row < p.pairs)
-                store_floats<V>(f.normed + (int64_t)row * p.in + chunk * V, own);
+            if (blockIdx.x == 0 && (int)threadIdx.x < f.column_threads)
+                store_floats<V>(f.normed + chunk * V, own);
         }
 #pragma unroll
         for (int i = 0; i < V; i++)
@@ -387,13 +392,13 @@ static __device__ inline void flow_x(FlowX<K, C> *to, const Flow &f, int row, in
     }
 }
 
-/* What a thread keeps of a row in 8 bits. */
-template <int K, int C> static __device__ inline void flow_keep(FlowX<K, C> *to, const Flow &f, const XBlock8 *row, int column)
+/* What a thread keeps of x in 8 bits. */
+template <int K, int C> static __device__ inline void flow_keep(FlowX<K, C> *to, const Flow &f, const XBlock8 *x, int column)
 {
     int chunks = f.p[0].in / PLANE_BLOCK;
 #pragma unroll
     for (int c = 0; c < C; c++)
-        to->b[c] = row[min(column + c * f.column_threads, chunks - 1)];
+        to->b[c] = x[min(column + c * f.column_threads, chunks - 1)];
 }
 
 /* ---- rows that are there ---- */
@@ -417,44 +422,33 @@ template <int K> static __device__ inline float flow_dot(const Block &w, const X
     return x.d * sum;
 }
 
-/* Adds a row's columns of this thread. */
-template <int K, int C, int R>
-static __device__ inline void flow_row(float *sums, const FlowX<K, C> *x, const Flow &f, const uint8_t *stage, int row,
-                                       const int *skew, int column)
+/* A row's columns of this thread. */
+template <int K, int C>
+static __device__ inline float flow_row(const FlowX<K, C> &x, const Planes &row, int column, int threads, int chunks)
 {
     constexpr int V = flow_chunk<K>();
-    int chunks = f.p[0].in / V;
-#pragma unroll
-    for (int r = 0; r < R; r++)
-        sums[r] = 0;
-    Planes planes = {stage + row * f.row_bytes[0], stage + f.plane_at[1] + row * f.row_bytes[1],
-                     stage + f.plane_at[2] + skew[0] + row * f.row_bytes[2],
-                     stage + f.plane_at[3] + skew[1] + row * f.row_bytes[3]};
+    float sum = 0;
 #pragma unroll
     for (int c = 0; c < C; c++) {
-        int chunk = min(column + c * f.column_threads, chunks - 1);
-        bool there = column + c * f.column_threads < chunks;
+        int chunk = min(column + c * threads, chunks - 1);
+        bool there = column + c * threads < chunks;
         if constexpr (K < W_PLAIN_KINDS) {
             float w[V];
-            plain_expand<K>(w, *(const uint4 *)(stage + row * f.row_bytes[0] + chunk * 16));
+            plain_expand<K>(w, *(const uint4 *)(row.low + chunk * 16));
+            float even = 0, odd = 0;
 #pragma unroll
-            for (int r = 0; r < R; r++) {
-                float even = 0, odd = 0;
-#pragma unroll
-                for (int i = 0; i < V; i += 2) {
-                    even = fmaf(w[i], x[r].x[c][i], even);
-                    odd = fmaf(w[i + 1], x[r].x[c][i + 1], odd);
-                }
-                sums[r] += there ? even + odd : 0;
+            for (int i = 0; i < V; i += 2) {
+                even = fmaf(w[i], x.x[c][i], even);
+                odd = fmaf(w[i + 1], x.x[c][i + 1], odd);
             }
+            sum += there ? even + odd : 0;
         } else {
             Block w;
-            block_load<K>(&w, planes, chunk);
-#pragma unroll
-            for (int r = 0; r < R; r++)
-                sums[r] += there ? flow_dot<K>(w, x[r].b[c]) : 0;
+            block_load<K>(&w, row, chunk);
+            sum += there ? flow_dot<K>(w, x.b[c]) : 0;
         }
     }
+    return sum;
 }
 
 /* N sums of each lane become one: of number lane / (32 / N). */
@@ -475,32 +469,40 @@ template <int N> static __device__ inline float flow_lanes(float *v)
     return v[0];
 }
 
-/* sums: [output of the block, row of x, warp of the group] */
-template <int K, int C, int J, int R>
-static __device__ inline void flow_rows(const Flow &f, const FlowX<K, C> *x, int first, int end, const uint8_t *room,
-                                        FlowRing *ring, float *sums, int group, int column)
+/* sums: [stage, row of it, warp of the group] */
+template <int K, int C, int J>
+static __device__ inline void flow_rows(const Flow &f, const FlowX<K, C> &x, const uint8_t *room, FlowRing *ring, float *sums,
+                                        int group, int column)
 {
-    int items = f.gated ? (end - first) * f.products : end - first, stage = 0, lane = threadIdx.x % 32;
-    int warps = f.column_threads / 32;
+    int stage = 0, lane = threadIdx.x % 32, chunks = f.p[0].in / flow_chunk<K>();
     unsigned parity = 0;
-    FlowPiece piece = flow_begin(f, first, end);
-    for (int at = 0; at < items; flow_next(&piece, f, first, end, at)) {
-        const int skew[2] = {flow_skew(f, 2, piece.row), flow_skew(f, 3, piece.row)};
+    for (;;) {
         barrier_wait(&ring->full[stage], parity);
-        float v[J * R];
+        if (ring->piece[stage] == FLOW_END)
+            return;
+        const uint8_t *at = room + stage * f.stage_bytes;
+        const int *skew = ring->skew[stage];
+        float v[J];
 #pragma unroll
         for (int j = 0; j < J; j++) {
-            int row = min(j * f.groups + group, piece.rows - 1);
-            flow_row<K, C, R>(v + j * R, x, f, room + stage * f.stage_bytes, row, skew, column);
+            bool upper = J > 1 && j >= J / 2;
+            int row = (upper ? j - J / 2 : j) * f.groups + group;
+            const uint8_t *plane[FLOW_PLANES];
+#pragma unroll
+            for (int i = 0; i < FLOW_PLANES; i++)
+                plane[i] = at + f.plane_at[i] + row * f.row_bytes[i] + (upper ? f.upper_at[i] : 0) + (i ? skew[i] : 0);
+            Planes planes = {plane[0], plane[1], plane[2], plane[3]};
+            v[j] = flow_row<K, C>(x, planes, column, f.column_threads, chunks);
         }
+        float sum = flow_lanes<J>(v);
+        int row = lane / (32 / J) * f.groups + group;
+        if (lane % (32 / J) == 0)
+            sums[(stage * J * f.groups + row) * f.sums_pitch + column / 32] = sum;
         __syncwarp();
-        if (lane == 0)
+        if (lane == 0) {
+            barrier_arrive(&ring->done[stage]);
             barrier_arrive(&ring->empty[stage]);
-        float sum = flow_lanes<J * R>(v);
-        int id = lane / (32 / (J * R)), row = id / R * f.groups + group;
-        if (lane % (32 / (J * R)) == 0 && row < piece.rows)
-            sums[((at + row) * R + id % R) * warps + column / 32] = sum;
-        at += piece.rows;
+        }
         if (++stage == f.stages)
             stage = 0, parity ^= 1;
     }
@@ -509,87 +511,98 @@ static __device__ inline void flow_rows(const Flow &f, const FlowX<K, C> *x, int
 static __device__ inline float flow_sum(const float *sums, int warps)
 {
     float sum = 0;
+#pragma unroll 4
     for (int i = 0; i < warps; i++)
         sum += sums[i];
     return sum;
 }
 
-/* The outputs of the block, each by a thread. */
-static __device__ inline void flow_put(const Flow &f, int rows, int first, int end, const float *sums)
+/* One copy for all kernels: most activations are long. */
+static __device__ __noinline__ float flow_activation(Activation f, float x) { return activation_near(f, x); }
+
+/* The warp that writes: what is added to is on its way while the columns are summed. */
+static __device__ inline void flow_put(const Flow &f, FlowRing *ring, const float *sums)
 {
-    int n = end - first, warps = f.column_threads / 32;
-    for (int i = threadIdx.x; i < n * rows; i += f.column_threads * f.groups) {
-        int at = i / rows, r = i % rows;
-        float sum = flow_sum(sums + (at * rows + r) * warps, warps);
-        if (r >= f.p[0].pairs)
-            continue;
-        if (f.gated) {
-            float up = flow_sum(sums + ((n + at) * rows + r) * warps, warps);
-            if (f.p[0].bias)
-                sum += f.p[0].bias[first + at];
-            if (f.p[1].bias)
-                up += f.p[1].bias[first + at];
-            y_at(f.p[0], r)[first + at] = activation_near(f.activation, sum) * up;
-            continue;
+    int stage = 0, lane = threadIdx.x % 32, warps = f.column_threads / 32, rows = f.row_groups * f.groups;
+    unsigned parity = 0;
+    for (;;) {
+        barrier_wait(&ring->full[stage], parity);
+        int id = ring->piece[stage];
+        if (id == FLOW_END)
+            return;
+        FlowPiece piece = flow_piece(f, id);
+        const Product &p = f.p[piece.which], &up = f.p[f.gated ? 1 : 0];
+        const float *from = sums + stage * rows * f.sums_pitch;
+        for (int first = 0; first < piece.rows; first += 32) {
+            int i = first + lane, o = piece.row + i;
+            bool there = i < piece.rows;
+            float more = there && p.adds ? p.y[o] : 0, bias = there && p.bias ? p.bias[o] : 0;
+            if (first == 0)
+                barrier_wait(&ring->done[stage], parity);
+            if (!there)
+                continue;
+            float sum = flow_sum(from + i * f.sums_pitch, warps) + bias;
+            if (f.gated) {
+                float gated = flow_sum(from + (f.piece_rows + i) * f.sums_pitch, warps) + (up.bias ? up.bias[o] : 0);
+                sum = flow_activation(f.activation, sum) * gated;
+            }
+            p.y[o] = sum + more;
         }
-        int which = 0, o = first + at;
-        while (which < f.products - 1 && o >= f.p[which].out)
-            o -= f.p[which++].out;
-        put(f.p[which], r, 0, o, sum);
+        __syncwarp();
+        if (lane == 0)
+            barrier_arrive(&ring->empty[stage]);
+        if (++stage == f.stages)
+            stage = 0, parity ^= 1;
     }
 }
 #endif
 
-template <int K, int C, int J, int R>
-static __global__ void __launch_bounds__(FLOW_THREADS + 32) flow(const __grid_constant__ Flow f)
+template <int K, int C, int J>
+static __global__ void __launch_bounds__(FLOW_THREADS + FLOW_BESIDE) flow(const __grid_constant__ Flow f)
 {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
     extern __shared__ __align__(128) uint8_t room[];
     __shared__ FlowRing ring;
     __shared__ float shared[32];
     previous_later();
-    int threads = f.column_threads * f.groups, first = (int)((int64_t)f.total * blockIdx.x / gridDim.x);
-    int end = (int)((int64_t)f.total * (blockIdx.x + 1) / gridDim.x);
+    int threads = f.column_threads * f.groups;
     if (threadIdx.x == 0) {
         for (int i = 0; i < f.stages; i++) {
             barrier_open(&ring.full[i], 1);
-            barrier_open(&ring.empty[i], threads / 32);
+            barrier_open(&ring.done[i], threads / 32);
+            barrier_open(&ring.empty[i], threads / 32 + 1);
         }
         asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
     }
     __syncthreads();
+    float *sums = (float *)(room + f.stages * f.stage_bytes + f.x_bytes);
+    if ((int)threadIdx.x >= threads + 32) {
+        previous_ended();
+        flow_put(f, &ring, sums);
+        return;
+    }
     if ((int)threadIdx.x >= threads) {
         if ((int)threadIdx.x == threads)
-            flow_feed<K>(f, first, end, room, &ring);
+            flow_feed<K>(f, room, &ring);
         return;
     }
     int group = threadIdx.x / f.column_threads, column = threadIdx.x % f.column_threads;
-    STAMP(0);
-    flow_touch<K, C>(f, column);
-    previous_ended();
-    STAMP(1);
-    float *sums = (float *)(room + f.stages * f.stage_bytes + f.x_bytes);
-    FlowX<K, C> x[R];
+    FlowX<K, C> x;
     if constexpr (K < W_PLAIN_KINDS) {
-#pragma unroll
-        for (int r = 0; r < R; r++)
-            flow_x<K, C>(&x[r], f, r, column, shared);
+        flow_touch<K, C>(f, column);
+        previous_ended();
+        flow_x<K, C>(&x, f, column, shared);
     } else {
-        XBlock8 *rows = (XBlock8 *)(room + f.stages * f.stage_bytes);
-        int blocks = f.p[0].in / PLANE_BLOCK;
-        for (int r = 0; r < R; r++)
-            flow_round_row(rows + r * (blocks + 1), f, min(r, f.p[0].pairs - 1), shared + 16 * (r % 2));
+        XBlock8 *rounded = (XBlock8 *)(room + f.stages * f.stage_bytes);
+        float beside[FLOW_HALF] = {0};
+        if (f.norms)      /* a weight: it need not be waited for */
+            flow_gain(beside, f, threadIdx.x * FLOW_HALF);
+        previous_ended();
+        flow_round_row(rounded, f, beside, shared);
         flow_wait(f);
-#pragma unroll
-        for (int r = 0; r < R; r++)
-            flow_keep<K, C>(&x[r], f, rows + r * (blocks + 1), column);
+        flow_keep<K, C>(&x, f, rounded, column);
     }
-    STAMP(2);
-    flow_rows<K, C, J, R>(f, x, first, end, room, &ring, sums, group, column);
-    STAMP(3);
-    flow_wait(f);
-    flow_put(f, R, first, end, sums);
-    STAMP(4);
+    flow_rows<K, C, J>(f, x, room, &ring, sums, group, column);
 #endif
 }
 
@@ -601,16 +614,28 @@ void flow_blocks(const Flow *, WeightKind, const CudaRun *);
 template <int K, int C, int J> static void flow_launch(const Flow &f, const CudaRun *g)
 {
     size_t bytes = (size_t)f.stages * f.stage_bytes + f.x_bytes + f.sums_bytes;
-    cudaFuncSetAttribute(flow<K, C, J, FLOW_ROWS>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes);
-    LAUNCH((flow<K, C, J, FLOW_ROWS>), f.blocks, f.column_threads * f.groups + 32, bytes, g, f);
+    cudaFuncSetAttribute(flow<K, C, J>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes);
+    LAUNCH((flow<K, C, J>), f.blocks, f.column_threads * f.groups + FLOW_BESIDE, bytes, g, f);
 }
 
-template <int K, int C> static void flow_columns(const Flow &f, const CudaRun *g)
+template <int K, int C> static void flow_row_groups(const Flow &f, const CudaRun *g)
 {
     switch (f.row_groups) {
     case 1: flow_launch<K, C, 1>(f, g); break;
     case 2: flow_launch<K, C, 2>(f, g); break;
     default: flow_launch<K, C, 4>(f, g); break;
+    }
+}
+
+/* Chunks that a thread can have. */
+static constexpr int flow_columns_most(int kind) { return kind <= W_BF16 ? 4 : 2; }
+
+template <int K> static void flow_columns(const Flow &f, const CudaRun *g)
+{
+    switch (f.columns) {
+    case 1: flow_row_groups<K, 1>(f, g); break;
+    case 2: flow_row_groups<K, 2>(f, g); break;
+    default: flow_row_groups<K, flow_columns_most(K)>(f, g); break;
     }
 }
 

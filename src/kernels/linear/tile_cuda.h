@@ -14,7 +14,8 @@
 #include "kernels/linear/product_cuda.h"
 
 enum {
-    INTS_TILE = 128, INTS_BLOCKS = 2 /* of 32 k at a time */, INTS_THREADS = INTS_TILE * INTS_BLOCKS, INTS_PITCH = INTS_TILE + 8,
+    INTS_TILE = 128, INTS_BLOCKS = 2 /* of 32 k at a time */, INTS_THREADS = INTS_TILE * INTS_BLOCKS,
+    INTS_PITCH = INTS_TILE + 8,
     INTS_M = 2, INTS_N = 8 /* pieces of 16 outputs, of 8 rows, of a warp */, INTS_ZERO = 0x4b400000
 };
 
