@@ -136,13 +136,18 @@ static bool joins_nothing(const Product *p, const CudaRun *g)
                         (uintptr_t)p->y % 16 == 0);
 }
 
+unsigned short *parts_of_x(const Product *p, const CudaRun *g)
+{
+    if (p->x != g->in_parts)
+        parts_cut(p, place(g), g);
+    return place(g);
+}
+
 bool parts_run(const Product *p, int n, const CudaRun *g)
 {
-    unsigned short *x = place(g);
+    unsigned short *x = parts_of_x(p, g);
     Rows rows = {(float *)p->x, p->x_step, p->pairs, p->in};
     float *sums = (float *)((uint8_t *)x + x_bytes(p, g));
-    if (p->x != g->in_parts)
-        parts_cut(p, x, g);
     for (int i = 0; i < n; i++) {
         bool whole = joins_nothing(&p[i], g);
         LtProduct product = {p[i].w, x, whole ? p[i].y : sums, p[i].out, p[i].out, p[i].in, parts_rows(p, g),

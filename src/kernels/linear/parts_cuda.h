@@ -28,6 +28,8 @@ size_t parts_scratch(const Product *, WeightKind, const CudaRun *);
 /* Products that have a parts_place(). false: the library would not, and y is as it was. */
 bool parts_run(const Product *, int n, const CudaRun *);
 void parts_cut(const Product *, unsigned short *to, const CudaRun *);
+/* The parts of x at parts_place(): cut now, unless they lie there already. */
+unsigned short *parts_of_x(const Product *, const CudaRun *);
 
 /* Rows of y that a loose product needs room for. */
 int parts_rows(const Product *, const CudaRun *);
