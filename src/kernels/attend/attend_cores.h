@@ -102,7 +102,7 @@ extern __shared__ __align__(16) uint8_t tile_memory[];
 
 typedef struct TileBlock {
     int kv_head, first_head, heads, first_row, rows;
-    int lo, hi;                /* this part of the positions that its queries see together */
+    int part, lo, hi;          /* this part of the positions that its queries see together */
     const int32_t *table;
     int shift;                 /* tokens of a block of the cache: 2^shift, or -1 */
 } TileBlock;
@@ -166,7 +166,7 @@ static __device__ inline bool begin_block(TileBlock *b, const Attention &a, cons
     b->kv_head = (int)blockIdx.x / a.head_blocks;
     b->first_head = b->kv_head * a.group + skip;
     b->heads = min(a.per_block, a.group - skip);
-    b->first_row = rows.x, b->rows = rows.y;
+    b->first_row = rows.x, b->rows = rows.y, b->part = blockIdx.z;
     if (b->rows == 0)
         return false;
     int last = 0;
@@ -177,7 +177,7 @@ static __device__ inline bool begin_block(TileBlock *b, const Attention &a, cons
     __syncthreads();
     Seen seen = seen_by(queries, t.queries);
     int each = ((seen.to - seen.from + a.count - 1) / a.count + t.keys - 1) / t.keys * t.keys;
-    b->lo = seen.from + (int)blockIdx.z * each;
+    b->lo = seen.from + b->part * each;
     b->hi = min(seen.to, b->lo + each);
     b->table = a.tables + a.row_seq[b->first_row] * a.table_step;
     b->shift = __popc(a.tokens) == 1 ? __ffs(a.tokens) - 1 : -1;

@@ -2,12 +2,13 @@
  *
  * L lanes have a key: 16 bytes each of it and of its value, and 8 columns of the sums. A warp has 32 / L such groups,
  * which go over keys of their own with a running softmax of their own: nothing is shared until the end, and a thread has
- * STEPS keys and as many values on their way at a time. Two query heads of a group meet a key while it is in registers;
- * the others read it from the L2 cache. Floor: each seen key and value once from memory.
+ * STEPS keys and as many values on their way at a time: more where a block of threads has a whole context. Two query heads
+ * of a group meet a key while it is in registers; the others read it from the L2 cache. Floor: each seen key and value once
+ * from memory.
  */
 #include "kernels/attend/attend_cuda.h"
 
-enum { WARPS = 4, STEPS = 4 };
+enum { WARPS = 4, FEW_STEPS = 4, MANY_STEPS = 8 };
 
 /* What a group of lanes knows of a head. */
 template <int H> struct Running {
@@ -16,7 +17,7 @@ template <int H> struct Running {
 
 static __device__ inline float power(float x) { return power2(x * LOG2_E); }
 
-template <int K, int H>
+template <int K, int H, int STEPS>
 static __device__ inline void take_keys(Running<H> &run, const float (*q)[8], const uint4 *keys, const uint4 *values,
                                         const Attention &a, int first_head, int j0, int stride, int n, int pos, int L)
 {
@@ -91,17 +92,17 @@ static __device__ void fold_groups(const Attention &a, float most, float total, 
 }
 
 /* STEPS keys and values of a group of lanes; n of them are there. */
-struct Tile {
+template <int STEPS> struct Tile {
     uint4 keys[STEPS], values[STEPS];
     int n;
 };
 
-template <int L, int GROUPS>
-static __device__ inline void load_tile(Tile *t, const Attention &a, const int32_t *table, int kv_head, int shift, int j0,
-                                        int to, int from, int group, int lane)
+template <int L, int GROUPS, int STEPS>
+static __device__ inline void load_tile(Tile<STEPS> *t, const Attention &a, const int32_t *table, int kv_head, int shift,
+                                        int j0, int to, int from, int group, int lane)
 {
     int first = j0 + group;
-    t->n = first < to ? min((int)STEPS, (to - first + GROUPS - 1) / GROUPS) : 0;
+    t->n = first < to ? min(STEPS, (to - first + GROUPS - 1) / GROUPS) : 0;
     if (j0 >= to)      /* of the whole block of threads: nothing is left */
         return;
 #pragma unroll
@@ -114,7 +115,8 @@ static __device__ inline void load_tile(Tile *t, const Attention &a, const int32
     }
 }
 
-template <int K, int L, int H> static __global__ void __launch_bounds__(WARPS * 32) few(const __grid_constant__ Attention a)
+template <int K, int L, int H, int STEPS>
+static __global__ void __launch_bounds__(WARPS * 32) few(const __grid_constant__ Attention a)
 {
     previous();
     enum { GROUPS = WARPS * 32 / L };
@@ -139,14 +141,14 @@ template <int K, int L, int H> static __global__ void __launch_bounds__(WARPS * 
     }
     /* All lanes of a warp go as often, since they ask each other. With several heads the next keys come while these are
      * computed with. */
-    Tile now, next;
-    load_tile<L, GROUPS>(&now, a, table, kv_head, shift, from, to, from, group, lane);
+    Tile<STEPS> now, next;
+    load_tile<L, GROUPS, STEPS>(&now, a, table, kv_head, shift, from, to, from, group, lane);
     for (int j0 = from; j0 < to; j0 += GROUPS * STEPS) {
         if (H > 1)
-            load_tile<L, GROUPS>(&next, a, table, kv_head, shift, j0 + GROUPS * STEPS, to, from, group, lane);
-        take_keys<K, H>(run, q, now.keys, now.values, a, first_head, j0 + group, GROUPS, now.n, pos, L);
+            load_tile<L, GROUPS, STEPS>(&next, a, table, kv_head, shift, j0 + GROUPS * STEPS, to, from, group, lane);
+        take_keys<K, H, STEPS>(run, q, now.keys, now.values, a, first_head, j0 + group, GROUPS, now.n, pos, L);
         if (H == 1)
-            load_tile<L, GROUPS>(&next, a, table, kv_head, shift, j0 + GROUPS * STEPS, to, from, group, lane);
+            load_tile<L, GROUPS, STEPS>(&next, a, table, kv_head, shift, j0 + GROUPS * STEPS, to, from, group, lane);
         now = next;
     }
 #pragma unroll
@@ -165,10 +167,12 @@ static bool takes(const Attention *a)
 template <int K, int L> static void launch(const Attention *a, const CudaRun *g)
 {
     dim3 grid(a->rows, a->kv_heads * a->head_blocks, a->count);
-    if (a->per_block == 1)
-        LAUNCH((few<K, L, 1>), grid, WARPS * 32, 0, g, *a);
+    if (a->per_block > 1)
+        LAUNCH((few<K, L, 2, FEW_STEPS>), grid, WARPS * 32, 0, g, *a);
+    else if (a->count > 1)
+        LAUNCH((few<K, L, 1, FEW_STEPS>), grid, WARPS * 32, 0, g, *a);
     else
-        LAUNCH((few<K, L, 2>), grid, WARPS * 32, 0, g, *a);
+        LAUNCH((few<K, L, 1, MANY_STEPS>), grid, WARPS * 32, 0, g, *a);
 }
 
 template <int K> static void launch_kind(const Attention *a, const CudaRun *g)

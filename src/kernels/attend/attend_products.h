@@ -188,7 +188,7 @@ static __device__ inline void sum_values(float (*sums)[4], const Softmax<N> &f, 
 /* Where a query's columns go, and what each is to be multiplied by: of y, or of this part of it, for fold_parts(). */
 typedef struct Columns { float *at, factor; } Columns;
 
-static __device__ inline Columns columns_of(const Attention &a, const Query &q, float most, float total)
+static __device__ inline Columns columns_of(const Attention &a, const Query &q, float most, float total, int part, bool tells)
 {
     Columns c;
     if (a.count == 1) {
@@ -196,9 +196,9 @@ static __device__ inline Columns columns_of(const Attention &a, const Query &q, 
         c.factor = 1 / (total + (a.sinks ? power2(a.sinks[q.head] * LOG2_E - most) : 0));
         return c;
     }
-    c.at = a.parts + (((int64_t)q.row * a.heads + q.head) * a.count + blockIdx.z) * (a.value_width + 2) + 2;
+    c.at = a.parts + (((int64_t)q.row * a.heads + q.head) * a.count + part) * (a.value_width + 2) + 2;
     c.factor = 1;
-    if (threadIdx.x % 32 < 4)
+    if (tells)
         c.at[-2] = most * LN_2, c.at[-1] = total;
     return c;
 }
@@ -228,7 +228,7 @@ static __device__ inline void write_columns(const Attention &a, const TileShape 
             const Query &q = queries[n * 8 + lane % 4 * 2 + e];
             if (q.row < 0)
                 continue;
-            Columns c = columns_of(a, q, f.most[n][e], f.total[n][e]);
+            Columns c = columns_of(a, q, f.most[n][e], f.total[n][e], blockIdx.z, lane < 4);
 #pragma unroll
             for (int mt = 0; mt < MT; mt++)
 #pragma unroll

@@ -7,6 +7,7 @@
  */
 #include "kernels/activate/activate_cuda.h"
 #include "kernels/gated_mlp/gated_mlp.h"
+#include "kernels/linear/flow.h"
 #include "kernels/linear/parts_cuda.h"
 
 enum { PIECE_ALIGN = 256 };
@@ -98,11 +99,28 @@ template <int HOW, bool WIDE> static void gate(const Gating &s, const CudaRun *g
         LAUNCH((gate_rows<HOW, WIDE, false>), grid_of_fours(s.h), EACH_THREADS, 0, g, s);
 }
 
-static void run(const OpCall *c, const CudaRun *g)
+/* One row: gate and up, their product h, and the norm before them, if there is one, are one launch. */
+static bool run_flowing(const OpCall *norm, const OpCall *c, const CudaRun *g)
 {
     Plan p = plan_of(c, g);
     Product both[2] = {p.gate, p.up};
-    bool apart = false;
+    FlowBeside beside = {norm, &c->activation};
+    if (p.gate_kind != p.up_kind || !flow_takes(both, 2, p.gate_kind, &beside, g))
+        return false;
+    flow_run(both, 2, p.gate_kind, &beside, g);
+    products_run(&p.down, 1, p.down_kind, g);
+    return true;
+}
+
+static void run(const OpCall *c, const CudaRun *g)
+{
+    if (run_flowing(NULL, c, g))
+        return;
+    Plan p = plan_of(c, g);
+    Product both[2] = {p.gate, p.up};
+    bool apart = false, alike = p.gate_kind == p.up_kind && p.gate_kind == p.down_kind;
+    if (alike && parts_run_mlp(both, &p.down, p.gate_kind, c->activation, (unsigned short *)p.gate.y, g))
+        return;
     if (p.gate_kind == p.up_kind)
         apart = products_run(both, 2, p.gate_kind, g);
     else {
@@ -132,4 +150,4 @@ static const char *refuses(const OpCall *c)
     return NULL;
 }
 
-CUDA_KERNEL(gated_mlp, refuses, scratch_bytes, run)
+CUDA_KERNEL(gated_mlp, refuses, scratch_bytes, run, NULL, run_flowing)

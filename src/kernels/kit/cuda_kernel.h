@@ -44,6 +44,8 @@ typedef struct CudaKernel {
     void (*run)(const OpCall *, const CudaRun *);
     /* This call and some that follow it, of `count`, in one launch: how many they were, 0: none. NULL: never. */
     int (*run_several)(const OpCall *, int count, const CudaRun *);
+    /* This call, of an x that a norm still has to make, in the norm's launch. false: not so. NULL: never. */
+    bool (*run_normed)(const OpCall *norm, const OpCall *, const CudaRun *);
 } CudaKernel;
 
 #ifdef __cplusplus

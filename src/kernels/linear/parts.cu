@@ -1,4 +1,5 @@
 /* parts.cu -- see parts_cuda.h. */
+#include "kernels/linear/hopper_cuda.h"
 #include "kernels/linear/lt.h"
 #include "kernels/linear/parts_cuda.h"
 
@@ -8,6 +9,16 @@ static bool by_library(const Product *p, WeightKind kind, const CudaRun *g)
 {
     return g->lt && !g->same && kind == W_BF16 && p->k == 0 && p->pairs >= FEWEST_ROWS && p->in % 8 == 0 && p->out % 8 == 0 &&
            p->row_bytes == 2 * (int64_t)p->in && (uintptr_t)p->w % 16 == 0;
+}
+
+/* Few enough rows: the house's own kernel. */
+static bool by_hopper(const Product *p, WeightKind kind, const CudaRun *g)
+{
+    return !g->same && kind == W_BF16 && p->pairs >= FEWEST_ROWS && hopper_takes(p, 1, g);
+}
+static bool in_parts(const Product *p, WeightKind kind, const CudaRun *g)
+{
+    return by_hopper(p, kind, g) || by_library(p, kind, g);
 }
 
 /* Rounded up, so that the library is asked about few numbers of rows; what the rows above hold does not matter. */
@@ -25,7 +36,8 @@ static size_t x_bytes(const Product *p, const CudaRun *g)
 size_t parts_scratch(const Product *p, WeightKind kind, const CudaRun *g)
 {
     size_t y_bytes = p->loose ? 0 : (size_t)parts_rows(p, g) * (size_t)p->out * sizeof(float);
-    return by_library(p, kind, g) ? LT_WORKSPACE_BYTES + x_bytes(p, g) + y_bytes : 0;
+    size_t sums_bytes = by_hopper(p, kind, g) ? hopper_scratch(p, g) : 0;
+    return in_parts(p, kind, g) ? LT_WORKSPACE_BYTES + x_bytes(p, g) + (y_bytes > sums_bytes ? y_bytes : sums_bytes) : 0;
 }
 
 static unsigned short *place(const CudaRun *g) { return (unsigned short *)((uint8_t *)g->scratch + LT_WORKSPACE_BYTES); }
@@ -33,7 +45,7 @@ static unsigned short *place(const CudaRun *g) { return (unsigned short *)((uint
 unsigned short *parts_place(const Product *p, int n, WeightKind kind, const CudaRun *g)
 {
     for (int i = 0; i < n; i++)
-        if (!by_library(&p[i], kind, g))
+        if (!in_parts(&p[i], kind, g))
             return NULL;
     return place(g);
 }
@@ -46,7 +58,7 @@ unsigned short *parts_place_of(const OpCall *c, const CudaRun *g)
         one.in[1] = c->in[1 + i];
         one.in[2].format = NULL;
         Product p = product_of_linear(&one, g);
-        if (!by_library(&p, weight_kind(one.in[1].format), g))
+        if (!in_parts(&p, weight_kind(one.in[1].format), g))
             return NULL;
     }
     return n > 0 ? place(g) : NULL;
@@ -136,18 +148,39 @@ static bool joins_nothing(const Product *p, const CudaRun *g)
                         (uintptr_t)p->y % 16 == 0);
 }
 
-unsigned short *parts_of_x(const Product *p, const CudaRun *g)
+/* The parts of x, which are cut unless they are there. */
+static unsigned short *x_in_parts(const Product *p, const CudaRun *g)
 {
     if (p->x != g->in_parts)
         parts_cut(p, place(g), g);
     return place(g);
 }
 
+static float *sums_place(const Product *p, const CudaRun *g) { return (float *)((uint8_t *)place(g) + x_bytes(p, g)); }
+
+bool parts_run_few(const Product *p, int n, WeightKind kind, const CudaRun *g)
+{
+    for (int i = 0; i < n; i++)
+        if (!by_hopper(&p[i], kind, g))
+            return false;
+    hopper_run(p, n, x_in_parts(p, g), parts_of(g), sums_place(p, g), g);
+    return true;
+}
+
+bool parts_run_mlp(const Product *both, const Product *down, WeightKind kind, Activation act, unsigned short *h, const CudaRun *g)
+{
+    if (!by_hopper(&both[0], kind, g) || !by_hopper(&both[1], kind, g) || !by_hopper(down, kind, g))
+        return false;
+    hopper_gate(both, act, x_in_parts(both, g), parts_of(g), h, sums_place(both, g), g);
+    hopper_run(down, 1, h, parts_of(g), sums_place(both, g), g);
+    return true;
+}
+
 bool parts_run(const Product *p, int n, const CudaRun *g)
 {
-    unsigned short *x = parts_of_x(p, g);
+    unsigned short *x = x_in_parts(p, g);
     Rows rows = {(float *)p->x, p->x_step, p->pairs, p->in};
-    float *sums = (float *)((uint8_t *)x + x_bytes(p, g));
+    float *sums = sums_place(p, g);
     for (int i = 0; i < n; i++) {
         bool whole = joins_nothing(&p[i], g);
         LtProduct product = {p[i].w, x, whole ? p[i].y : sums, p[i].out, p[i].out, p[i].in, parts_rows(p, g),

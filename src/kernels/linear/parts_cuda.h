@@ -2,7 +2,7 @@
  *
  * A number of f32 has 24 bits and one of bf16 has 8, so x becomes three rows that add up to it exactly: the upper ones of
  * all rows, then the middle ones, then the lower ones. The library multiplies three times as many rows and reads the
- * weights once. Where bf16 is enough there are only the upper ones.
+ * weights once; of few rows a kernel of the house sums the parts itself. Where bf16 is enough there are only the upper ones.
  *
  *     scratch   | workspace | x [part, row, in] bf16 | y [part, row, out] f32 |
  *
@@ -25,11 +25,13 @@ unsigned short *parts_place_of(const OpCall *, const CudaRun *);
 int parts_run_calls(const OpCall *, int count, const CudaRun *);
 
 size_t parts_scratch(const Product *, WeightKind, const CudaRun *);
+/* Few rows, and a GPU that is a Hopper (hopper_cuda.h): all of y, whether loose or not. false: not these. */
+bool parts_run_few(const Product *, int n, WeightKind, const CudaRun *);
+/* The same for down of act(gate) * up, `both` being gate and up. h: room for the parts of what down reads. */
+bool parts_run_mlp(const Product *both, const Product *down, WeightKind, Activation, unsigned short *h, const CudaRun *);
 /* Products that have a parts_place(). false: the library would not, and y is as it was. */
 bool parts_run(const Product *, int n, const CudaRun *);
 void parts_cut(const Product *, unsigned short *to, const CudaRun *);
-/* The parts of x at parts_place(): cut now, unless they lie there already. */
-unsigned short *parts_of_x(const Product *, const CudaRun *);
 
 /* Rows of y that a loose product needs room for. */
 int parts_rows(const Product *, const CudaRun *);

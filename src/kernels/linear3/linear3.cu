@@ -5,6 +5,7 @@
  *     | what a product needs | q | k | v |
  */
 #include "kernels/kit/later_calls.h"
+#include "kernels/linear/flow.h"
 #include "kernels/linear3/linear3.h"
 #include "kernels/rope/turn_cuda.h"
 
@@ -80,6 +81,16 @@ static int run_several(const OpCall *c, int count, const CudaRun *g)
     return 1 + TURN_CALLS;
 }
 
+static bool run_normed(const OpCall *norm, const OpCall *c, const CudaRun *g)
+{
+    Three t = three_of(c, g);
+    FlowBeside beside = {norm, NULL};
+    if (!t.alike || !flow_takes(t.p, LINEAR3, t.kind[0], &beside, g))
+        return false;
+    flow_run(t.p, LINEAR3, t.kind[0], &beside, g);
+    return true;
+}
+
 static const char *refuses(const OpCall *c)
 {
     for (int i = 0; i < LINEAR3; i++)
@@ -88,4 +99,4 @@ static const char *refuses(const OpCall *c)
     return NULL;
 }
 
-CUDA_KERNEL(linear3, refuses, scratch_bytes, run, run_several)
+CUDA_KERNEL(linear3, refuses, scratch_bytes, run, run_several, run_normed)

@@ -107,15 +107,32 @@ static void run(const OpCall *c, const CudaRun *g)
         launch<false>(n, g);
 }
 
+extern "C" const CudaKernel kernel_linear_cuda, kernel_linear3_cuda, kernel_gated_mlp_cuda;
+
+/* A product of what is normed may take the norm along. */
+static bool taken_along(const OpCall *norm, const OpCall *next, const CudaRun *g)
+{
+    switch (next->op) {
+    case OP_LINEAR: return kernel_linear_cuda.run_normed(norm, next, g);
+    case OP_LINEAR3: return kernel_linear3_cuda.run_normed(norm, next, g);
+    case OP_GATED_MLP: return kernel_gated_mlp_cuda.run_normed(norm, next, g);
+    default: return false;
+    }
+}
+
 /* A norm and the products that read it, and what goes with these. */
 static int run_several(const OpCall *c, int count, const CudaRun *g)
 {
     enum { TOGETHER = 2 };
     const OpCall *next = c + 1;
+    if (count < TOGETHER || !same_rows(next->in[0], c->out[0]))
+        return 0;
+    if (taken_along(c, next, g))
+        return TOGETHER;
     Norm n = norm_of(c);
-    n.to = count >= TOGETHER && is_wide(n) ? parts_place_of(next, g) : NULL;
+    n.to = is_wide(n) ? parts_place_of(next, g) : NULL;
     n.parts = parts_of(g);
-    if (!n.to || !same_rows(next->in[0], c->out[0]))
+    if (!n.to)
         return 0;
     if (!is_read_later(next + 1, count - TOGETHER, c->out[0]))
         n.y.at = NULL;
