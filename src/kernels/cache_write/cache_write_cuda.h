@@ -9,6 +9,7 @@ typedef struct Pool {
     int64_t block_bytes;
     Rows x;
     int heads, tokens, width;
+    int shift;                 /* tokens = 1 << shift; -1: they are no power of two */
 } Pool;
 
 typedef struct Write {
@@ -54,6 +55,11 @@ template <int K> static __device__ inline void put_value(uint8_t *to, int64_t i,
 /* Values i to i + 3, i a multiple of four. */
 template <int K> static __device__ inline void put_four_values(uint8_t *to, int64_t i, float4 v)
 {
+    float sum = v.x + v.y + v.z + v.w;
+    if (K == W_BF16 && sum == sum) {      /* no NaN, of which the processor would not keep the bits */
+        ((uint2 *)to)[i / 4] = make_uint2(bf16_two(v.x, v.y), bf16_two(v.z, v.w));
+        return;
+    }
     unsigned a = value_bits<K>(v.x), b = value_bits<K>(v.y), c = value_bits<K>(v.z), d = value_bits<K>(v.w);
     switch (VALUE_BYTES<K>) {
     case 4: ((uint4 *)to)[i / 4] = make_uint4(a, b, c, d); break;
@@ -65,17 +71,22 @@ template <int K> static __device__ inline void put_four_values(uint8_t *to, int6
 /* The block of a sequence's position, and the first value of a head's there. */
 static __device__ inline uint8_t *block_at(const Write &w, const Pool &p, int sequence, int position)
 {
-    return p.at + w.tables[sequence * w.table_step + position / p.tokens] * p.block_bytes;
+    int block = p.shift < 0 ? position / p.tokens : position >> p.shift;
+    return p.at + w.tables[sequence * w.table_step + block] * p.block_bytes;
 }
 static __device__ inline int64_t value_at(const Pool &p, int h, int position)
 {
-    return ((int64_t)h * p.tokens + position % p.tokens) * p.width;
+    int token = p.shift < 0 ? position % p.tokens : position & (p.tokens - 1);
+    return ((int64_t)h * p.tokens + token) * p.width;
 }
 
 static Pool pool_of(const Tensor &pool, const Tensor &x)
 {
     Pool p = {(uint8_t *)pool.data, (int64_t)format_row_bytes(pool.format, pool.row_elems), rows_of(x), pool.dim[1],
-              pool.dim[2], pool.dim[3]};
+              pool.dim[2], pool.dim[3], -1};
+    for (int shift = 0; shift < 31; shift++)
+        if (p.tokens == 1 << shift)
+            p.shift = shift;
     p.x.step = x.row_elems;
     return p;
 }

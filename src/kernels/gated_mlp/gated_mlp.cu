@@ -77,25 +77,18 @@ template <int HOW, bool WIDE, bool KNOWN> static __global__ void gate_rows(const
     previous();
     Activation f = KNOWN ? SILU : s.f;
     int64_t r = blockIdx.x;
-    int n = s.h.width;
-    float4 gate[FOURS], up[FOURS];
-#pragma unroll
-    for (int j = 0, i; j < FOURS; j++)
-        if ((i = four_begin(j)) < n) {
-            gate[j] = joined<HOW, WIDE>(s.gate, r, i, n);
-            up[j] = joined<HOW, WIDE>(s.up, r, i, n);
-        }
-#pragma unroll
-    for (int j = 0, i; j < FOURS; j++)
-        if ((i = four_begin(j)) < n) {
-            float4 a = with_bias(gate[j], s.gate, i, n), b = with_bias(up[j], s.up, i, n);
-            float4 h = make_float4(activation_near(f, a.x) * b.x, activation_near(f, a.y) * b.y, activation_near(f, a.z) * b.z,
-                                   activation_near(f, a.w) * b.w);
-            if (s.to)
-                put_parts(s.to + r * n + i, (int64_t)s.h.rows * n, s.parts, h);
-            else
-                put_four<WIDE>(row(s.h, r), i, n, h);
-        }
+    int n = s.h.width, i = four_begin();
+    if (i >= n)
+        return;
+    float4 a = joined<HOW, WIDE>(s.gate, r, i, n), b = joined<HOW, WIDE>(s.up, r, i, n);
+    a = with_bias(a, s.gate, i, n);
+    b = with_bias(b, s.up, i, n);
+    float4 h = make_float4(activation_near(f, a.x) * b.x, activation_near(f, a.y) * b.y, activation_near(f, a.z) * b.z,
+                           activation_near(f, a.w) * b.w);
+    if (s.to)
+        put_parts(s.to + r * n + i, (int64_t)s.h.rows * n, s.parts, h);
+    else
+        put_four<WIDE>(row(s.h, r), i, n, h);
 }
 
 template <int HOW, bool WIDE> static void gate(const Gating &s, const CudaRun *g)

@@ -81,13 +81,9 @@ static inline dim3 grid_of(const Rows &y)
 
 /* ---- four columns at a time ---- */
 
-/* A thread has FOURS times four columns of a row, from four_begin() on, so that as many loads are on their way. */
-enum { FOURS = 2 };
-static inline dim3 grid_of_fours(const Rows &y)
-{
-    return dim3((unsigned)y.rows, blocks_for(y.width, FOURS * 4 * EACH_THREADS));
-}
-__device__ inline int four_begin(int j) { return (int)((blockIdx.y * FOURS + j) * blockDim.x + threadIdx.x) * 4; }
+/* A thread has four columns of a row, from four_begin() on. */
+static inline dim3 grid_of_fours(const Rows &y) { return dim3((unsigned)y.rows, blocks_for(y.width, 4 * EACH_THREADS)); }
+__device__ inline int four_begin() { return (int)(blockIdx.y * blockDim.x + threadIdx.x) * 4; }
 
 /* Whether all rows begin and end at 16 bytes, so that four numbers are one piece: WIDE. */
 static inline bool in_fours(const Rows &r) { return r.width % 4 == 0 && r.step % 4 == 0 && (uintptr_t)r.at % 16 == 0; }
@@ -142,12 +138,10 @@ __device__ inline unsigned bf16_two(float a, float b)
     asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(two) : "f"(b), "f"(a));
     return two;
 }
-/* Four neighbours. */
-__device__ inline float4 four_of_bf16(const unsigned short *at)
+__device__ inline float4 four_of_bf16(uint2 four)
 {
-    uint2 two = *(const uint2 *)at;
-    return make_float4(__uint_as_float(two.x << 16), __uint_as_float(two.x & 0xffff0000), __uint_as_float(two.y << 16),
-                       __uint_as_float(two.y & 0xffff0000));
+    return make_float4(__uint_as_float(four.x << 16), __uint_as_float(four.x & 0xffff0000), __uint_as_float(four.y << 16),
+                       __uint_as_float(four.y & 0xffff0000));
 }
 __device__ inline float bf16_near(float x) { return f32_of_bf16(bf16_of_f32(x)); }
 __device__ inline float f32_of_e5m2(unsigned char b) { return f32_of_f16((unsigned short)(b << 8)); }

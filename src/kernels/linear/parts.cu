@@ -86,15 +86,10 @@ int parts_run_calls(const OpCall *c, int count, const CudaRun *g)
 template <bool WIDE> static __global__ void cut_rows(Rows x, unsigned short *to, int parts)
 {
     previous();
-    float4 four[FOURS];
-#pragma unroll
-    for (int j = 0, i; j < FOURS; j++)
-        if ((i = four_begin(j)) < x.width)
-            four[j] = four_at<WIDE>(row(x, blockIdx.x), i, x.width);
-#pragma unroll
-    for (int j = 0, i; j < FOURS; j++)
-        if ((i = four_begin(j)) < x.width)
-            put_parts(to + blockIdx.x * (int64_t)x.width + i, (int64_t)x.rows * x.width, parts, four[j]);
+    int i = four_begin();
+    if (i < x.width)
+        put_parts(to + blockIdx.x * (int64_t)x.width + i, (int64_t)x.rows * x.width, parts,
+                  four_at<WIDE>(row(x, blockIdx.x), i, x.width));
 }
 
 void parts_cut(const Product *p, unsigned short *to, const CudaRun *g)
@@ -109,18 +104,14 @@ void parts_cut(const Product *p, unsigned short *to, const CudaRun *g)
 template <int HOW, bool WIDE> static __global__ void join_rows(Rows y, Sums sums, bool adds)
 {
     previous();
+    int i = four_begin();
+    if (i >= y.width)
+        return;
     float *to = row(y, blockIdx.x);
-    float4 four[FOURS];
-#pragma unroll
-    for (int j = 0, i; j < FOURS; j++)
-        if ((i = four_begin(j)) < y.width)
-            four[j] = joined<HOW, true>(sums, blockIdx.x, i, y.width);
-#pragma unroll
-    for (int j = 0, i; j < FOURS; j++)
-        if ((i = four_begin(j)) < y.width) {
-            float4 sum = with_bias(four[j], sums, i, y.width);
-            put_four<WIDE>(to, i, y.width, adds ? sum + four_at<WIDE>(to, i, y.width) : sum);
-        }
+    float4 sum = joined<HOW, true>(sums, blockIdx.x, i, y.width), before = make_float4(0, 0, 0, 0);
+    if (adds)
+        before = four_at<WIDE>(to, i, y.width);
+    put_four<WIDE>(to, i, y.width, with_bias(sum, sums, i, y.width) + before);
 }
 
 static void join(const Product *p, const float *from, const CudaRun *g)

@@ -58,12 +58,12 @@ static __device__ inline void put_parts(unsigned short *to, int64_t part_step, i
 {
 #pragma unroll
     for (int i = 0; i < PARTS_MAX; i++) {
-        if (i == parts)
-            break;
         uint2 near = make_uint2(bf16_two(x.x, x.y), bf16_two(x.z, x.w));
         *(uint2 *)(to + i * part_step) = near;
-        x.x -= __uint_as_float(near.x << 16), x.y -= __uint_as_float(near.x & 0xffff0000);
-        x.z -= __uint_as_float(near.y << 16), x.w -= __uint_as_float(near.y & 0xffff0000);
+        if (i + 1 == parts)
+            break;
+        float4 part = four_of_bf16(near);
+        x = make_float4(x.x - part.x, x.y - part.y, x.z - part.z, x.w - part.w);
     }
 }
 
@@ -72,7 +72,7 @@ template <int HOW, bool WIDE> static __device__ inline float4 joined(const Sums 
 {
     int64_t at = row * s.step + i;
     if (HOW == SUMS_NEAR)
-        return four_of_bf16((const unsigned short *)s.at + at);
+        return four_of_bf16(*(const uint2 *)((const unsigned short *)s.at + at));
     const float *whole = (const float *)s.at + at;
     if (HOW == SUMS_WHOLE)
         return four_at<WIDE>(whole - i, i, n);

@@ -42,7 +42,7 @@ typedef struct Turn {
     bool interleaved;
 } Turn;
 
-enum { EIGHT = 8, TURN_THREADS = 128, TURN_ROWS = 2 /* of a thread */ };
+enum { EIGHT = 8, TURN_THREADS = 128 };
 
 /* Of a head's values these eight: pairs, or neighbours that stay as they are. */
 typedef struct Eight {
@@ -68,62 +68,38 @@ static __device__ inline void turn_eight(float4 *a, float4 *b, float4 c, float4 
     }
 }
 
-/* The thread's eight values of a row, on their way. */
-typedef struct Turning {
-    float4 a, b, cosines, sines;
-    int position, sequence;
-} Turning;
-
-template <int HOW> static __device__ inline Turning turning_of(const Turn &t, int which, int r, int head, const Eight &at)
-{
-    const float *cosines = row(t.angles, r) + max(at.angle, 0);
-    Turning e;
-    e.a = joined<HOW, true>(t.from[which], r, head + at.a, 0);
-    e.b = joined<HOW, true>(t.from[which], r, head + at.b, 0);
-    e.cosines = *(const float4 *)cosines;
-    e.sines = *(const float4 *)(cosines + t.angles.width / 2);
-    e.position = t.w.positions[r];
-    e.sequence = t.w.row_seq[r];
-    return e;
-}
-
-/* A block of threads has some heads: those of q, then of k, then of v. */
+/* A block of threads has some heads of a row: those of q, then of k, then of v. */
 template <int K, int HOW> static __global__ void turn_and_write(const __grid_constant__ Turn t)
 {
     previous();
-    int h = blockIdx.y * blockDim.y + threadIdx.y, first = blockIdx.x * TURN_ROWS;
+    int h = blockIdx.y * blockDim.y + threadIdx.y, r = blockIdx.x;
     int which = h < t.heads ? 0 : h < t.heads + t.kv_heads ? 1 : 2;
-    Eight at = eight_of(t, threadIdx.x, which < 2);
     h -= which == 0 ? 0 : which == 1 ? t.heads : t.heads + t.kv_heads;
     if (which == 2 && h >= t.kv_heads)
         return;
+    Eight at = eight_of(t, threadIdx.x, which < 2);
     const Sums &from = t.from[which];
+    const float *cosines = row(t.angles, r) + max(at.angle, 0);
     int head = h * t.width, end = head + t.width;
-    Turning e[TURN_ROWS];
-#pragma unroll
-    for (int j = 0; j < TURN_ROWS; j++)
-        e[j] = turning_of<HOW>(t, which, min(first + j, t.rows - 1), head, at);
-#pragma unroll
-    for (int j = 0; j < TURN_ROWS; j++) {
-        int r = first + j;
-        if (r == t.rows)
-            break;
-        float4 a = with_bias(e[j].a, from, head + at.a, end), b = with_bias(e[j].b, from, head + at.b, end);
-        if (at.angle >= 0)
-            turn_eight(&a, &b, e[j].cosines, e[j].sines, t.interleaved);
-        if (t.to[which] && (t.moves || at.angle >= 0)) {
-            float *to = t.to[which] + r * t.step[which] + head;
-            *(float4 *)(to + at.a) = a;
-            *(float4 *)(to + at.b) = b;
-        }
-        if (which > 0) {
-            const Pool &pool = t.w.pool[which - 1];
-            uint8_t *block = block_at(t.w, pool, e[j].sequence, e[j].position);
-            int64_t begin = value_at(pool, h, e[j].position);
-            put_four_values<K>(block, begin + at.a, a);
-            put_four_values<K>(block, begin + at.b, b);
-        }
+    float4 a = joined<HOW, true>(from, r, head + at.a, end), b = joined<HOW, true>(from, r, head + at.b, end);
+    float4 c = *(const float4 *)cosines, s = *(const float4 *)(cosines + t.angles.width / 2);
+    int position = t.w.positions[r], sequence = t.w.row_seq[r];
+    a = with_bias(a, from, head + at.a, end);
+    b = with_bias(b, from, head + at.b, end);
+    if (at.angle >= 0)
+        turn_eight(&a, &b, c, s, t.interleaved);
+    if (t.to[which] && (t.moves || at.angle >= 0)) {
+        float *to = t.to[which] + r * t.step[which] + head;
+        *(float4 *)(to + at.a) = a;
+        *(float4 *)(to + at.b) = b;
     }
+    if (which == 0)
+        return;
+    const Pool &pool = t.w.pool[which - 1];
+    uint8_t *block = block_at(t.w, pool, sequence, position);
+    int64_t first = value_at(pool, h, position);
+    put_four_values<K>(block, first + at.a, a);
+    put_four_values<K>(block, first + at.b, b);
 }
 
 static void run(const OpCall *c, const CudaRun *g)
@@ -185,7 +161,7 @@ static Turn turn_of(const OpCall *c, int count, const Sums *from)
 template <int K> static void launch(const Turn &t, const CudaRun *g)
 {
     dim3 threads(t.width / EIGHT, TURN_THREADS / (t.width / EIGHT));
-    dim3 grid(blocks_for(t.rows, TURN_ROWS), blocks_for(t.heads + 2 * t.kv_heads, threads.y));
+    dim3 grid(t.rows, blocks_for(t.heads + 2 * t.kv_heads, threads.y));
     switch (t.from->how) {
     case SUMS_WHOLE: LAUNCH((turn_and_write<K, SUMS_WHOLE>), grid, threads, 0, g, t); break;
     case SUMS_NEAR: LAUNCH((turn_and_write<K, SUMS_NEAR>), grid, threads, 0, g, t); break;
