@@ -136,5 +136,7 @@ const Chosen *choices_of(Choices *c, int32_t i)
     if (!c->read)
         c->device->calls->read(c->device, c->chosen, c->chosen_there, (size_t)c->count * sizeof *c->chosen);
     c->read = true;
+    if (device_trouble(c->device))      /* what was read means nothing, and must not look like the end of an answer */
+        c->chosen[c->place[i]] = (Chosen){.id = -1, .broken = 0};
     return &c->chosen[c->place[i]];
 }

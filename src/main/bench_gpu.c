@@ -21,12 +21,15 @@ int bench_gpu_cases(BenchCase *out, int most)
 bool bench_gpu_fits(BenchCase c, const Model *m, const Format *cache, double weight_bytes, const Machine *gpu)
 {
     static const double USABLE = 0.92;      /* the rest: activations, scratch, what others hold */
-    double token = 0, positions = (double)c.batch * bench_context(c);
+    double token = 0, state = 0, positions = (double)c.batch * bench_context(c);
+    double states = 2.0 * c.batch + 1;      /* with those that are kept of prompts */
     for (int l = 0; l < m->kv.layers; l++) {
         const KvLayer *layer = &m->kv.layer[l];
         token += (double)format_row_bytes(cache, layer->heads * (layer->key_width + layer->value_width));
+        state += (double)layer->state_width * sizeof(float);
     }
-    return gpu->memory_bytes == 0 || weight_bytes + positions * token < USABLE * gpu->memory_bytes;
+    double bytes = weight_bytes + positions * token + states * state;
+    return gpu->memory_bytes == 0 || bytes < USABLE * gpu->memory_bytes;
 }
 
 /* ---- predicted and measured ---- */
