@@ -7,8 +7,7 @@
  */
 #include "kernels/attend/attend_cuda.h"
 
-enum { HEADS = 8, KEYS = 64, THREADS = 128, COLUMNS_MAX = 8, PARTS_MAX = 64, PART_COST = 4,
-       FOLD_ABREAST = 8 };
+enum { HEADS = 8, KEYS = 64, THREADS = 128, COLUMNS_MAX = 8, PARTS_MAX = 64, PART_COST = 4 };
 
 static __device__ inline int64_t past_at(const Attention &a, const int32_t *table, int j, int kv_head, int64_t *in_block)
 {
@@ -164,36 +163,38 @@ template <int K, int C> static __global__ void attend_rows(Attention a)
     finish<C>(a, w, sums, most, total);
 }
 
-/* A block of threads has a row and a head, a thread a column. What it reads of some parts comes at once, as it is waiting
- * that takes the time. */
+/* A block of threads has a row and a head: what each part weighs is found by a warp, a lane for a part. */
 static __global__ void fold_parts(const __grid_constant__ Attention a)
 {
-    previous();
+    __shared__ float weights[PARTS_MAX];
     int64_t r = blockIdx.x, head = blockIdx.y, step = a.value_width + 2;
-    for (int i = threadIdx.x; i < a.value_width; i += blockDim.x) {
-        const float *parts = a.parts + (r * a.heads + head) * a.count * step;
-        float most = a.sinks ? a.sinks[head] : -INFINITY, total = a.sinks ? 1 : 0, sum = 0;
-        for (int first = 0; first < a.count; first += FOLD_ABREAST, parts += FOLD_ABREAST * step) {
-            float mosts[FOLD_ABREAST], totals[FOLD_ABREAST], sums[FOLD_ABREAST], older = most;
-#pragma unroll
-            for (int p = 0; p < FOLD_ABREAST; p++) {
-                bool there = first + p < a.count;
-                mosts[p] = there ? parts[p * step] : -INFINITY;
-                totals[p] = there ? parts[p * step + 1] : 0;
-                sums[p] = there ? parts[p * step + 2 + i] : 0;
-            }
-#pragma unroll
-            for (int p = 0; p < FOLD_ABREAST; p++)
-                most = fmaxf(most, mosts[p]);
-            float shrink = older == -INFINITY ? 0 : expf(older - most);
-            total *= shrink, sum *= shrink;
-#pragma unroll
-            for (int p = 0; p < FOLD_ABREAST; p++) {
-                float weight = mosts[p] == -INFINITY ? 0 : expf(mosts[p] - most);
-                total = fmaf(weight, totals[p], total), sum = fmaf(weight, sums[p], sum);
-            }
+    const float *parts = a.parts + (r * a.heads + head) * a.count * step;
+    previous();
+    if (threadIdx.x < 32) {
+        float mine[PARTS_MAX / 32], most = a.sinks ? a.sinks[head] : -INFINITY, total = 0;
+        for (int i = 0; i < PARTS_MAX / 32; i++) {
+            int p = threadIdx.x + 32 * i;
+            mine[i] = p < a.count ? parts[p * step] : -INFINITY;
+            most = fmaxf(most, mine[i]);
         }
-        row(a.y, r)[head * a.value_width + i] = sum / total;
+        for (int i = 16; i > 0; i /= 2)
+            most = fmaxf(most, __shfl_xor_sync(0xffffffff, most, i));
+        for (int i = 0; i < PARTS_MAX / 32; i++) {
+            int p = threadIdx.x + 32 * i;
+            mine[i] = mine[i] == -INFINITY ? 0 : expf(mine[i] - most);
+            total += mine[i] > 0 ? mine[i] * parts[p * step + 1] : 0;
+        }
+        total = warp_sum(total) + (a.sinks ? expf(a.sinks[head] - most) : 0);
+        for (int i = 0; i < PARTS_MAX / 32; i++)
+            weights[threadIdx.x + 32 * i] = mine[i] / total;
+    }
+    __syncthreads();
+    for (int i = threadIdx.x; i < a.value_width; i += blockDim.x) {
+        float sum = 0;
+#pragma unroll 8
+        for (int p = 0; p < a.count; p++)
+            sum = fmaf(weights[p], parts[p * step + 2 + i], sum);
+        row(a.y, r)[head * a.value_width + i] = sum;
     }
 }
 

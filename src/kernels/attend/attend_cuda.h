@@ -37,7 +37,7 @@ typedef struct AttendWay {
     void (*run)(const Attention *, const CudaRun *);
 } AttendWay;
 
-extern const AttendWay attend_hopper;    /* many rows, on Hopper's tensor cores, where bf16 is enough */
+extern const AttendWay attend_hopper;    /* many rows, as Hopper multiplies; heads of 64 or 128 of BF16 */
 extern const AttendWay attend_prompt;    /* many rows, on tensor cores */
 extern const AttendWay attend_group;     /* few rows, heads that share keys, on tensor cores */
 extern const AttendWay attend_few;       /* rows one at a time, heads of 64, 128 or 256 numbers of 16 bits */

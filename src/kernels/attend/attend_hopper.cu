@@ -1,24 +1,23 @@
-/* attend_hopper.cu -- attention of many rows with Hopper's products of four warps (attend_wgmma.h), where bf16 is enough.
+/* attend_hopper.cu -- attention of many rows with Hopper's products of four warps (attend_wgmma.h).
  *
- * A block of threads has 128 queries and goes over tiles of keys. Three groups of four warps share the work:
+ * A block of threads has 128 queries and goes over tiles of keys, and then on to other queries, one block of threads a
+ * multiprocessor. Three groups of four warps share the work:
  *
- *     group 0      one warp asks for tiles, some ahead, box by box through the table of the sequence
+ *     group 0      one warp asks for tiles, some ahead, box by box through the table of the sequence; another one has the
+ *                  next queries brought into the L2 cache
  *     group 1, 2   64 queries each: scores = Q K^T of this tile, and sums += P V of the tile before it, are sent off
- *                  together; then the softmax of this tile, while the other group's products run
+ *                  together; then the softmax of this tile, while products of both groups run
  *
- * Groups 1 and 2 take turns at sending, so that one computes powers while the other multiplies. Queries, powers and sums
- * stay in registers. Floor: operations as attend.h has them; of a causal mask half of the last tile is computed in vain.
+ * Groups 1 and 2 take turns at sending, so that one computes powers while the other multiplies. Powers and sums stay in
+ * registers. As in attend_cores.h a query is three numbers of BF16 and a power two, where bf16 is not enough.
+ * Floor: operations as attend.h has them, times 2.5 exactly; of a causal mask half of the last tile is computed in vain.
  */
 #include "kernels/attend/attend_products.h"
 #include "kernels/attend/attend_wgmma.h"
 
-#ifndef TRIAL_TURNS
-#define TRIAL_TURNS 1
-#endif
-
 enum {
     GROUP = 128, GROUP_QUERIES = 64, THREADS = 3 * GROUP, QUERIES = 2 * GROUP_QUERIES, QUERIES_LEAST = 64,
-    BOX_ROWS = 16, SEQS_MOST = 256,
+    BOX_ROWS = 16, SEQS_MOST = 128,
 };
 
 /* W: width of keys and values. Shared memory: | stages of keys, values | queries of both groups | barriers | spans | */
@@ -89,11 +88,18 @@ static __device__ inline int2 span_rows(const Span *spans, const Attention &a, i
     return make_int2(first, min(a.rows_each, spans[low + 1].row - first));
 }
 
+/* Blocks of threads go over items forth and back, so that each has some of the large ones, which come first. */
+static __device__ inline int item_of(int round)
+{
+    return round * (int)gridDim.x + (round % 2 ? (int)gridDim.x - 1 - (int)blockIdx.x : (int)blockIdx.x);
+}
 /* Which rows and positions a block of threads has; tiles begin where boxes do. False: none. */
 static __device__ inline bool choose_block(TileBlock *b, const Attention &a, const Span *spans, int item, int keys, int *last)
 {
     int heads = a.kv_heads * a.head_blocks, x = item % heads, piece = item / heads % a.pieces, part = item / heads / a.pieces;
-    int2 rows = span_rows(spans, a, a.pieces - 1 - piece);      /* those that see most come first */
+    int2 rows = make_int2(0, 0);
+    if (part < a.count)
+        rows = span_rows(spans, a, a.pieces - 1 - piece);      /* those that see most come first */
     int skip = x % a.head_blocks * a.per_block;
     b->kv_head = x / a.head_blocks;
     b->first_head = b->kv_head * a.group + skip;
@@ -149,6 +155,42 @@ static __device__ inline void ask_tiles(const Attention &a, const TileBlock &b, 
         __syncwarp();
         if (lane < BOXES)
             copy_box(l.values + offset, values, across * ROW_NUMBERS, place.y, place.x, l.values_came);
+    }
+}
+
+/* What a block of threads has besides: how many items there are in all, and how many it has begun. */
+typedef struct Shift {
+    const Span *spans;
+    volatile int *begun;
+    int items;
+} Shift;
+
+template <class R>
+static __device__ inline void ask_items(const Attention &a, const Shift &f, const CUtensorMap *keys, const CUtensorMap *values,
+                                        unsigned base)
+{
+    TileBlock b;
+    int step = 0, last;
+    for (int round = 0; round * (int)gridDim.x < f.items; round++)
+        if (choose_block(&b, a, f.spans, item_of(round), R::keys, &last))
+            ask_tiles<R>(a, b, keys, values, base, &step);
+}
+
+/* A warp: the queries of the next item come into the L2 cache while this one is computed. */
+template <class R> static __device__ inline void fetch_items(const Attention &a, const Shift &f)
+{
+    constexpr int LINES = R::width * (int)sizeof(float) / ROW_BYTES;
+    TileBlock b;
+    int last;
+    for (int round = 1; round * (int)gridDim.x < f.items; round++) {
+        while (*f.begun < round)
+            __nanosleep(200);
+        if (!choose_block(&b, a, f.spans, item_of(round), R::keys, &last))
+            continue;
+        for (int i = threadIdx.x % 32; i < b.rows * b.heads * LINES; i += 32) {
+            Query q = {b.first_row + i / LINES / b.heads, b.first_head + i / LINES % b.heads};
+            fetch_soon(query_values(a, q) + i % LINES * (ROW_BYTES / (int)sizeof(float)));
+        }
     }
 }
 
@@ -308,8 +350,8 @@ template <class R> static __device__ inline void clear_rest(unsigned values, int
     warps_meet(3 + group, GROUP);
 }
 
-static __device__ inline void turn_begins(int group) { if (TRIAL_TURNS) warps_meet(1 + group, 2 * GROUP); }
-static __device__ inline void turn_ends(int group) { if (TRIAL_TURNS) warps_arrive(2 - group, 2 * GROUP); }
+static __device__ inline void turn_begins(int group) { warps_meet(1 + group, 2 * GROUP); }
+static __device__ inline void turn_ends(int group) { warps_arrive(2 - group, 2 * GROUP); }
 static __device__ inline void release(unsigned barrier)
 {
     if (threadIdx.x % 32 == 0)
@@ -448,10 +490,18 @@ static __device__ inline void attend_block(const Attention &a, const TileBlock &
     write_pair<R>(a, b, w);
 }
 
-/* Blocks of threads go over items forth and back, so that each has some of the large ones, which come first. */
-static __device__ inline int item_of(int round)
+template <class R> static __device__ inline void attend_items(const Attention &a, const Shift &f, unsigned base, int group)
 {
-    return round * (int)gridDim.x + (round % 2 ? (int)gridDim.x - 1 - (int)blockIdx.x : (int)blockIdx.x);
+    TileBlock b;
+    int step = 0, last;
+    if (group == 1)
+        turn_ends(group);      /* the first turn is the other's */
+    for (int round = 0; round * (int)gridDim.x < f.items; round++) {
+        if (threadIdx.x == GROUP)
+            *f.begun = round + 1;
+        if (choose_block(&b, a, f.spans, item_of(round), R::keys, &last))
+            attend_block<R>(a, b, last, base, &step, group);
+    }
 }
 #endif
 
@@ -462,29 +512,28 @@ static __global__ void __launch_bounds__(THREADS, 1) hopper(const __grid_constan
 {
 #if HOPPER
     using R = Room<EXACT, W>;
+    __shared__ int begun;
+    int group = __shfl_sync(0xffffffff, (int)threadIdx.x / GROUP, 0) - 1;
+    unsigned memory = shared_address(tile_memory), base = (memory + EIGHT_ROWS - 1) / EIGHT_ROWS * EIGHT_ROWS;
+    Span *spans = (Span *)(tile_memory + (base - memory) + R::spans);
+    Shift f = {spans, &begun, a.kv_heads * a.head_blocks * a.pieces * a.count};
     previous();
-    int group = __shfl_sync(0xffffffff, (int)threadIdx.x / GROUP, 0) - 1, step = 0, last;
-    int items = a.kv_heads * a.head_blocks * a.pieces * a.count;
-    unsigned base = (shared_address(tile_memory) + EIGHT_ROWS - 1) / EIGHT_ROWS * EIGHT_ROWS;
-    if (threadIdx.x == 0)
+    if (threadIdx.x == 0) {
+        begun = 0;
         for (int i = 0; i < 4 * R::stages; i++)
             barrier_make(base + R::barriers + i * 8, i < 2 * R::stages ? 1 : 2 * GROUP / 32);
+    }
     barriers_made();
-    Span *spans = (Span *)(tile_memory + (base - shared_address(tile_memory)) + R::spans);
     find_spans(spans, a);
-    TileBlock b;
     if (group < 0) {
         fewer_registers<40>();
-        for (int round = 0; threadIdx.x < 32 && round * (int)gridDim.x < items; round++)
-            if (item_of(round) < items && choose_block(&b, a, spans, item_of(round), R::keys, &last))
-                ask_tiles<R>(a, b, &keys, &values, base, &step);
+        if (threadIdx.x / 32 == 0)
+            ask_items<R>(a, f, &keys, &values, base);
+        else if (threadIdx.x / 32 == 1)
+            fetch_items<R>(a, f);
     } else {
         more_registers<232>();
-        if (group == 1)
-            turn_ends(group);      /* the first turn is the other's */
-        for (int round = 0; round * (int)gridDim.x < items; round++)
-            if (item_of(round) < items && choose_block(&b, a, spans, item_of(round), R::keys, &last))
-                attend_block<R>(a, b, last, base, &step, group);
+        attend_items<R>(a, f, base, group);
     }
 #endif
 }
