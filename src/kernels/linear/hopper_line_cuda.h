@@ -276,7 +276,8 @@ template <class W> static __device__ void end_tile(const Line &l, int tile, type
     }
 }
 
-template <class W> static __device__ void multiply(const Line &l, uint8_t *room, Barrier *full, Barrier *empty, int unit, int end)
+template <class W>
+static __device__ void multiply(const Line &l, uint8_t *room, Barrier *full, Barrier *empty, int unit, int end)
 {
     int stage = 0, phase = 0, group = threadIdx.x / GROUP_THREADS;
     bool tells = threadIdx.x % 32 == 0;

@@ -167,7 +167,8 @@ bool parts_run_few(const Product *p, int n, WeightKind kind, const CudaRun *g)
     return true;
 }
 
-bool parts_run_mlp(const Product *both, const Product *down, WeightKind kind, Activation act, unsigned short *h, const CudaRun *g)
+bool parts_run_mlp(const Product *both, const Product *down, WeightKind kind, Activation act, unsigned short *h,
+                   const CudaRun *g)
 {
     if (!by_hopper(&both[0], kind, g) || !by_hopper(&both[1], kind, g) || !by_hopper(down, kind, g))
         return false;
