@@ -5,8 +5,8 @@
  *
  * DIRECTORY is a checkpoint whose tensors are never read (a file with holes will do): matrices are filled on the GPU
  * with random numbers of the format, as the cache is. -b: a step of so many sequences with CONTEXT positions each, all
- * different; -p: a prompt of so many rows. A line of JSON for each: the median of some steps, with the logits brought to
- * the host, and the share of what was measured as possible.
+ * different; -p: a prompt of so many rows. A line of JSON for each: the median of some steps, with the most likely tokens
+ * chosen and brought to the host, and the share of what was measured as possible.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,14 +14,16 @@
 
 #include "base/checked.h"
 #include "base/trace_events.h"
+#include "core/ops.h"
 #include "devices/cuda/cuda_device.h"
 #include "devices/cuda/cuda_speeds.h"
 #include "devices/watch/watch.h"
 #include "engine/engine.h"
 #include "formats/planes.h"
+#include "kernels/choose/choose.h"
 #include "model/package.h"
 
-enum { RUNS = 15, PROMPT_RUNS = 5, WARM = 3, BLOCK_TOKENS = 16, LIST_MAX = 16 };
+enum { RUNS = 15, PROMPT_RUNS = 5, WARM = 3, BLOCK_TOKENS = 16, LIST_MAX = 16, SEQUENCES_MAX = 512 };
 
 /* Below the model: uploads become random numbers. */
 typedef struct RandomDevice {
@@ -69,7 +71,7 @@ static Device *random_device(RandomDevice *r, Device *inner, const Format *forma
 
 typedef struct World {
     Device *gpu;
-    Tensor logits;
+    Tensor logits, hows, chosen;
     KvView views[LAYERS_MAX];
     EngineModel model;
     const Model *m;
@@ -138,6 +140,7 @@ static void forward(World *w, const Step *s)
 {
     size_t mark = device_mark(w->tally);
     w->model.forward(w->model.model, w->tally, s, tensor_rows(w->logits, 0, s->outs));
+    op_choose(w->tally, tensor_rows(w->chosen, 0, s->outs), w->logits, tensor_rows(w->hows, 0, s->outs), NONE, NONE);
     device_release(w->tally, mark);
 }
 
@@ -145,7 +148,7 @@ static int by_value(const void *a, const void *b) { return *(const double *)a < 
 
 static void measure(World *w, int32_t rows, int32_t seqs, int32_t length, const char *format)
 {
-    static float answer[1 << 24];
+    static Chosen answer[SEQUENCES_MAX];
     double seconds[RUNS];
     OpCost cost = {0};
     int runs = rows > seqs ? PROMPT_RUNS : RUNS;
@@ -154,7 +157,7 @@ static void measure(World *w, int32_t rows, int32_t seqs, int32_t length, const 
         tally_reset(w->tally);
         Step s = step_of(w, rows, seqs, seqs, length);
         forward(w, &s);
-        w->gpu->calls->read(w->gpu, answer, w->logits.data, (size_t)seqs * (size_t)tensor_width(w->logits) * sizeof(float));
+        w->gpu->calls->read(w->gpu, answer, w->chosen.data, (size_t)seqs * sizeof *answer);
         if (i >= WARM)
             seconds[i - WARM] = clock_seconds() - start;
         cost = tally_read(w->tally)->total;
@@ -166,8 +169,24 @@ static void measure(World *w, int32_t rows, int32_t seqs, int32_t length, const 
            "\"share_of_bf16\": %.3f, \"finite\": %s}\n",
            format, rows, seqs, length, 1e3 * t, 1e3 * seconds[0], rows / t, bytes / t / 1e12,
            bytes / t / w->speeds.read_bytes, cost.operations / t / 1e12, cost.operations / t / w->speeds.bf16_operations,
-           answer[0] - answer[0] == 0 ? "true" : "false");
+           answer[0].broken < 0 ? "true" : "false");
     fflush(stdout);
+}
+
+static Err make_logits(World *w, Error *err)
+{
+    static ChooseHow how[SEQUENCES_MAX];
+    void *data;
+    for (int32_t i = 0; i < SEQUENCES_MAX; i++)
+        how[i] = (ChooseHow){.row = i, .mask = -1, .best = CHOOSE_NO_LOGPROBS};
+    TRY(take(w, (size_t)SEQUENCES_MAX * (size_t)w->m->shape.V * sizeof(float), &data, err));
+    w->logits = tensor_of(data, &format_f32, SEQUENCES_MAX, w->m->shape.V);
+    TRY(take(w, sizeof how, &data, err));
+    w->hows = tensor_of(data, &format_i32, SEQUENCES_MAX, HOW_WORDS);
+    w->gpu->calls->write(w->gpu, data, how, sizeof how);
+    TRY(take(w, SEQUENCES_MAX * sizeof(Chosen), &data, err));
+    w->chosen = tensor_of(data, &format_i32, SEQUENCES_MAX, CHOSEN_WORDS);
+    return OK;
 }
 
 static Err plan(World *w, const int32_t *shapes, int count, Error *err)
@@ -258,8 +277,7 @@ static Err run_all(World *w, const Options *o, Error *err)
     TRY(take(w, (size_t)numbers * sizeof(int32_t), &data, err));
     w->numbers = data;
     TRY(make_cache(w, positions, err));
-    TRY(take(w, (size_t)512 * (size_t)model->shape.V * sizeof(float), &data, err));
-    w->logits = tensor_of(data, &format_f32, 512, model->shape.V);
+    TRY(make_logits(w, err));
     TRY(plan(w, shapes, count / 2, err));
     for (int i = 0; i < o->batches; i++)
         measure(w, o->batch[i], o->batch[i], o->context, o->format);

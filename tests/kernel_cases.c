@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/choose/choose.h"
 #include "kernels/kit/kv_rows.h"
 #include "kernels/kit/rows.h"
 
@@ -518,6 +519,79 @@ static void make_combine(KernelCase *c)
     say(c, "rows %d, %d experts, width %d", c->rows, k, width);
 }
 
+/* Choosing */
+
+/* Logits with equals among them, some that are impossible. */
+static void draw_logits(KernelCase *c, Tensor logits)
+{
+    bool coarse = one_in(c, 3), impossible = one_in(c, 3);
+    for (int32_t r = 0; r < logits.dim[0]; r++)
+        for (int32_t i = 0; i < logits.dim[1]; i++) {
+            float *z = (float *)tensor_row(logits, r) + i;
+            *z = coarse ? rintf(*z) : *z;
+            *z = impossible && one_in(c, 3) ? -INFINITY : *z;
+        }
+    if (one_in(c, 20))
+        *(float *)tensor_row(logits, below(c, logits.dim[0])) = NAN;
+}
+
+static ChooseHow draw_how(KernelCase *c, int32_t rows, int32_t vocabulary)
+{
+    ChooseHow how = {.row = below(c, rows), .mask = -1, .scale = one_in(c, 4) ? 0 : 1 / (0.05f + fabsf(normal(c))),
+                     .top_k = one_in(c, 2) ? 0 : 1 + below(c, one_in(c, 2) ? 40 : 2 * vocabulary), .top_p = 1, .typical_p = 1,
+                     .repeat = 1.3f, .presence = 0.4f, .frequency = 0.7f, .unit = (double)below(c, 1 << 30) / (1 << 30),
+                     .best = one_in(c, 2) ? CHOOSE_NO_LOGPROBS : below(c, CHOOSE_BEST_MAX + 1)};
+    if (one_in(c, 2))
+        how.top_p = (float)below(c, 1000) / 1000;
+    if (one_in(c, 3))
+        how.min_p = (float)below(c, 300) / 1000;
+    if (one_in(c, 3))
+        how.typical_p = (float)below(c, 1000) / 1000;
+    return how;
+}
+
+/* Each row has edits of its own: of neighbouring ids, so that none comes twice. */
+static void draw_edits(KernelCase *c, ChooseHow *how, ChooseEdit *edits, int32_t first, int32_t room, int32_t vocabulary)
+{
+    int32_t id = below(c, vocabulary), count = one_in(c, 3) ? 0 : 1 + below(c, room);
+    how->edit = first;
+    how->edits = count < vocabulary ? count : vocabulary;
+    for (int32_t i = 0; i < how->edits; i++)
+        edits[first + i] = (ChooseEdit){(id + i) % vocabulary, one_in(c, 5) ? -INFINITY : one_in(c, 2) ? normal(c) : 0,
+                                        one_in(c, 2), one_in(c, 2) ? 0 : below(c, 5)};
+}
+
+static void make_choose(KernelCase *c)
+{
+    enum { EDITS = 30 };
+    int32_t vocabulary = one_in(c, 3) ? 1 + below(c, 5000) : size_up_to(c, 300), from = size_up_to(c, 6);
+    c->rows = size_up_to(c, 9);
+    Tensor logits = floats(c, from, vocabulary, one_in(c, 2) ? 3 : 30);
+    draw_logits(c, logits);
+    Tensor hows = take(c, &format_i32, c->rows, HOW_WORDS, 2 * below(c, 2));
+    Tensor edits = take(c, &format_i32, c->rows * EDITS, EDIT_WORDS, 0);
+    Tensor masks = take(c, &format_i32, from, (vocabulary + 31) / 32, below(c, 2));
+    memset(edits.data, 0, tensor_bytes(edits));
+    for (int32_t r = 0; r < from; r++)
+        for (int32_t i = 0; i < masks.dim[1]; i++)
+            ((int32_t *)tensor_row(masks, r))[i] = (int32_t)bits(c);
+    for (int32_t r = 0; r < c->rows; r++) {
+        ChooseHow how = draw_how(c, from, vocabulary);
+        draw_edits(c, &how, edits.data, r * EDITS, EDITS, vocabulary);
+        how.mask = one_in(c, 3) ? below(c, from) : -1;
+        memcpy(tensor_row(hows, r), &how, sizeof how);
+    }
+    c->call.in[CHOOSE_LOGITS] = logits;
+    c->call.in[CHOOSE_HOWS] = hows;
+    c->call.in[CHOOSE_EDITS] = edits;
+    c->call.in[CHOOSE_MASKS] = masks;
+    c->call.out[0] = take(c, &format_i32, c->rows, CHOSEN_WORDS, 2 * below(c, 2));
+    c->ins_by_row = 1u << CHOOSE_HOWS;
+    c->outs_by_row = 1;
+    c->rows_alone = true;
+    say(c, "rows %d of %d, vocabulary %d", c->rows, from, vocabulary);
+}
+
 /* The cache */
 
 typedef struct CaseCache {
@@ -708,6 +782,7 @@ static const struct Maker {
     [OP_SELECTIVE_SCAN] = {make_selective_scan, NULL},
     [OP_DECAY_SCAN] = {make_decay_scan, NULL},
     [OP_ROUTE] = {make_route, NULL},
+    [OP_CHOOSE] = {make_choose, NULL},
     [OP_EXPERT_LINEAR] = {make_expert_linear, any_product},
     [OP_COMBINE] = {make_combine, NULL},
     [OP_LINEAR_SCAN] = {make_linear_scan, NULL},

@@ -503,6 +503,68 @@ static void many_threads_may_ask(void **state)
     bench_close(&b);
 }
 
+/* --- choosing --- */
+
+/* Every way of choosing: penalties, filters, bans, log-probabilities, samples that begin together. */
+static RequestOptions choosing(int way)
+{
+    RequestOptions o = asking(some_prompt, 20 + way, 12);
+    SamplerOptions *s = &o.sampling;
+    s->temperature = way % 4 ? 0.5f + (float)way / 8 : 0;
+    s->seed = (uint64_t)way;
+    s->top_k = way % 3 == 1 ? 7 : 0;
+    s->top_p = way % 3 == 2 ? 0.8f : 1;
+    s->min_p = way % 5 == 1 ? 0.1f : 0;
+    s->typical_p = way % 5 == 2 ? 0.7f : 1;
+    s->repeat_penalty = way % 2 ? 1.3f : 1;
+    s->frequency_penalty = way % 3 == 0 ? 0.5f : 0;
+    s->min_tokens = way % 4;
+    s->logprobs = way % 4 - 1;
+    s->stop = (TokenIds){1, {way}};
+    o.prompt_logprobs = way % 6 == 5;
+    o.samples = way % 7 == 6 ? 3 : 1;
+    return o;
+}
+
+/* What a request receives does not tell whether its tokens were chosen from logits on the host or where they were made:
+ * protects all that chooses twice (a GPU that chooses itself, a row that must come to the host after all). */
+static void a_token_is_the_same_wherever_it_is_chosen(void **state)
+{
+    (void)state;
+    enum { WAYS = 24, EVENTS = 128 };
+    static Event event[2][WAYS][EVENTS];
+    int count[2][WAYS] = {{0}};
+    for (int there = 0; there < 2; there++) {
+        Bench b;
+        Request *r[WAYS];
+        EngineOptions options = bench_options();
+        options.device_chooses = there;
+        bench_open(&b, options);
+        for (int way = 0; way < WAYS; way++)
+            r[way] = submit(&b, choosing(way));
+        while (engine_step(b.engine))
+            continue;
+        for (int way = 0; way < WAYS; way++) {
+            while (count[there][way] < EVENTS && request_next(r[way], &event[there][way][count[there][way]]))
+                count[there][way]++;
+            request_close(r[way]);
+        }
+        bench_close(&b);
+    }
+    for (int way = 0; way < WAYS; way++) {
+        assert_int_equal(count[0][way], count[1][way]);
+        assert_in_range(count[0][way], 2, EVENTS - 1);
+        for (int i = 0; i < count[0][way]; i++) {
+            const Event *host = &event[0][way][i], *device = &event[1][way][i];
+            assert_int_equal(host->kind, device->kind);
+            assert_int_equal(host->token.id, device->token.id);
+            assert_memory_equal(&host->token.logprob, &device->token.logprob, sizeof(float));
+            assert_int_equal(host->token.best_count, device->token.best_count);
+            assert_memory_equal(host->token.best, device->token.best, (size_t)host->token.best_count * sizeof *host->token.best);
+        }
+    }
+}
+
 /* --- a real model --- */
 
 /* Protects batch invariance from the kernels up: beside others, in chunks and interrupted, a request's
@@ -592,6 +654,7 @@ int main(void)
         cmocka_unit_test(a_prompts_tokens_are_scored_once_each),
         cmocka_unit_test(the_engine_allocates_nothing_once_it_has_started),
         cmocka_unit_test(many_threads_may_ask),
+        cmocka_unit_test(a_token_is_the_same_wherever_it_is_chosen),
         cmocka_unit_test(company_changes_nothing_for_a_real_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -419,6 +419,29 @@ static void calls_can_be_required(void **state)
     }
 }
 
+/* Of two tools the one that is allowed is called, in the form of either API. */
+static void calls_can_be_allowed(void **state)
+{
+    (void)state;
+#define TIMER_TOO "{\"type\": \"function\", \"name\": \"set_timer\", \"parameters\": {\"type\": \"object\", \"properties\": {}}}"
+#define ALLOWED(tools) "\"tool_choice\": {\"type\": \"allowed_tools\", \"mode\": \"required\", \"tools\": " tools "}"
+#define ASKS_RESPONSE "{\"input\": \"What is the weather in Rome?\", \"temperature\": 0, \"tools\": [{\"type\": \"function\", " \
+    "\"name\": \"get_weather\"}, " TIMER_TOO "], "
+    json_t *a = post("/v1/responses", ASKS_RESPONSE ALLOWED("[{\"type\": \"function\", \"name\": \"set_timer\"}]") "}");
+    assert_string_equal(text_at(a, "output/0/name"), "set_timer");
+    assert_int_equal(json_array_size(at(a, "tools")), 2);
+    refused("/v1/responses", ASKS_RESPONSE ALLOWED("[{\"type\": \"function\", \"name\": \"x\"}]") "}", 400,
+            "tool_choice.tools[0].name", "none of the tools");
+    refused("/v1/chat/completions", "{" ASKS_WEATHER ", " WEATHER ", \"tool_choice\": {\"type\": \"allowed_tools\", "
+            "\"allowed_tools\": {\"tools\": [{\"type\": \"function\", \"function\": {\"name\": \"x\"}}]}}}", 400,
+            "tool_choice.allowed_tools.tools[0].function.name", "none of the tools");
+    json_t *b = post("/v1/chat/completions", "{" ASKS_WEATHER ", " WEATHER ", \"tool_choice\": {\"type\": \"allowed_tools\", "
+                     "\"allowed_tools\": {\"tools\": [{\"type\": \"function\", \"function\": {\"name\": \"get_weather\"}}]}}}");
+    assert_string_equal(text_at(b, "choices/0/message/tool_calls/0/function/name"), "get_weather");
+    json_decref(a);
+    json_decref(b);
+}
+
 /* The best of several beams comes first, and is at least as likely as the greedy answer. */
 static void beams_come_best_first(void **state)
 {
@@ -656,7 +679,48 @@ static void responses_go_on_alone(void **state)
         json_decref(all[i]);
     refused("/v1/responses", "{\"input\": \"x\", \"background\": true, \"stream\": true}", 400, "background", "streamed");
     refused("/v1/responses", "{\"input\": \"x\", \"background\": true, \"store\": false}", 400, "background", "store");
-    refused("/v1/responses", "{\"input\": \"x\", \"conversation\": \"conv_1\"}", 400, "conversation", "not supported");
+}
+
+static json_t *of_conversation(const char *method, const char *id, const char *rest, int wanted)
+{
+    char path[160];
+    int status;
+    snprintf(path, sizeof path, "/v1/conversations/%s%s", id, rest);
+    json_t *answer = aid_call(aid, method, path, "", NULL, &status);
+    assert_int_equal(status, wanted);
+    return answer;
+}
+
+/* A conversation is what was said in it: an answer within it is the answer to all its items, and becomes one of them. */
+static void conversations_go_on(void **state)
+{
+    (void)state;
+#define SUM_OF(input) "{\"input\": " input ", \"max_output_tokens\": 5, \"temperature\": 0"
+#define SUM "\"What is 2 + 3?\""
+    char body[256], rest[96];
+    json_t *made = post("/v1/conversations", "{\"items\": [{\"role\": \"user\", \"content\": \"Hi\"}], \"metadata\": {\"a\": \"b\"}}");
+    const char *id = text_at(made, "id");
+    snprintf(body, sizeof body, SUM_OF(SUM) ", \"store\": false, \"conversation\": {\"id\": \"%s\"}}", id);
+    json_t *within = post("/v1/responses", body);
+    json_t *plain = post("/v1/responses", SUM_OF("[{\"role\": \"user\", \"content\": \"Hi\"}, "
+                                                 "{\"role\": \"user\", \"content\": " SUM "}]") "}");
+    assert_string_equal(text_at(within, "conversation/id"), id);
+    assert_string_equal(text_at(within, "output/0/content/0/text"), text_at(plain, "output/0/content/0/text"));
+    assert_true(json_equal(at(within, "usage/input_tokens"), at(plain, "usage/input_tokens")));
+    json_t *items = of_conversation("GET", id, "/items", 200);      /* the newest first */
+    assert_int_equal(json_array_size(at(items, "data")), 3);
+    assert_true(json_equal(at(items, "data/0"), at(within, "output/0")));
+    snprintf(rest, sizeof rest, "/items/%s", text_at(items, "data/0/id"));
+    json_decref(of_conversation("DELETE", id, rest, 200));
+    json_decref(of_conversation("GET", id, rest, 404));
+    json_t *shown = of_conversation("GET", id, "", 200);
+    assert_string_equal(text_at(shown, "metadata/a"), "b");
+    json_decref(of_conversation("DELETE", id, "", 200));
+    refused("/v1/responses", body, 404, "conversation", "no conversation");
+    refused("/v1/conversations", "{\"items\": [{\"role\": \"cook\", \"content\": \"x\"}]}", 400, "items[0].role", "'cook'");
+    json_t *all[] = {made, within, plain, items, shown};
+    for (size_t i = 0; i < COUNT_OF(all); i++)
+        json_decref(all[i]);
 }
 
 /* What a stored response was asked with can be read again, in pages and in both orders. */
@@ -904,6 +968,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(echo_scores_the_prompt), cmocka_unit_test(many_answers), cmocka_unit_test(many_prompts_take_turns),
         cmocka_unit_test(chats),
         cmocka_unit_test(tools_are_called), cmocka_unit_test(forms_are_kept), cmocka_unit_test(calls_can_be_required),
+        cmocka_unit_test(calls_can_be_allowed), cmocka_unit_test(conversations_go_on),
         cmocka_unit_test(beams_come_best_first), cmocka_unit_test(reasoning_is_told_apart),
         cmocka_unit_test(forms_wait_for_reasoning), cmocka_unit_test(reasoning_is_bounded), cmocka_unit_test(thinking_budgets_hold),
         cmocka_unit_test(input_items_are_listed), cmocka_unit_test(responses_go_on_alone),

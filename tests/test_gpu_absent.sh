@@ -18,5 +18,12 @@ auto=$($RIDGE run --device auto -p 'Once upon a time' -n 8 --seed 1 2>"$told") |
 [ "$cpu" = "$auto" ] || { echo "auto said '$auto', the CPU '$cpu'"; exit 1; }
 grep -q "so the CPU computes" "$told" || { echo "auto is silent about what computes"; exit 1; }
 rm -f "$told"
+for command in "probe --device cuda --dry-run" "bench --device cuda -m synth:llama-2-13b" "bench --device cuda --deterministic"; do
+    said=$($RIDGE $command 2>&1) && { echo "ridge $command measured a GPU that is not there: $said"; exit 1; }
+    case $said in
+    *"--device cpu"*) ;;
+    *) echo "ridge $command gives no advice: $said"; exit 1 ;;
+    esac
+done
 $RIDGE run --device tpu -p x 2>/dev/null && { echo "an unknown device was taken"; exit 1; }
-echo "[  PASSED  ] 4 test(s)."
+echo "[  PASSED  ] 7 test(s)."

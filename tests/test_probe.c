@@ -70,14 +70,19 @@ static void where_it_is_kept(void **state)
     char at[MACHINE_PATH_BYTES];
     setenv("RIDGE_MACHINE", "", 1);
     setenv("XDG_CACHE_HOME", directory, 1);
-    assert_int_equal(machine_path(at, &err), OK);
+    assert_int_equal(machine_path(false, at, &err), OK);
     assert_true(!strncmp(at, directory, strlen(directory)) && strstr(at, "/ridge/machine.json"));
-    assert_int_equal(machine_of_this(&m, &err), NOT_FOUND);
-    assert_non_null(strstr(err.text, "ridge probe"));
+    assert_int_equal(machine_path(true, at, &err), OK);
+    assert_true(!strncmp(at, directory, strlen(directory)) && strstr(at, "/ridge/machine-gpu.json"));
+    for (int gpu = 0; gpu < 2; gpu++) {
+        assert_int_equal(machine_of_this(gpu, &m, &err), NOT_FOUND);
+        assert_non_null(strstr(err.text, gpu ? "`ridge probe --device cuda`" : "`ridge probe`"));
+    }
     setenv("RIDGE_MACHINE", path, 1);
     put(path, "{\"bytes_per_second\": 7e9}");
-    assert_int_equal(machine_of_this(&m, &err), OK);
+    assert_int_equal(machine_of_this(false, &m, &err), OK);
     assert_true(m.bytes_per_second == 7e9);
+    assert_int_equal(machine_of_this(true, &m, &err), NOT_FOUND);
 }
 
 static void a_probe_finds_limits(void **state)

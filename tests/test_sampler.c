@@ -7,7 +7,7 @@
 
 #include "base/prng.h"
 #include "engine/sampler.h"
-#include "engine/sampler_scan.h"
+#include "kernels/choose/choose_scan.h"
 
 enum { V = 61, TOKENS = 12, PROMPT = 5 };
 
@@ -447,11 +447,15 @@ static void all_tiers_give_the_same_bits(void **state)
             sums[t][0] = scan->exp_sum(z[t], n, peak.value, 0.7f);
             assert_int_equal(scan->next_above(z[t], 0, n, peak.value), n);
             assert_int_equal(scan->next_above(z[t], 0, n, nextafterf(peak.value, -INFINITY)), peak.id / 64 * 64);
+            static float at_once[1100];
+            double all = scan->weights(z[t], at_once, n, peak.value, 0.7f);
+            assert_memory_equal(&all, &sums[t][0], sizeof all);
             scan->exps(z[t], w[t], n, peak.value, 0.7f);
             sums[t][1] = scan->sum(w[t], n);
             assert_memory_equal(sums[t], sums[0], sizeof sums[0]);
             assert_memory_equal(z[t], z[0], (size_t)n * sizeof z[0][0]);
             assert_memory_equal(w[t], w[0], (size_t)n * sizeof w[0][0]);
+            assert_memory_equal(w[t], at_once, (size_t)n * sizeof w[0][0]);
             for (int i = 0; i < 100; i++) {     /* also beyond the sum, and from 0 with a weight of 0 in front */
                 int32_t at = scan->find(w[t], n, i * 0.011 * sums[t][1]);
                 assert_true(w[t][at] > 0);

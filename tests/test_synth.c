@@ -197,8 +197,8 @@ static void names_of_made_up_models_are_checked(void **state)
 {
     (void)state;
     static const struct { const char *name, *told; } bad[] = {
-        {"synth:", "synth:SHAPE:FORMAT"}, {"synth::q8_0", "synth:SHAPE:FORMAT"}, {"synth:tinyllama-1.1b:q9", "'q9' is no"},
-        {"synth:no-such-shape:q8_0", "no shape 'no-such-shape'"}, {"synth:tinyllama-1.1b", "synth:SHAPE:FORMAT"},
+        {"synth::q8_0", "synth:SHAPE:FORMAT"}, {"synth:tinyllama-1.1b:q9", "'q9' is no"},
+        {"synth:no-such-shape:q8_0", "no shape 'no-such-shape'"}, {"synth:", "synth:SHAPE:FORMAT"},
         {"synth:tinyllama-1.1b:", "'' is no number format"},
         {"synth:tinyllama-1.1b:q8_0:", "'' is no number format"},
     };
@@ -209,6 +209,19 @@ static void names_of_made_up_models_are_checked(void **state)
         if (!strstr(err.text, bad[i].told))
             print_error("%s\n", err.text), assert_true(false);
     }
+}
+
+/* Without a format a shape is what checkpoints are: BF16. */
+static void a_shape_alone_is_bf16(void **state)
+{
+    (void)state;
+    Checkpoint c;
+    Error err;
+    must_be_ok(checkpoint_open(&c, "synth:smollm2-135m", &err), &err);
+    const StoreTensor *t = store_find(c.store, "blk.0.attn_q.weight");
+    assert_non_null(t);
+    assert_string_equal(t->format->name, "BF16");
+    checkpoint_close(&c);
 }
 
 static int by_text(const void *a, const void *b)
@@ -316,6 +329,7 @@ int main(void)
         cmocka_unit_test(a_model_in_memory_has_what_the_file_has),
         cmocka_unit_test(blocks_stay_whole_where_a_pool_begins_anew),
         cmocka_unit_test(names_of_made_up_models_are_checked),
+        cmocka_unit_test(a_shape_alone_is_bf16),
         cmocka_unit_test(the_same_seed_gives_the_same_file_whatever_the_threads),
         cmocka_unit_test(each_token_is_new_and_made_by_its_merge),
         cmocka_unit_test(what_cannot_be_written_is_said),

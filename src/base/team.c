@@ -16,7 +16,7 @@
 #include "base/numa.h"
 
 /* Longer than the serial stretches between two operations, shorter than anybody notices as load. */
-#define SPIN_SECONDS 50e-6
+#define SPIN_SECONDS 200e-6
 enum { PAUSES_PER_CLOCK = 32, CACHE_LINE = 64 };
 
 /* A number that moves on, and threads that wait for it. A cache line of its own. */

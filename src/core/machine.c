@@ -98,7 +98,21 @@ Err machine_write(const char *path, const Machine *m, Error *err)
     return result;
 }
 
-Err machine_path(char out[MACHINE_PATH_BYTES], Error *err)
+/* a/machine.json -> a/machine-gpu.json */
+static Err path_of_gpu(char path[MACHINE_PATH_BYTES], Error *err)
+{
+    static const char end[] = ".json", mark[] = "-gpu";
+    size_t bytes = strlen(path), before = bytes > strlen(end) ? bytes - strlen(end) : 0;
+    if (!before || strcmp(path + before, end))
+        before = bytes;
+    if (bytes + sizeof mark > MACHINE_PATH_BYTES)
+        return fail(err, LIMIT_REACHED, "the path of the machine's file has more than %d bytes", MACHINE_PATH_BYTES - 1);
+    memmove(path + before + strlen(mark), path + before, bytes - before + 1);
+    memcpy(path + before, mark, strlen(mark));
+    return OK;
+}
+
+Err machine_path(bool gpu, char out[MACHINE_PATH_BYTES], Error *err)
 {
     const char *given = getenv("RIDGE_MACHINE"), *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     int bytes;
@@ -112,15 +126,16 @@ Err machine_path(char out[MACHINE_PATH_BYTES], Error *err)
         return fail(err, NOT_FOUND, "no home for what was measured: set RIDGE_MACHINE to a file, or HOME");
     if (bytes >= MACHINE_PATH_BYTES)
         return fail(err, LIMIT_REACHED, "the path of the machine's file has more than %d bytes", MACHINE_PATH_BYTES - 1);
-    return OK;
+    return gpu ? path_of_gpu(out, err) : OK;
 }
 
-Err machine_of_this(Machine *out, Error *err)
+Err machine_of_this(bool gpu, Machine *out, Error *err)
 {
     char path[MACHINE_PATH_BYTES];
-    TRY(machine_path(path, err));
+    TRY(machine_path(gpu, path, err));
     if (!file_exists(path))
-        return fail(err, NOT_FOUND, "%s: this machine was not measured yet: run `ridge probe`", path);
+        return fail(err, NOT_FOUND, "%s: this %s was not measured yet: run `ridge probe%s`", path, gpu ? "GPU" : "machine",
+                    gpu ? " --device cuda" : "");
     return machine_read(path, out, err);
 }
 
@@ -129,12 +144,12 @@ Err machines_print(FILE *out, Error *err) { return share_print("machines", out, 
 Err machine_find(const char *name, Machine *out, Error *err)
 {
     char path[PATH_MAX];
-    if (!strcmp(name, "this"))
-        return machine_of_this(out, err);
+    if (!strcmp(name, "this") || !strcmp(name, "this-gpu"))
+        return machine_of_this(!strcmp(name, "this-gpu"), out, err);
     if (strchr(name, '/') || strstr(name, ".json"))
         return machine_read(name, out, err);
     if (share_find("machines", name, path))
         return machine_read(path, out, err);
-    return fail(err, NOT_FOUND, "there is no machine '%s': give this, the path of a file as `ridge probe -o` writes it, or a "
-                "name of `ridge plan --list`", name);
+    return fail(err, NOT_FOUND, "there is no machine '%s': give this, this-gpu, the path of a file as `ridge probe -o` writes "
+                "it, or a name of `ridge plan --list`", name);
 }

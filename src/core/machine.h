@@ -34,12 +34,13 @@ Err machine_read(const char *path, Machine *out, Error *err);
 Err machine_write(const char *path, const Machine *, Error *err);
 json_t *machine_json(const Machine *);
 
-/* Where this machine's is kept: $RIDGE_MACHINE, else ridge/machine.json in $XDG_CACHE_HOME or ~/.cache. */
-Err machine_path(char out[MACHINE_PATH_BYTES], Error *err);
-/* "this"; a name of share/machines/; or the path of such a file. */
+/* Where this machine's is kept: $RIDGE_MACHINE, else ridge/machine.json in $XDG_CACHE_HOME or ~/.cache; that of its graphics
+ * processor beside it, in machine-gpu.json. */
+Err machine_path(bool gpu, char out[MACHINE_PATH_BYTES], Error *err);
+/* "this", "this-gpu"; a name of share/machines/; or the path of such a file. */
 Err machine_find(const char *name, Machine *out, Error *err);
 Err machines_print(FILE *, Error *err);
 /* NOT_FOUND: it was never probed. */
-Err machine_of_this(Machine *out, Error *err);
+Err machine_of_this(bool gpu, Machine *out, Error *err);
 
 #endif

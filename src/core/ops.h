@@ -229,5 +229,10 @@ static inline void op_discretise(Device *d, Tensor lambda, Tensor c, Tensor dt, 
 {
     RUN(d, .op = OP_DISCRETISE, .out = {lambda, c}, .in = {dt, a_real, a_imag, c_in, b}, .discretise = how);
 }
+/* chosen[i] ([rows, words] I32): the token that hows[i] chooses from its row of logits; choose.h has the words */
+static inline void op_choose(Device *d, Tensor chosen, Tensor logits, Tensor hows, Tensor edits, Tensor masks)
+{
+    RUN(d, .op = OP_CHOOSE, .out = {chosen}, .in = {logits, hows, edits, masks});
+}
 
 #endif

@@ -6,7 +6,7 @@
 
 #include "base/checked.h"
 #include "base/clock.h"
-#include "engine/sampler_scan.h"
+#include "kernels/choose/choose_scan.h"
 
 enum { ANSWER_TOKENS_MAX = 1 << 17 };      /* of one request: all its events wait to be read at once */
 

@@ -57,19 +57,23 @@ void deliver_end_request(Deliver *d, Request *r, EndReason reason)
             deliver_end(d, &r->sequences[i], reason, NULL);
 }
 
+/* A row of logits of the step; they come to the host when somebody asks. */
+typedef struct LogitRow { Runner *runner; int32_t number; } LogitRow;
+static const float *logits_of(LogitRow row) { return runner_logits(row.runner, row.number); }
+
 /* A row of the prompt: what the model thinks of the token that comes after it. */
-static Err deliver_prompt(Deliver *d, Sequence *q, int32_t position, const float *logits, Error *err)
+static Err deliver_prompt(Deliver *d, Sequence *q, int32_t position, LogitRow row, Error *err)
 {
     const RequestOptions *o = &q->request->options;
     if (o->logits)
-        memcpy(o->logits + (size_t)(position - o->score_from) * (size_t)d->vocabulary, logits,
-               (size_t)d->vocabulary * sizeof *logits);
+        memcpy(o->logits + (size_t)(position - o->score_from) * (size_t)d->vocabulary, logits_of(row),
+               (size_t)d->vocabulary * sizeof *o->logits);
     q->scored = position + 1;
     if (!o->prompt_logprobs || position + 1 == q->prompt)
         return OK;
     Event event = {.kind = EVENT_PROMPT, .sample = q->sample, .position = position + 1};
     int32_t best = o->sampling.logprobs > 0 ? o->sampling.logprobs : 0;
-    TRY(sampler_logprobs(d->sampler, logits, q->tokens[position + 1], best, &event.token, err));
+    TRY(sampler_logprobs(d->sampler, logits_of(row), q->tokens[position + 1], best, &event.token, err));
     request_push(q->request, &event);
     return OK;
 }
@@ -83,20 +87,30 @@ static double lap(const Story *story, double since, double *sum)
     return now;
 }
 
-static Err deliver_token(Deliver *d, Sequence *q, const float *logits, Error *err)
+static Err next_token(Deliver *d, const Sequence *q, const uint32_t *allowed, LogitRow row, Sampled *out, Error *err)
+{
+    const SamplerOptions *o = &q->request->options.sampling;
+    const Chosen *chosen = runner_chosen(row.runner, row.number);      /* where the grammar was asked before the step */
+    if (chosen)
+        return sampler_read(chosen, o->logprobs, out, err);
+    SamplePlace place = {.tokens = q->tokens, .prompt_count = q->prompt, .token_count = q->known,
+                         .sample = (uint32_t)q->sample, .allowed = allowed};
+    return sampler_sample(d->sampler, o, &place, logits_of(row), out, err);
+}
+
+static Err deliver_token(Deliver *d, Sequence *q, LogitRow row, Error *err)
 {
     const RequestOptions *o = &q->request->options;
     const Constraint *constraint = &o->constraint;
-    SamplePlace place = {.tokens = q->tokens, .prompt_count = q->prompt, .token_count = q->known,
-                         .sample = (uint32_t)q->sample};
+    const uint32_t *allowed = NULL;
     Event event = {.kind = EVENT_TOKEN, .sample = q->sample, .position = q->known};
     double *grammar = o->story && constraint->allowed ? &o->story->grammar_seconds : NULL, began = lap(o->story, 0, NULL);
-    if (constraint->allowed)
-        place.allowed = constraint->allowed(constraint->with, q->sample);
+    if (constraint->allowed && !runner_chosen(row.runner, row.number))
+        allowed = constraint->allowed(constraint->with, q->sample);
     began = lap(o->story, began, grammar);
-    Err chosen = sampler_sample(d->sampler, &o->sampling, &place, logits, &event.token, err);
+    Err chosen = next_token(d, q, allowed, row, &event.token, err);
     began = lap(o->story, began, o->story ? &o->story->sampling_seconds : NULL);
-    if (chosen == LIMIT_REACHED && place.allowed) {   /* all is said, and there is no token to say so */
+    if (chosen == LIMIT_REACHED && constraint->allowed) {   /* all is said, and there is no token to say so */
         deliver_end(d, q, END_STOP, NULL);
         return OK;
     }
@@ -118,39 +132,39 @@ static Err deliver_token(Deliver *d, Sequence *q, const float *logits, Error *er
     return OK;
 }
 
-static Err deliver_last(Deliver *d, Sequence *q, const float *logits, Error *err)
+static Err deliver_last(Deliver *d, Sequence *q, LogitRow row, Error *err)
 {
     if (q->known < q->limit)
-        return deliver_token(d, q, logits, err);
+        return deliver_token(d, q, row, err);
     deliver_end(d, q, END_LENGTH, NULL);
     return OK;
 }
 
 /* The prompt is computed: the other samples go on from here, each with its own first token. */
-static Err deliver_followers(Deliver *d, const Sequence *leader, const float *logits, Error *err)
+static Err deliver_followers(Deliver *d, const Sequence *leader, LogitRow row, Error *err)
 {
     Request *r = leader->request;
     for (int32_t i = leader->sample + 1; r->followers > 0 && i < r->options.samples; i++) {
         Sequence *q = &r->sequences[i];
         if (q->state == SEQUENCE_FOLLOWS) {
             scheduler_fork(d->scheduler, leader, q);
-            TRY(deliver_last(d, q, logits, err));
+            TRY(deliver_last(d, q, row, err));
         }
     }
     return OK;
 }
 
-static Err deliver_row(Deliver *d, Sequence *q, int32_t position, const float *logits, Error *err)
+static Err deliver_row(Deliver *d, Sequence *q, int32_t position, LogitRow row, Error *err)
 {
     if (position < q->prompt && position >= q->scored)
-        TRY(deliver_prompt(d, q, position, logits, err));
+        TRY(deliver_prompt(d, q, position, row, err));
     if (position != q->known - 1)
         return OK;
     if (q->request->beam)
-        return beam_row(d, q, logits, err);
+        return beam_row(d, q, logits_of(row), err);
     if (q->request->followers > 0)
-        TRY(deliver_followers(d, q, logits, err));
-    return deliver_last(d, q, logits, err);
+        TRY(deliver_followers(d, q, row, err));
+    return deliver_last(d, q, row, err);
 }
 
 /* The rows of an entry whose logits are wanted. A drafted token is right if it is the one that comes. */
@@ -162,7 +176,7 @@ static Err deliver_entry(Deliver *d, Runner *runner, const PlanEntry *e, int32_t
     for (int32_t at = e->first + e->rows - e->outs; at < e->first + e->rows; at++, out++) {
         bool guessed = at + 1 >= known && at + 1 < e->first + e->rows;
         int32_t guess = guessed ? q->tokens[at + 1] : 0;
-        TRY(deliver_row(d, q, at, runner_logits(runner, out), err));
+        TRY(deliver_row(d, q, at, (LogitRow){runner, out}, err));
         if (q->state == SEQUENCE_ENDED)
             return OK;
         if (guessed && q->tokens[at + 1] != guess)

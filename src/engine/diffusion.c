@@ -96,7 +96,7 @@ static Err build(Diffusion *d, Device *device, Error *err)
     int32_t tokens = d->o.block_tokens, whole = (int32_t)ceil_div(d->o.context, tokens) * tokens; /* blocks are not shared */
     KvOptions kv = {.format = d->o.cache_format, .block_tokens = tokens, .sequences = d->o.sequences, .context = whole,
                     .rows = whole};
-    RunnerOptions runner = {d->o.sequences, d->o.rows, d->o.logit_rows, 0};
+    RunnerOptions runner = {d->o.sequences, d->o.rows, d->o.logit_rows, 0, NULL};
     TRY(kv_ledger_init(&d->ledger, d->model.kv, &kv, err));
     TRY(kv_cache_new(&d->cache, &d->ledger, d->model.kv, device, d->arena, err));
     d->sampler = sampler_new(d->arena, d->model.shape->V);

@@ -130,9 +130,11 @@ static void wake_from_files(void *with) { engine_wake(with); }
 
 static Err build(Engine *e, Device *device, Error *err)
 {
-    RunnerOptions o = {e->o.sequences, e->o.rows, e->o.logit_rows, e->o.rows};
+    RunnerOptions o = {e->o.sequences, e->o.rows, e->o.logit_rows, e->o.rows, NULL};
     TRY(open_cache(e, device, err));
     TRY(take_host(e, err));
+    if (device_is_apart(device) || e->o.device_chooses)
+        o.sampler = e->deliver.sampler;
     TRY(runner_new(&e->runner, o, &e->model, e->cache, device, e->arena, err));
     init_lock(e);
     arena_seal(e->arena);

@@ -80,6 +80,8 @@ typedef struct EngineOptions {
     KvFilesOptions files;      /* a second home for the cache; directory NULL: none */
     uint64_t key;              /* of the prefix index: random where strangers choose prompts */
     bool forgets;              /* each token recomputes its whole past, as if there were no cache: to see what that costs */
+    bool device_chooses;       /* tokens are chosen on the device, all rows of a step at once (choices.h), also where its
+                                  memory is the host's */
     EngineDrafter drafter;     /* propose NULL: nothing is drafted */
     void (*observe)(void *with, const StepReport *);   /* NULL, or called after each step on the engine's thread */
     void *observe_with;

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stddef.h>
 
-#include "engine/sampler_scan.h"
+#include "kernels/choose/choose_scan.h"
 
 static double margin(const float *logits, int32_t n, double peak, double scale, double total)
 {

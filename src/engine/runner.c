@@ -28,6 +28,7 @@ struct Runner {
     Staged tokens, positions, row_seq, lengths, out_rows, hidden_rows, state_from, state_to, tables[KV_GROUPS_MAX];
     KvView views[LAYERS_MAX];
     Outcome logits, hidden;       /* [logit_rows, V], [rows, D] */
+    Choices *choices;             /* NULL: tokens are not chosen on the device */
 };
 
 static Err stage(Staged *out, size_t count, Device *d, Arena *arena, Error *err)
@@ -104,7 +105,8 @@ static void forward(Runner *r, const Step *step)
     device_release(r->device, mark);
 }
 
-/* Few rows may be computed in another way than many, with more scratch: the device sees both. */
+/* Few rows may be computed in another way than many, with more scratch, and steps that want hidden states in another than
+ * those that do not: the device sees all. */
 static Err plan_memory(Runner *r, Error *err)
 {
     const int32_t shapes[] = {1, (int32_t)min_i64(r->o.sequences, r->o.rows), r->o.rows};
@@ -112,9 +114,13 @@ static Err plan_memory(Runner *r, Error *err)
     for (size_t i = 0; i < COUNT_OF(shapes); i++) {
         int32_t seqs = (int32_t)min_i64(shapes[i], r->o.sequences), outs = (int32_t)min_i64(shapes[i], r->o.logit_rows);
         int32_t hiddens = r->model.shape->D > 0 ? (int32_t)min_i64(shapes[i], r->o.hidden_rows) : 0;
-        Step step = step_of(r, shapes[i], seqs, outs, hiddens, r->blocks_max);
-        forward(r, &step);
+        for (int32_t wanted = 0; wanted <= hiddens; wanted += hiddens > 0 ? hiddens : 1) {
+            Step step = step_of(r, shapes[i], seqs, outs, wanted, r->blocks_max);
+            forward(r, &step);
+        }
     }
+    if (r->choices)
+        choices_plan(r->choices, r->logits.rows);
     return r->device->calls->plan_end(r->device, err);
 }
 
@@ -137,6 +143,8 @@ Err runner_new(Runner **out, RunnerOptions o, const EngineModel *model, const Kv
     TRY(take_step(r, arena, err));
     TRY(take_outcome(&r->logits, device, arena, o.logit_rows, model->shape->V, err));
     TRY(take_outcome(&r->hidden, device, arena, o.hidden_rows, model->shape->D, err));
+    if (o.sampler)
+        TRY(choices_new(&r->choices, o.logit_rows, model->shape->V, o.sampler, device, arena, err));
     *out = r;
     return plan_memory(r, err);
 }
@@ -204,16 +212,23 @@ void runner_run(Runner *r, const Plan *plan)
     send(r, &r->state_to, (size_t)plan->entries);
     for (int32_t g = 0; g < r->groups; g++)
         send(r, &r->tables[g], (size_t)plan->entries * (size_t)blocks);
+    if (r->choices)
+        choices_prepare(r->choices, plan);
     Step step = step_of(r, plan->rows, plan->entries, plan->outs, plan->hiddens, blocks);
     forward(r, &step);
+    if (r->choices)
+        choices_run(r->choices, r->logits.rows);
     r->logits.of = plan->outs;
     r->hidden.of = plan->hiddens;
     r->logits.first = r->logits.count = r->hidden.first = r->hidden.count = 0;
 }
 
+/* Where the device's memory is the host's, nothing is copied. */
 static const float *outcome_row(Outcome *o, Device *d, int32_t i)
 {
     ASSERT(i >= o->first && i < o->of);
+    if (!device_is_apart(d))
+        return tensor_row(o->rows, i);
     if (i >= o->first + o->count) {
         o->first = i;
         o->count = (int32_t)min_i64(ROWS_READ, o->of - i);
@@ -224,5 +239,6 @@ static const float *outcome_row(Outcome *o, Device *d, int32_t i)
 }
 
 const float *runner_logits(Runner *r, int32_t i) { return outcome_row(&r->logits, r->device, i); }
+const Chosen *runner_chosen(Runner *r, int32_t i) { return r->choices ? choices_of(r->choices, i) : NULL; }
 const float *runner_hidden(Runner *r, int32_t i) { return outcome_row(&r->hidden, r->device, i); }
 const Error *runner_trouble(const Runner *r) { return device_trouble(r->device); }

@@ -9,11 +9,12 @@
 #ifndef ENGINE_RUNNER_H
 #define ENGINE_RUNNER_H
 
-#include "engine/scheduler.h"
+#include "engine/choices.h"
 
 typedef struct RunnerOptions {
     int32_t sequences, rows, logit_rows;
     int32_t hidden_rows;       /* of which a step may want the hidden states; 0: never any */
+    Sampler *sampler;          /* tokens are chosen on the device where they can be (choices.h); NULL: never */
 } RunnerOptions;
 
 typedef struct Runner Runner;
@@ -23,6 +24,8 @@ void runner_run(Runner *, const Plan *);
 const Error *runner_trouble(const Runner *);           /* what broke the device; NULL: all is well */
 /* The logits of the plan's i-th wanted row, [V]; ask in ascending order. Valid until the next call. */
 const float *runner_logits(Runner *, int32_t i);
+/* The token that was chosen from it on the device; NULL: none was, ask for the logits. */
+const Chosen *runner_chosen(Runner *, int32_t i);
 /* The same of the i-th row whose hidden state is wanted, [D]. */
 const float *runner_hidden(Runner *, int32_t i);
 

@@ -8,7 +8,8 @@
  * A Sampler is scratch memory for one vocabulary. It serves any number of sequences, one call at a
  * time, and never allocates. Its work is a few passes over the vocabulary, whatever the options;
  * nothing sorts it. A draw inverts the cumulative distribution in order of ids, with one order of
- * sums and one exp() on every machine.
+ * sums and one exp() on every machine. The passes are an operation (kernels/choose/choose.h), so that
+ * a device whose memory is its own may choose there: sampler_how() says what it has to know.
  *
  * Log-probabilities are of what the model itself said, before bias, penalties, temperature and
  * filters, as in OpenAI's API and vLLM.
@@ -18,6 +19,7 @@
 
 #include "base/arena.h"
 #include "engine/sampler_options.h"
+#include "kernels/choose/choose.h"
 
 typedef struct Sampler Sampler;
 
@@ -43,6 +45,10 @@ Sampler *sampler_new(Arena *, int32_t vocabulary);    /* lives in the arena; NUL
 /* Chooses. `logits`: [vocabulary] F32. BAD_FILE: a logit is NaN or +infinity (the weights are
  * damaged). LIMIT_REACHED: mask, bans and biases leave no token. */
 Err sampler_sample(Sampler *, const SamplerOptions *, const SamplePlace *, const float *logits, Sampled *out, Error *);
+
+/* The same in two halves, for logits that stay on a device. The edits are valid until the next call. */
+ChooseHow sampler_how(Sampler *, const SamplerOptions *, const SamplePlace *, const ChooseEdit **edits);
+Err sampler_read(const Chosen *, int32_t logprobs, Sampled *out, Error *);
 
 /* What the model says about `id` and about the n <= LOGPROBS_MAX best; chooses nothing. For scoring. */
 Err sampler_logprobs(Sampler *, const float *logits, int32_t id, int32_t n, Sampled *out, Error *);

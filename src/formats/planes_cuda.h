@@ -20,6 +20,9 @@ template <int K> struct Kind {
     static constexpr bool mins = K == W_Q4_1 || K == W_Q5_1 || K == W_Q2_K || K == W_Q4_K || K == W_Q5_K;
 };
 
+/* Out of memory, or of what a block of threads shares. */
+template <class T> static __device__ inline T load_of(const T *p) { return *p; }
+
 /* Eight values of a table of 16 that eight nibbles choose. */
 static __device__ inline void look_up(int *q, unsigned w, unsigned t0, unsigned t1, unsigned t2, unsigned t3)
 {
@@ -46,30 +49,30 @@ template <int K> static __device__ inline void block_quants(int *q, const Planes
 {
     if (K == W_Q8_0) {
         const int4 *from = (const int4 *)(p.low + b * 32);
-        int4 v = __ldg(from), w = __ldg(from + 1);
+        int4 v = load_of(from), w = load_of(from + 1);
         q[0] = v.x, q[1] = v.y, q[2] = v.z, q[3] = v.w, q[4] = w.x, q[5] = w.y, q[6] = w.z, q[7] = w.w;
         return;
     }
     if (K == W_Q2_K || K == W_Q3_K) {
-        uint2 v = __ldg((const uint2 *)(p.low + b * 8));
+        uint2 v = load_of((const uint2 *)(p.low + b * 8));
         for (int i = 0; i < 4; i++) {
             q[i] = v.x >> 2 * i & 0x03030303;
             q[4 + i] = v.y >> 2 * i & 0x03030303;
         }
     } else {
-        uint4 v = __ldg((const uint4 *)(p.low + b * 16));
+        uint4 v = load_of((const uint4 *)(p.low + b * 16));
         const unsigned w[4] = {v.x, v.y, v.z, v.w};
 #pragma unroll
         for (int j = 0; j < 4; j++)
             four_bits<K>(q + 2 * j, w[j]);
     }
     if (K == W_Q5_0 || K == W_Q5_1 || K == W_Q5_K || K == W_Q3_K) {
-        unsigned h = __ldg((const unsigned *)(p.high + b * 4));
+        unsigned h = load_of((const unsigned *)(p.high + b * 4));
         for (int i = 0; i < 8; i++)
             q[i] |= (h >> i & 0x01010101) << (K == W_Q3_K ? 2 : 4);
     }
     if (K == W_Q6_K) {
-        uint2 h = __ldg((const uint2 *)(p.high + b * 8));
+        uint2 h = load_of((const uint2 *)(p.high + b * 8));
         for (int i = 0; i < 4; i++) {
             q[i] |= (h.x >> 2 * i & 0x03030303) << 4;
             q[4 + i] |= (h.y >> 2 * i & 0x03030303) << 4;
@@ -77,7 +80,7 @@ template <int K> static __device__ inline void block_quants(int *q, const Planes
     }
 }
 
-static __device__ inline unsigned short u16_at(const uint8_t *p, int64_t i) { return __ldg((const unsigned short *)p + i); }
+static __device__ inline unsigned short u16_at(const uint8_t *p, int64_t i) { return load_of((const unsigned short *)p + i); }
 static __device__ inline float mxfp4_scale(unsigned e)
 {
     return __uint_as_float(e < 2 ? 0x200000u << e : (e - 1) << 23);
@@ -87,20 +90,20 @@ template <int K> static __device__ inline void block_scales(float *s, float *m, 
 {
     m[0] = m[1] = 0;
     if (K == W_Q4_1 || K == W_Q5_1) {
-        unsigned dm = __ldg((const unsigned *)p.fine + b);
+        unsigned dm = load_of((const unsigned *)p.fine + b);
         s[0] = f32_of_f16((unsigned short)dm);
         m[0] = -f32_of_f16((unsigned short)(dm >> 16));
     } else if (K == W_MXFP4) {
-        s[0] = mxfp4_scale(__ldg(p.fine + b));
+        s[0] = mxfp4_scale(load_of(p.fine + b));
     } else if (K == W_IQ4_XS) {
-        s[0] = f32_of_f16(u16_at(p.coarse, b / 8)) * (float)(signed char)__ldg(p.fine + b);
+        s[0] = f32_of_f16(u16_at(p.coarse, b / 8)) * (float)(signed char)load_of(p.fine + b);
     } else if (K == W_Q6_K || K == W_Q3_K) {
         float d = f32_of_f16(u16_at(p.coarse, b / 8));
         unsigned short two = u16_at(p.fine, b);
         s[0] = d * (float)(signed char)(two & 255);
         s[1] = d * (float)(signed char)(two >> 8);
     } else if (K == W_Q2_K || K == W_Q4_K || K == W_Q5_K) {
-        unsigned dm = __ldg((const unsigned *)p.coarse + b / 8);
+        unsigned dm = load_of((const unsigned *)p.coarse + b / 8);
         unsigned short two = u16_at(p.fine, b);
         float d = f32_of_f16((unsigned short)dm), dmin = f32_of_f16((unsigned short)(dm >> 16));
         s[0] = d * (float)(K == W_Q2_K ? two & 15 : two & 255);
@@ -146,6 +149,8 @@ template <int K> static __device__ inline float block_value(const Block &w, int 
 /* Those with a way of their own for few rows: kernels/linear/stream_cuda.h. */
 #define EACH_STREAM_PLANE_KIND(DO) DO(W_Q8_0) DO(W_Q4_0) DO(W_Q4_K) DO(W_MXFP4)
 #define EACH_STREAM_PLAIN_KIND(DO) DO(W_BF16) DO(W_E4M3) DO(W_E5M2)
+/* Those that flow (kernels/linear/flow.h), beside all planes. */
+#define EACH_FLOW_PLAIN_KIND(DO) DO(W_F16) DO(W_BF16) DO(W_E4M3) DO(W_E5M2)
 #define EACH_PLAIN_KIND(DO) DO(W_F32) DO(W_F16) DO(W_BF16) DO(W_E4M3) DO(W_E5M2)
 
 /* ---- formats of single numbers ---- */
@@ -153,12 +158,12 @@ template <int K> static __device__ inline float block_value(const Block &w, int 
 template <int K> static __device__ inline float plain_value(const void *p, int64_t i)
 {
     if (K == W_F32)
-        return __ldg((const float *)p + i);
+        return load_of((const float *)p + i);
     if (K == W_F16)
-        return f32_of_f16(__ldg((const unsigned short *)p + i));
+        return f32_of_f16(load_of((const unsigned short *)p + i));
     if (K == W_BF16)
-        return f32_of_bf16(__ldg((const unsigned short *)p + i));
-    unsigned char byte = __ldg((const unsigned char *)p + i);
+        return f32_of_bf16(load_of((const unsigned short *)p + i));
+    unsigned char byte = load_of((const unsigned char *)p + i);
     return K == W_E4M3 ? f32_of_e4m3(byte) : f32_of_e5m2(byte);
 }
 

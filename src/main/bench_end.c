@@ -5,7 +5,7 @@
 
 enum { TEXT_BYTES_MAX = 1 << 24 };
 
-Err bench_end_add(BenchEnd *e, const char *model, const char *cache, const BenchResult *r, Error *err)
+Err bench_end_add(BenchEnd *e, const BenchRow *like, const BenchResult *r, Error *err)
 {
     if (e->count == e->capacity) {
         int capacity = e->capacity ? 2 * e->capacity : 16;
@@ -16,21 +16,22 @@ Err bench_end_add(BenchEnd *e, const char *model, const char *cache, const Bench
         e->capacity = capacity;
     }
     BenchRow *row = &e->row[e->count++];
-    *row = (BenchRow){.cache = cache, .what = r->what, .work = bench_work(r)};
-    snprintf(row->model, sizeof row->model, "%s", model);
+    *row = *like;
+    row->what = r->what;
+    row->work = bench_work(r);
     bench_name(r->what, row->name);
     return OK;
 }
 
 static bool of_one_model(const BenchRow *a, const BenchRow *b)
 {
-    return !strcmp(a->model, b->model) && a->cache == b->cache;
+    return !strcmp(a->model, b->model) && a->cache == b->cache && a->deterministic == b->deterministic;
 }
 
 /* Rows of one model with one cache. */
 static void put_group(const BenchRow *row, int count, const Machine *m, Buf *out)
 {
-    buf_printf(out, "\n%s, cache %s\n", row->model, row->cache);
+    buf_printf(out, "\n%s, cache %s%s\n", row->model, row->cache, row->deterministic ? ", --deterministic" : "");
     verdict_titles("", out);
     for (int i = 0; i < count; i++)
         verdict_row(m, &(NamedWork){row[i].name, row[i].work}, "", out);

@@ -12,6 +12,7 @@
 typedef struct BenchRow {
     char model[128], name[BENCH_NAME_BYTES];
     const char *cache;
+    bool deterministic;            /* on a GPU, where it makes a difference */
     BenchCase what;
     PhaseWork work;
 } BenchRow;
@@ -21,7 +22,8 @@ typedef struct BenchEnd {
     int count, capacity;
 } BenchEnd;
 
-Err bench_end_add(BenchEnd *, const char *model, const char *cache, const BenchResult *, Error *);
+/* model, cache and whether it was deterministic: of `like`. */
+Err bench_end_add(BenchEnd *, const BenchRow *like, const BenchResult *, Error *);
 void bench_end_print(const BenchEnd *, const Machine *, FILE *);     /* machine: NULL: not measured */
 void bench_end_free(BenchEnd *);
 

@@ -2,18 +2,19 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "main/bench_end.h"
+#include "base/checked.h"
+#include "main/bench_gpu.h"
 #include "main/bench_learn.h"
 #include "main/bench_serve.h"
 #include "main/profile_out.h"
 #include "main/session.h"
 #include "store/store.h"
 #include "tools/bench.h"
+#include "tools/probe_gpu.h"
 
-enum { CASES_MAX = 256, TOKENS_MAX = 1 << 20, BATCH_MAX = 128, CACHE_TYPES_MAX = 16, MODEL_BYTES_MAX = 4096 };
+enum { CASES_MAX = 256, TOKENS_MAX = 1 << 20, CACHE_TYPES_MAX = 16, MODEL_BYTES_MAX = 4096 };
 enum { REPETITIONS_TO_LEARN = 3 };
-enum { SENTENCE_BYTES_MAX = 1024 };
-enum { DEPTH_SNAPSHOTS = 2 };
+enum { SENTENCE_BYTES_MAX = 1024, TEXT_BYTES_MAX = 1 << 20 };
 enum { OUTPUT_MD, OUTPUT_JSON, OUTPUT_CSV };
 
 typedef struct Options {
@@ -21,13 +22,15 @@ typedef struct Options {
     FlagInts prompt, generate, depth, batch, cache;   /* cache: as --cache-type counts its choices */
     int32_t rows, repetitions, output;
     bool forgets;
+    bool gpu;                      /* --device says so */
 } Options;
 
 /* Everything that a row says of a model. */
 typedef struct Subject {
-    char name[128];
-    const char *backend, *cache;
+    char name[128], backend[280];
+    const char *cache;
     const Machine *machine;        /* NULL: nobody has measured it */
+    bool deterministic;
     double bytes;
     int64_t parameters;
     int32_t threads;
@@ -48,17 +51,17 @@ static const Flag own_flags[] = {
      .help = "checkpoint directory, .gguf file, or synth:SHAPE:FORMAT,...; may be given several times; without it the "
              "default model"},
     {"--n-prompt", "-p", "N,...", FLAG_INTS, offsetof(Options, prompt), .max = TOKENS_MAX,
-     .help = "tokens of a prompt; 0: none (512)"},
+     .help = "tokens of a prompt; 0: none (512; on a GPU, if none of these four is said: the lecture's rows)"},
     {"--n-gen", "-n", "N,...", FLAG_INTS, offsetof(Options, generate), .max = TOKENS_MAX,
      .help = "tokens to generate; 0: none (128)"},
     {"--n-depth", "-d", "N,...", FLAG_INTS, offsetof(Options, depth), .max = TOKENS_MAX,
      .help = "tokens that are in the cache before (0)"},
-    {"--batch", "-b", "N,...", FLAG_INTS, offsetof(Options, batch), .max = BATCH_MAX,
+    {"--batch", "-b", "N,...", FLAG_INTS, offsetof(Options, batch), .max = BENCH_BATCH_MAX,
      .help = "answers that are generated at a time (1)"},
     {"--cache-types", "-ctk", "TYPE,...", FLAG_CALL, 0, .take = take_cache_types,
      .help = "formats of keys and values, each of which is measured: what --cache-type allows"},
     {"--ubatch-size", "-ub", "N", FLAG_INT, offsetof(Options, rows), .min = 1, .max = 1 << 16,
-     .help = "rows of one step (512)"},
+     .help = "rows of one step (512; on a GPU 2048)"},
     {"--repetitions", "-r", "N", FLAG_INT, offsetof(Options, repetitions), .min = 1, .max = BENCH_REPETITIONS_MAX,
      .help = "how often each row is measured, after a warm-up (5)"},
     {"--no-journal", NULL, NULL, FLAG_SWITCH, offsetof(Options, forgets),
@@ -96,11 +99,11 @@ static Err take_cache_types(void *options, const char *value, Error *err)
 
 /* ---- rows ---- */
 
-static Subject subject_of(const Session *s, const Machine *machine)
+static Subject subject_of(const Session *s, const Machine *machine, bool deterministic)
 {
-    Subject m = {.backend = s->backend, .threads = s->threads,
-                 .parameters = s->model->parameters, .cache = s->cache_format->name,
-                 .machine = machine};
+    Subject m = {.threads = s->threads, .parameters = s->model->parameters, .machine = machine,
+                 .deterministic = deterministic};
+    snprintf(m.backend, sizeof m.backend, "%s%s", s->backend, deterministic ? ", deterministic" : "");
     const Store *store = s->package.checkpoint.store;
     const char *path = store_gguf(store) ? store_file(store, 0)->path : s->package.path, *slash = strrchr(path, '/');
     snprintf(m.name, sizeof m.name, "%s", slash && slash[1] ? slash + 1 : path);
@@ -215,6 +218,8 @@ static void put_case(BenchCase *cases, int *count, BenchCase c)
 static int cases_of(const Options *o, BenchCase cases[CASES_MAX])
 {
     int count = 0;
+    if (!o->generate.count)      /* fill_in() left all of them empty */
+        return bench_gpu_cases(cases, CASES_MAX);
     for (int d = 0; d < o->depth.count; d++) {
         for (int p = 0; p < o->prompt.count; p++)
             put_case(cases, &count, (BenchCase){.prompt = o->prompt.value[p], .depth = o->depth.value[d], .batch = 1});
@@ -226,69 +231,110 @@ static int cases_of(const Options *o, BenchCase cases[CASES_MAX])
     return count;
 }
 
-/* The engine that the largest of the cases needs. */
-static EngineOptions engine_for(const Options *o, const BenchCase *cases, int count, int32_t *context)
+/* The engine that the largest of the cases needs; what is measured behind a depth goes on from the state there. */
+static EngineOptions engine_for(const Options *o, const BenchCase *cases, int count, ModelFlags *flags)
 {
     EngineOptions engine = engine_options_default();
+    int32_t context = 0, deep = 0;
+    int64_t positions = 0;
     engine.sequences = 1;
     for (int i = 0; i < count; i++) {
-        engine.sequences = cases[i].batch > engine.sequences ? cases[i].batch : engine.sequences;
-        *context = bench_context(cases[i]) > *context ? bench_context(cases[i]) : *context;
+        int32_t longest = bench_context(cases[i]), batch = cases[i].batch;
+        engine.sequences = batch > engine.sequences ? batch : engine.sequences;
+        context = longest > context ? longest : context;
+        positions = max_i64(positions, batch * ((int64_t)longest + flags->block_tokens));
+        deep = cases[i].depth && batch > deep ? batch : deep;
     }
     engine.rows = o->rows > engine.sequences ? o->rows : engine.sequences;
     engine.logit_rows = engine.sequences;
+    engine.cache_tokens = o->gpu ? positions : 0;      /* not the longest context for each of the largest batch */
+    flags->context = flags->context ? flags->context : context;
+    if (deep && flags->state_snapshots < deep + 1)
+        flags->state_snapshots = deep + 1;
     return engine;
 }
 
-/* What is measured behind a depth goes on from the state there. */
-static bool goes_deep(const BenchCase *cases, int count)
+/* A GPU's memory is not the host's: what has no room there is left out, and told. */
+static int leave_out(BenchCase *cases, int count, const Session *s, const Subject *subject)
 {
-    for (int i = 0; i < count; i++)
-        if (cases[i].depth)
-            return true;
-    return false;
+    int fit = 0;
+    for (int i = 0; i < count; i++) {
+        char name[BENCH_NAME_BYTES];
+        bench_name(cases[i], name);
+        if (bench_gpu_fits(cases[i], s->model, format_find("F16"), subject->bytes, subject->machine))
+            cases[fit++] = cases[i];
+        else
+            fprintf(stderr, "%s, %s: left out, since weights and cache do not fit into %.0f GB\n", subject->name, name,
+                    subject->machine->memory_bytes / 1e9);
+    }
+    return fit;
+}
+
+static Err bench_rows(const Options *o, Session *s, const Subject *subject, BenchLearn *learn, const BenchCase *cases,
+                      int count, Printer *printer, Error *err)
+{
+    BenchRow like = {.cache = subject->cache, .deterministic = subject->deterministic};
+    snprintf(like.model, sizeof like.model, "%s", subject->name);
+    for (int i = 0; i < count; i++) {
+        BenchResult row;
+        bench_learn_foretell(learn, cases[i]);
+        TRY(bench_run(s->engine, s->tally, s->tells_trace ? s->tracer : NULL, s->model->shape.V, cases[i], o->repetitions,
+                      &row, err));
+        print_row(printer, subject, &row);
+        TRY(bench_end_add(&printer->end, &like, &row, err));
+        profile_out_add(s->profile, &printer->end.row[printer->end.count - 1].work);
+        bench_learn_record(learn, &row);
+    }
+    return OK;
+}
+
+/* With an opened model. */
+static Err bench_session(const Options *o, ModelFlags *flags, Session *s, BenchCase *cases, int count, Printer *printer,
+                         Error *err)
+{
+    BenchLearn learn = {0};
+    if (!o->gpu)
+        printer->machine = session_machine(s, &printer->kept);
+    Subject subject = subject_of(s, printer->machine, o->gpu && flags->deterministic);
+    if (o->gpu)
+        count = leave_out(cases, count, s, &subject);
+    if (!count)
+        return fail(err, NO_MEMORY, "%s: nothing of what is to be measured fits into the GPU's memory", subject.name);
+    EngineOptions engine = engine_for(o, cases, count, flags);
+    TRY(session_open_engine(s, flags, engine, err));
+    subject.cache = s->cache_format->name;
+    session_print_load(s, stderr);
+    if (flags->learns)
+        bench_learn_open(&learn, s, flags->model, printer->machine, engine.rows);
+    Err result = bench_rows(o, s, &subject, &learn, cases, count, printer, err);
+    bench_learn_close(&learn);
+    return result;
 }
 
 static Err bench_cases(const Options *o, ModelFlags flags, Printer *printer, Error *err)
 {
     BenchCase cases[CASES_MAX];
     int count = cases_of(o, cases);
-    int32_t context = 0;
-    EngineOptions engine = engine_for(o, cases, count, &context);
-    flags.context = flags.context ? flags.context : context;
-    if (goes_deep(cases, count) && flags.state_snapshots < DEPTH_SNAPSHOTS)
-        flags.state_snapshots = DEPTH_SNAPSHOTS;
     bool watched = flags.profile || flags.profile_svg || flags.profile_html || flags.trace || flags.compare || flags.dump;
     flags.learns = !o->forgets && !watched && o->repetitions >= REPETITIONS_TO_LEARN;
     if (!count)
         return fail(err, BAD_ARGUMENT, "nothing to measure: --n-prompt and --n-gen are both 0");
     Session session;
     Error closing;
-    TRY(session_open(&session, &flags, engine, err));
-    printer->machine = session_machine(&session, &printer->kept);
-    Subject subject = subject_of(&session, printer->machine);
-    session_print_load(&session, stderr);
-    Err result = OK;
-    BenchLearn learn = {0};
-    if (flags.learns)
-        bench_learn_open(&learn, &session, flags.model, printer->machine, engine.rows);
-    for (int i = 0; i < count && result == OK; i++) {
-        BenchResult row;
-        bench_learn_foretell(&learn, cases[i]);
-        result = bench_run(session.engine, session.tally, session.tells_trace ? session.tracer : NULL,
-                           session.model->shape.V, cases[i], o->repetitions, &row, err);
-        if (result == OK)
-            print_row(printer, &subject, &row);
-        if (result == OK)
-            result = bench_end_add(&printer->end, subject.name, subject.cache, &row, err);
-        if (result == OK)
-            profile_out_add(session.profile, &printer->end.row[printer->end.count - 1].work);
-        if (result == OK)
-            bench_learn_record(&learn, &row);
-    }
-    bench_learn_close(&learn);
+    TRY(session_open_model(&session, &flags, err));
+    Err result = bench_session(o, &flags, &session, cases, count, printer, err);
     Err closed = session_close(&session, &closing);
     return result != OK || closed == OK ? result : fail(err, closed, "%s", closing.text);
+}
+
+/* On a GPU --deterministic has a price: both ways are measured. On the CPU nothing else is ever done. */
+static Err bench_ways(const Options *o, ModelFlags flags, Printer *printer, Error *err)
+{
+    bool deterministic = flags.deterministic;
+    flags.deterministic = false;
+    TRY(bench_cases(o, flags, printer, err));
+    flags.deterministic = true;
+    return deterministic && o->gpu ? bench_cases(o, flags, printer, err) : OK;
 }
 
 static Err bench_model(const char *path, const Options *o, ModelFlags flags, Printer *printer, Error *err)
@@ -296,9 +342,9 @@ static Err bench_model(const char *path, const Options *o, ModelFlags flags, Pri
     flags.model = path;
     for (int i = 0; i < o->cache.count; i++) {
         flags.cache_type = o->cache.value[i];
-        TRY(bench_cases(o, flags, printer, err));
+        TRY(bench_ways(o, flags, printer, err));
     }
-    return o->cache.count ? OK : bench_cases(o, flags, printer, err);
+    return o->cache.count ? OK : bench_ways(o, flags, printer, err);
 }
 
 /* "synth:SHAPE:q4_0,q8_0" are two models; any other path is one. */
@@ -332,7 +378,9 @@ const Command command_bench = {
         "the time: a token cannot come sooner than its bytes, nor a prompt sooner than its operations. The last column "
         "says how much of the time this bound would have taken, by what `ridge probe` measured of this machine with "
         "all its threads, and which of the two it is; at the end a sentence for each row says so in words, and what twice the "
-        "batch would give. --profile tells the same for each operation, without the warm-ups. Lists are measured "
+        "batch would give. On a GPU (--device cuda) its limits are measured first, in the same run; at the end there is what "
+        "an H100 and this GPU could do for each row, and what was measured; with --deterministic each is measured both ways, "
+        "and its price told. --profile tells the same for each operation, without the warm-ups. Lists are measured "
         "in all combinations, and synth:SHAPE:FORMAT needs no file (`ridge synth --list`). Machines are noisy: "
         "compare medians of runs that alternate (bench/versus-llama).\n\n"
         "`ridge bench serve --url URL` measures a server under load instead, any that speaks OpenAI's API: "
@@ -341,10 +389,42 @@ const Command command_bench = {
                 "  ridge bench -m a.gguf -m b.gguf -p 128,512 -n 32 -d 0,4096 -t 2\n"
                 "  ridge bench -m model.gguf -p 0 -n 64 -b 1,2,4,8,16 -o json\n"
                 "  ridge bench -m synth:llama-2-7b:q4_0,q8_0 -p 0 -n 32 -d 0,8192 -ctk f32,f16\n"
+                "  ridge bench --device cuda -m synth:llama-2-13b -m synth:llama-2-13b-grouped\n"
                 "  ridge bench serve --url http://127.0.0.1:8080 -c 16 -n 200\n",
     .groups = groups,
     .run = run,
 };
+
+/* What was not said; on a GPU steps of more rows. */
+static void fill_in(Options *o)
+{
+    o->rows = o->rows ? o->rows : o->gpu ? 2048 : 512;
+    if (o->gpu && !o->prompt.count && !o->generate.count && !o->depth.count && !o->batch.count)
+        return;      /* the rows of bench_gpu_cases() */
+    FlagInts *const lists[] = {&o->prompt, &o->generate, &o->depth, &o->batch};
+    const int32_t values[] = {512, 128, 0, 1};
+    for (size_t i = 0; i < COUNT_OF(lists); i++)
+        if (!lists[i]->count)
+            *lists[i] = (FlagInts){1, {values[i]}};
+}
+
+static void print_end(const Options *o, Printer *p)
+{
+    Machine h100;
+    Buf text;
+    Error err;
+    if (o->output == OUTPUT_JSON && p->rows)
+        puts("\n]");
+    if (o->output != OUTPUT_MD || !p->rows)
+        return;
+    bench_end_print(&p->end, p->machine, stdout);
+    buf_init(&text, TEXT_BYTES_MAX);
+    if (o->gpu)
+        bench_gpu_tell(&p->end, p->machine, machine_find("h100", &h100, &err) == OK ? &h100 : NULL, &text);
+    bench_price_tell(&p->end, &text);
+    fwrite(text.data, 1, text.bytes, stdout);
+    buf_deinit(&text);
+}
 
 static int run(int argc, char **argv)
 {
@@ -352,22 +432,21 @@ static int run(int argc, char **argv)
         return bench_serve(argc - 1, argv + 1);
     Error err;
     int status, word_count;
-    Options o = {.prompt = {1, {512}}, .generate = {1, {128}}, .depth = {1, {0}}, .batch = {1, {1}}, .rows = 512,
-                 .repetitions = 5};
+    Options o = {.repetitions = 5};
     ModelFlags model = model_flags_default();
     model.state_snapshots = 0;   /* no two prompts begin alike */
     const FlagGroup filled[] = {FLAG_GROUP("options", own_flags, &o),
                                 {"model", model_flags + 1, MODEL_FLAG_COUNT - 1, &model}, {0}};
     if (!command_begin(&command_bench, filled, argc, argv, NULL, 0, &word_count, &status))
         return status;
+    o.gpu = session_wants_gpu(&model);
+    fill_in(&o);
     Printer printer = {.output = o.output};
-    Err result = OK;
+    Err result = o.gpu ? probe_gpu_run(0, &printer.kept, &err) : OK;
+    printer.machine = o.gpu ? &printer.kept : NULL;
     for (int i = 0; i < (o.models.count ? o.models.count : 1) && result == OK; i++)
         result = bench_models(o.models.count ? o.models.item[i] : NULL, &o, model, &printer, &err);
-    if (o.output == OUTPUT_JSON && printer.rows)
-        puts("\n]");
-    if (o.output == OUTPUT_MD && printer.rows)
-        bench_end_print(&printer.end, printer.machine, stdout);
+    print_end(&o, &printer);
     bench_end_free(&printer.end);
     return result == OK && stdout_flush(&err) == OK ? 0 : command_fail(&err);
 }

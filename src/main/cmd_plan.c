@@ -24,7 +24,7 @@ static const Flag flags[] = {
     {"--model", "-m", "MODEL", FLAG_TEXT, AT(model),
      .help = "a checkpoint, a shape of `ridge synth --list`, or a config.json; without it the default model"},
     {"--device", "-d", "NAME", FLAG_TEXT, AT(device),
-     .help = "this, a name of --list, or a file as `ridge probe -o` writes it (this)"},
+     .help = "this, this-gpu, a name of --list, or a file as `ridge probe -o` writes it (this)"},
     {"--format", NULL, "FORMAT", FLAG_TEXT, AT(format),
      .help = "number format of the matrices (a checkpoint's own; bf16 for a shape)"},
     {"--cache", NULL, "FORMAT", FLAG_TEXT, AT(cache), .help = "number format of keys and values (bf16)"},

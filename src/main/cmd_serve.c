@@ -165,7 +165,7 @@ static Machine machine_of(const Server *s)
 {
     Machine m;
     Error err;
-    Err result = device_is_apart(s->session.computes) ? NOT_FOUND : machine_of_this(&m, &err);
+    Err result = machine_of_this(device_is_apart(s->session.computes), &m, &err);
     if (result != OK && result != NOT_FOUND)
         server_log_event(s->log, LOG_WARNING, "no shares of what is possible: %s", err.text);
     if (result != OK)
@@ -205,6 +205,7 @@ static Err open_model(Server *s, Error *err)
     if (f->cache_dir)
         TRY(checkpoint_identity(&s->session.package.checkpoint, identity, err));
     engine.files.model = identity;
+    engine.device_chooses = true;      /* dozens of answers at a time: by all threads */
     engine.observe = observe_step;
     engine.observe_with = s;
     TRY(session_open_engine(&s->session, &s->model, engine, err));

@@ -28,7 +28,7 @@ static Err learn(const Session *s, const char *model, const PhaseWork *decode, d
     Journal *journal;
     Machine machine;
     JournalEntry e;
-    TRY(machine_of_this(&machine, err));
+    TRY(machine_of_this(false, &machine, err));
     TRY(journal_open(NULL, &journal, err));
     Err result = plan_model_open(&(PlanModelOptions){.model = model}, &p, err);
     if (result == OK) {

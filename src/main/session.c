@@ -114,9 +114,14 @@ static Err watch_over(Session *s, const ModelFlags *flags, Error *err)
     return OK;
 }
 
+bool session_wants_gpu(const ModelFlags *flags)
+{
+    return flags->device == DEVICE_CUDA || (flags->device == DEVICE_AUTO && cuda_is_there());
+}
+
 static Err open_device(Session *s, const ModelFlags *flags, Error *err)
 {
-    if (flags->device == DEVICE_CUDA || (flags->device == DEVICE_AUTO && cuda_is_there())) {
+    if (session_wants_gpu(flags)) {
         TRY(cuda_device_open(&(CudaOptions){.exact = flags->products == 0, .same = flags->deterministic}, &s->computes,
                              err));
         snprintf(s->backend, sizeof s->backend, "%s", cuda_device_title(s->computes));
@@ -271,9 +276,10 @@ Err session_close(Session *s, Error *err)
 const Machine *session_machine(const Session *s, Machine *machine)
 {
     Error err;
-    if (device_is_apart(s->computes))
-        return NULL;
-    Err result = machine_of_this(machine, &err);
+    bool gpu = device_is_apart(s->computes);
+    Err result = machine_of_this(gpu, machine, &err);
+    if (result == OK && gpu && strcmp(machine->name, s->backend))
+        return NULL;      /* another one was measured */
     if (result != OK && result != NOT_FOUND)
         fprintf(stderr, "no shares of what is possible: %s\n", err.text);
     return result == OK ? machine : NULL;

@@ -51,6 +51,9 @@ typedef struct Session {
 
 enum { SESSION_CONTEXT = 8192 }; /* without --context: at most so many positions, whatever the model could */
 
+/* Whether they ask for a GPU: --device auto does where there is one. */
+bool session_wants_gpu(const ModelFlags *);
+
 /* Opens all but the engine or the refinement. */
 Err session_open_model(Session *, const ModelFlags *, Error *err);
 /* The engine of an opened model, which stays open if this fails. --context comes before engine.context, and
@@ -64,7 +67,7 @@ int32_t session_context(const Session *, const ModelFlags *); /* positions of th
 /* Tells what a watcher found, and closes. Returns an error of the trace file. */
 Err session_close(Session *, Error *err);
 
-/* What `ridge probe` has kept of this machine, into *machine; NULL: nothing, or a device that it did not measure. A file that
+/* What `ridge probe` has kept of this machine, into *machine; NULL: nothing, or another GPU. A file that
  * cannot be read is told on stderr. */
 const Machine *session_machine(const Session *, Machine *machine);
 

@@ -77,31 +77,26 @@ void decoder_stage_run(const ModelShape *s, const DecoderWeights *w, Device *d, 
     device_release(d, mark);
 }
 
-/* The rows that a step asks for, as the head sees them. */
-static void last_rows(const ModelShape *s, const DecoderWeights *w, Device *d, Tensor x, Tensor rows, Tensor out)
+static void last_norm(const ModelShape *s, const DecoderWeights *w, Device *d, Tensor x)
 {
     const DecoderShape *m = decoder_shape(s);
     NormShape norm = m->norm;
     norm.eps = m->last_eps ? m->last_eps : norm.eps;
-    op_take_rows(d, out, x, rows);
     if (m->names.norm)
-        norm_run(&norm, d, out, out, &w->norm);
+        norm_run(&norm, d, x, x, &w->norm);
 }
 
-void decoder_end(const ModelShape *s, const DecoderWeights *w, Device *d, const Step *step, Tensor x, Tensor logits)
+/* x: the rows that are asked for; they become others. */
+static void head_run(const ModelShape *s, const DecoderWeights *w, Device *d, Tensor x, Tensor logits)
 {
     const DecoderShape *m = decoder_shape(s);
-    device_label(d, "head", -1);
-    if (step->hiddens > 0)
-        last_rows(s, w, d, x, step->hidden_rows, step->hidden);
-    Tensor last = device_f32(d, step->outs, s->D);
-    last_rows(s, w, d, x, step->out_rows, last);
+    last_norm(s, w, d, x);
     if (m->embed_width != s->D) {
-        Tensor narrow = device_f32(d, step->outs, m->embed_width);
-        op_linear(d, narrow, last, w->project_out, NONE);
-        last = narrow;
+        Tensor narrow = device_f32(d, x.dim[0], m->embed_width);
+        op_linear(d, narrow, x, w->project_out, NONE);
+        x = narrow;
     }
-    op_linear(d, logits, last, w->head.w, w->head.bias);
+    op_linear(d, logits, x, w->head.w, w->head.bias);
     float cap = m->logit_cap, factor = m->logit_factor / (cap ? cap : 1);
     if (factor != 1)
         op_scale(d, logits, logits, factor);
@@ -111,16 +106,58 @@ void decoder_end(const ModelShape *s, const DecoderWeights *w, Device *d, const 
     }
 }
 
+static Tensor take_asked(const ModelShape *s, Device *d, const Step *step, Tensor x)
+{
+    Tensor asked = device_f32(d, step->outs, s->D);
+    op_take_rows(d, asked, x, step->out_rows);
+    return asked;
+}
+
+void decoder_end(const ModelShape *s, const DecoderWeights *w, Device *d, const Step *step, Tensor x, Tensor logits)
+{
+    device_label(d, "head", -1);
+    if (step->hiddens > 0) {
+        op_take_rows(d, step->hidden, x, step->hidden_rows);
+        last_norm(s, w, d, step->hidden);
+    }
+    head_run(s, w, d, take_asked(s, d, step, x), logits);
+}
+
+/* A stage that sees each row by itself. */
+static bool is_rowwise(const Stage *stage)
+{
+    bool rowwise = true;
+    for (int b = 0; b < stage->branches; b++)
+        rowwise &= stage->branch[b].part->keep == NULL;
+    return rowwise;
+}
+
+/* Behind the last stage that mixes rows only those go on that somebody asks for: of a prompt the last one. */
+static void finish_asked(const ModelShape *s, const DecoderWeights *w, Device *d, const Pass *p, Tensor x, Tensor logits)
+{
+    int last = s->L - 1;
+    Tensor asked = take_asked(s, d, p->step, x);
+    if (asked.dim[0] > 0)
+        decoder_stage_run(s, w, d, p, last, decoder_shape(s)->layer[last].stages - 1, asked);
+    device_label(d, "head", -1);
+    head_run(s, w, d, asked, logits);
+}
+
 void decoder_forward(const Model *model, Device *d, const Step *step, Tensor logits)
 {
     const ModelShape *s = &model->shape;
     const DecoderWeights *w = model->weights;
+    const DecoderLayer *layer = decoder_shape(s)->layer, *last = &layer[s->L - 1];
+    bool asks_few = step->hiddens == 0 && is_rowwise(&last->stage[last->stages - 1]);
     Pass pass;
     Tensor x = decoder_begin(s, w, d, step, &pass);
     for (int l = 0; l < s->L; l++)
-        for (int i = 0; i < decoder_shape(s)->layer[l].stages; i++)
+        for (int i = 0; i < layer[l].stages - (asks_few && l == s->L - 1); i++)
             decoder_stage_run(s, w, d, &pass, l, i, x);
-    decoder_end(s, w, d, step, x, logits);
+    if (asks_few)
+        finish_asked(s, w, d, &pass, x, logits);
+    else
+        decoder_end(s, w, d, step, x, logits);
 }
 
 /* ---- what is kept of the past ---- */

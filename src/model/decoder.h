@@ -5,6 +5,8 @@
  *         x += factor * post(part(pre(x)))                           for each branch, all from the same x
  *     logits = head(norm(x))                                         [outs, V]
  *
+ * The last stage of all, where it mixes no rows (an mlp), sees only those that are asked for: of a prompt one.
+ *
  *     Llama     stage 1: attention        stage 2: mlp                 each behind a norm
  *     Gemma 2   the same with norms before and behind
  *     OLMo 2    the same with norms behind only

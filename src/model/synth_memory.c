@@ -169,17 +169,18 @@ static Err make(SynthMemory *m, const SynthOptions *options, const char *name, E
     return result;
 }
 
-/* SHAPE may be a path; what comes behind its last colon is the format. */
+/* SHAPE may be a path; what comes behind its last colon is the format, else it is BF16. */
 static Err read_name(const char *name, char shape[PATH_MAX], const Format **format, Error *err)
 {
     const char *from = name + strlen(PREFIX), *colon = strrchr(from, ':');
-    size_t bytes = colon ? (size_t)(colon - from) : 0;
+    size_t bytes = colon ? (size_t)(colon - from) : strlen(from);
     if (!bytes || bytes >= PATH_MAX)
         return fail(err, BAD_ARGUMENT, "'%.200s': must be synth:SHAPE:FORMAT; `ridge synth --list` shows the shapes", name);
     memcpy(shape, from, bytes);
     shape[bytes] = 0;
-    *format = format_find(colon + 1);
-    return *format ? OK : fail(err, BAD_ARGUMENT, "%.200s: '%.64s' is no number format that ridge knows", name, colon + 1);
+    const char *called = colon ? colon + 1 : "BF16";
+    *format = format_find(called);
+    return *format ? OK : fail(err, BAD_ARGUMENT, "%.200s: '%.64s' is no number format that ridge knows", name, called);
 }
 
 Err synth_memory_open(const char *name, SynthMemory **out, Error *err)

@@ -10,6 +10,7 @@
 #include "server/sampling_fields.h"
 
 static const char object[] = "chat.completion", chunk_object[] = "chat.completion.chunk";
+static const OpenaiChunk text_chunk = {chunk_object, "\"delta\":{\"content\":", "},\"logprobs\":null,\"finish_reason\":null}"};
 
 /* ---- the answer as a whole ---- */
 
@@ -101,6 +102,10 @@ static void tell_delta(Exchange *x, Generation *g, const Delta *d)
 {
     OpenaiReply *r = generation_with(g);
     const Choice *c = d->choice;
+    if (openai_is_plain(r, d)) {
+        openai_send_text(x, g, r, &text_chunk, c->index, d->text);
+        return;
+    }
     if (!r->opened[c->index])
         openai_send(x, g, r, chunk_object,
                     chunk_choice(c, json_pack("{s:s, s:s}", "role", "assistant", "content", ""), json_null()));
@@ -128,19 +133,6 @@ static const Wire wire = {.delta = tell_delta, .done = done, .free_with = openai
 
 /* ---- the request ---- */
 
-static void read_tool_choice(Fields *f, Conversation *c)
-{
-    static const char *const words[] = {"auto", "none", "required"};
-    static const ToolChoice choices[] = {TOOLS_AUTO, TOOLS_NONE, TOOLS_REQUIRED};
-    json_t *choice = fields_any(f, "tool_choice");
-    if (choice && !json_is_object(choice))
-        c->choice = choices[fields_choice(f, "tool_choice", words, (int)COUNT_OF(words), 0)];
-    else if (choice)
-        conversation_choose_tool(c, f, json_object_get(choice, "function"), "tool_choice.function.");
-    if (fields_ok(f) && !c->tools && (c->choice == TOOLS_REQUIRED || c->choice == TOOLS_NAMED))
-        fields_refuse(f, "tool_choice", "asks for a call, but there are no tools");
-}
-
 static void read_template_fields(Fields *f, Conversation *c)
 {
     json_t *extra = fields_object(f, "chat_template_kwargs");
@@ -163,7 +155,7 @@ static void read_conversation(Fields *f, Conversation *c)
     conversation_add_messages(c, f, "messages", messages);
     conversation_set_tools(c, f, "tools[%zu].", "function.", fields_array(f, "tools", TOOLS_MAX));
     fields_bool(f, "parallel_tool_calls", &c->parallel);
-    read_tool_choice(f, c);
+    conversation_read_tool_choice(c, f, true);
     read_template_fields(f, c);
 }
 

@@ -12,6 +12,7 @@
 enum { MAX_TOKENS_DEFAULT = 16 };
 
 static const char object[] = "text_completion";
+static const OpenaiChunk text_chunk = {object, "\"text\":", ",\"logprobs\":null,\"finish_reason\":null,\"stop_reason\":null}"};
 
 /* ---- the legacy form of log-probabilities ---- */
 
@@ -102,6 +103,10 @@ static void tell_delta(Exchange *x, Generation *g, const Delta *d)
     const Choice *c = d->choice;
     if (d->kind != DELTA_TEXT && d->kind != DELTA_END)
         return;
+    if (openai_is_plain(r, d)) {
+        openai_send_text(x, g, r, &text_chunk, c->index, d->text);
+        return;
+    }
     openai_send(x, g, r, object, choice_json(g, r, c, d->text, d->tokens, d->token_count, !r->opened[c->index]));
     r->opened[c->index] = true;
 }

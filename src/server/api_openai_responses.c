@@ -2,12 +2,15 @@
  * GET /v1/responses/{}/input_items: what was asked with; POST /v1/responses/{}/cancel: ends one made with "background".
  *
  *     input          "text"  |  [{"role", "content"}, {"type": "function_call" ...}, {"type": "function_call_output" ...}]
+ *     conversation   what was said there (api_openai_conversations.c) comes before; this goes on it
  *     instructions   a message of the system before all; not carried on by previous_response_id
  *
  * Stored responses lie in memory, bounded, each for the tenant that made it (response_store.h).
  */
+#include <stdio.h>
+
 #include "server/api_keys.h"
-#include "server/conversation.h"
+#include "server/conversation_items.h"
 #include "server/generation_inside.h"
 #include "server/openai_parts.h"
 #include "server/response_items.h"
@@ -17,83 +20,17 @@
 
 /* ---- input ---- */
 
-/* Calls that follow each other, or a message of the assistant, are one message in a conversation. */
-static void join_calls(Conversation *c)
-{
-    size_t count = json_array_size(c->messages);
-    json_t *last = json_array_get(c->messages, count - 1), *before = count > 1 ? json_array_get(c->messages, count - 2) : NULL;
-    const char *role = json_string_value(json_object_get(before, "role"));
-    if (!role || strcmp(role, "assistant"))
-        return;
-    if (!json_object_get(before, "tool_calls"))
-        json_object_set_new(before, "tool_calls", json_array());
-    json_array_extend(json_object_get(before, "tool_calls"), json_object_get(last, "tool_calls"));
-    json_array_remove(c->messages, count - 1);
-}
-
-static void add_call(Conversation *c, Fields *f)
-{
-    const char *id = NULL, *name = NULL, *arguments = "{}";
-    fields_text(f, "call_id", 256, &id);
-    fields_text(f, "name", TOOL_NAME_BYTES_MAX, &name);
-    fields_text(f, "arguments", SIZE_MAX, &arguments);
-    if (fields_ok(f) && !name)
-        fields_refuse(f, "name", "is missing");
-    json_t *parsed = fields_ok(f) ? json_loads(*arguments ? arguments : "{}", 0, NULL) : NULL;
-    if (fields_ok(f) && !json_is_object(parsed))
-        fields_refuse(f, "arguments", "must be a JSON object, as a string");
-    if (fields_ok(f)) {
-        json_array_append_new(c->messages,
-                              json_pack("{s:s, s:s, s:[{s:s?, s:s, s:{s:s, s:O}}]}", "role", "assistant", "content", "",
-                                        "tool_calls", "id", id, "type", "function", "function", "name", name, "arguments",
-                                        parsed));
-        join_calls(c);
-    }
-    json_decref(parsed);
-}
-
-static void add_output(Conversation *c, Fields *f)
-{
-    const char *id = NULL;
-    json_t *output = fields_any(f, "output");
-    fields_text(f, "call_id", 256, &id);
-    if (fields_ok(f) && (!output || !id))
-        fields_refuse(f, output ? "call_id" : "output", "is missing");
-    json_t *text = fields_ok(f) ? content_text(f, "output", output) : NULL;
-    if (text)
-        json_array_append_new(c->messages,
-                              json_pack("{s:s, s:s, s:o}", "role", "tool", "tool_call_id", id, "content", text));
-}
-
-static void add_item(Conversation *c, Fields *f)
-{
-    static const char *const types[] = {"message", "function_call", "function_call_output", "reasoning"};
-    switch (fields_choice(f, "type", types, (int)COUNT_OF(types), 0)) {
-    case 0: conversation_add_message(c, f); break;
-    case 1: add_call(c, f); break;
-    case 2: add_output(c, f); break;
-    default: break;    /* what it thought then is not shown to a model again */
-    }
-}
-
 static void read_input(Fields *f, Conversation *c)
 {
-    json_t *input = fields_any(f, "input"), *item;
-    size_t i;
+    json_t *input = fields_any(f, "input");
     if (json_is_string(input)) {
         conversation_add(c, "user", json_string_value(input));
         return;
     }
     if (fields_ok(f) && (!json_is_array(input) || json_array_size(input) > MESSAGES_MAX))
         fields_refuse(f, "input", "must be a text, or a list of at most %d items", MESSAGES_MAX);
-    json_array_foreach(input, i, item)
-    {
-        Fields inner = fields_within(f, item, "input[%zu].", i);
-        if (!json_is_object(item))
-            fields_refuse(&inner, "", "must be an object");
-        if (fields_ok(f))
-            add_item(c, &inner);
-    }
+    if (fields_ok(f))
+        conversation_add_items(c, f, "input", input);
 }
 
 static json_t *stored(const Exchange *x, const char *id, ResponsePart part)
@@ -118,6 +55,30 @@ static void read_previous(Fields *f, Conversation *c, Exchange *x)
     f->error->code = "previous_response_not_found";
 }
 
+/* "conv_..." or {"id": "conv_..."}: what was said there comes before the input. */
+static void read_conversation(Fields *f, Conversation *c, ResponseReply *r, Exchange *x)
+{
+    json_t *given = fields_any(f, "conversation");
+    const char *id = json_string_value(json_is_object(given) ? json_object_get(given, "id") : given);
+    if (!given || !fields_ok(f))
+        return;
+    if (!id || strlen(id) >= sizeof r->conversation)
+        fields_refuse(f, "conversation", "must be an id, or {\"id\"}");
+    if (fields_has(f, "previous_response_id"))
+        fields_refuse(f, "previous_response_id", "cannot be given together with conversation");
+    if (!fields_ok(f))
+        return;
+    json_t *items = response_store_get(exchange_service(x)->conversations, r->tenant, id, RESPONSE_INPUT);
+    if (items) {
+        snprintf(r->conversation, sizeof r->conversation, "%s", id);
+        conversation_add_items(c, f, "conversation", items);
+        json_decref(items);
+        return;
+    }
+    fields_refuse(f, "conversation", "there is no conversation '%s': it was deleted, or is gone", id);
+    f->error->status = 404;
+}
+
 /* ---- tools ---- */
 
 /* {"type": "function", "name", ...} as chat's {"type": "function", "function": {"name", ...}}. */
@@ -138,20 +99,6 @@ static void read_tools(Fields *f, Conversation *c)
     if (fields_ok(f))
         conversation_set_tools(c, f, "tools[%zu].", "", nested);
     json_decref(nested);
-}
-
-static void read_tool_choice(Fields *f, Conversation *c)
-{
-    static const char *const words[] = {"auto", "none", "required"};
-    static const ToolChoice choices[] = {TOOLS_AUTO, TOOLS_NONE, TOOLS_REQUIRED};
-    json_t *choice = fields_any(f, "tool_choice");
-    if (choice && !json_is_object(choice))
-        c->choice = choices[fields_choice(f, "tool_choice", words, (int)COUNT_OF(words), 0)];
-    else if (choice)
-        conversation_choose_tool(c, f, choice, "tool_choice.");
-    if (fields_ok(f) && !c->tools && (c->choice == TOOLS_REQUIRED || c->choice == TOOLS_NAMED))
-        fields_refuse(f, "tool_choice", "asks for a call, but there are no tools");
-    fields_bool(f, "parallel_tool_calls", &c->parallel);
 }
 
 /* ---- the other fields ---- */
@@ -185,10 +132,8 @@ static void read_reasoning(Fields *f, Conversation *c)
 
 static void refuse_unsupported(Fields *f, const Exchange *x, ResponseReply *r, bool stores, bool streams)
 {
-    static const char *const names[] = {"conversation", "prompt"};
-    for (size_t i = 0; i < COUNT_OF(names); i++)
-        if (fields_has(f, names[i]))
-            fields_refuse(f, names[i], "is not supported here; send the items themselves, or previous_response_id");
+    if (fields_has(f, "prompt"))
+        fields_refuse(f, "prompt", "is not supported here; send the items themselves");
     fields_bool(f, "background", &r->background);
     if (r->background && exchange_is_background(x))
         fields_refuse(f, "background", "is what a line of a batch is anyhow");
@@ -246,6 +191,7 @@ static void repeat_request(Fields *f, ResponseReply *r, const GenerationSpec *s)
         json_object_set_new(r->frame, repeated[i].name, given ? json_deep_copy(given)
                                                               : json_loads(repeated[i].otherwise, JSON_DECODE_ANY, NULL));
     }
+    json_object_set_new(r->frame, "conversation", r->conversation[0] ? json_pack("{s:s}", "id", r->conversation) : json_null());
     json_object_set_new(r->frame, "temperature", json_real((double)s->sampling.temperature));
     json_object_set_new(r->frame, "top_p", json_real((double)s->sampling.top_p));
 }
@@ -262,18 +208,20 @@ static void read_body(Fields *f, GenerationSpec *s, ResponseReply *r, Conversati
     refuse_unsupported(f, x, r, stores, s->stream);
     fields_text(f, "instructions", SIZE_MAX, &instructions);
     read_previous(f, c, x);
+    read_conversation(f, c, r, x);
     read_input(f, c);
     read_tools(f, c);
-    read_tool_choice(f, c);
+    conversation_read_tool_choice(c, f, false);
+    fields_bool(f, "parallel_tool_calls", &c->parallel);
     read_reasoning(f, c);
     read_text_format(f, s, service);
     check_others(f);
     if (!fields_ok(f))
         return;
-    if (stores) {
+    if (stores)
         r->messages = json_deep_copy(c->messages);
+    if (stores || r->conversation[0])
         r->input = response_items(fields_any(f, "input"));
-    }
     if (instructions)
         json_array_insert_new(c->messages, 0, json_pack("{s:s, s:s}", "role", "system", "content", instructions));
     repeat_request(f, r, s);

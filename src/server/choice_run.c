@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "server/random_id.h"
 
@@ -178,10 +179,11 @@ static bool keep_token(ChoiceRun *r, const Sampled *token)
         c->tokens = tokens;
         r->token_room = room;
     }
+    int32_t wanted = r->spec->sampling.logprobs > 0 ? r->spec->sampling.logprobs : 0;
+    int32_t best = token->best_count < wanted ? token->best_count : wanted;    /* the prompt's may have needed more */
     Sampled *kept = &c->tokens[c->token_count++];
-    *kept = *token;
-    if (kept->best_count > r->spec->sampling.logprobs)    /* the prompt's may have needed more */
-        kept->best_count = r->spec->sampling.logprobs > 0 ? r->spec->sampling.logprobs : 0;
+    memcpy(kept, token, offsetof(Sampled, best) + (size_t)best * sizeof *token->best);    /* not the room for the others */
+    kept->best_count = best;
     if (!isnan(token->logprob))
         c->logprob_sum += (double)token->logprob;
     return true;

@@ -43,6 +43,9 @@ void conversation_add(Conversation *, const char *role, const char *content);
 /* [{"type": "function", "function": {"name", "description", "parameters"}}, ...]. How the caller's own form names an entry
  * in errors ("tools[%zu].") and what it says of the function ("function.", or "" where the entry says it itself). */
 void conversation_set_tools(Conversation *, Fields *, const char *entry, const char *inner, json_t *list);
+/* OpenAI's tool_choice: a word, a function, or those that may be called ("allowed_tools"). After the tools. nested: as chats
+ * have it, where what an object says lies a level deeper ({"type": "function", "function": {"name"}}). */
+void conversation_read_tool_choice(Conversation *, Fields *, bool nested);
 /* TOOLS_NAMED: {"name": ...} of one of them; `path`: what stands before "name" in errors. */
 void conversation_choose_tool(Conversation *, Fields *, json_t *named, const char *path);
 

@@ -1,6 +1,7 @@
 /* Tools of a conversation: their checks, and how a model is told of them whose template knows none. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "server/conversation_parts.h"
 
@@ -68,26 +69,94 @@ void conversation_set_tools(Conversation *c, Fields *f, const char *entry, const
     }
 }
 
+/* ---- which may be called, and whether one must ---- */
+
+static json_t *find_tool(json_t *tools, const char *name)
+{
+    size_t i;
+    json_t *tool;
+    json_array_foreach(tools, i, tool)
+        if (!strcmp(json_string_value(json_object_get(json_object_get(tool, "function"), "name")), name))
+            return tool;
+    return NULL;
+}
+
 void conversation_choose_tool(Conversation *c, Fields *f, json_t *named, const char *path)
 {
     const char *name = NULL;
-    size_t i;
-    json_t *tool;
     if (fields_ok(f) && !json_is_object(named))
         fields_refuse(f, "tool_choice", "must be 'auto', 'none', 'required', or name a function");
     Fields inner = fields_of(named, path, f->error);
     fields_text(&inner, "name", TOOL_NAME_BYTES_MAX, &name);
     if (fields_ok(f) && !name)
         fields_refuse(&inner, "name", "is missing");
+    if (fields_ok(f) && !find_tool(c->tools, name))
+        fields_refuse(&inner, "name", "'%s' is none of the tools", name);
     if (!fields_ok(f))
         return;
-    json_array_foreach(c->tools, i, tool)
-        if (!strcmp(json_string_value(json_object_get(json_object_get(tool, "function"), "name")), name)) {
-            c->choice = TOOLS_NAMED;
-            snprintf(c->tool, sizeof c->tool, "%s", name);
-            return;
-        }
-    fields_refuse(&inner, "name", "'%s' is none of the tools", name);
+    c->choice = TOOLS_NAMED;
+    snprintf(c->tool, sizeof c->tool, "%s", name);
+}
+
+static void allow_tool(const Conversation *c, Fields *f, bool nested, json_t *allowed)
+{
+    static const char *const types[] = {"function"};
+    const char *name = NULL;
+    fields_choice(f, "type", types, 1, 0);
+    Fields inner = nested ? fields_within(f, fields_object(f, "function"), "function.") : *f;
+    fields_text(&inner, "name", TOOL_NAME_BYTES_MAX, &name);
+    if (fields_ok(f) && !name)
+        fields_refuse(&inner, "name", "is missing");
+    if (fields_ok(f) && !find_tool(c->tools, name))
+        fields_refuse(&inner, "name", "'%s' is none of the tools", name);
+    if (fields_ok(f) && !find_tool(allowed, name))
+        json_array_append(allowed, find_tool(c->tools, name));
+}
+
+/* {"type": "allowed_tools", "mode", "tools"}: the model is told of these only, so it calls no other. */
+static void allow_tools(Conversation *c, Fields *f, json_t *choice, bool nested)
+{
+    static const char *const modes[] = {"auto", "required"};
+    size_t i;
+    json_t *entry, *allowed = json_array();
+    Fields a = fields_within(f, choice, "tool_choice.");
+    if (nested)
+        a = fields_within(&a, fields_object(&a, "allowed_tools"), "allowed_tools.");
+    int mode = fields_choice(&a, "mode", modes, (int)COUNT_OF(modes), 0);
+    json_t *list = fields_array(&a, "tools", TOOLS_MAX);
+    if (fields_ok(f) && json_array_size(list) == 0)
+        fields_refuse(&a, "tools", "must name those that may be called");
+    json_array_foreach(list, i, entry)
+    {
+        Fields t = fields_within(&a, entry, "tools[%zu].", i);
+        if (!json_is_object(entry))
+            fields_refuse(&t, "", "must be an object");
+        if (fields_ok(f))
+            allow_tool(c, &t, nested, allowed);
+    }
+    if (fields_ok(f)) {
+        json_decref(c->tools);
+        c->tools = json_incref(allowed);
+        c->choice = mode == 1 ? TOOLS_REQUIRED : TOOLS_AUTO;
+    }
+    json_decref(allowed);
+}
+
+void conversation_read_tool_choice(Conversation *c, Fields *f, bool nested)
+{
+    static const char *const words[] = {"auto", "none", "required"};
+    static const ToolChoice choices[] = {TOOLS_AUTO, TOOLS_NONE, TOOLS_REQUIRED};
+    json_t *choice = fields_any(f, "tool_choice");
+    const char *type = json_string_value(json_object_get(choice, "type"));
+    if (choice && !json_is_object(choice))
+        c->choice = choices[fields_choice(f, "tool_choice", words, (int)COUNT_OF(words), 0)];
+    else if (type && !strcmp(type, "allowed_tools"))
+        allow_tools(c, f, choice, nested);
+    else if (choice)
+        conversation_choose_tool(c, f, nested ? json_object_get(choice, "function") : choice,
+                                 nested ? "tool_choice.function." : "tool_choice.");
+    if (fields_ok(f) && !c->tools && (c->choice == TOOLS_REQUIRED || c->choice == TOOLS_NAMED))
+        fields_refuse(f, "tool_choice", "asks for a call, but there are no tools");
 }
 
 /* ---- for a template that knows no tools ---- */

@@ -86,7 +86,6 @@ static void exchange_free(Exchange *x)
     for (int i = 0; i < x->out_header_count; i++)
         free(x->out_headers[i]);
     buf_deinit(&x->out);
-    buf_deinit(&x->event);
     key_drop(x->key);
     pthread_mutex_destroy(&x->lock);
     pthread_mutex_destroy(&x->ready_lock);
@@ -104,14 +103,13 @@ Err exchange_new(Exchange **out, Service *s, const ExchangeCall *c, Error *err)
     if (!x)
         return fail(err, NO_MEMORY, "no memory for a request");
     *x = (Exchange){.service = s, .key = key_share(c->key), .background = c->background, .received = clock_seconds(),
-                    .ready = c->ready, .ready_with = c->ready_with, .words = malloc(words_bytes(c))};
+                    .ready = c->ready, .ready_all = c->ready_all, .ready_with = c->ready_with, .words = malloc(words_bytes(c))};
     x->number = 1 + atomic_fetch_add(&numbers, 1);
     pthread_mutex_init(&x->lock, NULL);
     pthread_mutex_init(&x->ready_lock, NULL);
     atomic_init(&x->holders, 1);
     atomic_init(&x->gone, false);
     buf_init(&x->out, EXCHANGE_OUT_BYTES_MAX);
-    buf_init(&x->event, EXCHANGE_OUT_BYTES_MAX);
     if (x->words) {
         copy_call(x, c);
         choose_id(x);
@@ -235,7 +233,7 @@ void exchange_hang_up(Exchange *x)
 {
     if (!exchange_is_done(x))     /* else there is nothing left that would be his */
         exchange_stop(x);
-    exchange_tell_ready(x);
+    exchange_tell_ready(&x, 1);
 }
 
 void exchange_release(Exchange *x)

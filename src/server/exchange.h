@@ -41,6 +41,7 @@ typedef struct ExchangeCall {        /* what came in; copied by exchange_new */
     const ApiKey *key;               /* NULL: no keys are asked for */
     bool background;                 /* what it generates goes behind all that live calls want */
     void (*ready)(void *with);       /* something may be read, or it is done; any thread, may come too often */
+    void (*ready_all)(void *with);   /* after ready() of this and perhaps many others, for one of them; NULL: nothing */
     void *ready_with;
 } ExchangeCall;
 

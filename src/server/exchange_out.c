@@ -6,12 +6,23 @@
 #include "server/exchange_parts.h"
 #include "server/api_keys.h"
 
-void exchange_tell_ready(Exchange *x)
+static bool tell_one(Exchange *x, bool all)
 {
     pthread_mutex_lock(&x->ready_lock);
-    if (x->ready)
-        x->ready(x->ready_with);
+    void (*tell)(void *with) = x->ready && all ? x->ready_all : x->ready;
+    if (tell)
+        tell(x->ready_with);
     pthread_mutex_unlock(&x->ready_lock);
+    return tell;
+}
+
+void exchange_tell_ready(Exchange *const *list, int count)
+{
+    bool told_all = false;
+    for (int i = 0; i < count; i++)
+        tell_one(list[i], false);
+    for (int i = 0; i < count && !told_all; i++)
+        told_all = tell_one(list[i], true);
 }
 
 /* Of a turn the worker tells (workers.c), once for all that was put in it. */
@@ -20,7 +31,7 @@ static void tell_of_put(Exchange *x)
     if (x->in_turn)
         x->must_tell = true;
     else
-        exchange_tell_ready(x);
+        exchange_tell_ready(&x, 1);
 }
 
 /* ---- headers ---- */
@@ -63,18 +74,30 @@ static void begin(Exchange *x, int status, const char *content_type, bool stream
     snprintf(x->content_type, sizeof x->content_type, "%s", content_type);
 }
 
-/* What nobody can hold is lost as a whole: an answer with a gap would be worse than none. */
-static void put(Exchange *x, Span s)
+/* What was read makes room. */
+static void forget_read(Exchange *x)
 {
     if (x->read > 0 && x->read >= x->out.bytes / 2) {
         x->out.bytes -= x->read;
         memmove(x->out.data, x->out.data + x->read, x->out.bytes);
         x->read = 0;
     }
-    if (!buf_put_span(&x->out, s) && s.bytes > 0) {
+}
+
+/* What nobody can hold is lost as a whole: an answer with a gap would be worse than none. */
+static void lose_if_full(Exchange *x)
+{
+    if (x->out.full) {
         x->full = true;
         atomic_store(&x->gone, true);
     }
+}
+
+static void put(Exchange *x, Span s)
+{
+    forget_read(x);
+    buf_put_span(&x->out, s);
+    lose_if_full(x);
 }
 
 void exchange_text(Exchange *x, int status, const char *content_type, Span text)
@@ -133,38 +156,33 @@ void exchange_put(Exchange *x, Span s)
     tell_of_put(x);
 }
 
-/* Behind what x->event holds already. */
-static void put_event(Exchange *x, Span before, json_t *json, Span after)
+/* Written where it will be read. */
+static void put_event(Exchange *x, const char *event, Span before, json_t *json, Span after)
 {
-    Buf *text = &x->event;
-    buf_put_text(text, "data: ");
-    buf_put_span(text, before);
-    bool good = put_json(text, json);
-    buf_put_span(text, after);
-    if (!good || text->full) {
-        buf_clear(text);
-        buf_put_text(text, "data: {\"error\":{\"message\":\"no memory for this part\",\"type\":\"server_error\"}}");
+    pthread_mutex_lock(&x->lock);
+    ASSERT(x->began && !x->done);
+    forget_read(x);
+    Buf *out = &x->out;
+    size_t start = out->bytes;
+    if (event)
+        buf_printf(out, "event: %s\n", event);
+    buf_put_text(out, "data: ");
+    buf_put_span(out, before);
+    if (put_json(out, json)) {
+        buf_put_span(out, after);
+    } else if (!out->full) {
+        buf_cut(out, start);
+        buf_put_text(out, "data: {\"error\":{\"message\":\"no memory for this part\",\"type\":\"server_error\"}}");
     }
-    buf_put_text(text, "\n\n");
-    exchange_put(x, buf_span(text));
+    buf_put_text(out, "\n\n");
+    lose_if_full(x);
+    pthread_mutex_unlock(&x->lock);
+    tell_of_put(x);
 }
 
-void exchange_event(Exchange *x, const char *event, json_t *json)
-{
-    buf_clear(&x->event);
-    if (event) {
-        buf_put_text(&x->event, "event: ");
-        buf_put_text(&x->event, event);
-        buf_put_char(&x->event, '\n');
-    }
-    put_event(x, (Span){0}, json, (Span){0});
-}
+void exchange_event(Exchange *x, const char *event, json_t *json) { put_event(x, event, (Span){0}, json, (Span){0}); }
 
-void exchange_event_within(Exchange *x, Span before, json_t *json, Span after)
-{
-    buf_clear(&x->event);
-    put_event(x, before, json, after);
-}
+void exchange_event_within(Exchange *x, Span before, json_t *json, Span after) { put_event(x, NULL, before, json, after); }
 
 static void refuse_stream(Exchange *x, const ApiError *e)
 {

@@ -43,7 +43,6 @@ struct Exchange {
     void (*free_state)(void *);
     ServerLogLine line;                /* for the log, the metrics and the trace */
     json_t *why;                       /* its stories; NULL: none are told */
-    Buf event;                         /* of a stream: the one that is being written */
 
     pthread_mutex_t lock;              /* for the answer */
     Buf out;
@@ -59,8 +58,9 @@ struct Exchange {
     atomic_bool gone;
     int64_t bytes_out;
 
-    pthread_mutex_t ready_lock;        /* for these two; taken before `lock`, never after it */
-    void (*ready)(void *with);
+    pthread_mutex_t ready_lock;        /* for these; taken before `lock`, never after it */
+    void (*ready)(void *with);         /* NULL: nobody wants to be told any more */
+    void (*ready_all)(void *with);
     void *ready_with;
 
     atomic_int holders;
@@ -72,6 +72,6 @@ struct Exchange {
 
 /* One turn on a worker: the handler, or work(). True: it was the last one. */
 bool exchange_turn(Exchange *);
-void exchange_tell_ready(Exchange *);
+void exchange_tell_ready(Exchange *const *, int count);
 
 #endif

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/file_map.h"
 #include "server/connections.h"
+#include "server/http_thread.h"
 
 /* A body of so many bytes is read to its end before it is refused: the connection can be used again. */
 enum { REFUSED_BODY_BYTES = 1 << 16, CHUNK_BYTES = 1 << 14, LEAVING_SECONDS = 2 };
@@ -18,6 +19,7 @@ enum { REFUSED_BODY_BYTES = 1 << 16, CHUNK_BYTES = 1 << 14, LEAVING_SECONDS = 2 
 struct Http {
     HttpOptions o;
     struct MHD_Daemon *daemon;
+    HttpThread *thread;
     Connections *connections;
     _Atomic(Service *) service;       /* NULL: it is loading */
     atomic_bool closing;
@@ -39,6 +41,7 @@ typedef struct Call {                 /* one request of a connection */
     Exchange *exchange;
     pthread_mutex_t lock;             /* for this: the connection is put aside until ready() */
     bool waits;
+    PutAside aside;
 } Call;
 
 /* ---- put aside, and going on ---- */
@@ -48,10 +51,12 @@ static void on_ready(void *with)
     Call *c = with;
     pthread_mutex_lock(&c->lock);
     if (c->waits)
-        MHD_resume_connection(c->connection);
+        http_thread_go_on(c->http->thread, &c->aside);
     c->waits = false;
     pthread_mutex_unlock(&c->lock);
 }
+
+static void on_ready_all(void *with) { http_thread_wake(((Call *)with)->http->thread); }
 
 static void on_hung_up(void *with) { exchange_hang_up(((Call *)with)->exchange); }
 
@@ -59,6 +64,7 @@ static void on_hung_up(void *with) { exchange_hang_up(((Call *)with)->exchange);
 static void put_aside(Call *c)
 {
     c->waits = true;
+    c->aside.connection = c->connection;
     MHD_suspend_connection(c->connection);
 }
 
@@ -176,7 +182,8 @@ static bool make_exchange(Call *c, Service *s)
 {
     ExchangeHeader headers[EXCHANGE_HEADERS_MAX];
     ExchangeCall call = {.method = c->method, .path = c->path, .query = c->query, .headers = headers, .key = c->key,
-                         .body = buf_span(&c->body), .ready = on_ready, .ready_with = c};
+                         .body = buf_span(&c->body), .ready = on_ready, .ready_all = on_ready_all,
+                         .ready_with = c};
     MHD_get_connection_values(c->connection, MHD_HEADER_KIND, (MHD_KeyValueIterator)take_header, &call);
     if (exchange_new(&c->exchange, s, &call, NULL) != OK)
         return false;
@@ -471,8 +478,7 @@ static Err start(Http *h, const Listener *l, Error *err)
     struct MHD_OptionItem of_tls[] = {{MHD_OPTION_HTTPS_MEM_CERT, 0, cert}, {MHD_OPTION_HTTPS_MEM_KEY, 0, key},
                                       {MHD_OPTION_END, 0, NULL}};
     struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
-    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_INTERNAL_POLLING_THREAD | MHD_ALLOW_SUSPEND_RESUME |
-                     MHD_USE_ERROR_LOG | (tls ? MHD_USE_TLS : 0);
+    unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | (tls ? MHD_USE_TLS : 0);
     /* Ours come first (connections.h); this one ends an answer that nobody takes. */
     unsigned stalled = (unsigned)ceil(fmax(h->o.idle_seconds, h->o.request_seconds)) + 2;
     h->daemon = MHD_start_daemon(
@@ -486,9 +492,10 @@ static Err start(Http *h, const Listener *l, Error *err)
     if (key)
         explicit_bzero(key, strlen(key));
     free(key);
-    return h->daemon ? OK
-                     : fail(err, IO_FAILED, "the HTTP server could not start%s",
-                            tls ? ": are --tls-cert and --tls-key PEM files that belong together?" : "");
+    if (!h->daemon)
+        return fail(err, IO_FAILED, "the HTTP server could not start%s",
+                    tls ? ": are --tls-cert and --tls-key PEM files that belong together?" : "");
+    return http_thread_new(&h->thread, h->daemon, err);
 }
 
 Err http_new(Http **out, const HttpOptions *o, const Listener *l, Error *err)
@@ -531,6 +538,7 @@ void http_free(Http *h)
         atomic_store(&h->closing, true);
         connections_hang_up_all(h->connections);
         wait_for_answers(h, LEAVING_SECONDS);
+        http_thread_free(h->thread);
         MHD_stop_daemon(h->daemon);
         if (listening != MHD_INVALID_SOCKET)
             close(listening);

@@ -37,6 +37,7 @@ OpenaiReply *openai_reply_new(Exchange *x, const char *prefix, int32_t choices)
     r->opened = calloc((size_t)choices, sizeof *r->opened);
     r->bytes = calloc((size_t)choices, sizeof *r->bytes);
     buf_init(&r->head, HEAD_BYTES_MAX);
+    buf_init(&r->end, HEAD_BYTES_MAX);
     r->choices = choices;
     r->created = time(NULL);
     r->service = exchange_service(x);
@@ -55,6 +56,7 @@ void openai_reply_free(void *reply)
     if (!r)
         return;
     buf_deinit(&r->head);
+    buf_deinit(&r->end);
     free(r->opened);
     free(r->bytes);
     free(r);
@@ -140,22 +142,66 @@ static void begin_stream(Exchange *x, OpenaiReply *r)
     r->began = true;
 }
 
+/* What follows the choice. */
+static void put_end(const Generation *g, const OpenaiReply *r, Buf *out)
+{
+    json_t *usage = r->counts_always ? openai_usage(g) : NULL;
+    char *text = usage ? json_dumps(usage, JSON_COMPACT) : NULL;
+    buf_put_char(out, ']');
+    if (r->counts_always || r->includes_usage)
+        buf_printf(out, ",\"usage\":%s", text ? text : "null");
+    buf_put_char(out, '}');
+    free(text);
+    json_decref(usage);
+}
+
+/* {"index":0, of each chunk, so not by printf. */
+static bool put_index(Buf *out, int32_t index)
+{
+    char text[24] = "{\"index\":";
+    int digits = 1, at = (int)strlen(text);
+    for (int32_t rest = index; rest >= 10; rest /= 10)
+        digits++;
+    for (int i = digits - 1; i >= 0; i--, index /= 10)
+        text[at + i] = (char)('0' + index % 10);
+    text[at + digits] = ',';
+    return buf_put(out, text, (size_t)(at + digits + 1));
+}
+
+/* Behind the head of all chunks: before, value, after. Takes the value. */
+static void send_chunk(Exchange *x, const Generation *g, OpenaiReply *r, const OpenaiChunk *c, int32_t index, json_t *value)
+{
+    begin_stream(x, r);
+    bool good = r->head.bytes > 0 || write_head(r, c->object);
+    size_t head = r->head.bytes;
+    if (c->before)
+        good = good && put_index(&r->head, index) && buf_put_text(&r->head, c->before);
+    if (!good) {
+        json_decref(value);
+        value = NULL;              /* told as what it is: no memory */
+    }
+    buf_clear(&r->end);
+    if (c->after)
+        buf_put_text(&r->end, c->after);
+    put_end(g, r, &r->end);
+    exchange_event_within(x, buf_span(&r->head), value, buf_span(&r->end));
+    buf_cut(&r->head, head);
+}
+
 void openai_send(Exchange *x, const Generation *g, OpenaiReply *r, const char *object, json_t *choice)
 {
-    char end[512] = "]}";
-    begin_stream(x, r);
-    if (r->counts_always || r->includes_usage) {
-        json_t *usage = r->counts_always ? openai_usage(g) : json_null();
-        char *text = json_dumps(usage, JSON_COMPACT | JSON_ENCODE_ANY);
-        snprintf(end, sizeof end, "],\"usage\":%s}", text ? text : "null");
-        free(text);
-        json_decref(usage);
-    }
-    if (r->head.bytes == 0 && !write_head(r, object)) {
-        json_decref(choice);
-        choice = NULL;             /* told as what it is: no memory */
-    }
-    exchange_event_within(x, buf_span(&r->head), choice, span_text(end));
+    send_chunk(x, g, r, &(OpenaiChunk){.object = object}, 0, choice);
+}
+
+void openai_send_text(Exchange *x, const Generation *g, OpenaiReply *r, const OpenaiChunk *c, int32_t index, Span text)
+{
+    send_chunk(x, g, r, c, index, json_stringn((const char *)text.data, text.bytes));
+}
+
+bool openai_is_plain(const OpenaiReply *r, const Delta *d)
+{
+    return d->kind == DELTA_TEXT && d->text.bytes > 0 && d->choice->finish == FINISH_NONE && r->opened[d->choice->index] &&
+           r->logprobs == LOGPROBS_NONE && !r->returns_ids;
 }
 
 void openai_end_stream(Exchange *x, const Generation *g, OpenaiReply *r, const char *object)

@@ -17,6 +17,7 @@ typedef struct OpenaiReply {       /* what a wire keeps beside the generation */
     bool returns_prompt;           /* prompt_logprobs */
     int32_t choices;
     Buf head;                      /* of all chunks of a stream: up to their choice */
+    Buf end;                       /* of the chunk that is being written: what follows its choice */
     bool *opened;                  /* [choices] the first chunk of each was sent */
     int64_t *bytes;                /* [choices] characters of the tokens that were told: for offsets */
 } OpenaiReply;
@@ -41,6 +42,13 @@ json_t *openai_stop_reason(const Generation *, const Choice *);
 json_t *openai_frame(const OpenaiReply *, const char *object, json_t *choices);
 /* Sends a chunk of a stream, with what stream_options ask for. */
 void openai_send(Exchange *, const Generation *, OpenaiReply *, const char *object, json_t *choice);
+/* The same of a choice that only its index and a text tell from others, written around the text without making an object. */
+typedef struct OpenaiChunk {
+    const char *object;
+    const char *before, *after;    /* {"index": 0, before "the text" after */
+} OpenaiChunk;
+void openai_send_text(Exchange *, const Generation *, OpenaiReply *, const OpenaiChunk *, int32_t index, Span text);
+bool openai_is_plain(const OpenaiReply *, const Delta *);      /* whether this is such a text, and not the first */
 /* Ends a stream: usage, [DONE]. An answer that failed as a whole: its error. */
 void openai_end_stream(Exchange *, const Generation *, OpenaiReply *, const char *object);
 /* Ends an answer that is no stream. True: it has failed, and was told so. */

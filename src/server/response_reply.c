@@ -309,6 +309,16 @@ static void store(ResponseReply *r, const Choice *c, json_t *response)
     r->messages = r->input = NULL;
 }
 
+static void add_items(void *reply, json_t *parts[RESPONSE_PARTS])
+{
+    const ResponseReply *r = reply;
+    json_t *output = json_deep_copy(r->output), *input = json_deep_copy(r->input);
+    json_array_extend(parts[RESPONSE_INPUT], input);
+    json_array_extend(parts[RESPONSE_INPUT], output);
+    json_decref(output);
+    json_decref(input);
+}
+
 static void end_failed(Exchange *x, ResponseReply *r, const Generation *g, const ApiError *error)
 {
     if (!r->began) {
@@ -334,6 +344,8 @@ static void done(Exchange *x, Generation *g)
     if (!stream && !failed)
         gather_items(r, c);
     json_t *response = response_json(r, g, status, failed ? &error : NULL);
+    if (r->conversation[0] && !failed)
+        response_store_change(r->service->conversations, r->tenant, r->conversation, add_items, r);
     store(r, c, response);
     if (r->background) {
         json_decref(response);

@@ -21,8 +21,9 @@ typedef struct ResponseReply {
     bool background;               /* nobody waits for it */
     uint64_t tenant;
     const Service *service;
+    char conversation[128];        /* that the answer is added to; "": none */
     json_t *frame;                 /* owned: the fields of the response that repeat the request's */
-    json_t *messages, *input;      /* owned: the conversation so far and what was asked, for the store; NULL: not stored */
+    json_t *messages, *input;      /* owned: the conversation so far and what was asked, for the stores; NULL: not stored */
     json_t *output;                /* owned: items that are whole */
     int64_t sequence;              /* of the next event */
     bool began;

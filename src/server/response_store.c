@@ -78,6 +78,14 @@ static size_t text_bytes(json_t *json)
     return json_dumpb(json, NULL, 0, JSON_COMPACT);
 }
 
+static size_t parts_bytes(json_t *parts[RESPONSE_PARTS])
+{
+    size_t bytes = 0;
+    for (int i = 0; i < RESPONSE_PARTS; i++)
+        bytes += text_bytes(parts[i]);
+    return bytes;
+}
+
 static bool has_status(const StoredResponse *e, const char *status)
 {
     const char *text = json_string_value(json_object_get(e->part[RESPONSE_SHOWN], "status"));
@@ -94,11 +102,8 @@ void response_store_put(ResponseStore *s, uint64_t tenant, json_t *parts[RESPONS
 {
     StoredResponse made = {.id = json_string_value(json_object_get(parts[RESPONSE_SHOWN], "id")), .tenant = tenant,
                            .works = works};
-    for (int i = 0; i < RESPONSE_PARTS; i++) {
-        made.part[i] = parts[i];
-        made.bytes += text_bytes(parts[i]);
-    }
-    size_t bytes = made.bytes;
+    memcpy(made.part, parts, sizeof made.part);
+    size_t bytes = made.bytes = parts_bytes(parts);
     if (!made.id || bytes > RESPONSES_BYTES_MAX) {
         free_parts(parts);
         return;
@@ -135,6 +140,24 @@ json_t *response_store_get(ResponseStore *s, uint64_t tenant, const char *id, Re
     }
     pthread_mutex_unlock(&s->lock);
     return copy;
+}
+
+bool response_store_change(ResponseStore *s, uint64_t tenant, const char *id,
+                           void (*change)(void *with, json_t *parts[RESPONSE_PARTS]), void *with)
+{
+    pthread_mutex_lock(&s->lock);
+    StoredResponse *e = find(s, tenant, id);
+    if (e) {
+        change(with, e->part);
+        s->bytes -= e->bytes;
+        e->bytes = parts_bytes(e->part);
+        s->bytes += e->bytes;
+        e->used = ++s->turn;
+    }
+    while (s->bytes > RESPONSES_BYTES_MAX)
+        drop(s, oldest(s, true));
+    pthread_mutex_unlock(&s->lock);
+    return e;
 }
 
 bool response_store_drop(ResponseStore *s, uint64_t tenant, const char *id)

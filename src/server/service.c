@@ -87,6 +87,7 @@ static Err open_service(Service *s, Error *err)
 {
     choose_name(s);
     TRY(response_store_new(&s->responses, err));
+    TRY(response_store_new(&s->conversations, err));
     if (s->o.model)
         TRY(open_model(s, err));
     TRY(metrics_new(&s->metrics, s->model_name, s->engine ? engine_longest(s->engine) : 1, err));
@@ -126,6 +127,7 @@ void service_free(Service *s)
     otlp_serve(s->o.otlp, s->model_name, NULL);
     metrics_free(s->metrics);
     response_store_free(s->responses);
+    response_store_free(s->conversations);
     grammar_cache_free(s->grammars);
     grammar_vocab_free(s->vocab);
     chat_template_free(s->chat);

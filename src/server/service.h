@@ -65,7 +65,7 @@ struct Service {
     SamplerDefaults defaults;
     GrammarVocab *vocab;             /* NULL: no tokenizer */
     GrammarCache *grammars;
-    ResponseStore *responses;
+    ResponseStore *responses, *conversations;
     Metrics *metrics;
     struct Batches *batches;         /* batches.h; NULL: no state_dir */
     struct Workers *workers;         /* workers.h */

@@ -6,7 +6,7 @@
 #include "server/exchange_parts.h"
 
 enum { TURNS_OF_WOKEN = 8,     /* before one of a fresh one */
-       TOLD_AT_ONCE = 16 };
+       TOLD_AT_ONCE = 64 };
 
 typedef struct TurnQueue { Exchange *first, *last; } TurnQueue;
 
@@ -59,10 +59,9 @@ typedef struct Untold { Exchange *list[TOLD_AT_ONCE]; int count; } Untold;
 
 static void tell(Untold *u)
 {
-    for (int i = 0; i < u->count; i++) {
-        exchange_tell_ready(u->list[i]);
+    exchange_tell_ready(u->list, u->count);
+    for (int i = 0; i < u->count; i++)
         exchange_let_go(u->list[i]);
-    }
     u->count = 0;
 }
 
@@ -212,12 +211,15 @@ void workers_poke_later(Workers *w, Exchange *x)
     pthread_mutex_unlock(&w->lock);
 }
 
-/* As many as there are turns. */
+/* One for so many turns as it tells of at once: those of a step are short, and two threads would wait for each other. */
 static void wake(Workers *w)
 {
-    int threads = 0;
-    for (Exchange *x = w->woken.first; x && threads < w->sleeping; x = x->next, threads++)
-        pthread_cond_signal(&w->work);
+    int turns = 0, threads = 0;
+    for (Exchange *x = w->woken.first; x && threads < w->sleeping; x = x->next)
+        if (turns++ % TOLD_AT_ONCE == 0) {
+            pthread_cond_signal(&w->work);
+            threads++;
+        }
 }
 
 void workers_wake(Workers *w)

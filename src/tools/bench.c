@@ -14,12 +14,13 @@ typedef struct Bench {
     Device *tally;
     BenchCase what;
     PrngStream random;
-    int32_t vocabulary;
-    int32_t *prompt;               /* [depth + prompt, at least 1] */
-    uint64_t salt;                 /* a new one for each repetition on this engine: nothing is shared between them */
+    int32_t vocabulary, length;    /* length: of a prompt, behind which tokens are generated */
+    int32_t *prompt;               /* [batch, length] */
+    Request **request;             /* [batch] */
+    uint64_t salt;                 /* a new one for all that is computed anew: nothing is shared */
 } Bench;
 
-/* What one request took from the moment at which the clock was started. */
+/* What requests took from the moment at which the clock was started. */
 typedef struct Measure {
     double start, end;
     int32_t tokens;                /* generated after the start */
@@ -44,51 +45,87 @@ static void start_clock(Bench *b, Measure *m)
     m->start = clock_seconds();
 }
 
-/* A request from its start to its end. late: the clock starts at the first token, not at the request. */
-static Err serve(Bench *b, int32_t prompt, int32_t tokens, int32_t samples, bool late, Measure *m, Error *err)
+/* Whose events there are; *firsts: of how many requests the first token came among them. */
+static Err read_events(Bench *b, int32_t count, int32_t *firsts, Measure *m, Error *err)
 {
-    RequestOptions options = {.prompt = b->prompt, .prompt_count = prompt, .max_tokens = tokens, .samples = samples,
-                              .salt = b->salt, .sampling = sampler_options_greedy()};
-    Request *request;
     Event event;
     Err result = OK;
+    for (int32_t i = 0; i < count; i++)
+        while (request_next(b->request[i], &event)) {
+            *firsts += event.kind == EVENT_TOKEN && event.position == b->length;
+            m->tokens += event.kind == EVENT_TOKEN;
+            if (event.kind == EVENT_END)
+                m->reused = event.times.reused_tokens;
+            if (event.kind == EVENT_END && event.reason == END_ERROR && result == OK)
+                result = fail(err, BAD_FILE, "%s", request_error(b->request[i]));
+        }
+    return result;
+}
+
+static bool all_ended(const Bench *b, int32_t count)
+{
+    for (int32_t i = 0; i < count; i++)
+        if (!request_ended(b->request[i]))
+            return false;
+    return true;
+}
+
+/* Requests from their start to their end, for the prompts from `first` on. late: the clock starts when all have their
+ * first token. */
+static Err serve(Bench *b, int32_t first, int32_t count, int32_t prompt, int32_t tokens, bool late, Measure *m, Error *err)
+{
+    RequestOptions options = {.prompt_count = prompt, .max_tokens = tokens, .salt = b->salt,
+                              .sampling = sampler_options_greedy()};
+    Err result = OK;
+    int32_t submitted = 0, firsts = 0;
     *m = (Measure){0};
     start_clock(b, m);
-    TRY(engine_submit(b->engine, &options, &request, err));
-    while (!request_ended(request)) {
-        if (!request_next(request, &event)) {
-            engine_step(b->engine);
-            continue;
-        }
-        if (event.kind == EVENT_TOKEN && late)
+    for (; submitted < count && result == OK; submitted += result == OK) {
+        options.prompt = b->prompt + (size_t)(first + submitted) * (size_t)b->length;
+        result = engine_submit(b->engine, &options, &b->request[submitted], err);
+    }
+    while (result == OK && !all_ended(b, count)) {
+        engine_step(b->engine);
+        result = read_events(b, count, &firsts, m, err);
+        if (late && firsts == count)
             start_clock(b, m), late = false;
-        else if (event.kind == EVENT_TOKEN)
-            m->tokens++;
-        else if (event.kind == EVENT_END && event.reason == END_ERROR && result == OK)
-            result = fail(err, BAD_FILE, "%s", request_error(request));
-        if (event.kind == EVENT_END)
-            m->reused = event.times.reused_tokens;
     }
     m->end = clock_seconds();
-    request_close(request);
+    for (int32_t i = 0; i < submitted; i++)
+        request_close(b->request[i]);
     return result;
+}
+
+static void draw_prompts(Bench *b)
+{
+    b->salt = 1 + (uint64_t)engine_stats(b->engine).steps;
+    for (int32_t i = 0; i < b->what.batch * b->length; i++)
+        b->prompt[i] = (int32_t)stream_below(&b->random, (uint32_t)b->vocabulary);
+}
+
+/* The prompts of a batch are computed once, one after another; the cache has them at all repetitions, so that all
+ * answers begin in one step. */
+static Err compute_prompts(Bench *b, Error *err)
+{
+    Measure m;
+    draw_prompts(b);
+    for (int32_t i = 0; i < b->what.batch && b->what.depth; i++)
+        TRY(serve(b, i, 1, b->length, 1, false, &m, err));
+    return OK;
 }
 
 static Err repetition(Bench *b, double *seconds, double *tokens, PhaseWork *work, Error *err)
 {
     const BenchCase *c = &b->what;
-    int32_t length = (int32_t)max_i64(1, c->depth + c->prompt);
     Measure m;
-    b->salt = 1 + (uint64_t)engine_stats(b->engine).steps;
-    for (int32_t i = 0; i < length; i++)
-        b->prompt[i] = (int32_t)stream_below(&b->random, (uint32_t)b->vocabulary);
     if (c->prompt) {
+        draw_prompts(b);
         if (c->depth)
-            TRY(serve(b, c->depth, 1, 1, false, &m, err));
-        TRY(serve(b, length, 1, c->batch, false, &m, err));
-        *tokens = length - m.reused;
+            TRY(serve(b, 0, 1, c->depth, 1, false, &m, err));
+        TRY(serve(b, 0, 1, b->length, 1, false, &m, err));
+        *tokens = b->length - m.reused;
     } else {
-        TRY(serve(b, length, c->generate + (c->depth > 0), c->batch, c->depth > 0, &m, err));
+        TRY(serve(b, 0, c->batch, b->length, c->generate + (c->depth > 0), c->depth > 0, &m, err));
         *tokens = m.tokens;
     }
     *seconds = m.end - m.start;
@@ -98,23 +135,36 @@ static Err repetition(Bench *b, double *seconds, double *tokens, PhaseWork *work
     return OK;
 }
 
+static Err take(Bench *b, Error *err)
+{
+    b->prompt = malloc(sizeof *b->prompt * (size_t)b->what.batch * (size_t)b->length);
+    b->request = malloc(sizeof *b->request * (size_t)b->what.batch);
+    if (b->prompt && b->request)
+        return OK;
+    return fail(err, NO_MEMORY, "no memory for %d prompts of %d tokens", b->what.batch, b->length);
+}
+
 Err bench_run(Engine *engine, Device *tally, Device *tracer, int32_t vocabulary, BenchCase what, int32_t repetitions,
               BenchResult *out, Error *err)
 {
     ASSERT(repetitions >= 1 && repetitions <= BENCH_REPETITIONS_MAX && !what.prompt != !what.generate);
-    Bench b = {.engine = engine, .tally = tally, .what = what, .random = {1, 0}, .vocabulary = vocabulary};
-    b.prompt = malloc(sizeof *b.prompt * (size_t)bench_context(what));
-    if (!b.prompt)
-        return fail(err, NO_MEMORY, "no memory for a prompt of %d tokens", bench_context(what));
+    ASSERT(what.batch >= 1 && what.batch <= BENCH_BATCH_MAX);
+    Bench b = {.engine = engine, .tally = tally, .what = what, .random = {1, 0}, .vocabulary = vocabulary,
+               .length = (int32_t)max_i64(1, what.depth + what.prompt)};
     *out = (BenchResult){.what = what, .repetitions = repetitions};
+    Err result = take(&b, err);
     if (tracer)
         trace_pause(tracer, true);
-    Err result = repetition(&b, &out->seconds[0], &out->tokens, &out->work, err);   /* warms up */
+    if (result == OK && what.generate)
+        result = compute_prompts(&b, err);
+    if (result == OK)
+        result = repetition(&b, &out->seconds[0], &out->tokens, &out->work, err);   /* warms up */
     if (tracer)
         trace_pause(tracer, false);
     for (int32_t r = 0; r < repetitions && result == OK; r++)
         result = repetition(&b, &out->seconds[r], &out->tokens, &out->work, err);
     free(b.prompt);
+    free(b.request);
     return result;
 }
 

@@ -3,7 +3,7 @@
  *     pp512        a prompt of 512 tokens, up to its first new token
  *     tg128        128 tokens, one after another, from an empty context
  *     ... @ d4096  the same behind 4096 tokens that are there already and are not counted
- *     tg128 x 8    eight answers at a time, to one prompt
+ *     tg128 x 8    eight answers at a time, each to a prompt of its own: nothing of the past is shared
  *
  * The conventions are llama-bench's (one warm-up that does not count, then repetitions), so that rows can
  * be held side by side; unlike there, a token is also chosen. The work is what the tally saw go by:
@@ -15,7 +15,7 @@
 #include "core/verdict.h"
 #include "engine/engine.h"
 
-enum { BENCH_REPETITIONS_MAX = 100, BENCH_NAME_BYTES = 64 };
+enum { BENCH_REPETITIONS_MAX = 100, BENCH_BATCH_MAX = 512, BENCH_NAME_BYTES = 64 };
 
 typedef struct BenchCase {
     int32_t prompt, generate;      /* one of them is 0 */

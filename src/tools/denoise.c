@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/trace_events.h"
-#include "engine/sampler_scan.h"
+#include "kernels/choose/choose_scan.h"
 
 /* ---- the loss ---- */
 

@@ -146,7 +146,7 @@ static Err path_of(const char *given, char out[MACHINE_PATH_BYTES], Error *err)
         snprintf(out, MACHINE_PATH_BYTES, "%s", given);
         return OK;
     }
-    TRY(machine_path(out, err));
+    TRY(machine_path(false, out, err));
     char *slash = strrchr(out, '/');
     size_t folder = slash ? (size_t)(slash - out) + 1 : 0;
     if (folder + sizeof name > MACHINE_PATH_BYTES)

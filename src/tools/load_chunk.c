@@ -3,44 +3,117 @@
 #include <stdio.h>
 
 #include "base/json.h"
+#include "text/json_pull.h"
 
-static bool has_text(const json_t *value, Buf *text)
+/* There is a chunk for each token, read beside the server that is measured: so in place, and without a tree of objects. */
+typedef struct Reading {
+    LoadChunk *out;
+    Buf *text;                 /* of the first choice; NULL: nobody wants it */
+    int choices;
+    bool error;
+} Reading;
+
+typedef bool MemberReader(JsonPull *, Span name, Reading *);
+
+/* All members; what is no object says nothing. */
+static bool read_object(JsonPull *p, MemberReader *member, Reading *r)
 {
-    if (!json_string_length(value))
-        return false;
-    if (text)
-        buf_put_span(text, span_of(json_string_value(value), json_string_length(value)));
-    return true;
+    Span name;
+    if (!pull_mark(p, '{'))
+        return pull_skip(p, &name);
+    if (pull_mark(p, '}'))
+        return true;
+    do {
+        if (!pull_string(p, &name) || !pull_mark(p, ':') || !member(p, name, r))
+            return false;
+    } while (pull_mark(p, ','));
+    return pull_mark(p, '}');
 }
+
+static bool read_text(JsonPull *p, Buf *text, Reading *r)
+{
+    Span value;
+    if (!pull_string(p, &value))
+        return pull_skip(p, &value);
+    r->out->has_text |= value.bytes > 0;
+    return !text || buf_put_span(text, value);
+}
+
+static bool read_count(JsonPull *p, int64_t *count)
+{
+    Span other;
+    return pull_integer(p, count) || pull_skip(p, &other);
+}
+
+static Buf *text_of_choice(const Reading *r) { return r->choices == 1 ? r->text : NULL; }
 
 /* Reasoning and calls are tokens too, but a conversation goes on with the content. */
-static bool delta_has_text(const json_t *delta, Buf *text)
+static bool read_delta(JsonPull *p, Span name, Reading *r)
 {
-    bool content = has_text(json_object_get(delta, "content"), text);
-    return content || has_text(json_object_get(delta, "reasoning_content"), NULL) ||
-           has_text(json_object_get(delta, "reasoning"), NULL) || json_array_size(json_object_get(delta, "tool_calls"));
+    Span value;
+    if (span_is(name, "content"))
+        return read_text(p, text_of_choice(r), r);
+    if (span_is(name, "reasoning_content") || span_is(name, "reasoning"))
+        return read_text(p, NULL, r);
+    bool calls = span_is(name, "tool_calls"), good = pull_skip(p, &value);
+    r->out->has_text |= good && calls && value.data[0] == '[' && value.bytes > 2;
+    return good;
 }
 
-static void read_choices(const json_t *choices, LoadChunk *out, Buf *text)
+static bool read_choice(JsonPull *p, Span name, Reading *r)
 {
-    for (size_t i = 0; i < json_array_size(choices); i++) {
-        const json_t *choice = json_array_get(choices, i);
-        Buf *wanted = i == 0 ? text : NULL;
-        out->has_text |= has_text(json_object_get(choice, "text"), wanted) ||
-                         delta_has_text(json_object_get(choice, "delta"), wanted);
-        out->finished |= json_is_string(json_object_get(choice, "finish_reason"));
-    }
+    Span value;
+    if (span_is(name, "text"))
+        return read_text(p, text_of_choice(r), r);
+    if (span_is(name, "delta"))
+        return read_object(p, read_delta, r);
+    bool finish = span_is(name, "finish_reason"), word = finish && pull_string(p, &value);
+    r->out->finished |= word;
+    return word || pull_skip(p, &value);
 }
 
-static void read_usage(const json_t *usage, LoadChunk *out)
+static bool read_choices(JsonPull *p, Reading *r)
 {
-    if (!json_is_object(usage))
-        return;
-    out->has_usage = true;
-    out->prompt_tokens = json_integer_value(json_object_get(usage, "prompt_tokens"));
-    out->output_tokens = json_integer_value(json_object_get(usage, "completion_tokens"));
-    out->cached_tokens =
-        json_integer_value(json_object_get(json_object_get(usage, "prompt_tokens_details"), "cached_tokens"));
+    Span other;
+    if (!pull_mark(p, '['))
+        return pull_skip(p, &other);
+    if (pull_mark(p, ']'))
+        return true;
+    do {
+        r->choices++;
+        if (!read_object(p, read_choice, r))
+            return false;
+    } while (pull_mark(p, ','));
+    return pull_mark(p, ']');
+}
+
+static bool read_details(JsonPull *p, Span name, Reading *r)
+{
+    int64_t other;
+    return read_count(p, span_is(name, "cached_tokens") ? &r->out->cached_tokens : &other);
+}
+
+static bool read_usage(JsonPull *p, Span name, Reading *r)
+{
+    int64_t other;
+    r->out->has_usage = true;
+    if (span_is(name, "prompt_tokens_details"))
+        return read_object(p, read_details, r);
+    return read_count(p, span_is(name, "prompt_tokens")       ? &r->out->prompt_tokens
+                         : span_is(name, "completion_tokens") ? &r->out->output_tokens
+                                                              : &other);
+}
+
+static bool read_chunk(JsonPull *p, Span name, Reading *r)
+{
+    Span value;
+    if (span_is(name, "choices"))
+        return read_choices(p, r);
+    if (span_is(name, "usage"))
+        return read_object(p, read_usage, r);
+    bool error = span_is(name, "error"), good = pull_skip(p, &value);
+    r->error |= good && error && !span_is(value, "null");
+    return good;
 }
 
 static const char *message_of(const json_t *body)
@@ -70,21 +143,24 @@ void load_error_text(Span body, char *out, size_t bytes)
 
 Err load_chunk_read(Span data, LoadChunk *out, Buf *text, Error *err)
 {
+    Reading r = {.out = out, .text = text};
+    JsonPull p;
     *out = (LoadChunk){0};
     if (span_is(data, "[DONE]")) {
         out->done = true;
         return OK;
     }
-    json_t *chunk = json_loadb((const char *)data.data, data.bytes, JSON_ALLOW_NUL, NULL);
-    if (!json_is_object(chunk)) {
-        json_decref(chunk);
+    json_pull_init(&p, data, data.bytes);
+    bool object = pull_mark(&p, '{');
+    p.at = 0;
+    bool good = object && read_object(&p, read_chunk, &r) && pull_at_end(&p);
+    json_pull_deinit(&p);
+    if (!good)
         return fail(err, BAD_FILE, "a chunk of the stream is no JSON object: %.*s", data.bytes < 200 ? (int)data.bytes : 200,
                     (const char *)data.data);
-    }
-    const char *message = json_is_null(json_object_get(chunk, "error")) ? NULL : message_of(chunk);
-    Err result = message ? fail(err, BAD_FILE, "%.400s", message) : OK;
-    read_choices(json_object_get(chunk, "choices"), out, text);
-    read_usage(json_object_get(chunk, "usage"), out);
-    json_decref(chunk);
-    return result;
+    char message[400];
+    if (!r.error)
+        return OK;
+    load_error_text(data, message, sizeof message);
+    return fail(err, BAD_FILE, "%s", message);
 }

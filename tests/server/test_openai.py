@@ -391,9 +391,28 @@ def test_responses_background(client, bob):
         bob.responses.cancel(endless.id)
     assert client.responses.cancel(endless.id).status == "cancelled"
     assert client.responses.retrieve(endless.id).status == "cancelled"
-    with pytest.raises(openai.BadRequestError) as e:
+    with pytest.raises(openai.NotFoundError) as e:
         client.responses.create(model="base", input="x", conversation="conv_1")
     assert e.value.param == "conversation"
+
+
+def test_conversations(client, bob):
+    c = client.conversations.create(metadata={"topic": "capitals"}, items=[{"type": "message", "role": "user", "content": "Hi"}])
+    ask = dict(model="base", temperature=0, max_output_tokens=40)
+    first = client.responses.create(**ask, conversation=c.id, input="What is the capital of France?")
+    assert "Paris" in first.output_text
+    with client.responses.stream(**ask, extra_body={"conversation": c.id}, input="What is the capital of Italy?") as stream:
+        assert stream.get_final_response().conversation.id == c.id
+    items = list(client.conversations.items.list(c.id, order="asc", limit=2))
+    assert [getattr(i, "role", None) for i in items] == ["user", "user", "assistant", "user", "assistant"]
+    more = client.conversations.items.create(c.id, items=[{"type": "message", "role": "user", "content": "Bye"}])
+    assert client.conversations.items.retrieve(more.data[0].id, conversation_id=c.id).content[0].text == "Bye"
+    client.conversations.items.delete(more.data[0].id, conversation_id=c.id)
+    assert client.conversations.update(c.id, metadata={"topic": "none"}).metadata == {"topic": "none"}
+    for call in (lambda: bob.conversations.retrieve(c.id), lambda: bob.responses.create(**ask, conversation=c.id, input="x")):
+        with pytest.raises(openai.NotFoundError):
+            call()
+    assert client.conversations.delete(c.id).deleted
 
 
 def test_responses_stream(client):

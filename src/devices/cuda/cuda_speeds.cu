@@ -85,11 +85,27 @@ static double product_speed(uint8_t *memory, cudaStream_t stream)
     return 2.0 * SIDE * SIDE * SIDE / seconds;
 }
 
+static double upload_speed(void *memory, cudaStream_t stream)
+{
+    enum { BYTES = 256 << 20 };
+    void *host;
+    if (cudaMallocHost(&host, BYTES) != cudaSuccess) {
+        cudaGetLastError();
+        return 0;
+    }
+    cudaMemcpy(host, memory, BYTES, cudaMemcpyDeviceToHost);      /* random numbers */
+    double seconds = best_seconds(stream, [&] { cudaMemcpyAsync(memory, host, BYTES, cudaMemcpyHostToDevice, stream); });
+    cudaFreeHost(host);
+    return BYTES / seconds;
+}
+
 Err cuda_speeds(Device *d, CudaSpeeds *out, Error *err)
 {
     void *memory;
+    size_t left = 0, all = 0;
     cudaStream_t stream;
     (void)d;
+    cudaMemGetInfo(&left, &all);
     if (cudaMalloc(&memory, READ_BYTES) != cudaSuccess) {
         cudaGetLastError();
         return fail(err, NO_MEMORY, "the GPU has no 4 GiB left to measure with");
@@ -101,6 +117,8 @@ Err cuda_speeds(Device *d, CudaSpeeds *out, Error *err)
     });
     out->read_bytes = (double)READ_BYTES / seconds;
     out->bf16_operations = product_speed((uint8_t *)memory, stream);
+    out->upload_bytes = upload_speed(memory, stream);
+    out->memory_bytes = (double)all;
     cudaStreamDestroy(stream);
     cudaFree(memory);
     return OK;

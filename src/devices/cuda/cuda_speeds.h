@@ -11,6 +11,8 @@ extern "C" {
 typedef struct CudaSpeeds {
     double read_bytes;         /* a second, of memory that no cache holds */
     double bf16_operations;    /* a second, of an 8192 x 8192 x 8192 product of random numbers; 0: no cuBLASLt */
+    double upload_bytes;       /* a second, from pinned memory of the host */
+    double memory_bytes;       /* that it has */
 } CudaSpeeds;
 
 /* The kernels of this program were compiled for the GPU in use. */

@@ -171,6 +171,10 @@ static void run_attend(const OpCall *call)
 
 static void hash_run(Device *d, const OpCall *call)
 {
+    if (call->op == OP_CHOOSE) {      /* logits are numbers here as well: the device below computes */
+        d->inner->calls->run(d->inner, call);
+        return;
+    }
     if (((HashDevice *)d)->planning)
         return;
     switch (call->op) {

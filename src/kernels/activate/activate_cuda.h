@@ -24,7 +24,7 @@ static __device__ inline double activation_at(Activation f, double x)
 /* Right to some units of the last place, and without f64 where it is wanted most. */
 static __device__ inline float activation_near(Activation f, float x)
 {
-    return f == SILU ? x / (1 + expf(-x)) : (float)activation_at(f, x);
+    return f == SILU ? __fdividef(x, 1 + __expf(-x)) : (float)activation_at(f, x);
 }
 
 #endif

@@ -21,7 +21,7 @@
  * of the blocks, the other rows and the threads:
  *
  *     positions   0 ........ 511 | 512 ...... 1023 | 1024 ...       segments, absolute
- *                 32 | 32 | 32 ...                                  tiles of keys: running softmax
+ *                 64 | 64 | 64 ...                                  stretches: running softmax
  *     a segment gives (largest score, sum of p, sum of p v); these are folded in ascending order
  *
  * so segments may be computed by different threads, and few rows with a long past are.

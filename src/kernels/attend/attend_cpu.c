@@ -34,10 +34,37 @@ typedef struct Work {
 
 /* Scores become powers of e */
 
+/* e^x for x <= 0, to 2e-7 of 1, and nothing below e^-60: an instruction whose result is not a normal number takes 150
+ * cycles, and keys that are hidden would all be such, or sums of values with what is hardly more.
+ *
+ *     e^x = 2^n 2^f,  n whole, |f| <= 1/2      2^f by a minimax polynomial with 2^0 = 1
+ *
+ * In x log2 e + (3 2^22 + 127) the lowest bits of the float are n + 127, from where a shift makes 2^n of them. */
+INLINE void powers_of_e(Vf *x, int count)
+{
+    static const float c[] = {1.33563296e-3f, 9.67280363e-3f, 5.55028569e-2f, 2.40222425e-1f, 6.93147493e-1f, 1};
+    Vf n[GROUPS], f[GROUPS], y[GROUPS], bottom = vf_all(3 * (1 << 22) + 127), log2_e = vf_all(1.44269504f);
+    UNROLL for (int i = 0; i < count; i++)
+        n[i] = vf_fma(x[i], log2_e, bottom);
+    UNROLL for (int i = 0; i < count; i++) {
+        f[i] = vf_fma(x[i], log2_e, vf_sub(bottom, n[i]));
+        y[i] = vf_all(c[0]);
+    }
+    UNROLL for (size_t k = 1; k < COUNT_OF(c); k++)
+        UNROLL for (int i = 0; i < count; i++)
+            y[i] = vf_fma(y[i], f[i], vf_all(c[k]));
+    UNROLL for (int i = 0; i < count; i++) {
+        y[i] = vf_mul(y[i], vf_of_bits(vi_shl(vf_bits(n[i]), 23)));
+        x[i] = vf_pick(vf_less(x[i], vf_all(-60)), vf_zero(), y[i]);
+    }
+}
+
 INLINE float exp_one(float x)
 {
     float y[LANES];
-    vf_store(y, vf_exp(vf_all(x)));
+    Vf all = vf_all(x);
+    powers_of_e(&all, 1);
+    vf_store(y, all);
     return y[0];
 }
 
@@ -81,43 +108,58 @@ INLINE Vf hide(const Query *q, Vf s, int first)     /* keys that the query does 
     return vf_pick(vf_less(lane, vf_all((float)q->hi)), s, hidden);
 }
 
-/* Some tiles, of which the query sees something; how many is a constant after inlining. Each goes on from the largest score
- * before it, but their exponentials are computed side by side. */
-INLINE void soften_tiles(const AttendCall *a, Query *q, int first, int tiles, int32_t start)
+/* Of some queries: lane i is query i. */
+typedef struct Peaks {
+    float before[LANES], most[LANES], shrink[LANES];       /* largest scores before the stretch, and up to its end */
+} Peaks;
+
+/* The scores as they are compared, and the largest one. */
+INLINE void find_peak(const AttendCall *a, Query *q, int32_t start, Peaks *peaks, int lane)
 {
-    Vf s[TILES * GROUPS_OF_TILE];
-    float *p = q->p + first * TILE, most[TILES];
-    UNROLL for (int i = 0; i < tiles * GROUPS_OF_TILE; i++) {
-        int at = first * TILE + i * LANES;
-        s[i] = finish_score(a, q, vf_load(q->p + at), start + at);
-        if (q->lo > at || q->hi < at + LANES)
-            s[i] = hide(q, s[i], at);
+    Vf s[GROUPS];
+    UNROLL for (int g = 0; g < GROUPS; g++) {
+        s[g] = finish_score(a, q, vf_load(q->p + g * LANES), start + g * LANES);
+        if (q->lo > g * LANES || q->hi < (g + 1) * LANES)
+            s[g] = hide(q, s[g], g * LANES);
+        vf_store(q->p + g * LANES, s[g]);
     }
-    UNROLL for (int t = 0; t < tiles; t++)
-        most[t] = vf_most(vf_max(s[2 * t], s[2 * t + 1]));
-    UNROLL for (int t = 0; t < tiles; t++) {
-        float before = q->most;
-        q->most = most[t] > before ? most[t] : before;
-        q->shrink[first + t] = q->most == before ? 1 : exp_one(before - q->most);
-        s[2 * t] = vf_sub(s[2 * t], vf_all(q->most));
-        s[2 * t + 1] = vf_sub(s[2 * t + 1], vf_all(q->most));
-    }
-    vf_exp_each(s, tiles * GROUPS_OF_TILE);
-    UNROLL for (int i = 0; i < tiles * GROUPS_OF_TILE; i++)
-        vf_store(p + i * LANES, s[i]);
-    Vf total = vf_load(q->total);
-    UNROLL for (int t = 0; t < tiles; t++)
-        total = vf_fma(total, vf_all(q->shrink[first + t]), vf_add(s[2 * t], s[2 * t + 1]));
-    vf_store(q->total, total);
+    peaks->most[lane] = vf_most(vf_max(vf_max(s[0], s[1]), vf_max(s[2], s[3])));
+    peaks->before[lane] = q->most;
 }
 
-static void soften(const AttendCall *a, Query *q, int32_t start)
+INLINE void climb(Peaks *peaks)
 {
-    int first = q->lo / TILE, last = (q->hi - 1) / TILE;
-    if (first == last)
-        soften_tiles(a, q, first, 1, start);
-    else
-        soften_tiles(a, q, 0, TILES, start);
+    Vf before = vf_load(peaks->before), most = vf_max(vf_load(peaks->most), before), shrink = vf_sub(before, most);
+    powers_of_e(&shrink, 1);
+    vf_store(peaks->shrink, vf_pick(vf_equal(most, before), vf_all(1), shrink));
+    vf_store(peaks->most, most);
+}
+
+/* Scores become powers of e. */
+INLINE void raise(Query *q, const Peaks *peaks, int lane)
+{
+    Vf s[GROUPS], most = vf_all(peaks->most[lane]);
+    UNROLL for (int g = 0; g < GROUPS; g++)
+        s[g] = vf_sub(vf_load(q->p + g * LANES), most);
+    powers_of_e(s, GROUPS);
+    UNROLL for (int g = 0; g < GROUPS; g++)
+        vf_store(q->p + g * LANES, s[g]);
+    q->most = peaks->most[lane];
+    q->shrink = peaks->shrink[lane];
+    vf_store(q->total, vf_fma(vf_load(q->total), vf_all(q->shrink), vf_add(vf_add(s[0], s[1]), vf_add(s[2], s[3]))));
+}
+
+/* Of n <= LANES queries: those steps that wait for each other are taken side by side. */
+static void soften(const AttendCall *a, Query *query, int n, int32_t start)
+{
+    Peaks peaks;
+    vf_store(peaks.before, vf_zero());
+    vf_store(peaks.most, vf_zero());
+    for (int i = 0; i < n; i++)
+        find_peak(a, &query[i], start, &peaks, i);
+    climb(&peaks);
+    for (int i = 0; i < n; i++)
+        raise(&query[i], &peaks, i);
 }
 
 /* Segments */
@@ -182,8 +224,6 @@ static void find_seeing(Bench *b, Query *query, int n)
         q->hi = q->sees.to - s->start < s->hi ? q->sees.to - s->start : s->hi;
         if (q->lo >= q->hi)
             continue;
-        for (int tile = 0; tile < TILES; tile++)
-            q->shrink[tile] = 1;
         b->query = b->n ? b->query : q;
         ASSERT(b->query + b->n == q);
         b->n++;
@@ -200,9 +240,10 @@ static void work_on_stretch(Work *w, Query *query, const Stretch *s, const Stret
     for (int i = 0; i < next->n_runs; i++)      /* their pages, side by side: each takes long to find */
         prefetch_far(next->runs[i].at);
     score_keys(&b, w->keys.kind);
-    for (int i = 0; i < b.n; i++) {
-        fetch(&f, SOFTEN_TIME);
-        soften(&w->call, &b.query[i], s->start);
+    for (int i = 0; i < b.n; i += LANES) {
+        int n = b.n - i < LANES ? b.n - i : LANES;
+        fetch(&f, n * SOFTEN_TIME);
+        soften(&w->call, &b.query[i], n, s->start);
     }
     add_values(&b, w->values.kind);
 }

@@ -1,13 +1,13 @@
-/* attend_tile.h -- a few queries (rows x heads that share a kv head) against some tiles of keys and values (for attend_cpu.c).
+/* attend_tile.h -- a few queries (rows x heads that share a kv head) and a stretch of 64 keys and values (for attend_cpu.c).
  *
  *     keys     turned, so that 16 of them share a vector:   s += q[d] * keys[d]
  *     values   as they lie in the cache:                    y += p[j] * values[j]
  *
- * ABREAST queries meet keys in the registers in which these are turned and become F32. Where many queries follow each
- * other, keys are written down turned, [key width][groups of 16][16], and values as F32. Either way a product is of the
- * same numbers, in the same order.
+ * ABREAST queries, or a CROWD with less keys, meet keys in the registers in which these are turned and become F32. Where more
+ * queries follow each other, keys are written down turned, [key width][groups of 16][16], and values as F32, and MANY at a time
+ * meet whole stretches. Either way a product is of the same numbers, in the same order.
  *
- * The next stretch of two tiles is fetched meanwhile, a line now and then: its blocks lie here and there, where the
+ * The next stretch is fetched meanwhile, a line now and then: its blocks lie here and there, where the
  * processor does not see a stream by itself, and a core stops where it asks for more lines than it has places for.
  */
 #ifndef KERNELS_ATTEND_ATTEND_TILE_H
@@ -17,22 +17,23 @@
 #include "kernels/attend/attend.h"
 
 enum {
-    TILE = 2 * LANES, TILES = 2, STRETCH = TILES * TILE, GROUPS_OF_TILE = TILE / LANES,
+    STRETCH = 4 * LANES, GROUPS = STRETCH / LANES,      /* keys of a running softmax's step; vectors of their scores */
+    PAIR = 2,                    /* groups of keys that are turned side by side */
     QUERIES = 64,
     WIDTH_MAX = 576,             /* of a key or value: the latent of DeepSeek; a multiple of COLUMNS */
     CACHE_LINE = 64,
 #if defined(TIER_avx512)
-    ABREAST = 8, ACROSS = 2,     /* queries and vectors whose products' sums fit into registers together */
+    ABREAST = 8, ACROSS = 2, MANY = 6, SUMS = 24, CROWD = 16,
 #else
-    ABREAST = 4, ACROSS = 1,
+    ABREAST = 4, ACROSS = 1, MANY = 4, SUMS = 4, CROWD = 8,
 #endif
-    SUMS = ABREAST * ACROSS, ACROSS_MAX = 4,
+    ACROSS_MAX = 4,
     COLUMNS = ACROSS * LANES,    /* values of the output that are summed at once, or more */
     WIDEN_FROM = 3 * ABREAST,    /* queries */
 };
 
-/* How many vectors go with n queries. */
-INLINE int across_of(int n) { return SUMS / n < ACROSS_MAX ? SUMS / n : ACROSS_MAX; }
+/* How many vectors go with n queries, so that their products' sums fit into registers together. */
+INLINE int across_of(int n) { return n == ABREAST ? ACROSS : SUMS / n < ACROSS_MAX ? SUMS / n : ACROSS_MAX; }
 
 /* Sums that still need each other: relative to e^most. */
 typedef struct Softmax { float most, total; } Softmax;
@@ -41,10 +42,11 @@ typedef struct Query {
     int32_t row, head;
     Sees sees;
     int lo, hi;                  /* what it sees of the present stretch */
-    float most, shrink[TILES];   /* of the segment: largest score; what a larger one in a tile does to the sums */
+    float most, shrink;          /* of the segment: largest score; what a larger one in the stretch does to the sums */
     _Alignas(CACHE_LINE) float total[LANES];
-    float q[WIDTH_MAX + 16], p[STRETCH], sums[WIDTH_MAX];    /* q: zeros behind, as keys have in their last turn */
+    float q[WIDTH_MAX + LANES], p[STRETCH], sums[WIDTH_MAX];     /* q: zeros behind, as keys have in their last turn */
     Softmax folded;              /* of the segments before; the sums are in y */
+    _Alignas(CACHE_LINE) uint8_t odd[CACHE_LINE];     /* an odd number of lines: queries do not displace each other */
 } Query;
 
 typedef struct Run { const uint8_t *at; int64_t bytes; } Run;      /* of memory, in one piece */
@@ -59,9 +61,9 @@ typedef struct Stretch {
 } Stretch;
 
 typedef struct StretchMemory {
-    _Alignas(CACHE_LINE) float keys[WIDTH_MAX * TILE];             /* turned */
+    _Alignas(CACHE_LINE) float keys[WIDTH_MAX * STRETCH];             /* turned */
     float values[STRETCH][WIDTH_MAX];
-    uint8_t copies[GROUPS_OF_TILE][LANES * WIDTH_MAX * sizeof(float)];     /* of keys that lie in several blocks */
+    uint8_t copies[PAIR][LANES * WIDTH_MAX * sizeof(float)];     /* of keys that lie in several blocks */
 } StretchMemory;
 
 /* What of the next stretch is not asked for yet. Each step of each loop earns lines for the time that it takes, so that they
@@ -73,21 +75,25 @@ typedef struct Fetch {
 } Fetch;
 
 enum { LINE_BITS = 16, TURN_TIME = 32, SOFTEN_TIME = 128 };    /* times in operations on vectors */
-enum { STEPS = 4 };              /* of a loop over values, before it asks for lines */
+enum { STEPS = 4 };              /* of a loop over values for few queries, before it asks for lines */
 
 INLINE void fetch(Fetch *f, int operations)
 {
     int64_t earned = f->earned + f->rate * operations;
-    for (; earned > 0; earned -= 1 << LINE_BITS) {
-        if (f->at >= f->run_end) {
+    const uint8_t *at = f->at, *end = f->run_end;
+    while (earned > 0) {
+        if (__builtin_expect(at >= end, 0)) {
             if (f->next == f->end)
                 break;
-            f->at = f->next->at;
-            f->run_end = f->at + f->next++->bytes;
+            at = f->next->at;
+            end = at + f->next++->bytes;
         }
-        prefetch_far(f->at);
-        f->at += CACHE_LINE;
+        prefetch_far(at);
+        at += CACHE_LINE;
+        earned -= 1 << LINE_BITS;
     }
+    f->at = at;
+    f->run_end = end;
     f->earned = earned;
 }
 
@@ -143,88 +149,94 @@ INLINE void turn_keys(KeptKind kind, Vf *out, Vf *scales, const uint8_t *keys, i
         out[i] = vf_mul(*scales, out[i]);
 }
 
-/* n queries abreast and two groups of keys, turn by turn; n is a constant after inlining. */
-INLINE void dot_turning(KeptKind kind, int n, const Bench *b, Query *query, int first)
+/* n queries abreast and some groups of keys, turn by turn; both are constants after inlining. */
+INLINE void dot_turning(KeptKind kind, int n, int groups, const Bench *b, Query *query, int first)
 {
-    const uint8_t *keys[GROUPS_OF_TILE];
-    Vf s[ABREAST][GROUPS_OF_TILE], scales[GROUPS_OF_TILE];
-    for (int g = 0; g < GROUPS_OF_TILE; g++) {
+    const uint8_t *keys[PAIR];
+    Vf s[CROWD][PAIR], scales[PAIR];
+    for (int g = 0; g < groups; g++) {
         keys[g] = keys_in_a_piece(b, first + g * LANES, g);
         scales[g] = vf_zero();
     }
     UNROLL for (int r = 0; r < n; r++)
-        for (int g = 0; g < GROUPS_OF_TILE; g++)
+        for (int g = 0; g < groups; g++)
             s[r][g] = vf_zero();
     for (int d = 0; d < b->key_width; d += kept_turn(kind)) {
-        Vf k[GROUPS_OF_TILE][16];
-        UNROLL for (int g = 0; g < GROUPS_OF_TILE; g++) {
+        Vf k[PAIR][16];
+        UNROLL for (int g = 0; g < groups; g++) {
             turn_keys(kind, k[g], &scales[g], keys[g], d, b);
             fetch(b->next, TURN_TIME + n * kept_turn(kind));
         }
         UNROLL for (int i = 0; i < kept_turn(kind); i++)
             UNROLL for (int r = 0; r < n; r++) {
                 Vf q = vf_all(query[r].q[d + i]);
-                for (int g = 0; g < GROUPS_OF_TILE; g++)
+                for (int g = 0; g < groups; g++)
                     s[r][g] = vf_fma(q, k[g][i], s[r][g]);
             }
     }
     UNROLL for (int r = 0; r < n; r++)
-        for (int g = 0; g < GROUPS_OF_TILE; g++)
+        for (int g = 0; g < groups; g++)
             vf_store(query[r].p + first + g * LANES, s[r][g]);
 }
 
-/* n queries abreast and keys that are written down; n and `across` are constants after inlining. */
-INLINE void dot_turned(int n, int across, const Bench *b, Query *query, int first)
+/* n queries abreast and `across` groups of keys that are written down; both are constants after inlining. */
+INLINE void dot_turned(int n, int across, const Bench *b, Query *query, int group)
 {
-    for (int g = 0; g < GROUPS_OF_TILE; g += across) {
-        const float *keys = b->memory->keys + g * LANES;
-        Vf s[ABREAST][ACROSS_MAX];
-        UNROLL for (int r = 0; r < n; r++)
-            for (int i = 0; i < across; i++)
-                s[r][i] = vf_zero();
-        for (int d = 0; d < b->key_width; d++, keys += TILE) {
-            Vf k[ACROSS_MAX];
-            for (int i = 0; i < across; i++)
-                k[i] = vf_load(keys + i * LANES);
-            if (d % STEPS == 0)
-                fetch(b->next, n * across * STEPS);
-            UNROLL for (int r = 0; r < n; r++) {
-                Vf q = vf_all(query[r].q[d]);
-                for (int i = 0; i < across; i++)
-                    s[r][i] = vf_fma(q, k[i], s[r][i]);
-            }
+    const float *keys = b->memory->keys + group * LANES;
+    Vf s[ABREAST][ACROSS_MAX];
+    fetch(b->next, n * across * b->key_width);
+    UNROLL for (int r = 0; r < n; r++)
+        for (int i = 0; i < across; i++)
+            s[r][i] = vf_zero();
+    for (int d = 0; d < b->key_width; d++, keys += STRETCH) {
+        Vf k[ACROSS_MAX];
+        UNROLL for (int i = 0; i < across; i++)
+            k[i] = vf_load(keys + i * LANES);
+        UNROLL for (int r = 0; r < n; r++) {
+            Vf q = vf_all(query[r].q[d]);
+            UNROLL for (int i = 0; i < across; i++)
+                s[r][i] = vf_fma(q, k[i], s[r][i]);
         }
-        UNROLL for (int r = 0; r < n; r++)
-            for (int i = 0; i < across; i++)
-                vf_store(query[r].p + first + (g + i) * LANES, s[r][i]);
     }
+    UNROLL for (int r = 0; r < n; r++)
+        for (int i = 0; i < across; i++)
+            vf_store(query[r].p + (group + i) * LANES, s[r][i]);
 }
 
-static void dot_all(const Bench *b, int first)
+/* n queries and groups [from, to), as many at a time as there is room for. */
+INLINE void dot_groups(int n, const Bench *b, Query *query, int from, int to)
 {
-    int i = 0;
-    for (; i + ABREAST <= b->n; i += ABREAST)
-        dot_turned(ABREAST, ACROSS, b, b->query + i, first);
-    for (; ABREAST > 4 && i + 4 <= b->n; i += 4)
-        dot_turned(4, GROUPS_OF_TILE, b, b->query + i, first);
+    for (; across_of(n) > PAIR && from + GROUPS <= to; from += GROUPS)
+        dot_turned(n, across_of(n), b, query, from);
+    for (; from < to; from += across_of(n) < PAIR ? across_of(n) : PAIR)
+        dot_turned(n, across_of(n) < PAIR ? across_of(n) : PAIR, b, query, from);
+}
+
+static void dot_all(const Bench *b)
+{
+    int i = 0, from = b->stretch->lo / LANES / PAIR * PAIR, to = (b->stretch->hi - 1) / LANES / PAIR * PAIR + PAIR;
+    for (; i + MANY <= b->n; i += MANY)
+        dot_groups(MANY, b, b->query + i, from, to);
+    for (; MANY > 4 && i + 4 <= b->n; i += 4)
+        dot_groups(4, b, b->query + i, from, to);
     for (; i + 2 <= b->n; i += 2)
-        dot_turned(2, GROUPS_OF_TILE, b, b->query + i, first);
+        dot_groups(2, b, b->query + i, from, to);
     if (i < b->n)
-        dot_turned(1, GROUPS_OF_TILE, b, b->query + i, first);
+        dot_groups(1, b, b->query + i, from, to);
 }
 
 INLINE void write_turned(KeptKind kind, const Bench *b, int first)
 {
-    for (int g = 0; g < GROUPS_OF_TILE; g++) {
+    for (int g = 0; g < PAIR; g++) {
         const uint8_t *keys = keys_in_a_piece(b, first + g * LANES, g);
         Vf scales = vf_zero();
-        float *to = b->memory->keys + g * LANES;
+        float *to = b->memory->keys + first + g * LANES;
         for (int d = 0; d < b->key_width; d += kept_turn(kind)) {
             Vf k[16];
             turn_keys(kind, k, &scales, keys, d, b);
             fetch(b->next, TURN_TIME);
             for (int i = 0; i < kept_turn(kind) && d + i < b->key_width; i++)
-                vf_store(to + (d + i) * TILE, k[i]);
+                vf_store(to + (d + i) * STRETCH, k[i]);
         }
     }
 }
@@ -232,26 +244,29 @@ INLINE void write_turned(KeptKind kind, const Bench *b, int first)
 INLINE void dot_few(KeptKind kind, const Bench *b, int first)
 {
     int i = 0;
+    for (; i + CROWD <= b->n; i += CROWD)
+        for (int g = 0; g < PAIR; g++)
+            dot_turning(kind, CROWD, 1, b, b->query + i, first + g * LANES);
     for (; i + ABREAST <= b->n; i += ABREAST)
-        dot_turning(kind, ABREAST, b, b->query + i, first);
+        dot_turning(kind, ABREAST, PAIR, b, b->query + i, first);
     for (; ABREAST > 4 && i + 4 <= b->n; i += 4)
-        dot_turning(kind, 4, b, b->query + i, first);
+        dot_turning(kind, 4, PAIR, b, b->query + i, first);
     for (; i + 2 <= b->n; i += 2)
-        dot_turning(kind, 2, b, b->query + i, first);
+        dot_turning(kind, 2, PAIR, b, b->query + i, first);
     if (i < b->n)
-        dot_turning(kind, 1, b, b->query + i, first);
+        dot_turning(kind, 1, PAIR, b, b->query + i, first);
 }
 
 /* Scores of keys that nobody sees are anything. */
 INLINE void score_as(KeptKind kind, const Bench *b)
 {
-    for (int first = b->stretch->lo / TILE * TILE; first < b->stretch->hi; first += TILE)
-        if (b->n < WIDEN_FROM) {
+    for (int first = b->stretch->lo / (PAIR * LANES) * (PAIR * LANES); first < b->stretch->hi; first += PAIR * LANES)
+        if (b->n < WIDEN_FROM)
             dot_few(kind, b, first);
-        } else {
+        else
             write_turned(kind, b, first);
-            dot_all(b, first);
-        }
+    if (b->n >= WIDEN_FROM)
+        dot_all(b);
 }
 
 /* Values */
@@ -265,31 +280,30 @@ INLINE Vf value_lanes(KeptKind kind, const uint8_t *row, int column, int i)
 }
 
 /* n queries abreast, `across` vectors of the output; both are constants after inlining. */
-INLINE void add_columns(KeptKind kind, int n, int across, Fetch *next, const uint8_t *const *rows, Query *query, int column,
-                        Sees range)
+INLINE void add_columns(KeptKind kind, int n, int across, bool many, Fetch *next, const uint8_t *const *rows, Query *query,
+                        int column, Sees range)
 {
+    if (many)
+        fetch(next, n * across * (range.to - range.from));
     Vf sum[ABREAST][ACROSS_MAX];
     UNROLL for (int r = 0; r < n; r++)
         for (int i = 0; i < across; i++)
             sum[r][i] = vf_load(query[r].sums + column + i * LANES);
-    for (int j = range.from; j < range.to; ) {
-        int end = j / TILE * TILE + TILE < range.to ? j / TILE * TILE + TILE : range.to;
+    UNROLL for (int r = 0; r < n; r++) {
+        Vf shrink = vf_all(query[r].shrink);
+        for (int i = 0; i < across; i++)
+            sum[r][i] = vf_mul(sum[r][i], shrink);
+    }
+    for (int j = range.from; j < range.to; j++) {
+        Vf value[ACROSS_MAX];
+        UNROLL for (int i = 0; i < across; i++)
+            value[i] = value_lanes(kind, rows[j], column, i);
+        if (!many && j % STEPS == 0)
+            fetch(next, n * across * STEPS);
         UNROLL for (int r = 0; r < n; r++) {
-            Vf shrink = vf_all(query[r].shrink[j / TILE]);
-            for (int i = 0; i < across; i++)
-                sum[r][i] = vf_mul(sum[r][i], shrink);
-        }
-        for (; j < end; j++) {
-            Vf value[ACROSS_MAX];
-            for (int i = 0; i < across; i++)
-                value[i] = value_lanes(kind, rows[j], column, i);
-            if (j % STEPS == 0)
-                fetch(next, n * across * STEPS);
-            UNROLL for (int r = 0; r < n; r++) {
-                Vf p = vf_all(query[r].p[j]);
-                for (int i = 0; i < across; i++)
-                    sum[r][i] = vf_fma(p, value[i], sum[r][i]);
-            }
+            Vf p = vf_all(query[r].p[j]);
+            UNROLL for (int i = 0; i < across; i++)
+                sum[r][i] = vf_fma(p, value[i], sum[r][i]);
         }
     }
     UNROLL for (int r = 0; r < n; r++)
@@ -298,71 +312,46 @@ INLINE void add_columns(KeptKind kind, int n, int across, Fetch *next, const uin
 }
 
 /* All columns. What shrinks has shrunk then. */
-INLINE void add_range(KeptKind kind, int n, const Bench *b, const uint8_t *const *rows, Query *query, Sees range)
+INLINE void add_range(KeptKind kind, int n, bool many, const Bench *b, const uint8_t *const *rows, Query *query, Sees range)
 {
     int column = 0, across = across_of(n);
     if (range.from >= range.to)
         return;
     for (; across > ACROSS && column + across * LANES <= b->value_width; column += across * LANES)
-        add_columns(kind, n, across, b->next, rows, query, column, range);
+        add_columns(kind, n, across, many, b->next, rows, query, column, range);
     for (; column < b->value_width; column += COLUMNS)
-        add_columns(kind, n, ACROSS, b->next, rows, query, column, range);
+        add_columns(kind, n, ACROSS, many, b->next, rows, query, column, range);
     for (int r = 0; r < n; r++)
-        for (int tile = range.from / TILE; tile * TILE < range.to; tile++)
-            query[r].shrink[tile] = 1;
+        query[r].shrink = 1;
 }
 
-INLINE Sees seen_in_tile(const Query *q, int tile)
+/* What all n see is read once for all; before and after it each goes alone, in ascending order. */
+INLINE void add_each(KeptKind kind, int n, bool many, const Bench *b, const uint8_t *const *rows, Query *query)
 {
-    int first = tile * TILE, end = first + TILE;
-    return (Sees){q->lo > first ? q->lo : first, q->hi < end ? q->hi : end};
-}
-
-/* Of a tile, what all n see is read once for all; before and after it each goes alone, in ascending order. */
-INLINE void add_tile(KeptKind kind, int n, const Bench *b, const uint8_t *const *rows, Query *query, int tile)
-{
-    Sees all = {tile * TILE, tile * TILE + TILE};
-    for (int r = 0; r < n; r++) {
-        Sees sees = seen_in_tile(&query[r], tile);
-        all.from = sees.from > all.from ? sees.from : all.from;
-        all.to = sees.to < all.to ? sees.to : all.to;
+    Sees all = {query->lo, query->hi};
+    for (int r = 1; r < n; r++) {
+        all.from = query[r].lo > all.from ? query[r].lo : all.from;
+        all.to = query[r].hi < all.to ? query[r].hi : all.to;
     }
-    for (int r = 0; r < n; r++) {
-        Sees sees = seen_in_tile(&query[r], tile);
-        add_range(kind, 1, b, rows, &query[r], (Sees){sees.from, sees.to < all.from ? sees.to : all.from});
-    }
-    add_range(kind, n, b, rows, query, all);
+    for (int r = 0; r < n; r++)
+        add_range(kind, 1, many, b, rows, &query[r], (Sees){query[r].lo, query[r].hi < all.from ? query[r].hi : all.from});
+    add_range(kind, n, many, b, rows, query, all);
     int done = all.to > all.from ? all.to : all.from;
-    for (int r = 0; r < n; r++) {
-        Sees sees = seen_in_tile(&query[r], tile);
-        add_range(kind, 1, b, rows, &query[r], (Sees){sees.from > done ? sees.from : done, sees.to});
-    }
+    for (int r = 0; r < n; r++)
+        add_range(kind, 1, many, b, rows, &query[r], (Sees){query[r].lo > done ? query[r].lo : done, query[r].hi});
 }
 
-/* Mostly all of them see the same. */
-INLINE void add_each(KeptKind kind, int n, const Bench *b, const uint8_t *const *rows, Query *query)
+INLINE void add_all(KeptKind kind, bool many, const Bench *b, const uint8_t *const *rows)
 {
-    bool alike = true;
-    for (int r = 1; r < n; r++)
-        alike = alike && query[r].lo == query->lo && query[r].hi == query->hi;
-    if (alike)
-        add_range(kind, n, b, rows, query, (Sees){query->lo, query->hi});
-    else
-        for (int tile = 0; tile < TILES; tile++)
-            add_tile(kind, n, b, rows, query, tile);
-}
-
-INLINE void add_all(KeptKind kind, const Bench *b, const uint8_t *const *rows)
-{
-    int i = 0;
-    for (; i + ABREAST <= b->n; i += ABREAST)
-        add_each(kind, ABREAST, b, rows, b->query + i);
-    for (; ABREAST > 4 && i + 4 <= b->n; i += 4)
-        add_each(kind, 4, b, rows, b->query + i);
+    int i = 0, most = many ? MANY : ABREAST;
+    for (; i + most <= b->n; i += most)
+        add_each(kind, most, many, b, rows, b->query + i);
+    for (; most > 4 && i + 4 <= b->n; i += 4)
+        add_each(kind, 4, many, b, rows, b->query + i);
     for (; i + 2 <= b->n; i += 2)
-        add_each(kind, 2, b, rows, b->query + i);
+        add_each(kind, 2, many, b, rows, b->query + i);
     if (i < b->n)
-        add_each(kind, 1, b, rows, b->query + i);
+        add_each(kind, 1, many, b, rows, b->query + i);
 }
 
 static void add_wide(const Bench *b)
@@ -370,15 +359,19 @@ static void add_wide(const Bench *b)
     const uint8_t *rows[STRETCH];
     for (int j = 0; j < STRETCH; j++)
         rows[j] = (const uint8_t *)b->memory->values[j];
-    add_all(KEPT_F32, b, rows);
+    add_all(KEPT_F32, true, b, rows);
 }
 
 INLINE void add_as(KeptKind kind, const Bench *b)
 {
     int width = b->value_width;
     const Stretch *s = b->stretch;
-    if (width % COLUMNS == 0 && (kind == KEPT_F32 || b->n < WIDEN_FROM)) {
-        add_all(kind, b, s->values);
+    if (width % COLUMNS == 0 && b->n < WIDEN_FROM) {
+        add_all(kind, false, b, s->values);
+        return;
+    }
+    if (kind == KEPT_F32 && width % COLUMNS == 0) {
+        add_all(kind, true, b, s->values);
         return;
     }
     for (int j = s->lo; j < s->hi; j++) {

@@ -1,21 +1,28 @@
-/* gated_mlp.cu -- see gated_mlp.h. The products with gate and up are one launch where rows are few; h lies in the scratch:
+/* gated_mlp.cu -- see gated_mlp.h. The products with gate and up are one launch where rows are few. The scratch:
  *
  *     | what a product needs | gate h [rows, F] | up h [rows, F] |
+ *
+ * Where the product down takes h in parts of bf16, h is made as these and never as f32; and where the library left gate and
+ * up as sums of parts (kernels/linear/parts_cuda.h), they are added up on the way.
  */
 #include "kernels/activate/activate_cuda.h"
 #include "kernels/gated_mlp/gated_mlp.h"
-#include "kernels/linear/product_cuda.h"
+#include "kernels/linear/flow.h"
+#include "kernels/linear/parts_cuda.h"
 
 enum { PIECE_ALIGN = 256 };
 
-typedef struct Parts {
-    OpCall gate, up, down;
+typedef struct Plan {
+    Product gate, up, down;
+    WeightKind gate_kind, up_kind, down_kind;
     size_t product_bytes, h_bytes;
-} Parts;
+} Plan;
 
 static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
-static OpCall product_call(const OpCall *c, Tensor y, Tensor x, int w, int bias, bool adds)
+static size_t whole_pieces(size_t bytes) { return (bytes + PIECE_ALIGN - 1) / PIECE_ALIGN * PIECE_ALIGN; }
+
+static Product product(const OpCall *c, Tensor y, Tensor x, int w, int bias, bool adds, const CudaRun *g)
 {
     OpCall call = *c;
     call.op = OP_LINEAR;
@@ -24,60 +31,115 @@ static OpCall product_call(const OpCall *c, Tensor y, Tensor x, int w, int bias,
     call.in[0] = x;
     call.in[1] = c->in[w];
     call.in[2] = c->in[bias];
-    return call;
+    return product_of_linear(&call, g);
 }
 
-static size_t bytes_for(const OpCall *call, const CudaRun *g)
+static Plan plan_of(const OpCall *c, const CudaRun *g)
 {
-    Product p = product_of_linear(call, g);
-    return product_scratch(&p, weight_kind(call->in[1].format), g);
-}
-
-static Parts parts_of(const OpCall *c, const CudaRun *g)
-{
-    Parts p;
+    Plan p = {};
     int32_t rows = c->in[MLP_X].dim[0], width = c->in[MLP_GATE].dim[0];
-    Tensor h = tensor_of(NULL, &format_f32, rows, width), up = h;
-    p.h_bytes = ((size_t)rows * width * sizeof(float) + PIECE_ALIGN - 1) / PIECE_ALIGN * PIECE_ALIGN;
-    p.gate = product_call(c, h, c->in[MLP_X], MLP_GATE, MLP_GATE_BIAS, false);
-    p.up = product_call(c, up, c->in[MLP_X], MLP_UP, MLP_UP_BIAS, false);
-    p.down = product_call(c, c->out[0], h, MLP_DOWN, MLP_DOWN_BIAS, true);
-    p.product_bytes = larger(bytes_for(&p.gate, g), larger(bytes_for(&p.up, g), bytes_for(&p.down, g)));
-    p.product_bytes = (p.product_bytes + PIECE_ALIGN - 1) / PIECE_ALIGN * PIECE_ALIGN;
+    Tensor h = tensor_of(NULL, &format_f32, rows, width);
+    p.gate_kind = weight_kind(c->in[MLP_GATE].format);
+    p.up_kind = weight_kind(c->in[MLP_UP].format);
+    p.down_kind = weight_kind(c->in[MLP_DOWN].format);
+    p.gate = product(c, h, c->in[MLP_X], MLP_GATE, MLP_GATE_BIAS, false, g);
+    p.up = product(c, h, c->in[MLP_X], MLP_UP, MLP_UP_BIAS, false, g);
+    p.down = product(c, c->out[0], h, MLP_DOWN, MLP_DOWN_BIAS, true, g);
+    p.gate.loose = p.up.loose = p.gate_kind == p.up_kind && parts_place(&p.gate, 1, p.gate_kind, g);
+    p.product_bytes = larger(product_scratch(&p.gate, p.gate_kind, g), product_scratch(&p.up, p.up_kind, g));
+    p.product_bytes = whole_pieces(larger(p.product_bytes, product_scratch(&p.down, p.down_kind, g)));
+    if (p.gate.loose)
+        rows = parts_rows(&p.gate, g);
+    p.h_bytes = whole_pieces((size_t)rows * width * sizeof(float));
     uint8_t *scratch = (uint8_t *)g->scratch + p.product_bytes;
-    p.gate.out[0].data = p.down.in[0].data = scratch;
-    p.up.out[0].data = scratch + p.h_bytes;
+    p.down.x = p.gate.y = (float *)scratch;
+    p.up.y = (float *)(scratch + p.h_bytes);
     return p;
 }
 
 static size_t scratch_bytes(const OpCall *c, const CudaRun *g)
 {
-    Parts p = parts_of(c, g);
+    Plan p = plan_of(c, g);
     return p.product_bytes + 2 * p.h_bytes;
 }
 
-static __global__ void gate_rows(Rows h, Rows up, Activation f)
+typedef struct Gating {
+    Rows h;                    /* where gate lies */
+    Sums gate, up;
+    Activation f;
+    unsigned short *to;        /* NULL, or where h goes in parts */
+    int parts;
+} Gating;
+
+/* KNOWN: SILU, which is wanted most: code for the others would be in its way. */
+template <int HOW, bool WIDE, bool KNOWN> static __global__ void gate_rows(const __grid_constant__ Gating s)
 {
     previous();
-    EACH(i, h)
-        row(h, blockIdx.x)[i] = activation_near(f, row(h, blockIdx.x)[i]) * row(up, blockIdx.x)[i];
+    Activation f = KNOWN ? SILU : s.f;
+    int64_t r = blockIdx.x;
+    int n = s.h.width, i = four_begin();
+    if (i >= n)
+        return;
+    float4 a = joined<HOW, WIDE>(s.gate, r, i, n), b = joined<HOW, WIDE>(s.up, r, i, n);
+    a = with_bias(a, s.gate, i, n);
+    b = with_bias(b, s.up, i, n);
+    float4 h = make_float4(activation_near(f, a.x) * b.x, activation_near(f, a.y) * b.y, activation_near(f, a.z) * b.z,
+                           activation_near(f, a.w) * b.w);
+    if (s.to)
+        put_parts(s.to + r * n + i, (int64_t)s.h.rows * n, s.parts, h);
+    else
+        put_four<WIDE>(row(s.h, r), i, n, h);
+}
+
+template <int HOW, bool WIDE> static void gate(const Gating &s, const CudaRun *g)
+{
+    if (s.f == SILU)
+        LAUNCH((gate_rows<HOW, WIDE, true>), grid_of_fours(s.h), EACH_THREADS, 0, g, s);
+    else
+        LAUNCH((gate_rows<HOW, WIDE, false>), grid_of_fours(s.h), EACH_THREADS, 0, g, s);
+}
+
+/* One row: gate and up, their product h, and the norm before them, if there is one, are one launch. */
+static bool run_flowing(const OpCall *norm, const OpCall *c, const CudaRun *g)
+{
+    Plan p = plan_of(c, g);
+    Product both[2] = {p.gate, p.up};
+    FlowBeside beside = {norm, &c->activation};
+    if (p.gate_kind != p.up_kind || !flow_takes(both, 2, p.gate_kind, &beside, g))
+        return false;
+    flow_run(both, 2, p.gate_kind, &beside, g);
+    products_run(&p.down, 1, p.down_kind, g);
+    return true;
 }
 
 static void run(const OpCall *c, const CudaRun *g)
 {
-    Parts p = parts_of(c, g);
-    Product both[2] = {product_of_linear(&p.gate, g), product_of_linear(&p.up, g)};
-    WeightKind gate = weight_kind(c->in[MLP_GATE].format), up = weight_kind(c->in[MLP_UP].format);
-    if (gate == up)
-        products_run(both, 2, gate, g);
+    if (run_flowing(NULL, c, g))
+        return;
+    Plan p = plan_of(c, g);
+    Product both[2] = {p.gate, p.up};
+    bool apart = false, alike = p.gate_kind == p.up_kind && p.gate_kind == p.down_kind;
+    if (alike && parts_run_mlp(both, &p.down, p.gate_kind, c->activation, (unsigned short *)p.gate.y, g))
+        return;
+    if (p.gate_kind == p.up_kind)
+        apart = products_run(both, 2, p.gate_kind, g);
     else {
-        products_run(&both[0], 1, gate, g);
-        products_run(&both[1], 1, up, g);
+        products_run(&both[0], 1, p.gate_kind, g);
+        products_run(&both[1], 1, p.up_kind, g);
     }
-    Rows h = rows_of(p.gate.out[0]);
-    LAUNCH(gate_rows, grid_of(h), EACH_THREADS, 0, g, h, rows_of(p.up.out[0]), c->activation);
-    Product down = product_of_linear(&p.down, g);
-    products_run(&down, 1, weight_kind(c->in[MLP_DOWN].format), g);
+    Gating s = {{p.gate.y, p.gate.y_step, p.gate.pairs, p.gate.out}, sums_of(p.gate, apart, g), sums_of(p.up, apart, g),
+                c->activation, parts_place(&p.down, 1, p.down_kind, g), parts_of(g)};
+    if (s.gate.how == SUMS_NEAR)
+        gate<SUMS_NEAR, true>(s, g);
+    else if (s.gate.how == SUMS_APART)
+        gate<SUMS_APART, true>(s, g);
+    else if (in_fours(s.h))
+        gate<SUMS_WHOLE, true>(s, g);
+    else
+        gate<SUMS_WHOLE, false>(s, g);
+    CudaRun after = *g;
+    after.in_parts = s.to ? p.down.x : NULL;
+    products_run(&p.down, 1, p.down_kind, &after);
 }
 
 static const char *refuses(const OpCall *c)
@@ -88,4 +150,4 @@ static const char *refuses(const OpCall *c)
     return NULL;
 }
 
-CUDA_KERNEL(gated_mlp, refuses, scratch_bytes, run)
+CUDA_KERNEL(gated_mlp, refuses, scratch_bytes, run, NULL, run_flowing)

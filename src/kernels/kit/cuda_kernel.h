@@ -34,6 +34,7 @@ typedef struct CudaRun {
     bool overlaps;             /* the GPU starts a kernel while the one before it ends */
     bool same;                 /* a row is computed in one way, however many there are */
     bool exact;                /* products keep activations as their contracts say; else bf16 is near enough */
+    const float *in_parts;     /* the rows whose parts lie ready for products (kernels/linear/parts_cuda.h); NULL: none */
 } CudaRun;
 
 typedef struct CudaKernel {
@@ -43,6 +44,8 @@ typedef struct CudaKernel {
     void (*run)(const OpCall *, const CudaRun *);
     /* This call and some that follow it, of `count`, in one launch: how many they were, 0: none. NULL: never. */
     int (*run_several)(const OpCall *, int count, const CudaRun *);
+    /* This call, of an x that a norm still has to make, in the norm's launch. false: not so. NULL: never. */
+    bool (*run_normed)(const OpCall *norm, const OpCall *, const CudaRun *);
 } CudaKernel;
 
 #ifdef __cplusplus

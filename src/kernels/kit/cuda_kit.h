@@ -79,6 +79,36 @@ static inline dim3 grid_of(const Rows &y)
 #define EACH(i, of)                                                                                                    \
     for (int32_t i = (int32_t)(blockIdx.y * blockDim.x + threadIdx.x); i < (of).width; i += (int32_t)(gridDim.y * blockDim.x))
 
+/* ---- four columns at a time ---- */
+
+/* A thread has four columns of a row, from four_begin() on. */
+static inline dim3 grid_of_fours(const Rows &y) { return dim3((unsigned)y.rows, blocks_for(y.width, 4 * EACH_THREADS)); }
+__device__ inline int four_begin() { return (int)(blockIdx.y * blockDim.x + threadIdx.x) * 4; }
+
+/* Whether all rows begin and end at 16 bytes, so that four numbers are one piece: WIDE. */
+static inline bool in_fours(const Rows &r) { return r.width % 4 == 0 && r.step % 4 == 0 && (uintptr_t)r.at % 16 == 0; }
+
+/* Columns [i, i + 4) of a row of n; zeros beyond. */
+template <bool WIDE> __device__ inline float4 four_at(const float *row, int i, int n)
+{
+    if (WIDE)
+        return *(const float4 *)(row + i);
+    return make_float4(row[i], i + 1 < n ? row[i + 1] : 0, i + 2 < n ? row[i + 2] : 0, i + 3 < n ? row[i + 3] : 0);
+}
+__device__ inline float4 operator+(float4 a, float4 b) { return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w); }
+template <bool WIDE> __device__ inline void put_four(float *row, int i, int n, float4 v)
+{
+    if (WIDE) {
+        *(float4 *)(row + i) = v;
+        return;
+    }
+    const float four[4] = {v.x, v.y, v.z, v.w};
+#pragma unroll
+    for (int j = 0; j < 4; j++)
+        if (i + j < n)
+            row[i + j] = four[j];
+}
+
 /* ---- small floats ---- */
 
 __device__ inline float f32_of_f16(unsigned short h)
@@ -100,6 +130,18 @@ __device__ inline unsigned short bf16_of_f32(float x)
     if ((bits & 0x7fffffff) > 0x7f800000)
         return (unsigned short)(bits >> 16 | 0x40);
     return (unsigned short)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+/* Two numbers of bf16 in a word, the first in its lower half. */
+__device__ inline unsigned bf16_two(float a, float b)
+{
+    unsigned two;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(two) : "f"(b), "f"(a));
+    return two;
+}
+__device__ inline float4 four_of_bf16(uint2 four)
+{
+    return make_float4(__uint_as_float(four.x << 16), __uint_as_float(four.x & 0xffff0000), __uint_as_float(four.y << 16),
+                       __uint_as_float(four.y & 0xffff0000));
 }
 __device__ inline float bf16_near(float x) { return f32_of_bf16(bf16_of_f32(x)); }
 __device__ inline float f32_of_e5m2(unsigned char b) { return f32_of_f16((unsigned short)(b << 8)); }

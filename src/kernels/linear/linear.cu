@@ -1,13 +1,15 @@
 /* linear.cu -- see linear.h and product_cuda.h.
  *
- * From 2 to 64 rows, in the formats that matter most: stream_cuda.h. One row, and few in others: a warp has an output, its
+ * One row: flow.h. From 2 to 64, in the formats that matter most: stream_cuda.h. Few in others: a warp has an output, its
  * lanes stride over k with 16 bytes of weights each, so that a warp's load is 512 neighbouring bytes, and all rows meet
  * the weights while they are in registers. Many rows: the library, or tiles of 64 outputs by 64 rows through shared memory.
  */
-#include "kernels/linear/lt.h"
+#include "kernels/linear/flow.h"
+#include "kernels/linear/parts_cuda.h"
 #include "kernels/linear/stream_cuda.h"
+#include "kernels/linear/tile_cuda.h"
 
-enum { GEMV_WARPS = 4, GEMV_ROWS = 8, TILE = 64, TILE_K = 32, FEW_ROWS = 16, LIBRARY_ROWS = 1 };
+enum { GEMV_WARPS = 4, GEMV_ROWS = 8, TILE = PRODUCT_TILE, TILE_K = 32, FEW_ROWS = 16 };
 
 /* ---- activations in 8 bits ---- */
 
@@ -192,19 +194,45 @@ template <int K, int R, bool WIDE, int M> static __global__ void few_rows(const 
 
 /* ---- many rows ---- */
 
+/* The rows of a block of threads, or its pairs of one expert (product_cuda.h). */
+static __device__ inline PairTile tile_at(const Product &p)
+{
+    if (p.tiles)
+        return p.tiles[blockIdx.y];
+    PairTile rows = {0, (int)blockIdx.y * TILE, min(TILE, p.pairs - (int)blockIdx.y * TILE)};
+    return rows;
+}
+static __device__ inline int pair_at(const Product &p, const PairTile &t, int i)
+{
+    return p.order ? p.order[t.first + i] : t.first + i;
+}
+/* Of a tile that computes nothing. */
+static __device__ void put_nothing(const Product &p, const PairTile &t, int o0)
+{
+    for (int i = threadIdx.x; i < t.count * TILE; i += blockDim.x)
+        if (o0 + i % TILE < p.out)
+            y_at(p, pair_at(p, t, i / TILE))[o0 + i % TILE] = 0;
+}
+
 template <int K> static __global__ void tile_plain(Product p)
 {
     previous();
     __shared__ float ws[TILE_K][TILE + 4], xs[TILE_K][TILE + 4];
-    int o0 = blockIdx.x * TILE, r0 = blockIdx.y * TILE, tx = threadIdx.x % 16, ty = threadIdx.x / 16;
+    PairTile t = tile_at(p);
+    int o0 = blockIdx.x * TILE, tx = threadIdx.x % 16, ty = threadIdx.x / 16;
+    if (t.expert >= p.experts)
+        put_nothing(p, t, o0);
+    if (t.expert >= p.experts || t.count == 0)
+        return;
+    const uint8_t *w0 = p.w + (int64_t)t.expert * p.out * p.row_bytes;
     double all[4][4] = {{0}};      /* of tiles, each summed in f32 */
     for (int k0 = 0; k0 < p.in; k0 += TILE_K) {
         float sum[4][4] = {{0}};
         for (int i = threadIdx.x; i < TILE * TILE_K; i += blockDim.x) {
             int k = k0 + i % TILE_K, at = i / TILE_K;
-            bool w_in = k < p.in && o0 + at < p.out, x_in = k < p.in && r0 + at < p.pairs;
-            ws[i % TILE_K][at] = w_in ? plain_value<K>(p.w + (int64_t)(o0 + at) * p.row_bytes, k) : 0;
-            xs[i % TILE_K][at] = x_in ? p.x[(r0 + at) * p.x_step + k] : 0;
+            bool w_in = k < p.in && o0 + at < p.out, x_in = k < p.in && at < t.count;
+            ws[i % TILE_K][at] = w_in ? plain_value<K>(w0 + (int64_t)(o0 + at) * p.row_bytes, k) : 0;
+            xs[i % TILE_K][at] = x_in ? x_at(p, pair_at(p, t, at))[k] : 0;
         }
         __syncthreads();
 #pragma unroll 8
@@ -224,8 +252,8 @@ template <int K> static __global__ void tile_plain(Product p)
     }
     for (int i = 0; i < 4; i++)
         for (int j = 0; j < 4; j++)
-            if (r0 + 4 * ty + i < p.pairs && o0 + 4 * tx + j < p.out)
-                put(p, r0 + 4 * ty + i, 0, o0 + 4 * tx + j, (float)all[i][j]);
+            if (4 * ty + i < t.count && o0 + 4 * tx + j < p.out)
+                put(p, pair_at(p, t, 4 * ty + i), t.expert, o0 + 4 * tx + j, (float)all[i][j]);
 }
 
 typedef struct BlockTile {
@@ -234,21 +262,21 @@ typedef struct BlockTile {
     int sums[2][TILE];
 } BlockTile;
 
-template <int K> static __device__ void load_tile(BlockTile *t, const Product &p, int o0, int r0, int b)
+template <int K> static __device__ void load_tile(BlockTile *t, const Product &p, const PairTile &of, int o0, int b)
 {
     int at = threadIdx.x % TILE, blocks = p.in / PLANE_BLOCK;
     if (threadIdx.x < TILE) {
         Block w = {{0}, {0}, {0}};
         if (o0 + at < p.out)
-            block_load<K>(&w, p.planes, (int64_t)(o0 + at) * blocks + b);
+            block_load<K>(&w, p.planes, ((int64_t)of.expert * p.out + o0 + at) * blocks + b);
         for (int i = 0; i < 8; i++)
             t->wq[i][at] = w.q[i];
         for (int h = 0; h < 2; h++)
             t->s[h][at] = w.s[h], t->m[h][at] = w.m[h];
     } else if (threadIdx.x < 2 * TILE) {
         XBlock8 x = {0, {0, 0}, {0}};
-        if (r0 + at < p.pairs)
-            x = p.rounded[(int64_t)(r0 + at) * blocks + b];
+        if (at < of.count)
+            x = p.rounded[x_index(p, pair_at(p, of, at)) * blocks + b];
         for (int i = 0; i < 8; i++)
             t->xq[i][at] = x.q[i];
         t->d[at] = x.d, t->sums[0][at] = x.sum[0], t->sums[1][at] = x.sum[1];
@@ -259,10 +287,15 @@ template <int K> static __global__ void tile_blocks(Product p)
 {
     previous();
     __shared__ BlockTile t;
-    int o0 = blockIdx.x * TILE, r0 = blockIdx.y * TILE, tx = threadIdx.x % 16, ty = threadIdx.x / 16;
+    PairTile of = tile_at(p);
+    int o0 = blockIdx.x * TILE, tx = threadIdx.x % 16, ty = threadIdx.x / 16;
+    if (of.expert >= p.experts)
+        put_nothing(p, of, o0);
+    if (of.expert >= p.experts || of.count == 0)
+        return;
     float sum[4][4] = {{0}};
     for (int b = 0; b < p.in / PLANE_BLOCK; b++) {
-        load_tile<K>(&t, p, o0, r0, b);
+        load_tile<K>(&t, p, of, o0, b);
         __syncthreads();
 #pragma unroll
         for (int h = 0; h < 2; h++) {
@@ -289,8 +322,8 @@ template <int K> static __global__ void tile_blocks(Product p)
     }
     for (int i = 0; i < 4; i++)
         for (int j = 0; j < 4; j++)
-            if (r0 + ty + 16 * i < p.pairs && o0 + tx + 16 * j < p.out)
-                put(p, r0 + ty + 16 * i, 0, o0 + tx + 16 * j, sum[i][j]);
+            if (ty + 16 * i < of.count && o0 + tx + 16 * j < p.out)
+                put(p, pair_at(p, of, ty + 16 * i), of.expert, o0 + tx + 16 * j, sum[i][j]);
 }
 
 /* ---- choosing ---- */
@@ -323,6 +356,15 @@ template <int K, int R> static void run_few(const Product *products, int n, cons
         LAUNCH((few_rows<K, R, false, M>), grid, 32 * GEMV_WARPS, 0, g, s);
 }
 
+template <int K> static void run_tiles(const Product *p, int tiles, const CudaRun *g)
+{
+    dim3 grid(blocks_for(p->out, TILE), tiles);
+    if constexpr (K >= W_PLAIN_KINDS)
+        LAUNCH(tile_blocks<K>, grid, 256, 0, g, *p);
+    else
+        LAUNCH(tile_plain<K>, grid, 256, 0, g, *p);
+}
+
 template <int K> static void run_kind(const Product *p, int n, const CudaRun *g)
 {
     if (g->same && p->k == 0) {
@@ -336,99 +378,18 @@ template <int K> static void run_kind(const Product *p, int n, const CudaRun *g)
     } else if (p->pairs <= FEW_ROWS) {
         run_few<K, GEMV_ROWS>(p, n, g);
     } else
-        for (int i = 0; i < n; i++) {
-            dim3 grid(blocks_for(p[i].out, TILE), blocks_for(p[i].pairs, TILE));
+        for (int i = 0; i < n; i++)
             if constexpr (K >= W_PLAIN_KINDS)
-                LAUNCH(tile_blocks<K>, grid, 256, 0, g, p[i]);
+                tile_ints_run<K>(&p[i], g);
             else
-                LAUNCH(tile_plain<K>, grid, 256, 0, g, p[i]);
-        }
-}
-
-/* ---- the library's products: many rows, bf16 ----
- *
- * A number of f32 has 24 bits and one of bf16 has 8, so x becomes three rows that add up to it exactly: the upper ones of
- * all rows, then the middle ones, then the lower ones. The library multiplies three times as many rows and reads the
- * weights once. Where bf16 is enough there are only the upper ones.
- *
- *     scratch   | workspace | x [3 rows, in] bf16 | y [3 rows, out] f32 |
- */
-static int parts_of(const CudaRun *g) { return g->exact ? 3 : 1; }
-
-static bool by_library(const Product *p, WeightKind kind, const CudaRun *g)
-{
-    return g->lt && kind == W_BF16 && p->k == 0 && p->pairs > LIBRARY_ROWS && p->in % 8 == 0 && p->out % 8 == 0 &&
-           p->row_bytes == 2 * (int64_t)p->in && (uintptr_t)p->w % 16 == 0;
-}
-/* Rounded up, so that the library is asked about few numbers of rows; what the rows above hold does not matter. */
-static int library_rows(const Product *p, const CudaRun *g)
-{
-    int n = p->pairs * parts_of(g), unit = n <= 64 ? 16 : n <= 256 ? 32 : 128;
-    return (n + unit - 1) / unit * unit;
-}
-static size_t whole_pieces(size_t bytes) { return (bytes + 255) / 256 * 256; }
-static size_t x_bytes(const Product *p, const CudaRun *g)
-{
-    return whole_pieces((size_t)library_rows(p, g) * (size_t)p->in * 2);
-}
-
-static __global__ void split_rows(unsigned short *to, int parts, Product p)
-{
-    previous();
-    const float *x = p.x + blockIdx.x * p.x_step;
-    int64_t at = blockIdx.x * (int64_t)p.in, step = (int64_t)p.pairs * p.in;
-    for (int i = blockIdx.y * blockDim.x + threadIdx.x; i < p.in; i += gridDim.y * blockDim.x) {
-        float left = x[i];
-        for (int part = 0; part < parts; part++) {
-            unsigned short near = bf16_of_f32(left);
-            to[at + part * step + i] = near;
-            left -= f32_of_bf16(near);
-        }
-    }
-}
-
-static __global__ void join_rows(Product p, const float *sums, int parts)
-{
-    previous();
-    int64_t step = (int64_t)p.pairs * p.out;
-    const float *upper = sums + blockIdx.x * (int64_t)p.out;
-    for (int o = blockIdx.y * blockDim.x + threadIdx.x; o < p.out; o += gridDim.y * blockDim.x) {
-        float sum = 0;
-        for (int part = parts - 1; part >= 0; part--)
-            sum += upper[part * step + o];
-        put(p, blockIdx.x, 0, o, sum);
-    }
-}
-
-/* The library may write y itself. */
-static bool joins_nothing(const Product *p, const CudaRun *g)
-{
-    return parts_of(g) == 1 && !p->bias && p->y_step == p->out && library_rows(p, g) == p->pairs && (uintptr_t)p->y % 16 == 0;
-}
-
-static bool library_run(const Product *p, int n, const CudaRun *g)
-{
-    uint8_t *scratch = (uint8_t *)g->scratch, *x = scratch + LT_WORKSPACE_BYTES;
-    float *sums = (float *)(x + x_bytes(p, g));
-    LAUNCH(split_rows, dim3(p->pairs, blocks_for(p->in, 1024)), 256, 0, g, (unsigned short *)x, parts_of(g), *p);
-    for (int i = 0; i < n; i++) {
-        LtProduct product = {p[i].w, x, sums, p[i].out, p[i].out, p[i].in, library_rows(p, g), false, sums};
-        bool whole = joins_nothing(&p[i], g);
-        if (whole) {
-            product.y = p[i].y;
-            product.adds = p[i].adds;
-        }
-        if (!lt_product(g->lt, &product, scratch, g->stream))
-            return false;
-        if (!whole)
-            LAUNCH(join_rows, dim3(p->pairs, blocks_for(p[i].out, 1024)), 256, 0, g, p[i], sums, parts_of(g));
-    }
-    return true;
+                run_tiles<K>(&p[i], (int)blocks_for(p[i].pairs, TILE), g);
 }
 
 static int rows_of_x(const Product *p) { return p->k && !p->own_x ? p->pairs / p->k : p->pairs; }
 
 /* ---- one of these ways ---- */
+
+static size_t whole_pieces(size_t bytes) { return (bytes + 255) / 256 * 256; }
 
 static void round_x(const Product *p, const CudaRun *g)
 {
@@ -461,7 +422,7 @@ static void by_stream(const Product *p, int n, WeightKind kind, const CudaRun *g
             group[i].pairs = p[i].pairs - first < STREAM_ROWS ? p[i].pairs - first : STREAM_ROWS;
         }
         if (kind < W_PLAIN_KINDS && stream_wants_parts(group->pairs))
-            LAUNCH(split_rows, dim3(group->pairs, blocks_for(p->in, 1024)), 256, 0, g, x, parts_of(g), *group);
+            parts_cut(group, x, g);
         stream_run(group, n, kind, x, (uint8_t *)x + few_x_bytes(p, kind, g), g);
     }
 }
@@ -473,25 +434,39 @@ static bool streams(const Product *p, int n, WeightKind kind, const CudaRun *g)
     return (g->same || few) && stream_takes(p, n, kind, g);
 }
 
-size_t product_scratch(const Product *p, WeightKind kind, const CudaRun *g)
+void product_tiles(const Product *p, WeightKind kind, int tiles, const CudaRun *g)
 {
-    size_t few = few_x_bytes(p, kind, g) + stream_scratch(p, g), library = 0;
-    if (by_library(p, kind, g))
-        library = LT_WORKSPACE_BYTES + x_bytes(p, g) + (size_t)library_rows(p, g) * (size_t)p->out * sizeof(float);
-    return few > library ? few : library;
+    if (kind >= W_PLAIN_KINDS)
+        round_x(p, g);
+    switch (kind) {
+#define DO(K) case K: run_tiles<K>(p, tiles, g); break;
+        EACH_PLAIN_KIND(DO) EACH_PLANE_KIND(DO)
+#undef DO
+    default: break;
+    }
 }
 
-void products_run(const Product *p, int n, WeightKind kind, const CudaRun *g)
+size_t product_scratch(const Product *p, WeightKind kind, const CudaRun *g)
 {
-    bool library = !g->same;
-    for (int i = 0; i < n; i++)
-        library = library && by_library(&p[i], kind, g);
+    size_t few = few_x_bytes(p, kind, g) + stream_scratch(p, g), parts = parts_scratch(p, kind, g);
+    return few > parts ? few : parts;
+}
+
+bool products_run(const Product *p, int n, WeightKind kind, const CudaRun *g)
+{
+    FlowBeside nothing = {NULL, NULL};
+    if (flow_takes(p, n, kind, &nothing, g)) {
+        flow_run(p, n, kind, &nothing, g);
+        return false;
+    }
     if (streams(p, n, kind, g)) {
         by_stream(p, n, kind, g);
-        return;
+        return false;
     }
-    if (library && library_run(p, n, g))
-        return;
+    if (parts_run_few(p, n, kind, g))
+        return false;
+    if (parts_place(p, n, kind, g) && parts_run(p, n, g))
+        return p->loose;
     if (kind >= W_PLAIN_KINDS)
         round_x(p, g);
     switch (kind) {
@@ -500,6 +475,7 @@ void products_run(const Product *p, int n, WeightKind kind, const CudaRun *g)
 #undef DO
     default: break;
     }
+    return false;
 }
 
 const char *product_refuses(Tensor w)
@@ -560,6 +536,16 @@ static void run(const OpCall *c, const CudaRun *g)
     products_run(&p, 1, weight_kind(c->in[1].format), g);
 }
 
+static bool run_normed(const OpCall *norm, const OpCall *c, const CudaRun *g)
+{
+    Product p = product_of_linear(c, g);
+    FlowBeside beside = {norm, NULL};
+    if (!flow_takes(&p, 1, weight_kind(c->in[1].format), &beside, g))
+        return false;
+    flow_run(&p, 1, weight_kind(c->in[1].format), &beside, g);
+    return true;
+}
+
 static const char *refuses(const OpCall *c) { return product_refuses(c->in[1]); }
 
-CUDA_KERNEL(linear, refuses, scratch_bytes, run)
+CUDA_KERNEL(linear, refuses, scratch_bytes, run, NULL, run_normed)

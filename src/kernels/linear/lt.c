@@ -13,6 +13,7 @@ enum { PLANS = 1024, WAYS = 8, TRIES = 3 };
 typedef struct LtPlan {
     int out, in, n, state;     /* state 0: free, 1: there is a way, 2: there is none */
     int64_t y_step;
+    bool rounds;
     cublasLtMatrixLayout_t a, b, d;
     cublasLtMatmulAlgo_t algorithm;
 } LtPlan;
@@ -148,7 +149,8 @@ static void ask(Lt *lt, LtPlan *plan, const LtProduct *p, void *workspace, void 
     int count = 0;
     lt->cublasLtMatrixLayoutCreate(&plan->a, CUDA_R_16BF, (uint64_t)plan->in, (uint64_t)plan->out, plan->in);
     lt->cublasLtMatrixLayoutCreate(&plan->b, CUDA_R_16BF, (uint64_t)plan->in, (uint64_t)plan->n, plan->in);
-    lt->cublasLtMatrixLayoutCreate(&plan->d, CUDA_R_32F, (uint64_t)plan->out, (uint64_t)plan->n, plan->y_step);
+    lt->cublasLtMatrixLayoutCreate(&plan->d, plan->rounds ? CUDA_R_16BF : CUDA_R_32F, (uint64_t)plan->out, (uint64_t)plan->n,
+                                   plan->y_step);
     bool fine = lt->cublasLtMatmulAlgoGetHeuristic(lt->handle, lt->how, plan->a, plan->b, plan->d, plan->d, lt->wish, WAYS,
                                                    found, &count) == CUBLAS_STATUS_SUCCESS && count > 0;
     plan->state = fine ? 1 : 2;
@@ -162,11 +164,12 @@ static LtPlan *plan_of(Lt *lt, const LtProduct *p, void *workspace, void *stream
     for (int i = 0; i < PLANS; i++, at++) {
         LtPlan *plan = &lt->plans[at % PLANS];
         if (plan->state == 0) {
-            *plan = (LtPlan){.out = p->out, .in = p->in, .n = p->n, .y_step = p->y_step};
+            *plan = (LtPlan){.out = p->out, .in = p->in, .n = p->n, .y_step = p->y_step, .rounds = p->rounds};
             ask(lt, plan, p, workspace, stream);
             return plan;
         }
-        if (plan->out == p->out && plan->in == p->in && plan->n == p->n && plan->y_step == p->y_step)
+        if (plan->out == p->out && plan->in == p->in && plan->n == p->n && plan->y_step == p->y_step &&
+            plan->rounds == p->rounds)
             return plan;
     }
     return NULL;

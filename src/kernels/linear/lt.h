@@ -1,7 +1,7 @@
 /* lt.h -- products of many rows through cuBLASLt, which is opened when a GPU is (libcublasLt.so.13 or .12): without it
  * they run on the house's own tiles, which are slower.
  *
- *     y[n][o] = sum_k x[n][k] w[o][k] (+ y)        w, x: bf16, rows of `in`; y: f32; summed in f32
+ *     y[n][o] = sum_k x[n][k] w[o][k] (+ y)        w, x: bf16, rows of `in`; y: f32 or bf16; summed in f32
  */
 #ifndef KERNELS_LINEAR_LT_H
 #define KERNELS_LINEAR_LT_H
@@ -22,11 +22,11 @@ void lt_close(Lt *);
 
 typedef struct LtProduct {
     const void *w, *x;
-    float *y;
+    void *y;
     int64_t y_step;
     int out, in, n;
-    bool adds;
-    float *trial;              /* as large as y: ways are tried on it; NULL: on y, unless that is added to */
+    bool adds, rounds;         /* rounds: y is bf16 */
+    void *trial;               /* as large as y: ways are tried on it; NULL: on y, unless that is added to */
 } LtProduct;
 
 /* false: the library has no way for this shape. workspace: LT_WORKSPACE_BYTES. */

@@ -16,6 +16,9 @@ typedef struct XBlock8 {
     int q[8];
 } XBlock8;
 
+/* Some pairs of one expert: positions in Product.order. experts: these compute nothing. */
+typedef struct PairTile { int expert, first, count; } PairTile;
+
 typedef struct Product {
     float *y;
     int64_t y_step;            /* from row to row; where pairs are, from row to row of k pairs */
@@ -28,17 +31,24 @@ typedef struct Product {
     const int32_t *ids;        /* NULL: linear, or pair i of a row meets expert i */
     int64_t ids_step;
     XBlock8 *rounded;          /* x in 8 bits, of pair after pair or row after row */
+    const int *order;          /* pairs by expert, and how they are cut (expert_groups.h); NULL: as they come */
+    const PairTile *tiles;
     int pairs, k, experts, in, out, low_bytes;
     bool own_x, adds;
+    bool loose;                /* y has room for parts_rows() rows and may be left as sums (parts_cuda.h) */
 } Product;
 
 enum { PRODUCTS = 3 };
 Product product_of_linear(const OpCall *, const CudaRun *);
 Product product_of_experts(const OpCall *, const CudaRun *);
 size_t product_scratch(const Product *, WeightKind, const CudaRun *);
-/* Up to PRODUCTS that read the same rows of x and differ in their weights only. */
-void products_run(const Product *, int n, WeightKind, const CudaRun *);
+/* Up to PRODUCTS that read the same rows of x and differ in their weights only. true: the loose ones were left as sums. */
+bool products_run(const Product *, int n, WeightKind, const CudaRun *);
 const char *product_refuses(Tensor w);
+
+/* Products in tiles, of any format: of rows as they come, or of p->tiles, of which there are so many. */
+enum { PRODUCT_TILE = 64 };
+void product_tiles(const Product *, WeightKind, int tiles, const CudaRun *);
 
 #ifdef __CUDACC__
 static __device__ inline int expert_at(const Product &p, int pair)

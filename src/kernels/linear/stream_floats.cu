@@ -17,14 +17,6 @@ static __device__ inline void multiply_16(float *sum, const unsigned *upper, con
         : "r"(upper[0]), "r"(lower[0]), "r"(upper[1]), "r"(lower[1]), "r"(x[0]), "r"(x[1]));
 }
 
-/* Two numbers of bf16 in a word, the first in its lower half. */
-static __device__ inline unsigned bf16_two(float a, float b)
-{
-    unsigned two;
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(two) : "f"(b), "f"(a));
-    return two;
-}
-
 /* Four bytes of F8 as two words of bf16, which holds them exactly. */
 template <int K> static __device__ inline void f8_four(unsigned *to, unsigned four)
 {

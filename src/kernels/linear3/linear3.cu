@@ -1,48 +1,94 @@
 /* linear3.cu -- see linear3.h. Few rows: the three products are one launch, so that the GPU is full from the first to the
- * last of them. Many rows: one after another. */
-#include "kernels/linear/product_cuda.h"
+ * last of them. Many rows: one after another; and where q and k are turned next and k and v written to the cache, they go
+ * there as the library leaves them, by way of the scratch:
+ *
+ *     | what a product needs | q | k | v |
+ */
+#include "kernels/kit/later_calls.h"
+#include "kernels/linear/flow.h"
 #include "kernels/linear3/linear3.h"
+#include "kernels/rope/turn_cuda.h"
 
-static void calls_of(const OpCall *c, OpCall *calls)
+enum { PIECE_ALIGN = 256 };
+
+typedef struct Three {
+    Product p[LINEAR3];
+    WeightKind kind[LINEAR3];
+    bool alike, in_parts;      /* of the same kind; which takes x in parts */
+    size_t product_bytes, y_bytes[LINEAR3];
+} Three;
+
+static size_t whole_pieces(size_t bytes) { return (bytes + PIECE_ALIGN - 1) / PIECE_ALIGN * PIECE_ALIGN; }
+
+static Three three_of(const OpCall *c, const CudaRun *g)
 {
+    Three t = {};
     for (int i = 0; i < LINEAR3; i++) {
         OpCall one = *c;
         one.op = OP_LINEAR;
         one.out[0] = c->out[i];
         one.in[1] = c->in[1 + i];
         one.in[2] = c->in[1 + LINEAR3 + i];
-        calls[i] = one;
+        t.p[i] = product_of_linear(&one, g);
+        t.kind[i] = weight_kind(one.in[1].format);
+        size_t bytes = whole_pieces(product_scratch(&t.p[i], t.kind[i], g));
+        t.product_bytes = bytes > t.product_bytes ? bytes : t.product_bytes;
+        t.y_bytes[i] = whole_pieces((size_t)parts_rows(&t.p[i], g) * (size_t)t.p[i].out * sizeof(float));
     }
+    t.alike = t.kind[0] == t.kind[1] && t.kind[1] == t.kind[2];
+    t.in_parts = t.alike && parts_place(t.p, LINEAR3, t.kind[0], g);
+    return t;
 }
 
 static size_t scratch_bytes(const OpCall *c, const CudaRun *g)
 {
-    OpCall calls[LINEAR3];
-    size_t most = 0;
-    calls_of(c, calls);
-    for (int i = 0; i < LINEAR3; i++) {
-        Product p = product_of_linear(&calls[i], g);
-        size_t bytes = product_scratch(&p, weight_kind(calls[i].in[1].format), g);
-        most = bytes > most ? bytes : most;
-    }
-    return most;
+    Three t = three_of(c, g);
+    return t.product_bytes + (t.in_parts ? t.y_bytes[0] + t.y_bytes[1] + t.y_bytes[2] : 0);
 }
 
 static void run(const OpCall *c, const CudaRun *g)
 {
-    OpCall calls[LINEAR3];
-    Product products[LINEAR3];
-    WeightKind kinds[LINEAR3];
-    calls_of(c, calls);
-    for (int i = 0; i < LINEAR3; i++) {
-        products[i] = product_of_linear(&calls[i], g);
-        kinds[i] = weight_kind(calls[i].in[1].format);
-    }
-    if (kinds[0] == kinds[1] && kinds[1] == kinds[2])
-        products_run(products, LINEAR3, kinds[0], g);
+    Three t = three_of(c, g);
+    if (t.alike)
+        products_run(t.p, LINEAR3, t.kind[0], g);
     else
         for (int i = 0; i < LINEAR3; i++)
-            products_run(&products[i], 1, kinds[i], g);
+            products_run(&t.p[i], 1, t.kind[i], g);
+}
+
+static bool are_turned(const OpCall *c, int count)
+{
+    return count > TURN_CALLS && turn_comes(c + 1, count - 1) && same_rows(c[1].out[0], c->out[0]) &&
+           same_rows(c[2].out[0], c->out[1]) && same_rows(c[3].in[1], c->out[2]);
+}
+
+static int run_several(const OpCall *c, int count, const CudaRun *g)
+{
+    Three t = three_of(c, g);
+    Sums sums[LINEAR3];
+    if (!t.in_parts || !are_turned(c, count))
+        return 0;
+    uint8_t *y = (uint8_t *)g->scratch + t.product_bytes;
+    for (int i = 0; i < LINEAR3; y += t.y_bytes[i++]) {
+        t.p[i].y = (float *)y;
+        t.p[i].y_step = t.p[i].out;
+        t.p[i].loose = true;
+    }
+    bool apart = products_run(t.p, LINEAR3, t.kind[0], g);
+    for (int i = 0; i < LINEAR3; i++)
+        sums[i] = sums_of(t.p[i], apart, g);
+    turn_run(c + 1, count - 1, sums, g);
+    return 1 + TURN_CALLS;
+}
+
+static bool run_normed(const OpCall *norm, const OpCall *c, const CudaRun *g)
+{
+    Three t = three_of(c, g);
+    FlowBeside beside = {norm, NULL};
+    if (!t.alike || !flow_takes(t.p, LINEAR3, t.kind[0], &beside, g))
+        return false;
+    flow_run(t.p, LINEAR3, t.kind[0], &beside, g);
+    return true;
 }
 
 static const char *refuses(const OpCall *c)
@@ -53,4 +99,4 @@ static const char *refuses(const OpCall *c)
     return NULL;
 }
 
-CUDA_KERNEL(linear3, refuses, scratch_bytes, run)
+CUDA_KERNEL(linear3, refuses, scratch_bytes, run, run_several, run_normed)

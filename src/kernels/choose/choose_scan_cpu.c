@@ -1,6 +1,6 @@
 /* Vectors of 16 lanes in the notation that gcc and clang share; the compiler splits them into what
  * the tier has. An incomplete vector at the end is filled up with values that change nothing. */
-#include "engine/sampler_scan.h"
+#include "kernels/choose/choose_scan.h"
 
 #include <float.h>
 #include <math.h>
@@ -193,7 +193,23 @@ static int32_t scan_find(const float *w, int32_t n, double target)
     return n - 1;
 }
 
+static double scan_weights(const float *z, float *w, int32_t n, float peak, float scale)
+{
+    double total = 0;
+    for (int32_t from = 0; from < n; from += SUM_BLOCK) {
+        Floats sum = {0};
+        for (int32_t i = from; i < block_end(from, n, SUM_BLOCK); i += LANES) {
+            Floats x = (load_upto(z + i, n - i, -INFINITY) - peak) * scale;
+            Floats power = exp_below(&x);
+            store_upto(w + i, n - i, &power);
+            sum += power;
+        }
+        total += sum_lanes(&sum);
+    }
+    return total;
+}
+
 const Scan TIERED(scan) = {
     .peak = scan_peak, .mask = scan_mask, .next_above = scan_next_above, .exp_sum = scan_exp_sum, .exps = scan_exps,
-    .sum = scan_sum, .find = scan_find,
+    .sum = scan_sum, .find = scan_find, .weights = scan_weights,
 };

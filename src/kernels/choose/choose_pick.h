@@ -1,4 +1,4 @@
-/* sampler_pick.h -- the tokens that may still be chosen, and cutting them down.
+/* choose_pick.h -- the tokens that may still be chosen, and cutting them down.
  *
  *     id        3   17   18  402 ...      always ascending, whatever was cut
  *     key      what they are ranked by: the larger, the better; of equals the lower id is better
@@ -7,11 +7,11 @@
  * A cut does not sort. It looks for the key of the last one to be kept, 8 bits of the key at a time
  * from the top (a radix selection): four passes, whatever the numbers are, and the order of ids stays.
  */
-#ifndef ENGINE_SAMPLER_PICK_H
-#define ENGINE_SAMPLER_PICK_H
+#ifndef KERNELS_CHOOSE_CHOOSE_PICK_H
+#define KERNELS_CHOOSE_CHOOSE_PICK_H
 
 #include "base/arena.h"
-#include "engine/sampler_scan.h"
+#include "kernels/choose/choose_scan.h"
 
 typedef struct Picks {
     int32_t *id;
@@ -27,6 +27,10 @@ void picks_gather(Picks *, const float *z, int32_t n, float bound);
 
 /* The k best of z, -infinity never; keys are z. */
 void picks_gather_best(Picks *, const float *z, int32_t n, int32_t k);
+
+/* Weights are at most 1, and are summed as whole numbers of these parts of it: sums that nobody's order changes. */
+#define PICK_PARTS 0x1p40f
+uint64_t pick_parts(double mass);      /* rounded up; at least one, so that a mass of 0 keeps a token */
 
 /* Keeps the best by `key` (of the Picks: key or weight) until their weights reach `mass`. */
 void picks_keep_mass(Picks *, const float *key, double mass);

@@ -1,11 +1,16 @@
-#include "engine/sampler_pick.h"
+#include "kernels/choose/choose_pick.h"
 
-#include <float.h>
 #include <math.h>
 #include <string.h>
 
 #include "base/checked.h"
 #include "base/half.h"
+
+uint64_t pick_parts(double mass)
+{
+    double parts = ceil(mass * (double)PICK_PARTS);
+    return parts > 1 ? (uint64_t)parts : 1;
+}
 
 bool picks_init(Picks *p, Arena *arena, int32_t room, const Scan *scan)
 {
@@ -29,18 +34,18 @@ static inline float key_of(uint32_t rank)
 
 /* Where a list is cut: all above `rank` stay, and of those equal to it the first, until their
  * amounts reach `rest`. */
-typedef struct Cut { uint32_t rank; double rest; } Cut;
+typedef struct Cut { uint32_t rank; uint64_t rest; } Cut;
 
 enum { DIGIT_BITS = 8, DIGITS = 1 << DIGIT_BITS };
 
-/* weight NULL: each amounts to 1. */
-static inline double amount_of(const float *weight, int32_t i) { return weight ? (double)weight[i] : 1; }
+/* Whole parts of a weight: their sums are the same in any order, so that any device can take them. NULL: each amounts to 1. */
+static inline uint64_t amount_of(const float *weight, int32_t i) { return weight ? (uint64_t)(weight[i] * PICK_PARTS) : 1; }
 
-static Cut find_cut(const float *key, const float *weight, int32_t n, double need)
+static Cut find_cut(const float *key, const float *weight, int32_t n, uint64_t need)
 {
     uint32_t prefix = 0, known = 0;
     for (int shift = 32 - DIGIT_BITS; shift >= 0; shift -= DIGIT_BITS) {
-        double amount[DIGITS] = {0};
+        uint64_t amount[DIGITS] = {0};
         for (int32_t i = 0; i < n; i++) {
             uint32_t rank = rank_of(key[i]);
             if ((rank & known) == prefix)
@@ -58,7 +63,7 @@ static Cut find_cut(const float *key, const float *weight, int32_t n, double nee
 static void apply_cut(Picks *p, const float *key, const float *weight, Cut cut)
 {
     int32_t kept = 0;
-    double taken = 0;
+    uint64_t taken = 0;
     for (int32_t i = 0; i < p->count; i++) {
         uint32_t rank = rank_of(key[i]);
         if (rank < cut.rank || (rank == cut.rank && taken >= cut.rest))
@@ -112,20 +117,19 @@ void picks_gather_best(Picks *p, const float *z, int32_t n, int32_t k)
     p->count = 0;
     for (int32_t i = 0; (i = p->scan->next_above(z, i, n, bound)) < n; i += SCAN_BLOCK) {
         if (p->count + SCAN_BLOCK > room) {
-            Cut cut = find_cut(p->key, NULL, p->count, k);
+            Cut cut = find_cut(p->key, NULL, p->count, (uint64_t)k);
             apply_cut(p, p->key, NULL, cut);
             bound = key_of(cut.rank);
         }
         gather_block(p, z, i, n, bound);
     }
     if (p->count > k)
-        apply_cut(p, p->key, NULL, find_cut(p->key, NULL, p->count, k));
+        apply_cut(p, p->key, NULL, find_cut(p->key, NULL, p->count, (uint64_t)k));
 }
 
 void picks_keep_mass(Picks *p, const float *key, double mass)
 {
-    /* A mass of 0 still keeps one: the first whose weight is not 0. */
-    apply_cut(p, key, p->weight, find_cut(key, p->weight, p->count, mass > 0 ? mass : DBL_MIN));
+    apply_cut(p, key, p->weight, find_cut(key, p->weight, p->count, pick_parts(mass)));
 }
 
 void picks_keep_above(Picks *p, float least)

@@ -1,11 +1,11 @@
-/* sampler_scan.h -- passes over the logits of a whole vocabulary, for each instruction set.
+/* choose_scan.h -- passes over the logits of a whole vocabulary, for each instruction set.
  *
- * One source, sampler_scan_cpu.c, is built once per tier and once without any. All passes work in
+ * One source, choose_scan_cpu.c, is built once per tier and once without any. All passes work in
  * blocks of fixed size with 16 sums or maxima side by side, and no two operations are fused: the
  * order is part of the source, so every tier, compiler and machine gives the same bits.
  */
-#ifndef ENGINE_SAMPLER_SCAN_H
-#define ENGINE_SAMPLER_SCAN_H
+#ifndef KERNELS_CHOOSE_CHOOSE_SCAN_H
+#define KERNELS_CHOOSE_CHOOSE_SCAN_H
 
 #include <stdint.h>
 
@@ -34,6 +34,9 @@ typedef struct Scan {
 
     /* x = (z - peak) scale, at least -FLT_MAX, in the place of z; w = exp(x). */
     void (*exps)(float *z, float *w, int32_t n, float peak, float scale);
+
+    /* exp_sum(), and what it sums. */
+    double (*weights)(const float *z, float *w, int32_t n, float peak, float scale);
 
     double (*sum)(const float *w, int32_t n);
 

@@ -1,0 +1,642 @@
+/* flow_cuda.h -- products of one row on Hopper: weights flow through shared memory as fast as memory gives them.
+ *
+ * The outputs of all products of a launch stand in one line and are cut into pieces: some rows of weights, which lie one
+ * behind the other in memory. Each multiprocessor has one block of threads, and in it
+ *
+ *     one warp      asks for pieces, by bulk copies into a ring of stages
+ *     most warps    have columns: a thread keeps its columns of x in registers and meets those of each row that comes
+ *     one warp      adds what they have and writes outputs
+ *
+ *     a stage       | low of some rows | high | fine | coarse |        or | plain rows |
+ *
+ * Barriers in shared memory say of each stage that it is full, that its sums are done, that it is empty; the block waits
+ * nowhere as a whole. The ring is filled before the kernel that writes x has ended, so that memory works on between
+ * launches. Multiprocessors do not get equal shares of the memory's speed: only the first pieces of a block of threads
+ * are fixed, for the others it draws tickets.
+ *
+ * x in 8 bits is made by all threads at the begin of each block of threads, and so is x that is a norm: each computes it for
+ * itself, and the first one writes it as well. Two products may be a gate and what it opens: a stage has rows of both, and
+ * h = act(gate) * up is what is written.
+ */
+#ifndef KERNELS_LINEAR_FLOW_CUDA_H
+#define KERNELS_LINEAR_FLOW_CUDA_H
+
+#include "kernels/activate/activate_cuda.h"
+#include "kernels/linear/flow.h"
+
+enum {
+    FLOW_THREADS = 896 /* that have columns, at most */, FLOW_WISH = 640 /* where groups of them have a row each */,
+    FLOW_STAGES = 16, FLOW_ROOM_BYTES = 216 << 10 /* one block of threads has room on a multiprocessor */,
+    FLOW_STATIC_BYTES = 2 << 10 /* that are not asked for by size */,
+    FLOW_BESIDE = 64 /* threads that ask, that write */, FLOW_HALF = PLANE_BLOCK / 2, FLOW_PLANES = 4, FLOW_ALIGN = 128,
+    FLOW_DRAWN = 3 /* pieces drawn ahead */, FLOW_END = -1
+};
+
+typedef struct Flow {
+    Product p[PRODUCTS];
+    int products, pieces_end[PRODUCTS], pieces;      /* of the line of pieces; of all */
+    int fixed;                 /* pieces of each block of threads that are no tickets */
+    int columns;               /* that a thread has, in chunks of a row */
+    int column_threads, groups;      /* threads for a row; rows at a time */
+    int blocks;                /* of threads */
+    int row_groups, piece_rows;      /* groups of rows in a stage; rows of a piece: half of them where it has gates too */
+    int stages, stage_bytes, sums_pitch;
+    int x_bytes, sums_bytes;   /* of shared memory: x in 8 bits, sums */
+    int row_bytes[FLOW_PLANES], plane_at[FLOW_PLANES], upper_at[FLOW_PLANES];      /* the upper half of a stage's rows */
+    bool gated, norms;
+    Activation activation;
+    const float *gain;         /* of the norm: NULL: ones */
+    float *normed;
+    float eps;
+    unsigned *counters;        /* tickets, blocks of threads that have ended: zeros between launches */
+} Flow;
+
+/* Rows of a product that a stage holds, or of two, of which the first is the gate. */
+typedef struct FlowPiece {
+    int which, row, rows;
+} FlowPiece;
+
+static __device__ inline FlowPiece flow_piece(const Flow &f, int id)
+{
+    FlowPiece piece;
+    int begin = 0;
+    piece.which = 0;
+    while (piece.which < f.products - 1 && id >= f.pieces_end[piece.which])
+        begin = f.pieces_end[piece.which++];
+    piece.row = (id - begin) * f.piece_rows;
+    piece.rows = min(f.piece_rows, f.p[piece.which].out - piece.row);
+    return piece;
+}
+
+/* So many elements of a row are a chunk, and a thread has C of them. */
+template <int K> static __host__ __device__ constexpr int flow_chunk()
+{
+    return K < W_PLAIN_KINDS ? plain_in_16<K>() : PLANE_BLOCK;
+}
+
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+/* ---- copies in bulk ---- */
+
+static __device__ inline unsigned flow_shared(const void *p) { return (unsigned)__cvta_generic_to_shared(p); }
+static __device__ inline void barrier_open(uint64_t *b, int arrivals)
+{
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(flow_shared(b)), "r"(arrivals) : "memory");
+}
+static __device__ inline void barrier_expect(uint64_t *b, unsigned bytes)
+{
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(flow_shared(b)), "r"(bytes) : "memory");
+}
+static __device__ inline void barrier_arrive(uint64_t *b)
+{
+    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(flow_shared(b)) : "memory");
+}
+static __device__ inline void barrier_wait(uint64_t *b, unsigned parity)
+{
+    asm volatile("{\n\t.reg .pred p;\n"
+                 "again: mbarrier.try_wait.parity.shared::cta.b64 p, [%0], %1;\n\t@!p bra again;\n\t}" ::"r"(flow_shared(b)),
+                 "r"(parity)
+                 : "memory");
+}
+static __device__ inline void bulk_copy(void *to, const void *from, unsigned bytes, uint64_t *b, uint64_t policy)
+{
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint "
+                 "[%0], [%1], %2, [%3], %4;" ::"r"(flow_shared(to)), "l"(from), "r"(bytes), "r"(flow_shared(b)), "l"(policy)
+                 : "memory");
+}
+static __device__ inline uint64_t read_once()
+{
+    uint64_t policy;
+    asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+    return policy;
+}
+
+/* ---- the warp that asks ---- */
+
+typedef struct FlowRing {
+    uint64_t full[FLOW_STAGES], done[FLOW_STAGES], empty[FLOW_STAGES];
+    int piece[FLOW_STAGES];                  /* FLOW_END: there is none any more */
+    int skew[FLOW_STAGES][FLOW_PLANES];      /* flow_skew() of its first row */
+} FlowRing;
+
+template <int K> static __device__ inline const uint8_t *flow_plane(const Product &p, int i)
+{
+    if (K < W_PLAIN_KINDS)
+        return p.w;
+    return i == 0 ? p.planes.low : i == 1 ? p.planes.high : i == 2 ? p.planes.fine : p.planes.coarse;
+}
+/* What lies between the multiple of 16 before a row and its begin. */
+static __device__ inline int flow_skew(const Flow &f, int plane, int row) { return (unsigned)(row * f.row_bytes[plane]) % 16; }
+
+template <int K>
+static __device__ inline void flow_ask(const Flow &f, int id, uint8_t *stage, FlowRing *ring, int at, uint64_t policy)
+{
+    constexpr int planes = K < W_PLAIN_KINDS ? 1 : FLOW_PLANES;
+    FlowPiece piece = flow_piece(f, id);
+    unsigned bytes[FLOW_PLANES], all = 0;
+#pragma unroll
+    for (int i = 0; i < planes; i++) {
+        bytes[i] = f.row_bytes[i] ? (unsigned)(flow_skew(f, i, piece.row) + piece.rows * f.row_bytes[i] + 15) / 16 * 16 : 0;
+        all += bytes[i];
+    }
+    ring->piece[at] = id;
+#pragma unroll
+    for (int i = 1; i < planes; i++)
+        ring->skew[at][i] = flow_skew(f, i, piece.row);
+    barrier_expect(&ring->full[at], f.gated ? 2 * all : all);
+    for (int half = 0; half < 1 + f.gated; half++)
+#pragma unroll
+        for (int i = 0; i < planes; i++)
+            if (bytes[i] > 0)
+                bulk_copy(stage + f.plane_at[i] + (half ? f.upper_at[i] : 0),
+                          flow_plane<K>(f.p[piece.which + half], i) + (int64_t)piece.row * f.row_bytes[i] -
+                              flow_skew(f, i, piece.row),
+                          bytes[i], &ring->full[at], policy);
+}
+
+/* Number n of this block of threads: the first ones are fixed, so that nothing waits for tickets. */
+static __device__ inline int flow_take(const Flow &f, int n)
+{
+    if (n < f.fixed)
+        return blockIdx.x + n * gridDim.x;
+    if (n == f.fixed)
+        previous_ended();      /* the launch before may have the tickets still */
+    return f.fixed * gridDim.x + (int)atomicAdd(f.counters, 1);
+}
+
+template <int K> static __device__ inline void flow_feed(const Flow &f, uint8_t *room, FlowRing *ring)
+{
+    int id = flow_take(f, 0), second = flow_take(f, 1), third = flow_take(f, 2), stage = 0;
+    unsigned parity = 1;
+    uint64_t policy = read_once();
+    for (int n = FLOW_DRAWN; id < f.pieces; n++) {
+        barrier_wait(&ring->empty[stage], parity);
+        flow_ask<K>(f, id, room + stage * f.stage_bytes, ring, stage, policy);
+        if (++stage == f.stages)
+            stage = 0, parity ^= 1;
+        id = second, second = third, third = flow_take(f, n);
+    }
+    barrier_wait(&ring->empty[stage], parity);
+    ring->piece[stage] = FLOW_END;
+    barrier_arrive(&ring->full[stage]);
+    previous_ended();
+    __threadfence();
+    if (atomicAdd(f.counters + 1, 1) == gridDim.x - 1)
+        f.counters[0] = f.counters[1] = 0;
+}
+
+/* ---- x, in the registers of the threads that have columns ---- */
+
+/* For all threads that have columns. */
+static __device__ inline void flow_wait(const Flow &f)
+{
+    asm volatile("bar.sync 1, %0;" ::"r"(f.column_threads * f.groups) : "memory");
+}
+
+/* The factor of the norm, out of the sums of `warps` warps. */
+static __device__ inline float flow_factor(const Flow &f, float squares, int warps, float *shared)
+{
+    int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    squares = warp_sum(squares);
+    if (lane == 0 && warp < warps)
+        shared[warp] = squares;
+    flow_wait(f);
+    float all = warp_sum(lane < warps ? shared[lane] : 0);
+    return __frsqrt_rn(all / f.p[0].in + f.eps);
+}
+
+template <int N> static __device__ inline void load_floats(float *to, const float *from)
+{
+#pragma unroll
+    for (int i = 0; i < N; i += 4) {
+        float4 v = *(const float4 *)(from + i);
+        to[i] = v.x, to[i + 1] = v.y, to[i + 2] = v.z, to[i + 3] = v.w;
+    }
+}
+template <int N> static __device__ inline void store_floats(float *to, const float *from)
+{
+#pragma unroll
+    for (int i = 0; i < N; i += 4)
+        *(float4 *)(to + i) = make_float4(from[i], from[i + 1], from[i + 2], from[i + 3]);
+}
+
+template <int K, int C> struct FlowX {
+    static constexpr int V = flow_chunk<K>();
+    float x[K < W_PLAIN_KINDS ? C : 1][V];
+    XBlock8 b[K < W_PLAIN_KINDS ? 1 : C];
+};
+
+static __device__ inline float flow_larger(float a, float b)      /* a NaN stays one */
+{
+    float c;
+    asm("max.NaN.f32 %0, %1, %2;" : "=f"(c) : "f"(a), "f"(b));
+    return c;
+}
+
+/* Half a block of 32 activations becomes 8 bits; the next lane has the other half. A float of 1.5 * 2^23 more has the
+ * nearest whole number as its lowest bits. */
+static __device__ inline void flow_round(XBlock8 *to, const float *x, int half)
+{
+    float amax = 0;
+#pragma unroll
+    for (int i = 0; i < FLOW_HALF; i++)
+        amax = flow_larger(amax, fabsf(x[i]));
+    amax = flow_larger(amax, __shfl_xor_sync(0xffffffff, amax, 1));
+    bool numbers = amax < __uint_as_float(0x7f800000), none = !(numbers && amax >= 0x1p-100f);      /* A8_AMAX_MIN */
+    float factor = none ? 0 : __fdiv_rn(127, amax);
+    int sum = 0;
+#pragma unroll
+    for (int i = 0; i < FLOW_HALF; i += 4) {
+        unsigned q[4];
+#pragma unroll
+        for (int j = 0; j < 4; j++)
+            q[j] = __float_as_uint(__fadd_rn(none ? 0 : __fmul_rn(x[i + j], factor), 12582912.0f));
+        unsigned word = __byte_perm(__byte_perm(q[0], q[1], 0x0040), __byte_perm(q[2], q[3], 0x0040), 0x5410);
+        sum = __dp4a((int)word, 0x01010101, sum);
+        to->q[(FLOW_HALF * half + i) / 4] = (int)word;
+    }
+    to->sum[half] = (short)sum;
+    if (half == 0)
+        to->d = numbers ? none ? 0 : __fdiv_rn(amax, 127) : __uint_as_float(0x7fc00000);
+}
+
+/* Half a block of the gain. */
+static __device__ inline void flow_gain(float *to, const Flow &f, int at)
+{
+#pragma unroll
+    for (int i = 0; i < FLOW_HALF; i++)
+        to[i] = 1;
+    if (f.gain && at < f.p[0].in)
+        load_floats<FLOW_HALF>(to, f.gain + at);
+}
+
+/* Half a block of the norm; it is written for whoever else reads it. */
+static __device__ inline void flow_norm(float *x, const Flow &f, int at, float factor, const float *gain)
+{
+#pragma unroll
+    for (int i = 0; i < FLOW_HALF; i++)
+        x[i] = x[i] * factor * gain[i];
+    if (blockIdx.x == 0)
+        store_floats<FLOW_HALF>(f.normed + at, x);
+}
+
+/* x in 8 bits, by all threads; behind it a block that nobody reads. beside: the gain of a thread's first half block; where
+ * there is no norm, room for its second one. */
+static __device__ inline void flow_round_row(XBlock8 *to, const Flow &f, float *beside, float *shared)
+{
+    int threads = f.column_threads * f.groups, halves = f.p[0].in / FLOW_HALF, first = threadIdx.x, lane = first % 32;
+    const float *x = f.p[0].x;
+    float own[FLOW_HALF], factor = 1, squares = 0;
+#pragma unroll
+    for (int i = 0; i < FLOW_HALF; i++)
+        own[i] = 0;
+    if (first < halves)
+        load_floats<FLOW_HALF>(own, x + first * FLOW_HALF);
+    if (!f.norms && first + threads < halves)
+        load_floats<FLOW_HALF>(beside, x + (first + threads) * FLOW_HALF);
+    if (f.norms) {
+#pragma unroll
+        for (int i = 0; i < FLOW_HALF; i++)
+            squares = fmaf(own[i], own[i], squares);
+        for (int at = first + threads; at < halves; at += threads)
+            for (int i = 0; i < FLOW_HALF; i++)
+                squares = fmaf(x[at * FLOW_HALF + i], x[at * FLOW_HALF + i], squares);
+        factor = flow_factor(f, squares, threads / 32, shared);
+    }
+    for (int at = first, next; at - lane < halves; at = next) {
+        if (f.norms && at < halves)
+            flow_norm(own, f, at * FLOW_HALF, factor, beside);
+        flow_round(to + min(at, halves) / 2, own, at % 2);
+        next = at + threads;
+        if (f.norms)
+            flow_gain(beside, f, next * FLOW_HALF);
+        if (!f.norms && at < threads) {
+#pragma unroll
+            for (int i = 0; i < FLOW_HALF; i++)
+                own[i] = beside[i];
+        } else if (next < halves)
+            load_floats<FLOW_HALF>(own, x + next * FLOW_HALF);
+    }
+}
+
+template <int K, int C> struct FlowRow {
+    static constexpr int V = flow_chunk<K>();
+    static constexpr bool held = C * V <= 32;      /* else x is read twice where it is normed */
+};
+
+/* The gain is a weight: it need not be waited for. It is left in the cache, not in registers. */
+template <int K, int C> static __device__ inline void flow_touch(const Flow &f, int column)
+{
+    constexpr int V = flow_chunk<K>();
+    if (!f.norms || !f.gain)
+        return;
+#pragma unroll
+    for (int c = 0; c < C; c++) {
+        int chunk = column + c * f.column_threads;
+        if (chunk < f.p[0].in / V)
+#pragma unroll
+            for (int i = 0; i < V; i += 8)
+                asm volatile("" ::"f"(__ldg(f.gain + chunk * V + i)));
+    }
+}
+
+template <int K, int C>
+static __device__ inline void flow_x(FlowX<K, C> *to, const Flow &f, int column, float *shared)
+{
+    constexpr int V = flow_chunk<K>(), HELD = FlowRow<K, C>::held ? C : 1;
+    const Product &p = f.p[0];
+    int chunks = p.in / V;
+    float v[HELD][V], factor = 1;
+    if (f.norms || HELD == C) {
+        float squares = 0;
+#pragma unroll
+        for (int c = 0; c < C; c++) {
+            int chunk = column + c * f.column_threads;
+            float *own = v[HELD == C ? c : 0];
+#pragma unroll
+            for (int i = 0; i < V; i++)
+                own[i] = 0;
+            if (chunk < chunks)
+                load_floats<V>(own, p.x + chunk * V);
+            if (f.norms)
+#pragma unroll
+                for (int i = 0; i < V; i++)
+                    squares = fmaf(own[i], own[i], squares);
+        }
+        if (f.norms)
+            factor = flow_factor(f, squares, f.column_threads / 32, shared);
+    }
+#pragma unroll
+    for (int c = 0; c < C; c++) {
+        int chunk = column + c * f.column_threads;
+        float *own = v[HELD == C ? c : 0];
+        if (HELD < C) {
+#pragma unroll
+            for (int i = 0; i < V; i++)
+                own[i] = 0;
+            if (chunk < chunks)
+                load_floats<V>(own, p.x + chunk * V);
+        }
+        if (f.norms && chunk < chunks) {
+#pragma unroll
+            for (int i = 0; i < V; i += 4) {
+                float4 gain = f.gain ? __ldg((const float4 *)(f.gain + chunk * V + i)) : make_float4(1, 1, 1, 1);
+                own[i] = own[i] * factor * gain.x, own[i + 1] = own[i + 1] * factor * gain.y;
+                own[i + 2] = own[i + 2] * factor * gain.z, own[i + 3] = own[i + 3] * factor * gain.w;
+            }
+            if (blockIdx.x == 0 && (int)threadIdx.x < f.column_threads)
+                store_floats<V>(f.normed + chunk * V, own);
+        }
+#pragma unroll
+        for (int i = 0; i < V; i++)
+            to->x[c][i] = own[i];
+    }
+}
+
+/* What a thread keeps of x in 8 bits. */
+template <int K, int C> static __device__ inline void flow_keep(FlowX<K, C> *to, const Flow &f, const XBlock8 *x, int column)
+{
+    int chunks = f.p[0].in / PLANE_BLOCK;
+#pragma unroll
+    for (int c = 0; c < C; c++)
+        to->b[c] = x[min(column + c * f.column_threads, chunks - 1)];
+}
+
+/* ---- rows that are there ---- */
+
+template <int K> static __device__ inline float flow_dot(const Block &w, const XBlock8 &x)
+{
+    int dot[2] = {-Kind<K>::offset * x.sum[0], -Kind<K>::offset * x.sum[1]};
+#pragma unroll
+    for (int i = 0; i < 8; i++)
+        dot[i / 4] = __dp4a(w.q[i], x.q[i], dot[i / 4]);
+    float sum;
+    if (Kind<K>::halves) {
+        sum = w.s[0] * (float)dot[0] + w.s[1] * (float)dot[1];
+        if (Kind<K>::mins)
+            sum -= w.m[0] * (float)x.sum[0] + w.m[1] * (float)x.sum[1];
+    } else {
+        sum = w.s[0] * (float)(dot[0] + dot[1]);
+        if (Kind<K>::mins)
+            sum -= w.m[0] * (float)(x.sum[0] + x.sum[1]);
+    }
+    return x.d * sum;
+}
+
+/* A row's columns of this thread. */
+template <int K, int C>
+static __device__ inline float flow_row(const FlowX<K, C> &x, const Planes &row, int column, int threads, int chunks)
+{
+    constexpr int V = flow_chunk<K>();
+    float sum = 0;
+#pragma unroll
+    for (int c = 0; c < C; c++) {
+        int chunk = min(column + c * threads, chunks - 1);
+        bool there = column + c * threads < chunks;
+        if constexpr (K < W_PLAIN_KINDS) {
+            float w[V];
+            plain_expand<K>(w, *(const uint4 *)(row.low + chunk * 16));
+            float even = 0, odd = 0;
+#pragma unroll
+            for (int i = 0; i < V; i += 2) {
+                even = fmaf(w[i], x.x[c][i], even);
+                odd = fmaf(w[i + 1], x.x[c][i + 1], odd);
+            }
+            sum += there ? even + odd : 0;
+        } else {
+            Block w;
+            block_load<K>(&w, row, chunk);
+            sum += there ? flow_dot<K>(w, x.b[c]) : 0;
+        }
+    }
+    return sum;
+}
+
+/* N sums of each lane become one: of number lane / (32 / N). */
+template <int N> static __device__ inline float flow_lanes(float *v)
+{
+    int lane = threadIdx.x % 32, bit = 16;
+#pragma unroll
+    for (int half = N / 2; half > 0; half /= 2, bit /= 2)
+#pragma unroll
+        for (int i = 0; i < half; i++) {
+            bool upper = lane & bit;
+            float keep = upper ? v[i + half] : v[i], send = upper ? v[i] : v[i + half];
+            v[i] = keep + __shfl_xor_sync(0xffffffff, send, bit);
+        }
+#pragma unroll
+    for (bit = 16 / N; bit > 0; bit /= 2)
+        v[0] += __shfl_xor_sync(0xffffffff, v[0], bit);
+    return v[0];
+}
+
+/* sums: [stage, row of it, warp of the group] */
+template <int K, int C, int J>
+static __device__ inline void flow_rows(const Flow &f, const FlowX<K, C> &x, const uint8_t *room, FlowRing *ring, float *sums,
+                                        int group, int column)
+{
+    int stage = 0, lane = threadIdx.x % 32, chunks = f.p[0].in / flow_chunk<K>();
+    unsigned parity = 0;
+    for (;;) {
+        barrier_wait(&ring->full[stage], parity);
+        if (ring->piece[stage] == FLOW_END)
+            return;
+        const uint8_t *at = room + stage * f.stage_bytes;
+        const int *skew = ring->skew[stage];
+        float v[J];
+#pragma unroll
+        for (int j = 0; j < J; j++) {
+            bool upper = J > 1 && j >= J / 2;
+            int row = (upper ? j - J / 2 : j) * f.groups + group;
+            const uint8_t *plane[FLOW_PLANES];
+#pragma unroll
+            for (int i = 0; i < FLOW_PLANES; i++)
+                plane[i] = at + f.plane_at[i] + row * f.row_bytes[i] + (upper ? f.upper_at[i] : 0) + (i ? skew[i] : 0);
+            Planes planes = {plane[0], plane[1], plane[2], plane[3]};
+            v[j] = flow_row<K, C>(x, planes, column, f.column_threads, chunks);
+        }
+        float sum = flow_lanes<J>(v);
+        int row = lane / (32 / J) * f.groups + group;
+        if (lane % (32 / J) == 0)
+            sums[(stage * J * f.groups + row) * f.sums_pitch + column / 32] = sum;
+        __syncwarp();
+        if (lane == 0) {
+            barrier_arrive(&ring->done[stage]);
+            barrier_arrive(&ring->empty[stage]);
+        }
+        if (++stage == f.stages)
+            stage = 0, parity ^= 1;
+    }
+}
+
+static __device__ inline float flow_sum(const float *sums, int warps)
+{
+    float sum = 0;
+#pragma unroll 4
+    for (int i = 0; i < warps; i++)
+        sum += sums[i];
+    return sum;
+}
+
+/* One copy for all kernels: most activations are long. */
+static __device__ __noinline__ float flow_activation(Activation f, float x) { return activation_near(f, x); }
+
+/* The warp that writes: what is added to is on its way while the columns are summed. */
+static __device__ inline void flow_put(const Flow &f, FlowRing *ring, const float *sums)
+{
+    int stage = 0, lane = threadIdx.x % 32, warps = f.column_threads / 32, rows = f.row_groups * f.groups;
+    unsigned parity = 0;
+    for (;;) {
+        barrier_wait(&ring->full[stage], parity);
+        int id = ring->piece[stage];
+        if (id == FLOW_END)
+            return;
+        FlowPiece piece = flow_piece(f, id);
+        const Product &p = f.p[piece.which], &up = f.p[f.gated ? 1 : 0];
+        const float *from = sums + stage * rows * f.sums_pitch;
+        for (int first = 0; first < piece.rows; first += 32) {
+            int i = first + lane, o = piece.row + i;
+            bool there = i < piece.rows;
+            float more = there && p.adds ? p.y[o] : 0, bias = there && p.bias ? p.bias[o] : 0;
+            if (first == 0)
+                barrier_wait(&ring->done[stage], parity);
+            if (!there)
+                continue;
+            float sum = flow_sum(from + i * f.sums_pitch, warps) + bias;
+            if (f.gated) {
+                float gated = flow_sum(from + (f.piece_rows + i) * f.sums_pitch, warps) + (up.bias ? up.bias[o] : 0);
+                sum = flow_activation(f.activation, sum) * gated;
+            }
+            p.y[o] = sum + more;
+        }
+        __syncwarp();
+        if (lane == 0)
+            barrier_arrive(&ring->empty[stage]);
+        if (++stage == f.stages)
+            stage = 0, parity ^= 1;
+    }
+}
+#endif
+
+template <int K, int C, int J>
+static __global__ void __launch_bounds__(FLOW_THREADS + FLOW_BESIDE) flow(const __grid_constant__ Flow f)
+{
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    extern __shared__ __align__(128) uint8_t room[];
+    __shared__ FlowRing ring;
+    __shared__ float shared[32];
+    previous_later();
+    int threads = f.column_threads * f.groups;
+    if (threadIdx.x == 0) {
+        for (int i = 0; i < f.stages; i++) {
+            barrier_open(&ring.full[i], 1);
+            barrier_open(&ring.done[i], threads / 32);
+            barrier_open(&ring.empty[i], threads / 32 + 1);
+        }
+        asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+    }
+    __syncthreads();
+    float *sums = (float *)(room + f.stages * f.stage_bytes + f.x_bytes);
+    if ((int)threadIdx.x >= threads + 32) {
+        previous_ended();
+        flow_put(f, &ring, sums);
+        return;
+    }
+    if ((int)threadIdx.x >= threads) {
+        if ((int)threadIdx.x == threads)
+            flow_feed<K>(f, room, &ring);
+        return;
+    }
+    int group = threadIdx.x / f.column_threads, column = threadIdx.x % f.column_threads;
+    FlowX<K, C> x;
+    if constexpr (K < W_PLAIN_KINDS) {
+        flow_touch<K, C>(f, column);
+        previous_ended();
+        flow_x<K, C>(&x, f, column, shared);
+    } else {
+        XBlock8 *rounded = (XBlock8 *)(room + f.stages * f.stage_bytes);
+        float beside[FLOW_HALF] = {0};
+        if (f.norms)      /* a weight: it need not be waited for */
+            flow_gain(beside, f, threadIdx.x * FLOW_HALF);
+        previous_ended();
+        flow_round_row(rounded, f, beside, shared);
+        flow_wait(f);
+        flow_keep<K, C>(&x, f, rounded, column);
+    }
+    flow_rows<K, C, J>(f, x, room, &ring, sums, group, column);
+#endif
+}
+
+/* ---- launches ---- */
+
+void flow_floats(const Flow *, WeightKind, const CudaRun *);
+void flow_blocks(const Flow *, WeightKind, const CudaRun *);
+
+template <int K, int C, int J> static void flow_launch(const Flow &f, const CudaRun *g)
+{
+    size_t bytes = (size_t)f.stages * f.stage_bytes + f.x_bytes + f.sums_bytes;
+    cudaFuncSetAttribute(flow<K, C, J>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes);
+    LAUNCH((flow<K, C, J>), f.blocks, f.column_threads * f.groups + FLOW_BESIDE, bytes, g, f);
+}
+
+template <int K, int C> static void flow_row_groups(const Flow &f, const CudaRun *g)
+{
+    switch (f.row_groups) {
+    case 1: flow_launch<K, C, 1>(f, g); break;
+    case 2: flow_launch<K, C, 2>(f, g); break;
+    default: flow_launch<K, C, 4>(f, g); break;
+    }
+}
+
+/* Chunks that a thread can have. */
+static constexpr int flow_columns_most(int kind) { return kind <= W_BF16 ? 4 : 2; }
+
+template <int K> static void flow_columns(const Flow &f, const CudaRun *g)
+{
+    switch (f.columns) {
+    case 1: flow_row_groups<K, 1>(f, g); break;
+    case 2: flow_row_groups<K, 2>(f, g); break;
+    default: flow_row_groups<K, flow_columns_most(K)>(f, g); break;
+    }
+}
+
+#endif

@@ -1,0 +1,115 @@
+/* wgmma_cuda.h -- what only Hopper has: copies of tiles by an engine, barriers that count bytes, and products by four warps.
+ *
+ * Tiles in shared memory have rows of 128 bytes, 64 numbers of bf16, whose 16-byte pieces are swizzled as the copy engine
+ * and the tensor cores agree on; they begin at multiples of 1,024 bytes. PTX ISA 8.0: cp.async.bulk.tensor, mbarrier, wgmma.
+ */
+#ifndef KERNELS_LINEAR_WGMMA_CUDA_H
+#define KERNELS_LINEAR_WGMMA_CUDA_H
+
+#include <cuda.h>
+
+#include "kernels/kit/cuda_kit.h"
+
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ == 900 && !defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#error "What only Hopper has is in code for 90a: make CUDA_ARCHS=90a"
+#endif
+
+enum { SWIZZLE_ROW = 128, SWIZZLE_K = 64, SWIZZLE_ALIGN = 1024 };
+
+static __device__ inline unsigned shared_place(const void *p) { return (unsigned)__cvta_generic_to_shared(p); }
+
+/* ---- barriers ---- */
+
+typedef unsigned long long Barrier;
+
+static __device__ inline void barrier_open(Barrier *b, int arrivals)
+{
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_place(b)), "r"(arrivals) : "memory");
+}
+static __device__ inline void barriers_opened() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
+static __device__ inline void barrier_arrive(Barrier *b)
+{
+    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_place(b)) : "memory");
+}
+/* Arrives, and more bytes are awaited. */
+static __device__ inline void barrier_expect(Barrier *b, int bytes)
+{
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_place(b)), "r"(bytes) : "memory");
+}
+static __device__ inline void barrier_wait(Barrier *b, int phase)
+{
+    asm volatile("{\n"
+                 ".reg .pred done;\n"
+                 "again: mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
+                 "@done bra over;\n"
+                 "bra again;\n"
+                 "over:\n"
+                 "}" ::"r"(shared_place(b)), "r"(phase) : "memory");
+}
+
+/* ---- tiles ---- */
+
+/* What is read once, and what is read again and again: hints to the L2 cache. */
+static const unsigned long long READ_ONCE = 0x12f0000000000000, READ_AGAIN = 0x14f0000000000000;
+
+/* The tile whose first number is [z][y][x] of the map. */
+static __device__ inline void tile_copy(void *to, const CUtensorMap *map, int x, int y, int z, Barrier *b,
+                                        unsigned long long hint)
+{
+    asm volatile("cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint "
+                 "[%0], [%1, {%3, %4, %5}], [%2], %6;"
+                 :
+                 : "r"(shared_place(to)), "l"(map), "r"(shared_place(b)), "r"(x), "r"(y), "r"(z), "l"(hint)
+                 : "memory");
+}
+static __device__ inline void map_fetch(const CUtensorMap *map)
+{
+    asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
+}
+
+/* ---- products of 64 rows of a by N rows of b, 16 k ---- */
+
+static __device__ inline unsigned long long tile_place(const void *p)
+{
+    return (unsigned long long)(shared_place(p) >> 4 & 0x3fff) | 1ull << 16 | (unsigned long long)(SWIZZLE_ALIGN >> 4) << 32 |
+           1ull << 62;
+}
+static __device__ inline void products_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+static __device__ inline void products_end_group() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+template <int GROUPS> static __device__ inline void products_wait()
+{
+    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(GROUPS) : "memory");
+}
+
+#define S1(i) "+f"(d[i])
+#define S4(i) S1(i), S1(i + 1), S1(i + 2), S1(i + 3)
+#define S16(i) S4(i), S4(i + 4), S4(i + 8), S4(i + 12)
+#define S64(i) S16(i), S16(i + 16), S16(i + 32), S16(i + 48)
+#define TEN(t) "%" #t "0, %" #t "1, %" #t "2, %" #t "3, %" #t "4, %" #t "5, %" #t "6, %" #t "7, %" #t "8, %" #t "9, "
+
+/* d: 4 n + i of a lane, 4 g + t: output g (i < 2) or g + 8 of its warp's 16, row 8 n + 2 t + i % 2. */
+template <int N> static __device__ inline void multiply_16(float *d, unsigned long long a, unsigned long long b, int adds);
+
+#define MULTIPLY(N, SUMS, NUMBERS, A, B, ADDS)                                                                         \
+    template <>                                                                                                        \
+    __device__ inline void multiply_16<N>(float *d, unsigned long long a, unsigned long long b, int adds)              \
+    {                                                                                                                  \
+        asm volatile("{\n.reg .pred adds;\nsetp.ne.b32 adds, " ADDS ", 0;\n"                                           \
+                     "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32.bf16.bf16 {" NUMBERS "}, " A ", " B               \
+                     ", adds, 1, 1, 0, 0;\n}"                                                                          \
+                     : SUMS                                                                                            \
+                     : "l"(a), "l"(b), "r"(adds));                                                                     \
+    }
+#define COMMA ,
+MULTIPLY(8, S4(0), "%0, %1, %2, %3", "%4", "%5", "%6")
+MULTIPLY(16, S4(0) COMMA S4(4), "%0, %1, %2, %3, %4, %5, %6, %7", "%8", "%9", "%10")
+MULTIPLY(32, S16(0), TEN() "%10, %11, %12, %13, %14, %15", "%16", "%17", "%18")
+MULTIPLY(64, S16(0) COMMA S16(16), TEN() TEN(1) TEN(2) "%30, %31", "%32", "%33", "%34")
+MULTIPLY(128, S64(0), TEN() TEN(1) TEN(2) TEN(3) TEN(4) TEN(5) "%60, %61, %62, %63", "%64", "%65", "%66")
+MULTIPLY(256, S64(0) COMMA S64(64),
+         TEN() TEN(1) TEN(2) TEN(3) TEN(4) TEN(5) TEN(6) TEN(7) TEN(8) TEN(9) TEN(10) TEN(11)
+         "%120, %121, %122, %123, %124, %125, %126, %127", "%128", "%129", "%130")
+#undef COMMA
+#undef MULTIPLY
+
+#endif
