@@ -82,12 +82,14 @@ static inline bool tiles_fit(const Attention *a, TileShape t)
            a->k.block_bytes <= UINT_MAX && a->v.block_bytes <= UINT_MAX && t.bytes <= most;
 }
 
-/* By shared memory, of which a multiprocessor of compute capability 9 has 228 KB. */
+/* By shared memory, of which a multiprocessor of compute capability 9 has 228 KB; a block of threads takes 1 KB besides. */
 static inline int tiles_resident(TileShape t, int most)
 {
     int n = (228 << 10) / (t.bytes + 1024);
     return n < 1 ? 1 : n > most ? most : n;
 }
+/* What n that are resident have at most, each. */
+static inline int tiles_bytes(int n) { return (228 << 10) / n - 1024; }
 
 static inline void tile_launch(void (*kernel)(Attention), const Attention &a, TileShape t, const CudaRun *g)
 {

@@ -2,13 +2,13 @@
  *
  * L lanes have a key: 16 bytes each of it and of its value, and 8 columns of the sums. A warp has 32 / L such groups,
  * which go over keys of their own with a running softmax of their own: nothing is shared until the end, and a thread has
- * STEPS keys and as many values on their way at a time: more where a block of threads has a whole context. Two query heads
- * of a group meet a key while it is in registers; the others read it from the L2 cache. Floor: each seen key and value once
- * from memory.
+ * STEPS keys and as many values on their way at a time: more where blocks of threads are many, as fewer fit at a time then.
+ * Two query heads of a group meet a key while it is in registers; the others read it from the L2 cache. Floor: each seen key
+ * and value once from memory.
  */
 #include "kernels/attend/attend_cuda.h"
 
-enum { WARPS = 4, FEW_STEPS = 4, MANY_STEPS = 8 };
+enum { WARPS = 4, FEW_STEPS = 4, MANY_STEPS = 8, MANY_BLOCKS = 12 };      /* blocks of threads for each multiprocessor */
 
 /* What a group of lanes knows of a head. */
 template <int H> struct Running {
@@ -167,9 +167,10 @@ static bool takes(const Attention *a)
 template <int K, int L> static void launch(const Attention *a, const CudaRun *g)
 {
     dim3 grid(a->rows, a->kv_heads * a->head_blocks, a->count);
+    bool many = g->same || (int64_t)grid.x * grid.y * grid.z >= (int64_t)MANY_BLOCKS * g->multiprocessors;
     if (a->per_block > 1)
         LAUNCH((few<K, L, 2, FEW_STEPS>), grid, WARPS * 32, 0, g, *a);
-    else if (a->count > 1)
+    else if (!many)
         LAUNCH((few<K, L, 1, FEW_STEPS>), grid, WARPS * 32, 0, g, *a);
     else
         LAUNCH((few<K, L, 1, MANY_STEPS>), grid, WARPS * 32, 0, g, *a);

@@ -137,7 +137,32 @@ static TileShape shape(const Attention *a)
     return t;
 }
 
-static int resident(const Attention *a) { return tiles_resident(shape(a), BLOCKS); }
+/* Do so many blocks of threads at a time fill their waves? */
+static bool fills(int64_t blocks, int64_t at_a_time, double share)
+{
+    return (double)blocks >= share * (double)((blocks + at_a_time - 1) / at_a_time * at_a_time);
+}
+
+/* Of a multiprocessor: as many as fit, or one less, where so many leave a wave half empty and fewer do not. */
+static int resident(const Attention *a)
+{
+    int device = 0, multiprocessors = 1, most = tiles_resident(shape(a), BLOCKS);
+    int64_t blocks = (int64_t)a->pieces * a->kv_heads * a->head_blocks;
+    cudaGetDevice(&device);
+    cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device);
+    bool fewer = most > 2 && !fills(blocks, (int64_t)most * multiprocessors, 0.75) &&
+                 blocks > (int64_t)most * multiprocessors && fills(blocks, (int64_t)(most - 1) * multiprocessors, 0.9);
+    return fewer ? most - 1 : most;
+}
+
+/* With more shared memory than they need, so that no more than these fit. */
+static TileShape launch_shape(const Attention *a)
+{
+    TileShape t = shape(a);
+    int most = tiles_resident(t, BLOCKS), n = resident(a);
+    t.bytes = n < most ? tiles_bytes(n) : t.bytes;
+    return t;
+}
 
 static bool takes(const Attention *a)
 {
@@ -148,9 +173,9 @@ static bool takes(const Attention *a)
 template <int K, bool EXACT, int N> static void launch_known(const Attention *a, const CudaRun *g)
 {
     if (a->key_width == 64)
-        tile_launch(group<K, EXACT, N, 64>, *a, shape(a), g);
+        tile_launch(group<K, EXACT, N, 64>, *a, launch_shape(a), g);
     else
-        tile_launch(group<K, EXACT, N, 128>, *a, shape(a), g);
+        tile_launch(group<K, EXACT, N, 128>, *a, launch_shape(a), g);
 }
 
 template <int K, bool EXACT> static void launch(const Attention *a, const CudaRun *g)
@@ -160,9 +185,9 @@ template <int K, bool EXACT> static void launch(const Attention *a, const CudaRu
     else if (is_known(a))
         launch_known<K, EXACT, EIGHTS>(a, g);
     else if (known_width(a, LATENT))
-        tile_launch(group<K, EXACT, EIGHTS, LATENT>, *a, shape(a), g);
+        tile_launch(group<K, EXACT, EIGHTS, LATENT>, *a, launch_shape(a), g);
     else
-        tile_launch(group<K, EXACT, EIGHTS, 0>, *a, shape(a), g);
+        tile_launch(group<K, EXACT, EIGHTS, 0>, *a, launch_shape(a), g);
 }
 
 static void run(const Attention *a, const CudaRun *g)
