@@ -33,11 +33,16 @@ static size_t x_bytes(const Product *p, const CudaRun *g)
     return ((size_t)parts_rows(p, g) * (size_t)p->in * 2 + 255) / 256 * 256;
 }
 
+/* For these rows or fewer, which the house's kernel may take: steps between those that were planned for come too. */
 size_t parts_scratch(const Product *p, WeightKind kind, const CudaRun *g)
 {
-    size_t y_bytes = p->loose ? 0 : (size_t)parts_rows(p, g) * (size_t)p->out * sizeof(float);
-    size_t sums_bytes = by_hopper(p, kind, g) ? hopper_scratch(p, g) : 0;
-    return in_parts(p, kind, g) ? LT_WORKSPACE_BYTES + x_bytes(p, g) + (y_bytes > sums_bytes ? y_bytes : sums_bytes) : 0;
+    Product few = *p;
+    few.pairs = p->pairs < HOPPER_ROWS ? p->pairs : HOPPER_ROWS;
+    size_t y_bytes = p->loose || !by_library(p, kind, g) ? 0 : (size_t)parts_rows(p, g) * (size_t)p->out * sizeof(float);
+    size_t sums_bytes = by_hopper(&few, kind, g) ? hopper_scratch(&few, g) : 0;
+    if (!in_parts(p, kind, g) && sums_bytes == 0)
+        return 0;
+    return LT_WORKSPACE_BYTES + x_bytes(p, g) + (y_bytes > sums_bytes ? y_bytes : sums_bytes);
 }
 
 static unsigned short *place(const CudaRun *g) { return (unsigned short *)((uint8_t *)g->scratch + LT_WORKSPACE_BYTES); }
