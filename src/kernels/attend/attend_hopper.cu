@@ -3,8 +3,7 @@
  * A block of threads has 128 queries and goes over tiles of keys, and then on to other queries, one block of threads a
  * multiprocessor. Three groups of four warps share the work:
  *
- *     group 0      one warp asks for tiles, some ahead, box by box through the table of the sequence; another one has the
- *                  next queries brought into the L2 cache
+ *     group 0      one warp asks for tiles, some ahead, box by box through the table of the sequence
  *     group 1, 2   64 queries each: scores = Q K^T of this tile, and sums += P V of the tile before it, are sent off
  *                  together; then the softmax of this tile, while products of both groups run
  *
@@ -158,40 +157,15 @@ static __device__ inline void ask_tiles(const Attention &a, const TileBlock &b, 
     }
 }
 
-/* What a block of threads has besides: how many items there are in all, and how many it has begun. */
-typedef struct Shift {
-    const Span *spans;
-    volatile int *begun;
-    int items;
-} Shift;
-
 template <class R>
-static __device__ inline void ask_items(const Attention &a, const Shift &f, const CUtensorMap *keys, const CUtensorMap *values,
-                                        unsigned base)
+static __device__ inline void ask_items(const Attention &a, const Span *spans, int items, const CUtensorMap *keys,
+                                        const CUtensorMap *values, unsigned base)
 {
     TileBlock b;
     int step = 0, last;
-    for (int round = 0; round * (int)gridDim.x < f.items; round++)
-        if (choose_block(&b, a, f.spans, item_of(round), R::keys, &last))
+    for (int round = 0; round * (int)gridDim.x < items; round++)
+        if (choose_block(&b, a, spans, item_of(round), R::keys, &last))
             ask_tiles<R>(a, b, keys, values, base, &step);
-}
-
-/* A warp: the queries of the next item come into the L2 cache while this one is computed. */
-template <class R> static __device__ inline void fetch_items(const Attention &a, const Shift &f)
-{
-    constexpr int LINES = R::width * (int)sizeof(float) / ROW_BYTES;
-    TileBlock b;
-    int last;
-    for (int round = 1; round * (int)gridDim.x < f.items; round++) {
-        while (*f.begun < round)
-            __nanosleep(200);
-        if (!choose_block(&b, a, f.spans, item_of(round), R::keys, &last))
-            continue;
-        for (int i = threadIdx.x % 32; i < b.rows * b.heads * LINES; i += 32) {
-            Query q = {b.first_row + i / LINES / b.heads, b.first_head + i / LINES % b.heads};
-            fetch_soon(query_values(a, q) + i % LINES * (ROW_BYTES / (int)sizeof(float)));
-        }
-    }
 }
 
 /* ---- groups 1 and 2 ---- */
@@ -490,18 +464,16 @@ static __device__ inline void attend_block(const Attention &a, const TileBlock &
     write_pair<R>(a, b, w);
 }
 
-template <class R> static __device__ inline void attend_items(const Attention &a, const Shift &f, unsigned base, int group)
+template <class R>
+static __device__ inline void attend_items(const Attention &a, const Span *spans, int items, unsigned base, int group)
 {
     TileBlock b;
     int step = 0, last;
     if (group == 1)
         turn_ends(group);      /* the first turn is the other's */
-    for (int round = 0; round * (int)gridDim.x < f.items; round++) {
-        if (threadIdx.x == GROUP)
-            *f.begun = round + 1;
-        if (choose_block(&b, a, f.spans, item_of(round), R::keys, &last))
+    for (int round = 0; round * (int)gridDim.x < items; round++)
+        if (choose_block(&b, a, spans, item_of(round), R::keys, &last))
             attend_block<R>(a, b, last, base, &step, group);
-    }
 }
 #endif
 
@@ -512,28 +484,23 @@ static __global__ void __launch_bounds__(THREADS, 1) hopper(const __grid_constan
 {
 #if HOPPER
     using R = Room<EXACT, W>;
-    __shared__ int begun;
     int group = __shfl_sync(0xffffffff, (int)threadIdx.x / GROUP, 0) - 1;
+    int items = a.kv_heads * a.head_blocks * a.pieces * a.count;
     unsigned memory = shared_address(tile_memory), base = (memory + EIGHT_ROWS - 1) / EIGHT_ROWS * EIGHT_ROWS;
     Span *spans = (Span *)(tile_memory + (base - memory) + R::spans);
-    Shift f = {spans, &begun, a.kv_heads * a.head_blocks * a.pieces * a.count};
     previous();
-    if (threadIdx.x == 0) {
-        begun = 0;
+    if (threadIdx.x == 0)
         for (int i = 0; i < 4 * R::stages; i++)
             barrier_make(base + R::barriers + i * 8, i < 2 * R::stages ? 1 : 2 * GROUP / 32);
-    }
     barriers_made();
     find_spans(spans, a);
     if (group < 0) {
         fewer_registers<40>();
         if (threadIdx.x / 32 == 0)
-            ask_items<R>(a, f, &keys, &values, base);
-        else if (threadIdx.x / 32 == 1)
-            fetch_items<R>(a, f);
+            ask_items<R>(a, spans, items, &keys, &values, base);
     } else {
         more_registers<232>();
-        attend_items<R>(a, f, base, group);
+        attend_items<R>(a, spans, items, base, group);
     }
 #endif
 }
