@@ -16,7 +16,7 @@
 
 enum {
     GROUP = 128, GROUP_QUERIES = 64, THREADS = 3 * GROUP, QUERIES = 2 * GROUP_QUERIES, QUERIES_LEAST = 64,
-    BOX_ROWS = 16, SEQS_MOST = 128,
+    BOX_ROWS = 16, SEQS_MOST = 128, SLACK = 8,
 };
 
 /* W: width of keys and values. Shared memory: | stages of keys, values | queries of both groups | barriers | spans | */
@@ -242,9 +242,11 @@ template <int KEYS> static __device__ inline void mask_scores(float *s, const Pa
     }
 }
 
-/* Scores become 2^(score - largest so far). */
-template <int KEYS> static __device__ inline void soften_scores(float *s, Pair *p)
+/* Scores become 2^(score - largest so far). Where bf16 is enough, it stays until another is larger by SLACK: the sums
+ * seldom shrink then, and numbers up to 2^SLACK are as near. */
+template <class R> static __device__ inline void soften_scores(float *s, Pair *p)
 {
+    constexpr int KEYS = R::keys;
 #pragma unroll
     for (int h = 0; h < 2; h++) {
         float most = p->most[h], sum = 0;
@@ -253,6 +255,8 @@ template <int KEYS> static __device__ inline void soften_scores(float *s, Pair *
             most = fmaxf(most, fmaxf(s[c * 4 + 2 * h], s[c * 4 + 2 * h + 1]));
         most = fmaxf(most, __shfl_xor_sync(0xffffffff, most, 1));
         most = fmaxf(most, __shfl_xor_sync(0xffffffff, most, 2));
+        if (!R::exact && most <= p->most[h] + SLACK)
+            most = p->most[h];
         float base = most == -INFINITY ? 0 : most;
         p->older[h] = power2(p->most[h] - base);
 #pragma unroll
@@ -376,7 +380,7 @@ template <class R> static __device__ inline void first_tile(Work<R> *w, const Ti
     hold<R::keys / 2>(s);
     release(l.keys_used);
     mask_scores<R::keys>(s, w->pair, b.lo, b.hi);
-    soften_scores<R::keys>(s, &w->pair);
+    soften_scores<R>(s, &w->pair);
     pack_powers<R>(w->p, s);
 }
 
@@ -397,12 +401,12 @@ template <class R> static __device__ inline void next_tile(Work<R> *w, const Til
     hold<R::keys / 2>(s);
     release(l.keys_used);
     mask_scores<R::keys>(s, w->pair, j0, b.hi);
-    soften_scores<R::keys>(s, &w->pair);
+    soften_scores<R>(s, &w->pair);
     settle(w->pair.total[0] + w->pair.total[1]);
     products_wait<0>();
     add_tile_sums<R>(w, fresh, older);
     release(before.values_used);
-    if constexpr (!R::exact)
+    if (!R::exact && __any_sync(0xffffffff, w->pair.older[0] != 1 || w->pair.older[1] != 1))
 #pragma unroll
         for (int i = 0; i < R::width / 2; i++)
             w->sums[i] *= w->pair.older[i % 4 / 2];
