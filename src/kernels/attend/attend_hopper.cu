@@ -3,8 +3,7 @@
  * A block of threads has 128 queries and goes over tiles of keys, and then on to other queries, one block of threads a
  * multiprocessor. Three groups of four warps share the work:
  *
- *     group 0      one warp asks for tiles, some ahead, box by box through the table of the sequence; another one has the
- *                  next queries brought into the L2 cache
+ *     group 0      one warp asks for tiles, some ahead, box by box through the table of the sequence
  *     group 1, 2   64 queries each: scores = Q K^T of this tile, and sums += P V of the tile before it, are sent off
  *                  together; then the softmax of this tile, while products of both groups run
  *
@@ -17,7 +16,7 @@
 
 enum {
     GROUP = 128, GROUP_QUERIES = 64, THREADS = 3 * GROUP, QUERIES = 2 * GROUP_QUERIES, QUERIES_LEAST = 64,
-    BOX_ROWS = 16, SEQS_MOST = 128,
+    BOX_ROWS = 16, SEQS_MOST = 128, SLACK = 8,
 };
 
 /* W: width of keys and values. Shared memory: | stages of keys, values | queries of both groups | barriers | spans | */
@@ -158,40 +157,15 @@ static __device__ inline void ask_tiles(const Attention &a, const TileBlock &b, 
     }
 }
 
-/* What a block of threads has besides: how many items there are in all, and how many it has begun. */
-typedef struct Shift {
-    const Span *spans;
-    volatile int *begun;
-    int items;
-} Shift;
-
 template <class R>
-static __device__ inline void ask_items(const Attention &a, const Shift &f, const CUtensorMap *keys, const CUtensorMap *values,
-                                        unsigned base)
+static __device__ inline void ask_items(const Attention &a, const Span *spans, int items, const CUtensorMap *keys,
+                                        const CUtensorMap *values, unsigned base)
 {
     TileBlock b;
     int step = 0, last;
-    for (int round = 0; round * (int)gridDim.x < f.items; round++)
-        if (choose_block(&b, a, f.spans, item_of(round), R::keys, &last))
+    for (int round = 0; round * (int)gridDim.x < items; round++)
+        if (choose_block(&b, a, spans, item_of(round), R::keys, &last))
             ask_tiles<R>(a, b, keys, values, base, &step);
-}
-
-/* A warp: the queries of the next item come into the L2 cache while this one is computed. */
-template <class R> static __device__ inline void fetch_items(const Attention &a, const Shift &f)
-{
-    constexpr int LINES = R::width * (int)sizeof(float) / ROW_BYTES;
-    TileBlock b;
-    int last;
-    for (int round = 1; round * (int)gridDim.x < f.items; round++) {
-        while (*f.begun < round)
-            __nanosleep(200);
-        if (!choose_block(&b, a, f.spans, item_of(round), R::keys, &last))
-            continue;
-        for (int i = threadIdx.x % 32; i < b.rows * b.heads * LINES; i += 32) {
-            Query q = {b.first_row + i / LINES / b.heads, b.first_head + i / LINES % b.heads};
-            fetch_soon(query_values(a, q) + i % LINES * (ROW_BYTES / (int)sizeof(float)));
-        }
-    }
 }
 
 /* ---- groups 1 and 2 ---- */
@@ -268,9 +242,11 @@ template <int KEYS> static __device__ inline void mask_scores(float *s, const Pa
     }
 }
 
-/* Scores become 2^(score - largest so far). */
-template <int KEYS> static __device__ inline void soften_scores(float *s, Pair *p)
+/* Scores become 2^(score - largest so far). Where bf16 is enough, it stays until another is larger by SLACK: the sums
+ * seldom shrink then, and numbers up to 2^SLACK are as near. */
+template <class R> static __device__ inline void soften_scores(float *s, Pair *p)
 {
+    constexpr int KEYS = R::keys;
 #pragma unroll
     for (int h = 0; h < 2; h++) {
         float most = p->most[h], sum = 0;
@@ -279,6 +255,8 @@ template <int KEYS> static __device__ inline void soften_scores(float *s, Pair *
             most = fmaxf(most, fmaxf(s[c * 4 + 2 * h], s[c * 4 + 2 * h + 1]));
         most = fmaxf(most, __shfl_xor_sync(0xffffffff, most, 1));
         most = fmaxf(most, __shfl_xor_sync(0xffffffff, most, 2));
+        if (!R::exact && most <= p->most[h] + SLACK)
+            most = p->most[h];
         float base = most == -INFINITY ? 0 : most;
         p->older[h] = power2(p->most[h] - base);
 #pragma unroll
@@ -402,7 +380,7 @@ template <class R> static __device__ inline void first_tile(Work<R> *w, const Ti
     hold<R::keys / 2>(s);
     release(l.keys_used);
     mask_scores<R::keys>(s, w->pair, b.lo, b.hi);
-    soften_scores<R::keys>(s, &w->pair);
+    soften_scores<R>(s, &w->pair);
     pack_powers<R>(w->p, s);
 }
 
@@ -423,12 +401,12 @@ template <class R> static __device__ inline void next_tile(Work<R> *w, const Til
     hold<R::keys / 2>(s);
     release(l.keys_used);
     mask_scores<R::keys>(s, w->pair, j0, b.hi);
-    soften_scores<R::keys>(s, &w->pair);
+    soften_scores<R>(s, &w->pair);
     settle(w->pair.total[0] + w->pair.total[1]);
     products_wait<0>();
     add_tile_sums<R>(w, fresh, older);
     release(before.values_used);
-    if constexpr (!R::exact)
+    if (!R::exact && __any_sync(0xffffffff, w->pair.older[0] != 1 || w->pair.older[1] != 1))
 #pragma unroll
         for (int i = 0; i < R::width / 2; i++)
             w->sums[i] *= w->pair.older[i % 4 / 2];
@@ -490,18 +468,16 @@ static __device__ inline void attend_block(const Attention &a, const TileBlock &
     write_pair<R>(a, b, w);
 }
 
-template <class R> static __device__ inline void attend_items(const Attention &a, const Shift &f, unsigned base, int group)
+template <class R>
+static __device__ inline void attend_items(const Attention &a, const Span *spans, int items, unsigned base, int group)
 {
     TileBlock b;
     int step = 0, last;
     if (group == 1)
         turn_ends(group);      /* the first turn is the other's */
-    for (int round = 0; round * (int)gridDim.x < f.items; round++) {
-        if (threadIdx.x == GROUP)
-            *f.begun = round + 1;
-        if (choose_block(&b, a, f.spans, item_of(round), R::keys, &last))
+    for (int round = 0; round * (int)gridDim.x < items; round++)
+        if (choose_block(&b, a, spans, item_of(round), R::keys, &last))
             attend_block<R>(a, b, last, base, &step, group);
-    }
 }
 #endif
 
@@ -512,28 +488,23 @@ static __global__ void __launch_bounds__(THREADS, 1) hopper(const __grid_constan
 {
 #if HOPPER
     using R = Room<EXACT, W>;
-    __shared__ int begun;
     int group = __shfl_sync(0xffffffff, (int)threadIdx.x / GROUP, 0) - 1;
+    int items = a.kv_heads * a.head_blocks * a.pieces * a.count;
     unsigned memory = shared_address(tile_memory), base = (memory + EIGHT_ROWS - 1) / EIGHT_ROWS * EIGHT_ROWS;
     Span *spans = (Span *)(tile_memory + (base - memory) + R::spans);
-    Shift f = {spans, &begun, a.kv_heads * a.head_blocks * a.pieces * a.count};
     previous();
-    if (threadIdx.x == 0) {
-        begun = 0;
+    if (threadIdx.x == 0)
         for (int i = 0; i < 4 * R::stages; i++)
             barrier_make(base + R::barriers + i * 8, i < 2 * R::stages ? 1 : 2 * GROUP / 32);
-    }
     barriers_made();
     find_spans(spans, a);
     if (group < 0) {
         fewer_registers<40>();
         if (threadIdx.x / 32 == 0)
-            ask_items<R>(a, f, &keys, &values, base);
-        else if (threadIdx.x / 32 == 1)
-            fetch_items<R>(a, f);
+            ask_items<R>(a, spans, items, &keys, &values, base);
     } else {
         more_registers<232>();
-        attend_items<R>(a, f, base, group);
+        attend_items<R>(a, spans, items, base, group);
     }
 #endif
 }

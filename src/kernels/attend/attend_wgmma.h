@@ -161,7 +161,6 @@ static __device__ inline void copy_box(unsigned to, const CUtensorMap *map, int 
     asm volatile("cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, %4}], [%5];"
                  ::"r"(to), "l"((uint64_t)map), "r"(column), "r"(row), "r"(block), "r"(barrier) : "memory");
 }
-static __device__ inline void fetch_soon(const void *p) { asm volatile("prefetch.global.L2 [%0];" ::"l"(p)); }
 static __device__ inline void put_word(unsigned at, unsigned word)
 {
     asm volatile("st.shared.b32 [%0], %1;" ::"r"(at), "r"(word) : "memory");
