@@ -170,11 +170,22 @@ static void fill_rows(Runner *r, const Plan *plan)
     }
 }
 
-static int32_t fill_tables(Runner *r, const Plan *plan)
+/* How wide the tables are. A device that keeps whole steps (a GPU's graphs) takes one with wider tables for another step: there
+ * they grow by some blocks at a time. */
+static int32_t table_width(const Runner *r, const Plan *plan)
 {
+    enum { GROWTH = 8 };
     int32_t blocks = 1;
     for (int32_t i = 0; i < plan->entries; i++)
         blocks = (int32_t)max_i64(blocks, kv_cache_blocks(r->cache, plan->entry[i].sequence->slot));
+    if (!device_is_apart(r->device))
+        return blocks;
+    return (int32_t)min_i64(ceil_div(blocks, GROWTH) * GROWTH, r->blocks_max);
+}
+
+static int32_t fill_tables(Runner *r, const Plan *plan)
+{
+    int32_t blocks = table_width(r, plan);
     for (int32_t g = 0; g < r->groups; g++)
         for (int32_t i = 0; i < plan->entries; i++)
             memcpy(r->tables[g].host + (size_t)i * (size_t)blocks,

@@ -495,8 +495,8 @@ static __global__ void __launch_bounds__(THREADS, 1) hopper(const __grid_constan
     previous();
     if (threadIdx.x == 0)
         for (int i = 0; i < 4 * R::stages; i++)
-            barrier_make(base + R::barriers + i * 8, i < 2 * R::stages ? 1 : 2 * GROUP / 32);
-    barriers_made();
+            barrier_open(base + R::barriers + i * 8, i < 2 * R::stages ? 1 : 2 * GROUP / 32);
+    barriers_opened();
     find_spans(spans, a);
     if (group < 0) {
         fewer_registers<40>();

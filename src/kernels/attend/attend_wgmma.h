@@ -18,6 +18,7 @@
 #include <cuda.h>
 
 #include "kernels/attend/attend_mma.h"
+#include "kernels/kit/async_cuda.h"
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 #define HOPPER 1
@@ -80,13 +81,6 @@ static __device__ inline void multiply_values(float *sums, const unsigned *a, ui
                      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "n"(ADDS));
 }
 
-static __device__ inline void products_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
-static __device__ inline void products_sent() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
-/* All but the last SENT are done. */
-template <int SENT> static __device__ inline void products_wait()
-{
-    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(SENT) : "memory");
-}
 /* What products write, or read from, is not touched before this by the compiler either. */
 template <int N> static __device__ inline void hold(float *x)
 {
@@ -119,30 +113,6 @@ template <int N> static __device__ inline void fewer_registers()
     asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(N));
 }
 
-/* ---- barriers in shared memory ---- */
-
-static __device__ inline void barrier_make(unsigned at, int arrivals)
-{
-    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(at), "r"(arrivals) : "memory");
-}
-/* Then __syncthreads(). */
-static __device__ inline void barriers_made() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
-static __device__ inline void barrier_arrive(unsigned at)
-{
-    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(at) : "memory");
-}
-/* One arrival; the phase is over when so many bytes have come as well. */
-static __device__ inline void barrier_expect(unsigned at, int bytes)
-{
-    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(at), "r"(bytes) : "memory");
-}
-/* Until phases of this parity are over. */
-static __device__ inline void barrier_wait(unsigned at, unsigned parity)
-{
-    asm volatile("{ .reg .pred over;\n"
-                 "again: mbarrier.try_wait.parity.shared::cta.b64 over, [%0], %1;\n"
-                 "@over bra done; bra again; done: }" ::"r"(at), "r"(parity) : "memory");
-}
 /* Barriers of whole warps, by number: wait for `threads` of them; arrive without waiting. */
 static __device__ inline void warps_meet(int barrier, int threads)
 {

@@ -22,6 +22,7 @@
 #define KERNELS_LINEAR_FLOW_CUDA_H
 
 #include "kernels/activate/activate_cuda.h"
+#include "kernels/kit/async_cuda.h"
 #include "kernels/linear/flow.h"
 
 enum {
@@ -77,30 +78,10 @@ template <int K> static __host__ __device__ constexpr int flow_chunk()
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
 /* ---- copies in bulk ---- */
 
-static __device__ inline unsigned flow_shared(const void *p) { return (unsigned)__cvta_generic_to_shared(p); }
-static __device__ inline void barrier_open(uint64_t *b, int arrivals)
-{
-    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(flow_shared(b)), "r"(arrivals) : "memory");
-}
-static __device__ inline void barrier_expect(uint64_t *b, unsigned bytes)
-{
-    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(flow_shared(b)), "r"(bytes) : "memory");
-}
-static __device__ inline void barrier_arrive(uint64_t *b)
-{
-    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(flow_shared(b)) : "memory");
-}
-static __device__ inline void barrier_wait(uint64_t *b, unsigned parity)
-{
-    asm volatile("{\n\t.reg .pred p;\n"
-                 "again: mbarrier.try_wait.parity.shared::cta.b64 p, [%0], %1;\n\t@!p bra again;\n\t}" ::"r"(flow_shared(b)),
-                 "r"(parity)
-                 : "memory");
-}
-static __device__ inline void bulk_copy(void *to, const void *from, unsigned bytes, uint64_t *b, uint64_t policy)
+static __device__ inline void bulk_copy(void *to, const void *from, unsigned bytes, Barrier *b, uint64_t policy)
 {
     asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint "
-                 "[%0], [%1], %2, [%3], %4;" ::"r"(flow_shared(to)), "l"(from), "r"(bytes), "r"(flow_shared(b)), "l"(policy)
+                 "[%0], [%1], %2, [%3], %4;" ::"r"(shared_place(to)), "l"(from), "r"(bytes), "r"(shared_place(b)), "l"(policy)
                  : "memory");
 }
 static __device__ inline uint64_t read_once()
@@ -113,7 +94,7 @@ static __device__ inline uint64_t read_once()
 /* ---- the warp that asks ---- */
 
 typedef struct FlowRing {
-    uint64_t full[FLOW_STAGES], done[FLOW_STAGES], empty[FLOW_STAGES];
+    Barrier full[FLOW_STAGES], done[FLOW_STAGES], empty[FLOW_STAGES];
     int piece[FLOW_STAGES];                  /* FLOW_END: there is none any more */
     int skew[FLOW_STAGES][FLOW_PLANES];      /* flow_skew() of its first row */
 } FlowRing;
@@ -142,7 +123,7 @@ static __device__ inline void flow_ask(const Flow &f, int id, uint8_t *stage, Fl
 #pragma unroll
     for (int i = 1; i < planes; i++)
         ring->skew[at][i] = flow_skew(f, i, piece.row);
-    barrier_expect(&ring->full[at], f.gated ? 2 * all : all);
+    barrier_expect(shared_place(&ring->full[at]), f.gated ? 2 * all : all);
     for (int half = 0; half < 1 + f.gated; half++)
 #pragma unroll
         for (int i = 0; i < planes; i++)
@@ -169,15 +150,15 @@ template <int K> static __device__ inline void flow_feed(const Flow &f, uint8_t 
     unsigned parity = 1;
     uint64_t policy = read_once();
     for (int n = FLOW_DRAWN; id < f.pieces; n++) {
-        barrier_wait(&ring->empty[stage], parity);
+        barrier_wait(shared_place(&ring->empty[stage]), parity);
         flow_ask<K>(f, id, room + stage * f.stage_bytes, ring, stage, policy);
         if (++stage == f.stages)
             stage = 0, parity ^= 1;
         id = second, second = third, third = flow_take(f, n);
     }
-    barrier_wait(&ring->empty[stage], parity);
+    barrier_wait(shared_place(&ring->empty[stage]), parity);
     ring->piece[stage] = FLOW_END;
-    barrier_arrive(&ring->full[stage]);
+    barrier_arrive(shared_place(&ring->full[stage]));
     previous_ended();
     __threadfence();
     if (atomicAdd(f.counters + 1, 1) == gridDim.x - 1)
@@ -477,7 +458,7 @@ static __device__ inline void flow_rows(const Flow &f, const FlowX<K, C> &x, con
     int stage = 0, lane = threadIdx.x % 32, chunks = f.p[0].in / flow_chunk<K>();
     unsigned parity = 0;
     for (;;) {
-        barrier_wait(&ring->full[stage], parity);
+        barrier_wait(shared_place(&ring->full[stage]), parity);
         if (ring->piece[stage] == FLOW_END)
             return;
         const uint8_t *at = room + stage * f.stage_bytes;
@@ -500,8 +481,8 @@ static __device__ inline void flow_rows(const Flow &f, const FlowX<K, C> &x, con
             sums[(stage * J * f.groups + row) * f.sums_pitch + column / 32] = sum;
         __syncwarp();
         if (lane == 0) {
-            barrier_arrive(&ring->done[stage]);
-            barrier_arrive(&ring->empty[stage]);
+            barrier_arrive(shared_place(&ring->done[stage]));
+            barrier_arrive(shared_place(&ring->empty[stage]));
         }
         if (++stage == f.stages)
             stage = 0, parity ^= 1;
@@ -526,7 +507,7 @@ static __device__ inline void flow_put(const Flow &f, FlowRing *ring, const floa
     int stage = 0, lane = threadIdx.x % 32, warps = f.column_threads / 32, rows = f.row_groups * f.groups;
     unsigned parity = 0;
     for (;;) {
-        barrier_wait(&ring->full[stage], parity);
+        barrier_wait(shared_place(&ring->full[stage]), parity);
         int id = ring->piece[stage];
         if (id == FLOW_END)
             return;
@@ -538,7 +519,7 @@ static __device__ inline void flow_put(const Flow &f, FlowRing *ring, const floa
             bool there = i < piece.rows;
             float more = there && p.adds ? p.y[o] : 0, bias = there && p.bias ? p.bias[o] : 0;
             if (first == 0)
-                barrier_wait(&ring->done[stage], parity);
+                barrier_wait(shared_place(&ring->done[stage]), parity);
             if (!there)
                 continue;
             float sum = flow_sum(from + i * f.sums_pitch, warps) + bias;
@@ -550,7 +531,7 @@ static __device__ inline void flow_put(const Flow &f, FlowRing *ring, const floa
         }
         __syncwarp();
         if (lane == 0)
-            barrier_arrive(&ring->empty[stage]);
+            barrier_arrive(shared_place(&ring->empty[stage]));
         if (++stage == f.stages)
             stage = 0, parity ^= 1;
     }
@@ -568,11 +549,11 @@ static __global__ void __launch_bounds__(FLOW_THREADS + FLOW_BESIDE) flow(const 
     int threads = f.column_threads * f.groups;
     if (threadIdx.x == 0) {
         for (int i = 0; i < f.stages; i++) {
-            barrier_open(&ring.full[i], 1);
-            barrier_open(&ring.done[i], threads / 32);
-            barrier_open(&ring.empty[i], threads / 32 + 1);
+            barrier_open(shared_place(&ring.full[i]), 1);
+            barrier_open(shared_place(&ring.done[i]), threads / 32);
+            barrier_open(shared_place(&ring.empty[i]), threads / 32 + 1);
         }
-        asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+        barriers_opened();
     }
     __syncthreads();
     float *sums = (float *)(room + f.stages * f.stage_bytes + f.x_bytes);

@@ -75,7 +75,7 @@ template <class W> static __device__ void ask_x(const Line &l, uint8_t *stage, i
 template <class W> static __device__ void ask_first(const Line &l, uint8_t *room, Barrier *full, int unit, int end)
 {
     for (int i = 0; i < l.stages && unit + i < end; i++) {
-        barrier_expect(full + i, W::STAGE_BYTES);
+        barrier_expect(shared_place(full + i), W::STAGE_BYTES);
         ask_weights<W>(l, room + i * W::STAGE_BYTES, unit + i, full + i);
     }
 }
@@ -88,8 +88,8 @@ static __device__ void ask(const Line &l, uint8_t *room, Barrier *full, Barrier 
         ask_x<W>(l, room + i * W::STAGE_BYTES, unit + i, full + i);
     for (unit += l.stages; unit < end; unit++) {
         uint8_t *to = room + stage * W::STAGE_BYTES;
-        barrier_wait(empty + stage, phase ^ 1);
-        barrier_expect(full + stage, W::STAGE_BYTES);
+        barrier_wait(shared_place(empty + stage), phase ^ 1);
+        barrier_expect(shared_place(full + stage), W::STAGE_BYTES);
         ask_weights<W>(l, to, unit, full + stage);
         ask_x<W>(l, to, unit, full + stage);
         stage = stage + 1 == l.stages ? 0 : stage + 1;
@@ -288,7 +288,7 @@ static __device__ void multiply(const Line &l, uint8_t *room, Barrier *full, Bar
         for (bool adds = false; unit < stop; unit++) {
             const uint8_t *w = room + stage * W::STAGE_BYTES + group * HALF * SWIZZLE_ROW;
             const uint8_t *x = room + stage * W::STAGE_BYTES + W::W_BYTES;
-            barrier_wait(full + stage, phase);
+            barrier_wait(shared_place(full + stage), phase);
             products_begin();
 #pragma unroll
             for (int k = 0; k < SWIZZLE_ROW; k += 32)
@@ -300,17 +300,17 @@ static __device__ void multiply(const Line &l, uint8_t *room, Barrier *full, Bar
                                              tile_place(x + part * W::PART_BYTES + k), adds);
                     adds = true;
                 }
-            products_end_group();
+            products_sent();
             products_wait<1>();
             if (before >= 0 && tells)
-                barrier_arrive(empty + before);
+                barrier_arrive(shared_place(empty + before));
             before = stage;
             stage = stage + 1 == l.stages ? 0 : stage + 1;
             phase ^= stage == 0;
         }
         products_wait<0>();
         if (tells)
-            barrier_arrive(empty + before);
+            barrier_arrive(shared_place(empty + before));
         end_tile<W>(l, tile, sums);
     }
     join<W>(l, first_tile);
@@ -331,8 +331,8 @@ static __global__ void __launch_bounds__(HOPPER_THREADS, 1) along_line(const __g
     previous_later();
     if (asks) {
         for (int i = 0; i < l.stages; i++) {
-            barrier_open(full + i, 1);
-            barrier_open(empty + i, CONSUMERS / 32);
+            barrier_open(shared_place(full + i), 1);
+            barrier_open(shared_place(empty + i), CONSUMERS / 32);
         }
         barriers_opened();
         ask_first<W>(l, room, full, unit, end);

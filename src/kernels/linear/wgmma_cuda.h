@@ -8,44 +8,13 @@
 
 #include <cuda.h>
 
-#include "kernels/kit/cuda_kit.h"
+#include "kernels/kit/async_cuda.h"
 
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ == 900 && !defined(__CUDA_ARCH_FEAT_SM90_ALL)
 #error "What only Hopper has is in code for 90a: make CUDA_ARCHS=90a"
 #endif
 
 enum { SWIZZLE_ROW = 128, SWIZZLE_K = 64, SWIZZLE_ALIGN = 1024 };
-
-static __device__ inline unsigned shared_place(const void *p) { return (unsigned)__cvta_generic_to_shared(p); }
-
-/* ---- barriers ---- */
-
-typedef unsigned long long Barrier;
-
-static __device__ inline void barrier_open(Barrier *b, int arrivals)
-{
-    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_place(b)), "r"(arrivals) : "memory");
-}
-static __device__ inline void barriers_opened() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
-static __device__ inline void barrier_arrive(Barrier *b)
-{
-    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_place(b)) : "memory");
-}
-/* Arrives, and more bytes are awaited. */
-static __device__ inline void barrier_expect(Barrier *b, int bytes)
-{
-    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_place(b)), "r"(bytes) : "memory");
-}
-static __device__ inline void barrier_wait(Barrier *b, int phase)
-{
-    asm volatile("{\n"
-                 ".reg .pred done;\n"
-                 "again: mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
-                 "@done bra over;\n"
-                 "bra again;\n"
-                 "over:\n"
-                 "}" ::"r"(shared_place(b)), "r"(phase) : "memory");
-}
 
 /* ---- tiles ---- */
 
@@ -74,13 +43,6 @@ static __device__ inline unsigned long long tile_place(const void *p)
     return (unsigned long long)(shared_place(p) >> 4 & 0x3fff) | 1ull << 16 | (unsigned long long)(SWIZZLE_ALIGN >> 4) << 32 |
            1ull << 62;
 }
-static __device__ inline void products_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
-static __device__ inline void products_end_group() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
-template <int GROUPS> static __device__ inline void products_wait()
-{
-    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(GROUPS) : "memory");
-}
-
 #define S1(i) "+f"(d[i])
 #define S4(i) S1(i), S1(i + 1), S1(i + 2), S1(i + 3)
 #define S16(i) S4(i), S4(i + 4), S4(i + 8), S4(i + 12)
