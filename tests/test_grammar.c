@@ -487,6 +487,7 @@ static void wrong_grammars_are_refused_by_name(void **state)
         {"root ::= \"a\"{3,2}", "fewer than the fewest"}, {"root ::= \"a\"{99999999}", "more than"}, {"root = \"a\"", "::= is expected"},
         {"root ::= \"\\q\"", "unknown escape"}, {"root ::= \"\\uD800\"", "no character"}, {"root ::= a\na ::= \"x\" a", "never be completed"},
         {"root ::= <[1000]>", "<[1000]>"}, {"root ::= !<think>", "!<"}, {"root ::= \"\xFF\"", "not UTF-8"},
+        {"root ::= <thi\xFE\xD7nk>", "not UTF-8"},
         {"root ::= \"a\" )", "not expected"},
         {"root ::= a{1,2", "not closed"}, {"root ::= [a-z]{60000} [0-9]{60000} [x-z]{60000}", "too large"},
     };

@@ -191,8 +191,13 @@ static Err read_class(GbnfReader *r, uint32_t *out)
 static Err read_token(GbnfReader *r, uint32_t *out)
 {
     size_t from = r->at;
-    while (!at_end(r) && peek(r, 0) != '>' && peek(r, 0) != '\n')
-        r->at++;
+    while (!at_end(r) && peek(r, 0) != '>' && peek(r, 0) != '\n') {
+        uint32_t c;
+        size_t bytes = utf8_take(r->text, r->at, &c);
+        if (!bytes)
+            return fail_here(r, BAD_ARGUMENT, "the text is not UTF-8 at byte %zu", r->at);
+        r->at += bytes;
+    }
     if (peek(r, 0) != '>')
         return fail_here(r, BAD_ARGUMENT, "a token does not end: its closing > is missing");
     Span text = span_of(r->text.data + from, ++r->at - from);
