@@ -191,6 +191,21 @@ enum { FAST_F8 = 0 };
 template <int K> static __device__ inline void f8_pair(float *, unsigned) {}
 #endif
 
+/* Four bytes of F8 as two words of bf16, which holds them exactly. */
+template <int K> static __device__ inline void f8_as_bf16(unsigned *to, unsigned four)
+{
+    float v[4];
+    if (FAST_F8) {
+        f8_pair<K>(v, four);
+        f8_pair<K>(v + 2, four >> 16);
+    } else
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            v[i] = K == W_E4M3 ? f32_of_e4m3((unsigned char)(four >> 8 * i)) : f32_of_e5m2((unsigned char)(four >> 8 * i));
+    to[0] = bf16_two(v[0], v[1]);
+    to[1] = bf16_two(v[2], v[3]);
+}
+
 /* The elements of 16 bytes. */
 template <int K> static __device__ inline void plain_expand(float *x, const uint4 &v)
 {

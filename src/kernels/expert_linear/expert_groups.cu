@@ -59,21 +59,6 @@ template <typename T> static __device__ void fetch_w(unsigned stage, const Produ
     }
 }
 
-/* Four bytes of F8 as two words of bf16, which holds them exactly. */
-template <int K> static __device__ inline void f8_as_bf16(unsigned *to, unsigned four)
-{
-    float v[4];
-    if (FAST_F8) {
-        f8_pair<K>(v, four);
-        f8_pair<K>(v + 2, four >> 16);
-    } else
-#pragma unroll
-        for (int i = 0; i < 4; i++)
-            v[i] = K == W_E4M3 ? f32_of_e4m3((unsigned char)(four >> 8 * i)) : f32_of_e5m2((unsigned char)(four >> 8 * i));
-    to[0] = pair_of<W_BF16>(v[0], v[1]);
-    to[1] = pair_of<W_BF16>(v[2], v[3]);
-}
-
 /* The weights of 16 outputs and 16 k, as two words a half. Of F8 a lane has four neighbours where BF16 has two and
  * two: x lies so that they meet (split_x). */
 template <typename T> static __device__ inline void weights_of(unsigned (*a)[4], unsigned stage, int o0, int step)

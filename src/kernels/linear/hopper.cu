@@ -24,8 +24,10 @@ static void map_of(CUtensorMap *map, const void *at, int width, int height, int 
     cuuint64_t size[3] = {(cuuint64_t)width, (cuuint64_t)height, (cuuint64_t)depth};
     cuuint64_t step[2] = {(cuuint64_t)row_bytes, (cuuint64_t)row_bytes * (cuuint64_t)height};
     cuuint32_t box[3] = {SWIZZLE_K, (cuuint32_t)rows, (cuuint32_t)layers}, each[3] = {1, 1, 1};
-    encode_tiled()(map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 3, (void *)at, size, step, box, each, CU_TENSOR_MAP_INTERLEAVE_NONE,
-                   CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+    CUresult result = encode_tiled()(map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 3, (void *)at, size, step, box, each,
+                                     CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+                                     CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+    ASSERT(result == CUDA_SUCCESS);      /* hopper_takes() saw to it */
 }
 
 /* The program holds code for Hopper, and this is one. */

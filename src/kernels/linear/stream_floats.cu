@@ -17,21 +17,6 @@ static __device__ inline void multiply_16(float *sum, const unsigned *upper, con
         : "r"(upper[0]), "r"(lower[0]), "r"(upper[1]), "r"(lower[1]), "r"(x[0]), "r"(x[1]));
 }
 
-/* Four bytes of F8 as two words of bf16, which holds them exactly. */
-template <int K> static __device__ inline void f8_four(unsigned *to, unsigned four)
-{
-    float v[4];
-    if (FAST_F8) {
-        f8_pair<K>(v, four);
-        f8_pair<K>(v + 2, four >> 16);
-    } else
-#pragma unroll
-        for (int i = 0; i < 4; i++)
-            v[i] = K == W_E4M3 ? f32_of_e4m3((unsigned char)(four >> 8 * i)) : f32_of_e5m2((unsigned char)(four >> 8 * i));
-    to[0] = bf16_two(v[0], v[1]);
-    to[1] = bf16_two(v[2], v[3]);
-}
-
 /* EIGHTS of rows; x in so many parts; DIRECT: from the rows of f32, at most 8, else from those of bf16. */
 template <int K, int EIGHTS, int PARTS, bool DIRECT> struct Floats {
     static constexpr int NT = EIGHTS, ELEM = K == W_BF16 ? 2 : 1, UNIT = UNIT_ROW_BYTES / ELEM, GROUPS = UNIT / GROUP;
@@ -109,10 +94,10 @@ template <int K, int EIGHTS, int PARTS, bool DIRECT> struct Floats {
                 to[0] = a.x, to[1] = a.y, to[2] = a.z, to[3] = a.w, to[4] = b.x, to[5] = b.y, to[6] = b.z, to[7] = b.w;
             } else {
                 uint4 a = from[(2 * i + group) * 32];
-                f8_four<K>(to, a.x);
-                f8_four<K>(to + 2, a.y);
-                f8_four<K>(to + 4, a.z);
-                f8_four<K>(to + 6, a.w);
+                f8_as_bf16<K>(to, a.x);
+                f8_as_bf16<K>(to + 2, a.y);
+                f8_as_bf16<K>(to + 4, a.z);
+                f8_as_bf16<K>(to + 6, a.w);
             }
         }
     }
