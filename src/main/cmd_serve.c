@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/memory_left.h"
 #include "base/number_text.h"
 #include "cache/kv_explain.h"
 #include "core/machine.h"
@@ -103,19 +104,6 @@ static void profile_of(void *with, Profile *out)
     profile_take_work(out, s->tells_trace ? trace_read(s->tracer) : &tally_read(s->tally)->work);
 }
 
-static int64_t free_bytes(void)
-{
-    FILE *f = fopen("/proc/meminfo", "r");
-    char line[128];
-    long long kib = 0;
-    while (f && fgets(line, sizeof line, f))
-        if (sscanf(line, "MemAvailable: %lld kB", &kib) == 1)
-            break;
-    if (f)
-        fclose(f);
-    return (int64_t)kib * 1024;
-}
-
 /* Whole contexts of all sequences, unless that is more than half of what is free. */
 static void bound_cache(const Server *s, EngineOptions *e)
 {
@@ -123,7 +111,7 @@ static void bound_cache(const Server *s, EngineOptions *e)
     double bytes = 0, context = session_context(&s->session, &s->model);
     for (int l = 0; l < kv->layers; l++)
         bytes += 2.0 * kv->layer[l].heads * (kv->layer[l].key_width + kv->layer[l].value_width) * context * e->sequences;
-    int64_t most = free_bytes() / 2;
+    int64_t most = memory_left("") / 2;
     if (!e->cache_bytes && !e->cache_tokens && most > 0 && bytes > (double)most)
         e->cache_bytes = most;
 }
@@ -363,6 +351,7 @@ static int run(int argc, char **argv)
     Error err, closing;
     int status, word_count;
     s = (Server){.flags = serve_flags_default(), .model = model_flags_default(), .listener = {.fd = -1}};
+    s.model.touches = true;
     const FlagGroup filled[] = {SERVE_GROUPS(&s.flags), MODEL_GROUP(&s.model), {0}};
     if (!command_begin(&command_serve, filled, argc, argv, NULL, 0, &word_count, &status))
         return status;
