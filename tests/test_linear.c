@@ -340,7 +340,8 @@ static void near_case(const Format *f, const Tier *tier, int rows, int out, int 
     call.in[1].near = true;
     call.out[0].data = y.data;
     run(tier->linear, &call, 1 + rows % 3);
-    bool same = !memcmp(y.data, exact.data, y.bytes), rounds = panel->pairs && rows >= NEAR_ROWS && in % PANEL_BLOCK == 0;
+    bool takes = panel->pairs && (f->activation == &format_f32 || !strcmp(tier->name, "amx"));
+    bool same = !memcmp(y.data, exact.data, y.bytes), rounds = takes && rows >= NEAR_ROWS && in % PANEL_BLOCK == 0;
     assert_int_equal(same, !rounds);
     for (int o = 0; o < out && rounds; o++) {
         f->decode(row, w.data + (size_t)o * format_row_bytes(f, in), (size_t)in);

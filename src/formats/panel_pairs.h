@@ -1,5 +1,5 @@
-/* panel_pairs.h -- weights of a panel rounded to bf16, for products with many rows that need not be exact (kernels/linear/near.h).
- * A part of panel_int.h and panel_float.h, which say how:
+/* panel_pairs.h -- weights of a panel rounded to bf16, for products with many rows that need not be exact
+ * (kernels/linear/near.h). A part of panel_int.h and panel_float.h, which say how:
  *
  *     for each 2 of k: 16 x (k, k + 1)           64 bytes; 32 of k are 1 KB, as the processor's tiles read them
  */
@@ -8,8 +8,8 @@
 /* A lane's two numbers side by side, the first in the lower half. */
 INLINE void put_sides(uint8_t *at, __m512i halves)
 {
-    const __m512i turn = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4,
-                                          19, 3, 18, 2, 17, 1, 16, 0);
+    const __m512i turn = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8,
+                                          23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
     _mm512_store_si512(at, _mm512_permutexvar_epi16(turn, halves));
 }
 INLINE void put_pair(uint8_t *at, Vf first, Vf second)
@@ -36,10 +36,10 @@ static void pairs(void *out, const void *panel, int64_t from, int64_t to)
 INLINE void put_fours(uint8_t *at, Vi w, Vf d, Vf m)
 {
     Vi q = vi_xor(w, vi_all((int32_t)0x80808080));
-    Vf x0 = vf_sub(vf_mul(vf_of_i(vi_sar(vi_shl(q, 24), 24)), d), m), x1 = vf_sub(vf_mul(vf_of_i(vi_sar(vi_shl(q, 16), 24)), d), m);
-    Vf x2 = vf_sub(vf_mul(vf_of_i(vi_sar(vi_shl(q, 8), 24)), d), m), x3 = vf_sub(vf_mul(vf_of_i(vi_sar(q, 24)), d), m);
-    put_pair(at, x0, x1);
-    put_pair(at + 64, x2, x3);
+    Vf x0 = vf_of_i(vi_sar(vi_shl(q, 24), 24)), x1 = vf_of_i(vi_sar(vi_shl(q, 16), 24));
+    Vf x2 = vf_of_i(vi_sar(vi_shl(q, 8), 24)), x3 = vf_of_i(vi_sar(q, 24));
+    put_pair(at, vf_sub(vf_mul(x0, d), m), vf_sub(vf_mul(x1, d), m));
+    put_pair(at + 64, vf_sub(vf_mul(x2, d), m), vf_sub(vf_mul(x3, d), m));
 }
 
 static void pairs(void *out, const void *panel, int64_t from, int64_t to)

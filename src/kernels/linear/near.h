@@ -1,13 +1,13 @@
 /* near.h -- products of many rows whose factors are rounded to bf16: for who asked for it (--products bf16).
  *
- * What limits many rows otherwise is what follows each 32 of k: sums of integers become floats, and are scaled. Here weights are
- * scaled as they are rounded, once for up to PRODUCT_ROWS rows, and sums stay floats in registers: the processor's tiles take
- * 16 x 16 x 32 products in 16 cycles, where exact ones need 70.
+ * What limits many rows otherwise is what follows each 32 of k: sums of integers become floats, and are scaled. Here weights
+ * are scaled as they are rounded, once for up to PRODUCT_ROWS rows, and sums stay floats in registers: the processor's tiles
+ * take 16 x 16 x 32 products in 16 cycles, where exact ones need 70.
  *
  *     x    XPairs: 16 rows, 32 k after 32 k           w    32 k x 16 outputs of two panels, in pairs (Panel.pairs())
  *
  *     tiles      32 rows x 32 outputs: 2 of x, 2 of w, 4 of sums
- *     without    6 rows x 32 outputs by vdpbf16ps, which adds two products to a sum
+ *     without    6 rows x 32 outputs by vdpbf16ps, which adds two products to a sum: only weights that are floats
  *
  * Weights of 8 bits and less are no worse off than with activations of 8 bits: bf16 keeps 8 bits of each number, those of an
  * a8 block share one scale. But bits depend on how many rows there are, and on the tier.

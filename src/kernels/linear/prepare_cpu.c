@@ -15,8 +15,13 @@ static bool takes_tiles(Tensor w, int64_t rows) { return (void)w, (void)rows, fa
 #endif
 
 #ifdef TIER_avx512
+/* Without tiles integers multiply four at a time, and bf16 two. */
 static bool takes_pairs(Tensor w, int64_t rows)
 {
+#ifndef TIER_amx
+    if (w.format->activation != &format_f32)
+        return false;
+#endif
     const Panel *kind = w.near && w.packing == PACKING_PANELS ? TIERED(panel_find)(w.format) : NULL;
     return kind && kind->pairs && rows >= NEAR_ROWS && w.dim[1] % PANEL_BLOCK == 0;
 }
