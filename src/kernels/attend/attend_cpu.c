@@ -175,52 +175,43 @@ static void soften(const AttendCall *a, Query *query, int n, int32_t start)
 
 /* Segments */
 
-/* Where the rows from `row` on lie. Not a loop for the compiler to turn into vectors. */
-INLINE void list_rows(const uint8_t **list, const uint8_t *row, size_t bytes, int n)
+static const uint8_t *row_at(const Side *side, int32_t block, int32_t kv_head, int32_t slot)
 {
-    for (int i = 0; i < n; i++) {
-        list[i] = row;
-        row += bytes;
-        __asm__("" : "+r"(row));
-    }
+    ASSERT(block >= 0 && block < side->pool.dim[0]);
+    size_t row = (size_t)kv_head * (size_t)side->pool.dim[2] + (size_t)slot;
+    return (const uint8_t *)side->pool.data + (size_t)block * side->block_bytes + row * side->row_bytes;
 }
 
-/* The rows that are seen, block by block, of the kv head of a head. */
-static void find_rows(const int32_t *table, int32_t kv_head, const Side *side, Stretch *s, const uint8_t **rows)
+static Piece seen_piece(const uint8_t *rows, size_t row_bytes, const Run *run, const Stretch *s)
 {
-    int32_t tokens = side->pool.dim[2], block = (s->start + s->lo) / tokens, slot = (s->start + s->lo) % tokens;
-    size_t head = (size_t)kv_head * (size_t)tokens * side->row_bytes;
-    for (int j = s->lo, n; j < s->hi; j += n, block++, slot = 0) {
-        ASSERT(table[block] >= 0 && table[block] < side->pool.dim[0]);
-        const uint8_t *row = (const uint8_t *)side->pool.data + (size_t)table[block] * side->block_bytes + head;
-        row += (size_t)slot * side->row_bytes;
-        n = s->hi - j < tokens - slot ? s->hi - j : tokens - slot;
-        s->runs[s->n_runs++] = (Run){row, n * (int64_t)side->row_bytes};
-        list_rows(rows + j, row, side->row_bytes, n);
-    }
+    int from = run->from > s->lo ? run->from : s->lo, to = run->to < s->hi ? run->to : s->hi;
+    return (Piece){rows + (size_t)(from - run->from) * row_bytes, (int64_t)((size_t)(to - from) * row_bytes)};
 }
 
 /* The stretch that begins at `start`, as far as the item sees its positions, of the kv head of this head. Where a latent's
  * values are in the keys, these are fetched only. */
 static void find_stretch(const Work *w, const Item *item, int32_t head, int32_t start, Stretch *s)
 {
-    static const uint8_t nothing[WIDTH_MAX * sizeof(float)];
     const AttendCall *a = &w->call;
-    const int32_t *table = attend_table(a, item->row), kv_head = head / a->group;
+    const int32_t *table = attend_table(a, item->row), tokens = w->keys.pool.dim[2], kv_head = head / a->group;
+    bool latent = a->v.data == a->k.data;
     s->start = start;
     s->lo = item->seen.from > start ? item->seen.from - start : 0;
     s->hi = item->seen.to - start < STRETCH ? item->seen.to - start : STRETCH;
-    s->n_runs = 0;
-    if (s->lo > 0 || s->hi < STRETCH)
-        for (int j = 0; j < STRETCH; j++)
-            s->keys[j] = s->values[j] = nothing;
-    find_rows(table, kv_head, &w->keys, s, s->keys);
-    int runs = s->n_runs;
-    find_rows(table, kv_head, &w->values, s, s->values);
-    s->n_runs = a->v.data == a->k.data ? runs : s->n_runs;
-    s->bytes = 0;
-    for (int i = 0; i < s->n_runs; i++)
-        s->bytes += s->runs[i].bytes;
+    int32_t block = (start + s->lo) / tokens, n = (start + s->hi - 1) / tokens - block + 1;
+    s->n_runs = n;
+    s->n_pieces = latent ? n : 2 * n;
+    s->bytes = (s->hi - s->lo) * (int64_t)(w->keys.row_bytes + (latent ? 0 : w->values.row_bytes));
+    for (int i = 0; i < n; i++, block++) {
+        Run *run = &s->runs[i];
+        int begins = block * tokens - start, ends = begins + tokens;
+        run->from = begins > 0 ? begins : 0;
+        run->to = ends < STRETCH ? ends : STRETCH;
+        run->keys = row_at(&w->keys, table[block], kv_head, run->from - begins);
+        run->values = row_at(&w->values, table[block], kv_head, run->from - begins);
+        s->pieces[i] = seen_piece(run->keys, w->keys.row_bytes, run, s);
+        s->pieces[n + i] = seen_piece(run->values, w->values.row_bytes, run, s);
+    }
 }
 
 static void find_first(const Work *w, const Item *item, Stretch *s)
@@ -238,7 +229,7 @@ static void find_next(const Work *w, int first, int32_t start, Stretch *s)
     else if (w->goes_on)
         find_first(w, &w->next, s);
     else
-        s->n_runs = 0;
+        s->n_pieces = 0, s->bytes = 0;
 }
 
 /* The queries that see something of the stretch, with what they see of it. They follow each other: later rows neither begin
@@ -261,13 +252,14 @@ static void find_seeing(Bench *b, Query *query, int n)
 
 static void work_on_stretch(Work *w, Query *query, const Stretch *s, const Stretch *next)
 {
-    Fetch f = {.next = next->runs, .end = next->runs + next->n_runs};
+    Fetch f = {.next = next->pieces, .end = next->pieces + next->n_pieces};
     Bench b = {.memory = &w->memory, .stretch = s, .next = &f, .key_width = w->call.key_width,
-               .value_width = w->call.value_width, .key_bytes = w->keys.row_bytes};
+               .value_width = w->call.value_width, .key_bytes = w->keys.row_bytes,
+               .value_bytes = w->values.row_bytes};
     find_seeing(&b, query, w->sharing);
     f.rate = fetch_rate(w->keys.kind, next->bytes, b.n, b.key_width, b.value_width);
-    for (int i = 0; i < next->n_runs; i++)      /* their pages, side by side: each takes long to find */
-        prefetch_far(next->runs[i].at);
+    for (int i = 0; i < next->n_pieces; i++)      /* their pages, side by side: each takes long to find */
+        prefetch_far(next->pieces[i].at);
     score_keys(&b, w->keys.kind);
     for (int i = 0; i < b.n; i += LANES) {
         int n = b.n - i < LANES ? b.n - i : LANES;
