@@ -57,30 +57,40 @@ INLINE Vf kept_scales(const uint8_t *rows, size_t bytes, int block)
     return vf_of_f16(halves);
 }
 
-/* How many values 16 bytes are. */
-INLINE int kept_turn(KeptKind kind) { return 16 / kept_bytes(kind); }
+/* How many values 32 bytes are. */
+INLINE int kept_turn(KeptKind kind) { return 32 / kept_bytes(kind); }
 
-/* 16 bytes of 16 rows that lie `bytes` apart, value by value: out[i] has those of all rows; of Q8_0 without their scales. */
-INLINE void kept_turned(KeptKind kind, Vf *out, const uint8_t *rows, size_t bytes)
+/* 32 bytes of 16 rows, turned as far as moving bits goes: one load more makes a vector of each value of all rows. */
+typedef union KeptTurned {
+    _Alignas(64) Vf words[8];
+    uint16_t halves[32][LANES];
+} KeptTurned;
+
+/* Of rows that lie `bytes` apart. */
+INLINE void kept_turn_rows(KeptKind kind, KeptTurned *out, const uint8_t *rows, size_t bytes)
 {
-    Vf fours[4];
-    vf_turn_4(fours, rows, (int64_t)bytes);
-    for (int i = 0; i < 4; i++) {
-        Vi bits = vf_bits(fours[i]);
-        switch (kind) {
-        case KEPT_F32: out[i] = fours[i]; break;
-        case KEPT_F16: vf_of_f16_pairs(out + 2 * i, bits); break;
-        case KEPT_BF16:
-            out[2 * i] = vf_of_bits(vi_shl(bits, 16));
-            out[2 * i + 1] = vf_of_bits(vi_and(bits, vi_all((int32_t)0xffff0000)));
-            break;
-        case KEPT_F8_E4M3: f8_e4m3_fours(out + 4 * i, bits); break;
-        default:
-            out[4 * i] = vf_of_i(vi_sar(vi_shl(bits, 24), 24));
-            out[4 * i + 1] = vf_of_i(vi_sar(vi_shl(bits, 16), 24));
-            out[4 * i + 2] = vf_of_i(vi_sar(vi_shl(bits, 8), 24));
-            out[4 * i + 3] = vf_of_i(vi_sar(bits, 24));
-        }
+    KeptTurned pairs;
+    switch (kind) {
+    case KEPT_F16: turn_halves(out->halves, rows, (int64_t)bytes); break;
+    case KEPT_F8_E4M3:
+        turn_halves(pairs.halves, rows, (int64_t)bytes);
+        for (int i = 0; i < 16; i += 2)
+            f8_e4m3_pairs(out->halves[2 * i], out->halves[2 * i + 2], vi_load(pairs.halves[i]));
+        break;
+    default: vf_turn_8(out->words, rows, (int64_t)bytes);
+    }
+}
+
+/* Value i of all rows; of Q8_0 without their scales. */
+INLINE Vf kept_turned(KeptKind kind, const KeptTurned *t, int i)
+{
+    Vi word = vf_bits(t->words[i * kept_bytes(kind) / 4]);
+    switch (kind) {
+    case KEPT_F32: return t->words[i];
+    case KEPT_F16: return vf_of_f16(t->halves[i]);
+    case KEPT_BF16: return vf_of_bits(i % 2 ? vi_and(word, vi_all((int32_t)0xffff0000)) : vi_shl(word, 16));
+    case KEPT_F8_E4M3: return vf_mul(vf_of_f16(t->halves[i / 4 * 4 + i % 2 * 2 + i / 2 % 2]), vf_all(0x1p8f));
+    default: return vf_of_i(vi_sar(i % 4 == 0 ? vi_shl(word, 24) : i % 4 == 1 ? vi_shl(word, 16) : i % 4 == 2 ? vi_shl(word, 8) : word, 24));
     }
 }
 

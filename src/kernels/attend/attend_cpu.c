@@ -352,7 +352,7 @@ static void take_queries(Work *w)
                 q->head = h;
                 q->sees = attend_sees(a, r, last);
                 memcpy(q->q, f32_row(a->q, r) + (int64_t)h * a->key_width, (size_t)a->key_width * sizeof(float));
-                memset(q->q + a->key_width, 0, LANES * sizeof(float));
+                memset(q->q + a->key_width, 0, 32 * sizeof(float));
             }
 }
 

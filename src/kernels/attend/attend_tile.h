@@ -44,7 +44,7 @@ typedef struct Query {
     int lo, hi;                  /* what it sees of the present stretch */
     float most, shrink;          /* of the segment: largest score; what a larger one in the stretch does to the sums */
     _Alignas(CACHE_LINE) float total[LANES];
-    float q[WIDTH_MAX + LANES], p[STRETCH], sums[WIDTH_MAX];     /* q: zeros behind, as keys have in their last turn */
+    float q[WIDTH_MAX + 32], p[STRETCH], sums[WIDTH_MAX];     /* q: zeros behind, as keys have in their last turn */
     Softmax folded;              /* of the segments before; the sums are in y */
     _Alignas(CACHE_LINE) uint8_t odd[CACHE_LINE];     /* an odd number of lines: queries do not displace each other */
 } Query;
@@ -80,7 +80,7 @@ typedef struct Fetch {
     int64_t rate, earned;        /* for an operation on a vector, and by now: of a line, with LINE_BITS behind the point */
 } Fetch;
 
-enum { LINE_BITS = 16, TURN_TIME = 32, SOFTEN_TIME = 128 };    /* times in operations on vectors */
+enum { LINE_BITS = 16, TURN_TIME = 48, SOFTEN_TIME = 128 };    /* times in operations on vectors */
 enum { STEPS = 4 };              /* of a loop over values for few queries, before it asks for lines */
 
 INLINE void fetch(Fetch *f, int operations)
@@ -139,50 +139,61 @@ INLINE const uint8_t *keys_in_a_piece(const Bench *b, int first, int group)
     return copies;
 }
 
-/* The values of 16 keys from d on that 16 bytes have. Beyond the end of rows nothing may be touched: zeros. Scales, where
- * there are any, stay for the next turn. */
-INLINE void turn_keys(KeptKind kind, Vf *out, Vf *scales, const uint8_t *keys, int d, const Bench *b)
+/* 16 keys from d on, as many values as a turn takes. */
+typedef struct Turn {
+    KeptTurned values;
+    Vf scales;                   /* where there are any: of the block of values that d is in */
+} Turn;
+
+/* Beyond the end of rows nothing may be touched: zeros. */
+INLINE void turn_keys(KeptKind kind, Turn *out, const uint8_t *keys, int d, const Bench *b)
 {
     const uint8_t *at = keys + kept_offset(kind, d);
     int left = b->key_width - d;
     if (left >= kept_turn(kind)) {
-        kept_turned(kind, out, at, b->key_bytes);
+        kept_turn_rows(kind, &out->values, at, b->key_bytes);
     } else {
-        uint8_t ends[LANES][16] = {0};
+        uint8_t ends[LANES][32] = {0};
         for (size_t i = 0; i < LANES; i++)
             memcpy(ends[i], at + i * b->key_bytes, (size_t)(left * kept_bytes(kind)));
-        kept_turned(kind, out, ends[0], sizeof ends[0]);
+        kept_turn_rows(kind, &out->values, ends[0], sizeof ends[0]);
     }
-    if (kept_scaled(kind) && d % KEPT_BLOCK == 0)
-        *scales = kept_scales(keys, b->key_bytes, d / KEPT_BLOCK);
-    for (int i = 0; kept_scaled(kind) && i < kept_turn(kind); i++)
-        out[i] = vf_mul(*scales, out[i]);
+    if (kept_scaled(kind))
+        out->scales = kept_scales(keys, b->key_bytes, d / KEPT_BLOCK);
+}
+
+/* Value i of the turn. */
+INLINE Vf turned(KeptKind kind, const Turn *t, int i)
+{
+    Vf value = kept_turned(kind, &t->values, i);
+    return kept_scaled(kind) ? vf_mul(t->scales, value) : value;
 }
 
 /* n queries abreast and some groups of keys, turn by turn; both are constants after inlining. */
 INLINE void dot_turning(KeptKind kind, int n, int groups, const Bench *b, Query *query, int first)
 {
     const uint8_t *keys[PAIR];
-    Vf s[CROWD][PAIR], scales[PAIR];
-    for (int g = 0; g < groups; g++) {
+    Turn turn[PAIR];
+    Vf s[CROWD][PAIR];
+    for (int g = 0; g < groups; g++)
         keys[g] = keys_in_a_piece(b, first + g * LANES, g);
-        scales[g] = vf_zero();
-    }
     UNROLL for (int r = 0; r < n; r++)
         for (int g = 0; g < groups; g++)
             s[r][g] = vf_zero();
     for (int d = 0; d < b->key_width; d += kept_turn(kind)) {
-        Vf k[PAIR][16];
-        UNROLL for (int g = 0; g < groups; g++) {
-            turn_keys(kind, k[g], &scales[g], keys[g], d, b);
-            fetch(b->next, TURN_TIME + n * kept_turn(kind));
-        }
-        UNROLL for (int i = 0; i < kept_turn(kind); i++)
+        UNROLL for (int g = 0; g < groups; g++)
+            turn_keys(kind, &turn[g], keys[g], d, b);
+        fetch(b->next, groups * (TURN_TIME + n * kept_turn(kind)));
+        UNROLL for (int i = 0; i < kept_turn(kind); i++) {
+            Vf k[PAIR];
+            for (int g = 0; g < groups; g++)
+                k[g] = turned(kind, &turn[g], i);
             UNROLL for (int r = 0; r < n; r++) {
                 Vf q = vf_all(query[r].q[d + i]);
                 for (int g = 0; g < groups; g++)
-                    s[r][g] = vf_fma(q, k[g][i], s[r][g]);
+                    s[r][g] = vf_fma(q, k[g], s[r][g]);
             }
+        }
     }
     UNROLL for (int r = 0; r < n; r++)
         for (int g = 0; g < groups; g++)
@@ -239,14 +250,13 @@ INLINE void write_turned(KeptKind kind, const Bench *b, int first)
 {
     for (int g = 0; g < PAIR; g++) {
         const uint8_t *keys = keys_in_a_piece(b, first + g * LANES, g);
-        Vf scales = vf_zero();
         float *to = b->memory->keys + first + g * LANES;
         for (int d = 0; d < b->key_width; d += kept_turn(kind)) {
-            Vf k[16];
-            turn_keys(kind, k, &scales, keys, d, b);
+            Turn turn;
+            turn_keys(kind, &turn, keys, d, b);
             fetch(b->next, TURN_TIME);
             for (int i = 0; i < kept_turn(kind) && d + i < b->key_width; i++)
-                vf_store(to + (d + i) * STRETCH, k[i]);
+                vf_store(to + (d + i) * STRETCH, turned(kind, &turn, i));
         }
     }
 }
