@@ -216,7 +216,14 @@ static void find_stretch(const Work *w, const Item *item, int32_t head, int32_t 
 
 static void find_first(const Work *w, const Item *item, Stretch *s)
 {
+    const AttendCall *a = &w->call;
     find_stretch(w, item, item->head, item->seen.from / STRETCH * STRETCH, s);
+    int64_t bytes = (int64_t)item->heads * a->key_width * (int64_t)sizeof(float);
+    for (int32_t r = item->row; r < item->row + item->rows; r++) {
+        const float *q = f32_row(a->q, r) + (int64_t)item->head * a->key_width;
+        s->pieces[s->n_pieces++] = (Piece){(const uint8_t *)q, bytes};
+        s->bytes += bytes;
+    }
 }
 
 /* What comes after the stretch at `start` of the queries from `first` on: of their neighbours, later, or of the next item. */

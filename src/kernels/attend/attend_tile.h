@@ -63,7 +63,7 @@ typedef struct Stretch {
     int n_runs, n_pieces;
     int64_t bytes;               /* of all pieces */
     Run runs[STRETCH];
-    Piece pieces[2 * STRETCH];   /* those of keys, then those of values */
+    Piece pieces[2 * STRETCH + QUERIES];      /* those of keys, then those of values; of an item's first stretch, its queries */
 } Stretch;
 
 typedef struct StretchMemory {
