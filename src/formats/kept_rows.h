@@ -52,45 +52,48 @@ INLINE int kept_block_offset(KeptKind kind, int at)
 INLINE Vf kept_scales(const uint8_t *rows, size_t bytes, int block)
 {
     uint8_t halves[LANES][2];
-    for (int i = 0; i < LANES; i++, rows += bytes)
-        memcpy(halves[i], ((const Q8_0Block *)rows + block)->d, sizeof halves[i]);
+    vi_to_u16(halves, vi_and(vi_rows((const Q8_0Block *)rows + block, (int32_t)bytes), vi_all(0xffff)));
     return vf_of_f16(halves);
 }
 
-/* How many values 32 bytes are. */
+/* How many values 32 bytes are, and 4. */
 INLINE int kept_turn(KeptKind kind) { return 32 / kept_bytes(kind); }
+INLINE int kept_word(KeptKind kind) { return 4 / kept_bytes(kind); }
 
-/* 32 bytes of 16 rows, turned as far as moving bits goes: one load more makes a vector of each value of all rows. */
+/* 32 bytes of 16 rows, turned: 4 bytes of each row share a vector; numbers of F16 lie apart, as they become F32 from memory. */
 typedef union KeptTurned {
-    _Alignas(64) Vf words[8];
-    uint16_t halves[32][LANES];
+    _Alignas(64) Vi words[8];
+    uint16_t halves[16][LANES];
 } KeptTurned;
 
 /* Of rows that lie `bytes` apart. */
 INLINE void kept_turn_rows(KeptKind kind, KeptTurned *out, const uint8_t *rows, size_t bytes)
 {
-    KeptTurned pairs;
-    switch (kind) {
-    case KEPT_F16: turn_halves(out->halves, rows, (int64_t)bytes); break;
-    case KEPT_F8_E4M3:
-        turn_halves(pairs.halves, rows, (int64_t)bytes);
-        for (int i = 0; i < 16; i += 2)
-            f8_e4m3_pairs(out->halves[2 * i], out->halves[2 * i + 2], vi_load(pairs.halves[i]));
-        break;
-    default: vf_turn_8(out->words, rows, (int64_t)bytes);
+    Vf words[8];
+    if (kind == KEPT_F16) {
+        turn_halves(out->halves, rows, (int64_t)bytes);
+        return;
     }
+    vf_turn_8(words, rows, (int64_t)bytes);
+    for (int i = 0; i < 8; i++)
+        out->words[i] = vf_bits(words[i]);
 }
 
-/* Value i of all rows; of Q8_0 without their scales. */
-INLINE Vf kept_turned(KeptKind kind, const KeptTurned *t, int i)
+/* The values of word i, each of all rows. */
+INLINE void kept_turned(KeptKind kind, Vf *out, const KeptTurned *t, int i)
 {
-    Vi word = vf_bits(t->words[i * kept_bytes(kind) / 4]);
     switch (kind) {
-    case KEPT_F32: return t->words[i];
-    case KEPT_F16: return vf_of_f16(t->halves[i]);
-    case KEPT_BF16: return vf_of_bits(i % 2 ? vi_and(word, vi_all((int32_t)0xffff0000)) : vi_shl(word, 16));
-    case KEPT_F8_E4M3: return vf_mul(vf_of_f16(t->halves[i / 4 * 4 + i % 2 * 2 + i / 2 % 2]), vf_all(0x1p8f));
-    default: return vf_of_i(vi_sar(i % 4 == 0 ? vi_shl(word, 24) : i % 4 == 1 ? vi_shl(word, 16) : i % 4 == 2 ? vi_shl(word, 8) : word, 24));
+    case KEPT_F32: out[0] = vf_of_bits(t->words[i]); break;
+    case KEPT_F16:
+        out[0] = vf_of_f16(t->halves[2 * i]);
+        out[1] = vf_of_f16(t->halves[2 * i + 1]);
+        break;
+    case KEPT_BF16:
+        out[0] = vf_of_bits(vi_shl(t->words[i], 16));
+        out[1] = vf_of_bits(vi_and(t->words[i], vi_all((int32_t)0xffff0000)));
+        break;
+    case KEPT_F8_E4M3: f8_e4m3_fours(out, t->words[i]); break;
+    default: ASSERT(false);      /* multiplied as the whole numbers that they are */
     }
 }
 
@@ -110,6 +113,15 @@ INLINE Vf kept_lanes(KeptKind kind, const uint8_t *p)
 INLINE Vf kept_load(KeptKind kind, const uint8_t *row, int at)
 {
     return kind == KEPT_Q8_0 ? q8_0_lanes(row, at) : kept_lanes(kind, row + kept_offset(kind, at));
+}
+
+/* Values [at, at + 64); as many as some formats take less time for together. */
+INLINE void kept_load_64(KeptKind kind, Vf out[4], const uint8_t *row, int at)
+{
+    if (kind == KEPT_F8_E4M3)
+        f8_e4m3_64(out, row + at);
+    for (int i = 0; i < 4 && kind != KEPT_F8_E4M3; i++)
+        out[i] = kept_load(kind, row, at + i * LANES);
 }
 
 /* n < 16 values. Nothing beyond the row is read; what comes after the n is anything. */

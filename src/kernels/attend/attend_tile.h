@@ -21,6 +21,7 @@ enum {
     PAIR = 2,                    /* groups of keys that are turned side by side */
     QUERIES = 64,
     WIDTH_MAX = 576,             /* of a key or value: the latent of DeepSeek; a multiple of COLUMNS */
+    TURN_MAX = 32,               /* values of a key that are turned together, at most */
     CACHE_LINE = 64,
 #if defined(TIER_avx512)
     ABREAST = 8, ACROSS = 2, MANY = 6, SUMS = 24, CROWD = 16,
@@ -35,6 +36,12 @@ enum {
 /* How many vectors go with n queries, so that their products' sums fit into registers together. */
 INLINE int across_of(int n) { return n == ABREAST ? ACROSS : SUMS / n < ACROSS_MAX ? SUMS / n : ACROSS_MAX; }
 
+/* A block of a query in units of q->unit: at[0] + at[1] / 254 + at[2] / 254^2, each a whole number within +-127. */
+typedef struct Digits {
+    int8_t at[3][KEPT_BLOCK];
+    int32_t start[3];            /* of their products with a key */
+} Digits;
+
 /* Sums that still need each other: relative to e^most. */
 typedef struct Softmax { float most, total; } Softmax;
 
@@ -44,7 +51,12 @@ typedef struct Query {
     int lo, hi;                  /* what it sees of the present stretch */
     float most, shrink;          /* of the segment: largest score; what a larger one in the stretch does to the sums */
     _Alignas(CACHE_LINE) float total[LANES];
-    float q[WIDTH_MAX + 32], p[STRETCH], sums[WIDTH_MAX];     /* q: zeros behind, as keys have in their last turn */
+    union {
+        float q[WIDTH_MAX + TURN_MAX];      /* zeros behind, as keys have in their last turn */
+        Digits digits[WIDTH_MAX / KEPT_BLOCK];      /* where keys have scales */
+    };
+    float p[STRETCH], sums[WIDTH_MAX];
+    float unit;                  /* of the digits */
     Softmax folded;              /* of the segments before; the sums are in y */
     _Alignas(CACHE_LINE) uint8_t odd[CACHE_LINE];     /* an odd number of lines: queries do not displace each other */
 } Query;
@@ -139,41 +151,26 @@ INLINE const uint8_t *keys_in_a_piece(const Bench *b, int first, int group)
     return copies;
 }
 
-/* 16 keys from d on, as many values as a turn takes. */
-typedef struct Turn {
-    KeptTurned values;
-    Vf scales;                   /* where there are any: of the block of values that d is in */
-} Turn;
-
-/* Beyond the end of rows nothing may be touched: zeros. */
-INLINE void turn_keys(KeptKind kind, Turn *out, const uint8_t *keys, int d, const Bench *b)
+/* What 16 keys have from d on. Beyond the end of rows nothing may be touched: zeros. */
+INLINE void turn_keys(KeptKind kind, KeptTurned *out, const uint8_t *keys, int d, const Bench *b)
 {
     const uint8_t *at = keys + kept_offset(kind, d);
     int left = b->key_width - d;
     if (left >= kept_turn(kind)) {
-        kept_turn_rows(kind, &out->values, at, b->key_bytes);
-    } else {
-        uint8_t ends[LANES][32] = {0};
-        for (size_t i = 0; i < LANES; i++)
-            memcpy(ends[i], at + i * b->key_bytes, (size_t)(left * kept_bytes(kind)));
-        kept_turn_rows(kind, &out->values, ends[0], sizeof ends[0]);
+        kept_turn_rows(kind, out, at, b->key_bytes);
+        return;
     }
-    if (kept_scaled(kind))
-        out->scales = kept_scales(keys, b->key_bytes, d / KEPT_BLOCK);
-}
-
-/* Value i of the turn. */
-INLINE Vf turned(KeptKind kind, const Turn *t, int i)
-{
-    Vf value = kept_turned(kind, &t->values, i);
-    return kept_scaled(kind) ? vf_mul(t->scales, value) : value;
+    uint8_t ends[LANES][32] = {0};
+    for (size_t i = 0; i < LANES; i++)
+        memcpy(ends[i], at + i * b->key_bytes, (size_t)(left * kept_bytes(kind)));
+    kept_turn_rows(kind, out, ends[0], sizeof ends[0]);
 }
 
 /* n queries abreast and some groups of keys, turn by turn; both are constants after inlining. */
 INLINE void dot_turning(KeptKind kind, int n, int groups, const Bench *b, Query *query, int first)
 {
     const uint8_t *keys[PAIR];
-    Turn turn[PAIR];
+    KeptTurned turn[PAIR];
     Vf s[CROWD][PAIR];
     for (int g = 0; g < groups; g++)
         keys[g] = keys_in_a_piece(b, first + g * LANES, g);
@@ -184,15 +181,16 @@ INLINE void dot_turning(KeptKind kind, int n, int groups, const Bench *b, Query 
         UNROLL for (int g = 0; g < groups; g++)
             turn_keys(kind, &turn[g], keys[g], d, b);
         fetch(b->next, groups * (TURN_TIME + n * kept_turn(kind)));
-        UNROLL for (int i = 0; i < kept_turn(kind); i++) {
-            Vf k[PAIR];
+        UNROLL for (int i = 0; i < kept_turn(kind); i += kept_word(kind)) {
+            Vf k[PAIR][4];
             for (int g = 0; g < groups; g++)
-                k[g] = turned(kind, &turn[g], i);
-            UNROLL for (int r = 0; r < n; r++) {
-                Vf q = vf_all(query[r].q[d + i]);
-                for (int g = 0; g < groups; g++)
-                    s[r][g] = vf_fma(q, k[g], s[r][g]);
-            }
+                kept_turned(kind, k[g], &turn[g], i / kept_word(kind));
+            UNROLL for (int j = 0; j < kept_word(kind); j++)
+                UNROLL for (int r = 0; r < n; r++) {
+                    Vf q = vf_all(query[r].q[d + i + j]);
+                    for (int g = 0; g < groups; g++)
+                        s[r][g] = vf_fma(q, k[g][j], s[r][g]);
+                }
         }
     }
     UNROLL for (int r = 0; r < n; r++)
@@ -252,11 +250,15 @@ INLINE void write_turned(KeptKind kind, const Bench *b, int first)
         const uint8_t *keys = keys_in_a_piece(b, first + g * LANES, g);
         float *to = b->memory->keys + first + g * LANES;
         for (int d = 0; d < b->key_width; d += kept_turn(kind)) {
-            Turn turn;
+            KeptTurned turn;
             turn_keys(kind, &turn, keys, d, b);
             fetch(b->next, TURN_TIME);
-            for (int i = 0; i < kept_turn(kind) && d + i < b->key_width; i++)
-                vf_store(to + (d + i) * STRETCH, turned(kind, &turn, i));
+            for (int i = 0; i < kept_turn(kind); i += kept_word(kind)) {
+                Vf k[4];
+                kept_turned(kind, k, &turn, i / kept_word(kind));
+                for (int j = 0; j < kept_word(kind) && d + i + j < b->key_width; j++)
+                    vf_store(to + (d + i + j) * STRETCH, k[j]);
+            }
         }
     }
 }
@@ -277,9 +279,68 @@ INLINE void dot_few(KeptKind kind, const Bench *b, int first)
         dot_turning(kind, 1, PAIR, b, b->query + i, first);
 }
 
+/* A block of 16 keys: words of four whole numbers, each + 128, as vi_dot() takes them. */
+INLINE Vf turn_numbers(Vi words[8], const uint8_t *keys, int block, const Bench *b)
+{
+    Vf turned[8];
+    vf_turn_8(turned, keys + kept_offset(KEPT_Q8_0, block * KEPT_BLOCK), (int64_t)b->key_bytes);
+    for (int i = 0; i < 8; i++)
+        words[i] = vi_xor(vf_bits(turned[i]), vi_all((int32_t)0x80808080));
+    return kept_scales(keys, b->key_bytes, block);
+}
+
+/* A query's digits times a block of some groups of keys. Products are exact, in whichever order. */
+INLINE void dot_digits(int groups, const Digits *q, Vi (*words)[8], Vf *products)
+{
+    Vi sum[PAIR][3];
+    for (int g = 0; g < groups; g++)
+        for (int k = 0; k < 3; k++)
+            sum[g][k] = vi_all(q->start[k]);
+    UNROLL for (int i = 0; i < 8; i++)
+        for (int k = 0; k < 3; k++) {
+            Vi x = vi_group(q->at[k] + 4 * i);
+            for (int g = 0; g < groups; g++)
+                sum[g][k] = vi_dot(sum[g][k], words[g][i], x);
+        }
+    for (int g = 0; g < groups; g++) {
+        products[g] = vf_fma(vf_of_i(sum[g][1]), vf_all(1 / 254.0f), vf_of_i(sum[g][0]));
+        products[g] = vf_fma(vf_of_i(sum[g][2]), vf_all(1 / (254.0f * 254.0f)), products[g]);
+    }
+}
+
+static void dot_digits_all(const Bench *b)
+{
+    int lo = b->stretch->lo / (PAIR * LANES) * (PAIR * LANES), blocks = b->key_width / KEPT_BLOCK;
+    for (int first = lo; first < b->stretch->hi; first += PAIR * LANES) {
+        const uint8_t *keys[PAIR];
+        for (int g = 0; g < PAIR; g++)
+            keys[g] = keys_in_a_piece(b, first + g * LANES, g);
+        for (int block = 0; block < blocks; block++) {
+            Vi words[PAIR][8];
+            Vf scales[PAIR], products[PAIR];
+            for (int g = 0; g < PAIR; g++)
+                scales[g] = turn_numbers(words[g], keys[g], block, b);
+            fetch(b->next, PAIR * (TURN_TIME + b->n * KEPT_BLOCK));
+            for (int r = 0; r < b->n; r++) {
+                Query *q = &b->query[r];
+                dot_digits(PAIR, &q->digits[block], words, products);
+                for (int g = 0; g < PAIR; g++) {
+                    float *s = q->p + first + g * LANES;
+                    products[g] = vf_fma(products[g], scales[g], block > 0 ? vf_load(s) : vf_zero());
+                    vf_store(s, block + 1 < blocks ? products[g] : vf_mul(products[g], vf_all(q->unit)));
+                }
+            }
+        }
+    }
+}
+
 /* Scores of keys that nobody sees are anything. */
 INLINE void score_as(KeptKind kind, const Bench *b)
 {
+    if (kept_scaled(kind)) {
+        dot_digits_all(b);
+        return;
+    }
     for (int first = b->stretch->lo / (PAIR * LANES) * (PAIR * LANES); first < b->stretch->hi; first += PAIR * LANES)
         if (b->n < WIDEN_FROM)
             dot_few(kind, b, first);
@@ -307,8 +368,11 @@ INLINE void add_run(KeptKind kind, int n, int across, bool many, const Bench *b,
     const uint8_t *row = run->values + (size_t)(from - run->from) * b->value_bytes;
     for (int j = from; j < to; j++, row += b->value_bytes) {
         Vf value[ACROSS_MAX];
-        UNROLL for (int i = 0; i < across; i++)
-            value[i] = value_lanes(kind, row, column, i);
+        if (across == ACROSS_MAX && !kept_scaled(kind))
+            kept_load_64(kind, value, row, column);
+        else
+            UNROLL for (int i = 0; i < across; i++)
+                value[i] = value_lanes(kind, row, column, i);
         if (!many && j % STEPS == 0)
             fetch(b->next, n * across * STEPS);
         UNROLL for (int r = 0; r < n; r++) {
