@@ -12,7 +12,7 @@
 INLINE Vf q8_0_lanes(const void *row, int at)
 {
     const Q8_0Block *b = (const Q8_0Block *)row + at / Q8_0_ELEMS;
-    return vf_mul(vf_all(one_of_f16(b->d)), vf_of_i(vi_of_i8(b->q + at % Q8_0_ELEMS)));
+    return vf_mul(vf_all_of_f16(b->d), vf_of_i(vi_of_i8(b->q + at % Q8_0_ELEMS)));
 }
 
 /* To the nearest within +-127, halves away from zero. */
