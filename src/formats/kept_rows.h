@@ -48,23 +48,19 @@ INLINE int kept_block_offset(KeptKind kind, int at)
     return kind == KEPT_Q8_0 ? at / Q8_0_ELEMS * (int)sizeof(Q8_0Block) : at * kept_bytes(kind);
 }
 
-/* The scales of a block of 16 rows that lie `bytes` apart. */
-INLINE Vf kept_scales(const uint8_t *rows, size_t bytes, int block)
-{
-    uint8_t halves[LANES][2];
-    vi_to_u16(halves, vi_and(vi_rows((const Q8_0Block *)rows + block, (int32_t)bytes), vi_all(0xffff)));
-    return vf_of_f16(halves);
-}
-
 /* How many values 32 bytes are, and 4. */
 INLINE int kept_turn(KeptKind kind) { return 32 / kept_bytes(kind); }
 INLINE int kept_word(KeptKind kind) { return 4 / kept_bytes(kind); }
 
 /* 32 bytes of 16 rows, turned: 4 bytes of each row share a vector; numbers of F16 lie apart, as they become F32 from memory. */
-typedef union KeptTurned {
-    _Alignas(64) Vi words[8];
-    uint16_t halves[16][LANES];
+typedef struct KeptTurned {
+    union {
+        _Alignas(64) Vi words[8];
+        uint16_t halves[16][LANES];
+    };
+    Vf scales;                   /* where there are any: 32 bytes are a block */
 } KeptTurned;
+_Static_assert(KEPT_BLOCK == 32, "a turn of numbers with a scale");
 
 /* Of rows that lie `bytes` apart. */
 INLINE void kept_turn_rows(KeptKind kind, KeptTurned *out, const uint8_t *rows, size_t bytes)
@@ -77,9 +73,11 @@ INLINE void kept_turn_rows(KeptKind kind, KeptTurned *out, const uint8_t *rows, 
     vf_turn_8(words, rows, (int64_t)bytes);
     for (int i = 0; i < 8; i++)
         out->words[i] = vf_bits(words[i]);
+    if (kept_scaled(kind))
+        out->scales = q8_0_scales(rows - offsetof(Q8_0Block, q), bytes);
 }
 
-/* The values of word i, each of all rows. */
+/* The values of word i, of all rows each. */
 INLINE void kept_turned(KeptKind kind, Vf *out, const KeptTurned *t, int i)
 {
     switch (kind) {
@@ -93,7 +91,7 @@ INLINE void kept_turned(KeptKind kind, Vf *out, const KeptTurned *t, int i)
         out[1] = vf_of_bits(vi_and(t->words[i], vi_all((int32_t)0xffff0000)));
         break;
     case KEPT_F8_E4M3: f8_e4m3_fours(out, t->words[i]); break;
-    default: ASSERT(false);      /* multiplied as the whole numbers that they are */
+    default: q8_0_fours(out, t->words[i], t->scales);
     }
 }
 

@@ -344,39 +344,6 @@ static float *waiting_place(const Work *w, int32_t row, int32_t head, int segmen
 
 /* Items */
 
-/* The same digits on all tiers. Where something is not finite, all scores are NaN. */
-static void split_query(Query *q, const float *x, int width)
-{
-    Vi most = vi_zero();
-    for (int i = 0; i < width; i += LANES)
-        most = vi_max(most, vi_and(vf_bits(vf_load(x + i)), vi_all(INT32_MAX)));
-    uint32_t largest = (uint32_t)vi_most(most);
-    bool finite = largest < 0x7f800000;
-    float inverse = finite && largest > 0x04000000 ? 127 / f32_of_bits(largest) : 0;      /* or so small that it is 0 */
-    q->unit = finite ? f32_of_bits(largest) / 127 : NAN;
-    for (int i = 0; i < width; i += LANES) {
-        Digits *digits = &q->digits[i / KEPT_BLOCK];
-        Vf left = vf_mul(finite ? vf_load(x + i) : vf_zero(), vf_all(inverse));
-        for (int k = 0; k < 3; k++) {
-            Vf digit = vf_round(left);
-            int32_t sum = vi_sum(vi_of_f(digit));
-            vi_to_i8(digits->at[k] + i % KEPT_BLOCK, vi_of_f(digit));
-            digits->start[k] = (i % KEPT_BLOCK ? digits->start[k] : 0) + DOT_START(sum);
-            left = vf_mul(vf_sub(left, digit), vf_all(254));
-        }
-    }
-}
-
-static void take_query(Query *q, KeptKind kind, const float *x, int width)
-{
-    if (kept_scaled(kind)) {
-        split_query(q, x, width);
-        return;
-    }
-    memcpy(q->q, x, (size_t)width * sizeof(float));
-    memset(q->q + width, 0, TURN_MAX * sizeof(float));
-}
-
 static void take_queries(Work *w)
 {
     const AttendCall *a = &w->call;
@@ -391,7 +358,8 @@ static void take_queries(Work *w)
                 q->row = r;
                 q->head = h;
                 q->sees = attend_sees(a, r, last);
-                take_query(q, w->keys.kind, f32_row(a->q, r) + (int64_t)h * a->key_width, a->key_width);
+                memcpy(q->q, f32_row(a->q, r) + (int64_t)h * a->key_width, (size_t)a->key_width * sizeof(float));
+                memset(q->q + a->key_width, 0, TURN_MAX * sizeof(float));
             }
 }
 

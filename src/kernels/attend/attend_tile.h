@@ -36,12 +36,6 @@ enum {
 /* How many vectors go with n queries, so that their products' sums fit into registers together. */
 INLINE int across_of(int n) { return n == ABREAST ? ACROSS : SUMS / n < ACROSS_MAX ? SUMS / n : ACROSS_MAX; }
 
-/* A block of a query in units of q->unit: at[0] + at[1] / 254 + at[2] / 254^2, each a whole number within +-127. */
-typedef struct Digits {
-    int8_t at[3][KEPT_BLOCK];
-    int32_t start[3];            /* of their products with a key */
-} Digits;
-
 /* Sums that still need each other: relative to e^most. */
 typedef struct Softmax { float most, total; } Softmax;
 
@@ -51,12 +45,7 @@ typedef struct Query {
     int lo, hi;                  /* what it sees of the present stretch */
     float most, shrink;          /* of the segment: largest score; what a larger one in the stretch does to the sums */
     _Alignas(CACHE_LINE) float total[LANES];
-    union {
-        float q[WIDTH_MAX + TURN_MAX];      /* zeros behind, as keys have in their last turn */
-        Digits digits[WIDTH_MAX / KEPT_BLOCK];      /* where keys have scales */
-    };
-    float p[STRETCH], sums[WIDTH_MAX];
-    float unit;                  /* of the digits */
+    float q[WIDTH_MAX + TURN_MAX], p[STRETCH], sums[WIDTH_MAX];     /* q: zeros behind, as keys have in their last turn */
     Softmax folded;              /* of the segments before; the sums are in y */
     _Alignas(CACHE_LINE) uint8_t odd[CACHE_LINE];     /* an odd number of lines: queries do not displace each other */
 } Query;
@@ -156,7 +145,7 @@ INLINE void turn_keys(KeptKind kind, KeptTurned *out, const uint8_t *keys, int d
 {
     const uint8_t *at = keys + kept_offset(kind, d);
     int left = b->key_width - d;
-    if (left >= kept_turn(kind)) {
+    if (left >= kept_turn(kind) || kept_scaled(kind)) {      /* rows of blocks have whole ones */
         kept_turn_rows(kind, out, at, b->key_bytes);
         return;
     }
@@ -279,68 +268,9 @@ INLINE void dot_few(KeptKind kind, const Bench *b, int first)
         dot_turning(kind, 1, PAIR, b, b->query + i, first);
 }
 
-/* A block of 16 keys: words of four whole numbers, each + 128, as vi_dot() takes them. */
-INLINE Vf turn_numbers(Vi words[8], const uint8_t *keys, int block, const Bench *b)
-{
-    Vf turned[8];
-    vf_turn_8(turned, keys + kept_offset(KEPT_Q8_0, block * KEPT_BLOCK), (int64_t)b->key_bytes);
-    for (int i = 0; i < 8; i++)
-        words[i] = vi_xor(vf_bits(turned[i]), vi_all((int32_t)0x80808080));
-    return kept_scales(keys, b->key_bytes, block);
-}
-
-/* A query's digits times a block of some groups of keys. Products are exact, in whichever order. */
-INLINE void dot_digits(int groups, const Digits *q, Vi (*words)[8], Vf *products)
-{
-    Vi sum[PAIR][3];
-    for (int g = 0; g < groups; g++)
-        for (int k = 0; k < 3; k++)
-            sum[g][k] = vi_all(q->start[k]);
-    UNROLL for (int i = 0; i < 8; i++)
-        for (int k = 0; k < 3; k++) {
-            Vi x = vi_group(q->at[k] + 4 * i);
-            for (int g = 0; g < groups; g++)
-                sum[g][k] = vi_dot(sum[g][k], words[g][i], x);
-        }
-    for (int g = 0; g < groups; g++) {
-        products[g] = vf_fma(vf_of_i(sum[g][1]), vf_all(1 / 254.0f), vf_of_i(sum[g][0]));
-        products[g] = vf_fma(vf_of_i(sum[g][2]), vf_all(1 / (254.0f * 254.0f)), products[g]);
-    }
-}
-
-static void dot_digits_all(const Bench *b)
-{
-    int lo = b->stretch->lo / (PAIR * LANES) * (PAIR * LANES), blocks = b->key_width / KEPT_BLOCK;
-    for (int first = lo; first < b->stretch->hi; first += PAIR * LANES) {
-        const uint8_t *keys[PAIR];
-        for (int g = 0; g < PAIR; g++)
-            keys[g] = keys_in_a_piece(b, first + g * LANES, g);
-        for (int block = 0; block < blocks; block++) {
-            Vi words[PAIR][8];
-            Vf scales[PAIR], products[PAIR];
-            for (int g = 0; g < PAIR; g++)
-                scales[g] = turn_numbers(words[g], keys[g], block, b);
-            fetch(b->next, PAIR * (TURN_TIME + b->n * KEPT_BLOCK));
-            for (int r = 0; r < b->n; r++) {
-                Query *q = &b->query[r];
-                dot_digits(PAIR, &q->digits[block], words, products);
-                for (int g = 0; g < PAIR; g++) {
-                    float *s = q->p + first + g * LANES;
-                    products[g] = vf_fma(products[g], scales[g], block > 0 ? vf_load(s) : vf_zero());
-                    vf_store(s, block + 1 < blocks ? products[g] : vf_mul(products[g], vf_all(q->unit)));
-                }
-            }
-        }
-    }
-}
-
 /* Scores of keys that nobody sees are anything. */
 INLINE void score_as(KeptKind kind, const Bench *b)
 {
-    if (kept_scaled(kind)) {
-        dot_digits_all(b);
-        return;
-    }
     for (int first = b->stretch->lo / (PAIR * LANES) * (PAIR * LANES); first < b->stretch->hi; first += PAIR * LANES)
         if (b->n < WIDEN_FROM)
             dot_few(kind, b, first);
