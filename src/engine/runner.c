@@ -170,17 +170,25 @@ static void fill_rows(Runner *r, const Plan *plan)
     }
 }
 
-/* How wide the tables are. A device that keeps whole steps (a GPU's graphs) takes one with wider tables for another step: there
- * they grow by some blocks at a time. */
+/* The next quarter of a power of two: 1 to 8, 10, 12, 14, 16, 20, 24, ... */
+static int32_t bucket_of(int32_t blocks)
+{
+    int32_t step = 1;
+    while (blocks > 8 * step)
+        step *= 2;
+    return (int32_t)ceil_div(blocks, step) * step;
+}
+
+/* How wide the tables are. A device that keeps whole steps (a GPU's graphs) takes one with wider tables for another step: so
+ * there are few widths. */
 static int32_t table_width(const Runner *r, const Plan *plan)
 {
-    enum { GROWTH = 8 };
     int32_t blocks = 1;
     for (int32_t i = 0; i < plan->entries; i++)
         blocks = (int32_t)max_i64(blocks, kv_cache_blocks(r->cache, plan->entry[i].sequence->slot));
     if (!device_is_apart(r->device))
         return blocks;
-    return (int32_t)min_i64(ceil_div(blocks, GROWTH) * GROWTH, r->blocks_max);
+    return (int32_t)min_i64(bucket_of(blocks), r->blocks_max);
 }
 
 static int32_t fill_tables(Runner *r, const Plan *plan)

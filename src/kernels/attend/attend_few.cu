@@ -124,8 +124,8 @@ static __global__ void __launch_bounds__(WARPS * 32) few(const __grid_constant__
     int r = blockIdx.x, kv_head = blockIdx.y / a.head_blocks, skip = blockIdx.y % a.head_blocks * a.per_block;
     int first_head = kv_head * a.group + skip, heads = min(H, a.group - skip), part = blockIdx.z;
     int group = threadIdx.x / L, lane = threadIdx.x % L, pos = a.positions[r];
-    int2 seen = sees(a, r);
-    int from = max(seen.x, part * a.part_tokens), to = a.count > 1 ? min(seen.y, (part + 1) * a.part_tokens) : seen.y;
+    int2 keys = part_of(a, sees(a, r), part, GROUPS * STEPS);
+    int from = keys.x, to = keys.y;
     const int32_t *table = a.tables + a.row_seq[r] * a.table_step;
     const int shift = __popc(a.tokens) == 1 ? __ffs(a.tokens) - 1 : -1;
     float q[H][8];
