@@ -212,7 +212,7 @@ void deliver_step(Deliver *d, Runner *runner, const Plan *plan)
         const PlanEntry *e = &plan->entry[i];
         Request *r = e->sequence->request;
         bool ended = e->sequence->state == SEQUENCE_ENDED;   /* in this step, with another sample's error */
-        if (!ended && deliver_one(d, runner, e, out, hidden, &r->error) != OK) {
+        if (!ended && (runner_trouble(runner) || deliver_one(d, runner, e, out, hidden, &r->error) != OK)) {
             const Error *trouble = runner_trouble(runner);   /* why there are no numbers, where the device is lost */
             r->error = trouble ? *trouble : r->error;
             deliver_end_request(d, r, END_ERROR);

@@ -34,6 +34,7 @@ struct Engine {
     int64_t told_ended;
     int64_t left_queue;            /* requests that have started, when last looked at */
 
+    _Atomic(const Error *) trouble;   /* of the device */
     atomic_bool heeds;             /* something is wished of a request */
     pthread_mutex_t lock;          /* for what follows */
     pthread_cond_t wake;
@@ -124,6 +125,7 @@ static void init_lock(Engine *e)
     pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&e->lock, NULL);
     atomic_init(&e->heeds, false);
+    atomic_init(&e->trouble, NULL);
 }
 
 static void wake_from_files(void *with) { engine_wake(with); }
@@ -205,6 +207,9 @@ static Err check_deadline(const char *name, double seconds, Error *err)
 Err engine_check(const Engine *e, const RequestOptions *o, Error *err)
 {
     int32_t samples_max = e->o.sequences < SAMPLES_MAX ? e->o.sequences : SAMPLES_MAX;
+    const Error *trouble = engine_trouble(e);
+    if (trouble)
+        return fail(err, IO_FAILED, "%s", trouble->text);
     if (o->samples < 0 || o->samples > samples_max)
         return fail(err, BAD_ARGUMENT, "samples: %d; it must be from 1 to %d", o->samples, samples_max);
     if (o->max_tokens < TOKENS_ALL)
@@ -500,6 +505,7 @@ bool engine_step(Engine *e)
     story_step(plan, e->steps + 1, at[0], at[2] - at[0]);
     scheduler_commit(e->scheduler, plan);
     deliver_step(&e->deliver, e->runner, plan);
+    atomic_store(&e->trouble, runner_trouble(e->runner));
     if (e->o.forgets)
         scheduler_forget_pasts(e->scheduler);
     e->steps++;
@@ -543,6 +549,7 @@ void engine_wait(Engine *e, double seconds)
 /* --- what it says of itself --- */
 
 const KvLedger *engine_ledger(const Engine *e) { return &e->ledger; }
+const Error *engine_trouble(const Engine *e) { return atomic_load(&e->trouble); }
 KvFilesStats engine_files(const Engine *e) { return kv_persist_stats(e->persist); }
 const KvCache *engine_cache(const Engine *e) { return e->cache; }
 

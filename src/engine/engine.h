@@ -175,7 +175,7 @@ typedef struct Event {
 } Event;
 
 /* BAD_ARGUMENT: a field is wrong. NO_MEMORY: it can never fit. LIMIT_REACHED: the queue, or the
- * tenant's share of it, is full now. */
+ * tenant's share of it, is full now. IO_FAILED: the device is lost (engine_trouble()). */
 Err engine_submit(Engine *, const RequestOptions *, Request **, Error *);
 Err engine_check(const Engine *, const RequestOptions *, Error *);    /* all that it says but what the queue does */
 bool request_next(Request *, Event *);                   /* false: no event now */
@@ -204,6 +204,8 @@ int32_t engine_sequences(const Engine *, SequenceView *out, int32_t most);
 /* Recounts all that is held, between steps; an Error says what does not agree. For tests and for doubt. */
 Err engine_audit(const Engine *, Error *);
 const KvLedger *engine_ledger(const Engine *);
+/* What broke the device: whatever ran has ended with it, and no request is taken any more. NULL: all is well. Any thread. */
+const Error *engine_trouble(const Engine *);
 KvFilesStats engine_files(const Engine *);               /* from any thread */
 const KvCache *engine_cache(const Engine *);             /* for cache/kv_usage.h; on the engine's thread, between steps */
 const EngineOptions *engine_options(const Engine *);    /* as it was made with */
