@@ -25,6 +25,8 @@ struct Engine {
     Scheduler *scheduler;
     Runner *runner;
     Deliver deliver;
+    const Plan *flying;            /* a step whose tokens are chosen and were not told yet; NULL: none */
+    bool flies;                    /* steps may be run before those of the one before were told */
     Request **request;             /* [queue + sequences] all there are but for those in the inbox, in no order */
     int32_t requests;
     uint64_t arrivals;
@@ -137,6 +139,7 @@ static Err build(Engine *e, Device *device, Error *err)
     TRY(take_host(e, err));
     if (device_is_apart(device) || e->o.device_chooses)
         o.sampler = e->deliver.sampler;
+    e->flies = (device_is_apart(device) || e->o.flies) && !e->o.drafter.propose && !e->o.forgets;
     TRY(runner_new(&e->runner, o, &e->model, e->cache, device, e->arena, err));
     init_lock(e);
     arena_seal(e->arena);
@@ -490,6 +493,25 @@ static bool wait_for_files(Engine *e)
     return e->fetching > 0;
 }
 
+static void deliver(Engine *e, const Plan *plan)
+{
+    scheduler_land(e->scheduler, plan);
+    deliver_step(&e->deliver, e->runner, plan);
+    atomic_store(&e->trouble, runner_trouble(e->runner));
+}
+
+/* Tells what flies. False: nothing does. */
+static bool land(Engine *e)
+{
+    const Plan *plan = e->flying;
+    e->flying = NULL;
+    if (!plan)
+        return false;
+    deliver(e, plan);
+    let_go(e);
+    return true;
+}
+
 bool engine_step(Engine *e)
 {
     double at[4] = {clock_seconds()};
@@ -497,15 +519,18 @@ bool engine_step(Engine *e)
     draft(e);
     const Plan *plan = scheduler_plan(e->scheduler);
     if (plan->entries == 0)
-        return wait_for_files(e);
+        return land(e) || wait_for_files(e);
     StepReport report = report_of(plan);
     at[1] = clock_seconds();
     runner_run(e->runner, plan);
     at[2] = clock_seconds();
     story_step(plan, e->steps + 1, at[0], at[2] - at[0]);
+    land(e);
     scheduler_commit(e->scheduler, plan);
-    deliver_step(&e->deliver, e->runner, plan);
-    atomic_store(&e->trouble, runner_trouble(e->runner));
+    if (e->flies && runner_flies(e->runner, plan))
+        e->flying = plan;
+    else
+        deliver(e, plan);
     if (e->o.forgets)
         scheduler_forget_pasts(e->scheduler);
     e->steps++;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "core/ops.h"
 
 enum { ROWS_READ = 8 };     /* that are brought to the host at a time */
 
@@ -26,6 +27,8 @@ struct Runner {
     Device *device;
     int32_t layers, groups, blocks_max;   /* groups: that have tables */
     Staged tokens, positions, row_seq, lengths, out_rows, hidden_rows, state_from, state_to, tables[KV_GROUPS_MAX];
+    Staged flown;                 /* [rows] where the tokens of the first rows were chosen */
+    int32_t flights;              /* how many, in this step */
     KvView views[LAYERS_MAX];
     Outcome logits, hidden;       /* [logit_rows, V], [rows, D] */
     Choices *choices;             /* NULL: tokens are not chosen on the device */
@@ -46,6 +49,7 @@ static Err take_step(Runner *r, Arena *arena, Error *err)
     Device *d = r->device;
     size_t rows = (size_t)r->o.rows;
     TRY(stage(&r->tokens, rows, d, arena, err));
+    TRY(stage(&r->flown, rows, d, arena, err));
     TRY(stage(&r->positions, rows, d, arena, err));
     TRY(stage(&r->row_seq, rows, d, arena, err));
     TRY(stage(&r->lengths, rows, d, arena, err));
@@ -152,12 +156,17 @@ Err runner_new(Runner **out, RunnerOptions o, const EngineModel *model, const Kv
 static void fill_rows(Runner *r, const Plan *plan)
 {
     int32_t row = 0, out = 0, hidden = 0;
+    r->flights = 0;
     for (int32_t i = 0; i < plan->entries; i++) {
         const PlanEntry *e = &plan->entry[i];
         const Sequence *q = e->sequence;
         for (int32_t j = 0; j < e->rows; j++, row++) {
             int32_t position = e->first + j;
-            r->tokens.host[row] = q->tokens[position];
+            bool flies = position >= q->known && e->drafted == 0;
+            ASSERT(!flies || (q->flying && row == r->flights));
+            if (flies)
+                r->flown.host[r->flights++] = q->flying - 1;
+            r->tokens.host[row] = flies ? 0 : q->tokens[position];
             r->positions.host[row] = position;
             r->row_seq.host[row] = i;
             r->lengths.host[row] = position < q->prompt ? q->prompt : position + 1;
@@ -215,6 +224,13 @@ static void send(Runner *r, const Staged *staged, size_t count)
     r->device->calls->write(r->device, staged->device, staged->host, count * sizeof *staged->host);
 }
 
+static void take_flown(Runner *r)
+{
+    send(r, &r->flown, (size_t)r->flights);
+    op_take_rows(r->device, tensor_of(r->tokens.device, &format_i32, r->flights, 1), choices_ids(r->choices),
+                 vector(&r->flown, r->flights));
+}
+
 void runner_run(Runner *r, const Plan *plan)
 {
     for (int32_t i = 0; i < plan->copies.count; i++)
@@ -231,6 +247,8 @@ void runner_run(Runner *r, const Plan *plan)
     send(r, &r->state_to, (size_t)plan->entries);
     for (int32_t g = 0; g < r->groups; g++)
         send(r, &r->tables[g], (size_t)plan->entries * (size_t)blocks);
+    if (r->flights > 0)
+        take_flown(r);
     if (r->choices)
         choices_prepare(r->choices, plan);
     Step step = step_of(r, plan->rows, plan->entries, plan->outs, plan->hiddens, blocks);
@@ -258,6 +276,10 @@ static const float *outcome_row(Outcome *o, Device *d, int32_t i)
 }
 
 const float *runner_logits(Runner *r, int32_t i) { return outcome_row(&r->logits, r->device, i); }
-const Chosen *runner_chosen(Runner *r, int32_t i) { return r->choices ? choices_of(r->choices, i) : NULL; }
+const Chosen *runner_chosen(Runner *r, int32_t turn, int32_t i)
+{
+    return r->choices ? choices_of(r->choices, turn, i) : NULL;
+}
+bool runner_flies(Runner *r, const Plan *plan) { return r->choices && choices_fly(r->choices, plan); }
 const float *runner_hidden(Runner *r, int32_t i) { return outcome_row(&r->hidden, r->device, i); }
 const Error *runner_trouble(const Runner *r) { return device_trouble(r->device); }

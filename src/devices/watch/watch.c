@@ -25,6 +25,11 @@ void watch_copy(Device *d, void *to, const void *from, size_t bytes)
 {
     d->inner->calls->copy(d->inner, to, from, bytes);
 }
+uint64_t watch_fetch(Device *d, void *host, const void *from, size_t bytes)
+{
+    return device_fetch(d->inner, host, from, bytes);
+}
+void watch_await(Device *d, uint64_t fetched) { device_await(d->inner, fetched); }
 void watch_label(Device *d, const char *part, int layer) { device_label(d->inner, part, layer); }
 
 OpCost watch_cost(const Device *d, const OpCall *call)

@@ -23,7 +23,8 @@ template <int EACH> struct Staged {
 
 static __device__ inline void begin_copy(float *to, const float *from)
 {
-    asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"((unsigned)__cvta_generic_to_shared(to)), "l"(from) : "memory");
+    unsigned place = (unsigned)__cvta_generic_to_shared(to);
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(place), "l"(from) : "memory");
 }
 static __device__ inline void end_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
@@ -63,13 +64,14 @@ static __device__ inline float advance(float *state, const float *q, const float
     return sums[0] + sums[1] + (sums[2] + sums[3]);
 }
 
-template <int EACH> static __global__ void __launch_bounds__(THREADS) scan_in_registers(const __grid_constant__ Scan m, States s)
+template <int EACH>
+static __global__ void __launch_bounds__(THREADS) scan_in_registers(const __grid_constant__ Scan m, States s)
 {
     __shared__ Staged<EACH> staged[2];
     int h = blockIdx.x / m.pieces, first_column = blockIdx.x % m.pieces * COLUMNS;
     int own = threadIdx.x / 32 * LANES + threadIdx.x % LANES, part = threadIdx.x % 32 / LANES, p = first_column + own;
-    for (int i = threadIdx.x; i < (int)(sizeof staged / sizeof(float)); i += THREADS)      /* where N ends before its parts do */
-        ((float *)staged)[i] = 0;
+    for (int i = threadIdx.x; i < (int)(sizeof staged / sizeof(float)); i += THREADS)
+        ((float *)staged)[i] = 0;      /* N may end before its parts do */
     previous();
     StateSpan run = state_span(s, blockIdx.y);
     int64_t at = ((int64_t)h * m.N + part * EACH) * m.P + p;
