@@ -47,6 +47,7 @@ typedef struct DeviceCalls {
     uint64_t (*fetch)(Device *, void *host, const void *from, size_t bytes);
     void (*await)(Device *, uint64_t fetched);
     void (*label)(Device *, const char *part, int layer);   /* NULL: does not care */
+    size_t (*room)(const Device *);                   /* bytes that can still be taken, about. NULL fn: nobody knows */
     /* What broke it, since it was opened: from then on it computes nothing. NULL: all is well. NULL fn: never breaks. */
     const Error *(*trouble)(const Device *);
     void (*close)(Device *);
@@ -96,6 +97,14 @@ static inline void device_await(Device *d, uint64_t fetched)
 {
     if (d->calls->await)
         d->calls->await(d, fetched);
+}
+/* SIZE_MAX: nobody knows. */
+static inline size_t device_room(const Device *d)
+{
+    for (; d; d = d->inner)
+        if (d->calls->room)
+            return d->calls->room(d);
+    return SIZE_MAX;
 }
 /* What broke the device, or NULL. */
 static inline const Error *device_trouble(const Device *d)

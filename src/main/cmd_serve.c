@@ -116,14 +116,22 @@ static int64_t free_bytes(void)
     return (int64_t)kib * 1024;
 }
 
-/* Whole contexts of all sequences, unless that is more than half of what is free. */
+/* That the cache may take: half of what is free, of a GPU's memory nearly all. */
+static int64_t most_bytes(const Session *s)
+{
+    static const double USABLE = 0.85;      /* the rest: activations, scratch */
+    size_t room = device_room(s->device);
+    return room == SIZE_MAX ? free_bytes() / 2 : (int64_t)(USABLE * (double)room);
+}
+
+/* Whole contexts of all sequences, unless that is more than there is room for. */
 static void bound_cache(const Server *s, EngineOptions *e)
 {
     const KvLayout *kv = &s->session.model->kv;
     double bytes = 0, context = session_context(&s->session, &s->model);
     for (int l = 0; l < kv->layers; l++)
         bytes += 2.0 * kv->layer[l].heads * (kv->layer[l].key_width + kv->layer[l].value_width) * context * e->sequences;
-    int64_t most = free_bytes() / 2;
+    int64_t most = most_bytes(&s->session);
     if (!e->cache_bytes && !e->cache_tokens && most > 0 && bytes > (double)most)
         e->cache_bytes = most;
 }

@@ -77,6 +77,13 @@ Err cuda_region(CudaDevice *c, size_t bytes, void **out, Error *err)
     return OK;
 }
 
+static size_t cuda_room(const Device *d)
+{
+    size_t left = 0, all;
+    (void)d;
+    return cudaMemGetInfo(&left, &all) == cudaSuccess ? left : SIZE_MAX;
+}
+
 static Err cuda_take(Device *d, size_t bytes, void **out, Error *err) { return cuda_region((CudaDevice *)d, bytes, out, err); }
 
 static void *cuda_push(Device *d, size_t bytes) { return device_stack_push(&((CudaDevice *)d)->stack, bytes); }
@@ -264,6 +271,7 @@ static const DeviceCalls cuda_calls = {
     .copy = cuda_copy,
     .fetch = cuda_fetch,
     .await = cuda_await,
+    .room = cuda_room,
     .trouble = cuda_trouble,
     .close = cuda_close,
 };
