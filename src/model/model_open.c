@@ -132,24 +132,18 @@ static void let_go(void *context, int index, int count)
         synth_memory_let_go(c->made);
 }
 
-/* Before anything is uploaded: says which format would fit. Half a byte and more a weight in Q4_0, a byte and more in Q8_0. */
+/* Before anything is uploaded. */
 static Err check_room(const Checkpoint *c, const Device *d, double bytes, Error *err)
 {
-    static const double GIB = 1 << 30, USABLE = 0.9;      /* a cache has to fit as well */
+    static const double GIB = 1 << 30, BYTE_BITS = 8.5, HALF_BITS = 4.5;      /* a weight, with its block's scale */
     double room = (double)device_room(d), weights = 0;
     if (bytes <= room)
         return OK;
     for (size_t i = 0; i < store_count(c->store); i++)
         weights += (double)store_tensor_elems(store_at(c->store, i));
-    const struct { const char *name; double bits; } formats[] = {{"Q8_0", 8.5}, {"Q4_0", 4.5}};
-    for (size_t i = 0; i < COUNT_OF(formats); i++)
-        if (weights * formats[i].bits / 8 < USABLE * room)
-            return fail(err, NO_MEMORY, "%s: weights of %.2f GiB do not fit into the %.2f GiB that the device has left; in %s they "
-                        "are %.2f GiB (ridge convert --type), or use --device cpu", c->keys.where, bytes / GIB, room / GIB,
-                        formats[i].name, weights * formats[i].bits / 8 / GIB);
-    return fail(err, NO_MEMORY, "%s: weights of %.2f GiB do not fit into the %.2f GiB that the device has left, nor would they in "
-                "Q4_0 (%.2f GiB): use a smaller model, or --device cpu", c->keys.where, bytes / GIB, room / GIB,
-                weights * formats[1].bits / 8 / GIB);
+    return fail(err, NO_MEMORY, "%s: weights of %.2f GiB do not fit into the %.2f GiB that the device has left. In a format of a "
+                "byte a weight they are %.2f GiB, of half a byte %.2f GiB (ridge convert --type); or use --device cpu",
+                c->keys.where, bytes / GIB, room / GIB, weights * BYTE_BITS / 8 / GIB, weights * HALF_BITS / 8 / GIB);
 }
 
 static Err bind_all(const Checkpoint *c, Device *d, const WeightList *list, const Progress *progress, Error *err)
