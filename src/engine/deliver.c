@@ -90,7 +90,7 @@ static double lap(const Story *story, double since, double *sum)
 static Err next_token(Deliver *d, const Sequence *q, const uint32_t *allowed, LogitRow row, Sampled *out, Error *err)
 {
     const SamplerOptions *o = &q->request->options.sampling;
-    const Chosen *chosen = runner_chosen(row.runner, row.turn, row.number);      /* where the grammar was asked before the step */
+    const Chosen *chosen = runner_chosen(row.runner, row.turn, row.number);      /* a grammar was asked before the step */
     if (chosen)
         return sampler_read(chosen, o->logprobs, out, err);
     SamplePlace place = {.tokens = q->tokens, .prompt_count = q->prompt, .token_count = q->known,
