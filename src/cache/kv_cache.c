@@ -47,8 +47,8 @@ static Err check_room(const KvLedger *l, const Device *d, Error *err)
     if (l->pool_bytes <= room)
         return OK;
     double fit = l->token_bytes > 0 ? (USABLE * room - fmax(fixed, 0)) / (double)l->token_bytes : 0;
-    return fail(err, NO_MEMORY, "a cache of %lld tokens for %d answers at a time needs %.2f GiB, and the device has %.2f GiB left: "
-                "about %lld tokens fit. A shorter --context, fewer answers at a time or a smaller --cache-type do as well",
+    return fail(err, NO_MEMORY, "a cache of %lld tokens for %d answers at a time needs %.2f GiB, and the device has %.2f GiB "
+                "left: about %lld tokens fit. A shorter --context, fewer answers or a smaller --cache-type do as well",
                 (long long)l->options.tokens, l->options.sequences, (double)l->pool_bytes / GIB, room / GIB,
                 (long long)fmax(fit, 0));
 }

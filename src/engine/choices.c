@@ -170,8 +170,8 @@ Tensor choices_ids(const Choices *c)
 static bool needs_no_ids(const RequestOptions *o)
 {
     const SamplerOptions *s = &o->sampling;
-    bool repeats = s->repeat_penalty != 1 && s->repeat_last_n != 0, counts = s->presence_penalty != 0 || s->frequency_penalty != 0;
-    return !repeats && !counts && !o->constraint.allowed;
+    bool repeats = s->repeat_penalty != 1 && s->repeat_last_n != 0;
+    return !repeats && s->presence_penalty == 0 && s->frequency_penalty == 0 && !o->constraint.allowed;
 }
 
 /* out: of the entry's first row of logits. */
