@@ -112,7 +112,13 @@ AidCall *aid_begin(ServiceAid *a, const char *method, const char *path, const ch
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->arrived, NULL);
     buf_init(&c->text, 1 << 26);
-    ExchangeCall call = {.method = method, .path = path, .key = key, .body = span_text(body), .ready = on_ready, .ready_with = c};
+    char before[256];
+    size_t bytes = strcspn(path, "?");
+    assert_true(bytes < sizeof before);
+    memcpy(before, path, bytes);
+    before[bytes] = 0;
+    ExchangeCall call = {.method = method, .path = before, .query = path[bytes] ? path + bytes + 1 : NULL, .key = key,
+                         .body = span_text(body), .ready = on_ready, .ready_with = c};
     assert_int_equal(exchange_new(&c->exchange, a->service, &call, &err), OK);
     service_take(a->service, c->exchange);
     return c;
@@ -136,11 +142,13 @@ size_t aid_read(AidCall *c, size_t most)
     }
 }
 
+const char *aid_so_far(const AidCall *c) { return c->text.data ? c->text.data : ""; }
+
 const char *aid_finish(AidCall *c)
 {
     while (aid_read(c, SIZE_MAX) > 0)
         ;
-    return c->text.data ? c->text.data : "";
+    return aid_so_far(c);
 }
 
 int aid_status(const AidCall *c) { return exchange_status(c->exchange); }

@@ -15,8 +15,10 @@ Service *service_aid_service(ServiceAid *);
 
 typedef struct AidCall AidCall;
 
+/* path: with its query, if there is one. */
 AidCall *aid_begin(ServiceAid *, const char *method, const char *path, const char *body, const ApiKey *key);
 size_t aid_read(AidCall *, size_t most);     /* waits for some bytes of the answer, or its end: 0 */
+const char *aid_so_far(const AidCall *);     /* what was read of the answer; lives until the next read */
 const char *aid_finish(AidCall *);           /* all of the answer; lives until aid_end() */
 int aid_status(const AidCall *);
 void aid_end(AidCall *);                     /* hangs up if it has not ended */

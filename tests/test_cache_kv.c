@@ -2,6 +2,9 @@
  * shared where pasts are the same. */
 #include "test.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include "cache/kv_audit.h"
 #include "devices/cpu/cpu_device.h"
 
@@ -249,6 +252,43 @@ static void a_past_is_evicted_from_its_end(void **state)
     close_fixture(&f);
 }
 
+static size_t pages_missing(uint8_t *data, size_t bytes)
+{
+    static unsigned char there[1 << 14];
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), missing = 0;
+    uint8_t *first = data - (uintptr_t)data % page;
+    size_t pages = ((size_t)(data - first) + bytes + page - 1) / page;
+    assert_true(pages <= sizeof there);
+    assert_int_equal(mincore(first, pages * page, there), 0);
+    for (size_t i = 0; i < pages; i++)
+        missing += !(there[i] & 1);
+    return missing;
+}
+
+/* A server promises its cache when it starts: the memory must be there then, not be sought in the middle of an answer. */
+static void touched_memory_is_there_at_once(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {100, 3 << 20, 20 << 20};
+    Error err;
+    for (int touches = 0; touches < 2; touches++) {
+        Device *d;
+        CpuOptions options = {.tier = TIER_REFERENCE, .threads = 2, .touches = touches};
+        assert_int_equal(cpu_device_open(&options, &d, &err), OK);
+        for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+            void *data;
+            assert_int_equal(d->calls->take(d, sizes[i], &data, &err), OK);
+            size_t missing = pages_missing(data, sizes[i]);
+            assert_int_equal(touches ? missing : 0, 0);
+            if (!touches && i + 1 == COUNT_OF(sizes))
+                assert_true(missing > 0);
+        }
+        assert_int_equal(device_room(d, 1 << 20, &err), OK);
+        assert_int_equal(device_room(d, (size_t)1 << 60, &err), touches ? NO_MEMORY : OK);
+        device_close(d);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -262,6 +302,7 @@ int main(void)
         cmocka_unit_test(a_fork_copies_the_last_block_when_it_is_written),
         cmocka_unit_test(what_is_computed_twice_is_kept_once),
         cmocka_unit_test(a_past_is_evicted_from_its_end),
+        cmocka_unit_test(touched_memory_is_there_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

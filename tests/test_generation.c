@@ -1,7 +1,6 @@
 /* The way of an answer through the server, from a body to JSON or events, with the default model: what the engine's
  * tests show of tokens must still be true of the texts that clients see. */
-#include "service_aid.h"
-#include "test.h"
+#include "service_words.h"
 
 #include <unistd.h>
 
@@ -9,88 +8,7 @@
 #include "server/answer_guard.h"
 #include "server/choice_run.h"
 
-static ServiceAid *aid;
-
-static int open_aid(void **state)
-{
-    (void)state;
-    Error err = {0};
-    if (service_aid_open(&aid, 8, 64, &err) == OK)
-        return 0;
-    fprintf(stderr, "%s\n", err.text);
-    return -1;
-}
-
-static int close_aid(void **state)
-{
-    (void)state;
-    service_aid_close(aid);
-    return 0;
-}
-
-/* ---- small words ---- */
-
-static json_t *at(json_t *json, const char *path)   /* "choices/0/text" */
-{
-    char name[64];
-    while (*path && json) {
-        size_t bytes = strcspn(path, "/");
-        snprintf(name, sizeof name, "%.*s", (int)bytes, path);
-        json = json_is_array(json) ? json_array_get(json, (size_t)atoi(name)) : json_object_get(json, name);
-        path += bytes + (path[bytes] == '/');
-    }
-    return json;
-}
-
-static const char *text_at(json_t *json, const char *path)
-{
-    const char *text = json_string_value(at(json, path));
-    if (!text) {
-        char *dump = json_dumps(json, JSON_INDENT(1));
-        print_error("no text at %s in %s\n", path, dump);
-        free(dump);
-    }
-    assert_non_null(text);
-    return text;
-}
-
-static json_t *post(const char *path, const char *body)
-{
-    int status;
-    json_t *answer = aid_post(aid, path, body, &status);
-    if (status != 200) {
-        char *dump = json_dumps(answer, 0);
-        print_error("%s: %d %s\n", body, status, dump);
-        free(dump);
-    }
-    assert_int_equal(status, 200);
-    return answer;
-}
-
-static void refused_get(const char *path, int wanted, const char *param)
-{
-    int status;
-    json_t *answer = aid_call(aid, "GET", path, "", NULL, &status);
-    assert_int_equal(status, wanted);
-    assert_string_equal(text_at(answer, "error/param"), param);
-    json_decref(answer);
-}
-
 static json_t *complete(const char *body) { return post("/v1/completions", body); }
-
-static void refused(const char *path, const char *body, int wanted, const char *param, const char *part)
-{
-    int status;
-    json_t *answer = aid_post(aid, path, body, &status);
-    json_t *got = at(answer, "error/param");
-    if (status != wanted || !strstr(text_at(answer, "error/message"), part))
-        print_error("%.200s: %d %s\n", body, status, text_at(answer, "error/message"));
-    assert_int_equal(status, wanted);
-    assert_non_null(strstr(text_at(answer, "error/message"), part));
-    if (param)
-        assert_string_equal(json_is_string(got) ? json_string_value(got) : "null", param);
-    json_decref(answer);
-}
 
 /* What the events of a stream say together: the text of choice `index`, how many chunks, whether [DONE] came. */
 typedef struct Streamed { Buf text, arguments; int chunks; bool done; char finish[32]; json_t *usage; } Streamed;
@@ -627,167 +545,6 @@ static void thinking_budgets_hold(void **state)
             "thinking_token_budget", "from -1");
 }
 
-/* ---- responses ---- */
-
-static json_t *get_response(const char *id, const char *status)
-{
-    char path[96];
-    int code;
-    snprintf(path, sizeof path, "/v1/responses/%s", id);
-    for (int tries = 0; tries < 1000; tries++) {
-        json_t *got = aid_call(aid, "GET", path, "", NULL, &code);
-        if (code != 200 || !strcmp(text_at(got, "status"), status))
-            return got;
-        json_decref(got);
-        usleep(5000);
-    }
-    return NULL;
-}
-
-static json_t *cancel_response(const char *id, int *status)
-{
-    char path[96];
-    snprintf(path, sizeof path, "/v1/responses/%s/cancel", id);
-    return aid_post(aid, path, "", status);
-}
-
-/* A response of the background is answered at once and goes on: it comes whole to who asks later, or ends when somebody
- * cancels or deletes it, and leaves nothing behind in the engine. */
-static void responses_go_on_alone(void **state)
-{
-    (void)state;
-    int status;
-    json_t *begun = post("/v1/responses", "{\"input\": \"Hi\", \"background\": true, \"max_output_tokens\": 30}");
-    assert_string_equal(text_at(begun, "status"), "in_progress");
-    json_t *whole = get_response(text_at(begun, "id"), "completed");
-    assert_non_null(whole);
-    assert_true(strlen(text_at(whole, "output/0/content/0/text")) > 0);
-    assert_true(json_is_true(at(whole, "background")));
-    json_decref(cancel_response(text_at(begun, "id"), &status));       /* too late, and no error */
-    assert_int_equal(status, 200);
-    json_t *endless = post("/v1/responses", "{\"input\": \"Hi\", \"background\": true, \"ignore_eos\": true}");
-    json_t *cancelled = cancel_response(text_at(endless, "id"), &status);
-    assert_string_equal(text_at(cancelled, "status"), "cancelled");
-    assert_true(aid_idle(aid));
-    json_t *later = get_response(text_at(endless, "id"), "cancelled");
-    assert_non_null(later);
-    json_t *plain = post("/v1/responses", "{\"input\": \"Hi\", \"max_output_tokens\": 1}");
-    json_decref(cancel_response(text_at(plain, "id"), &status));
-    assert_int_equal(status, 400);
-    json_t *all[] = {begun, whole, endless, cancelled, later, plain};
-    for (size_t i = 0; i < COUNT_OF(all); i++)
-        json_decref(all[i]);
-    refused("/v1/responses", "{\"input\": \"x\", \"background\": true, \"stream\": true}", 400, "background", "streamed");
-    refused("/v1/responses", "{\"input\": \"x\", \"background\": true, \"store\": false}", 400, "background", "store");
-}
-
-static json_t *of_conversation(const char *method, const char *id, const char *rest, int wanted)
-{
-    char path[160];
-    int status;
-    snprintf(path, sizeof path, "/v1/conversations/%s%s", id, rest);
-    json_t *answer = aid_call(aid, method, path, "", NULL, &status);
-    assert_int_equal(status, wanted);
-    return answer;
-}
-
-/* A conversation is what was said in it: an answer within it is the answer to all its items, and becomes one of them. */
-static void conversations_go_on(void **state)
-{
-    (void)state;
-#define SUM_OF(input) "{\"input\": " input ", \"max_output_tokens\": 5, \"temperature\": 0"
-#define SUM "\"What is 2 + 3?\""
-    char body[256], rest[96];
-    json_t *made = post("/v1/conversations", "{\"items\": [{\"role\": \"user\", \"content\": \"Hi\"}], \"metadata\": {\"a\": \"b\"}}");
-    const char *id = text_at(made, "id");
-    snprintf(body, sizeof body, SUM_OF(SUM) ", \"store\": false, \"conversation\": {\"id\": \"%s\"}}", id);
-    json_t *within = post("/v1/responses", body);
-    json_t *plain = post("/v1/responses", SUM_OF("[{\"role\": \"user\", \"content\": \"Hi\"}, "
-                                                 "{\"role\": \"user\", \"content\": " SUM "}]") "}");
-    assert_string_equal(text_at(within, "conversation/id"), id);
-    assert_string_equal(text_at(within, "output/0/content/0/text"), text_at(plain, "output/0/content/0/text"));
-    assert_true(json_equal(at(within, "usage/input_tokens"), at(plain, "usage/input_tokens")));
-    json_t *items = of_conversation("GET", id, "/items", 200);      /* the newest first */
-    assert_int_equal(json_array_size(at(items, "data")), 3);
-    assert_true(json_equal(at(items, "data/0"), at(within, "output/0")));
-    snprintf(rest, sizeof rest, "/items/%s", text_at(items, "data/0/id"));
-    json_decref(of_conversation("DELETE", id, rest, 200));
-    json_decref(of_conversation("GET", id, rest, 404));
-    json_t *shown = of_conversation("GET", id, "", 200);
-    assert_string_equal(text_at(shown, "metadata/a"), "b");
-    json_decref(of_conversation("DELETE", id, "", 200));
-    refused("/v1/responses", body, 404, "conversation", "no conversation");
-    refused("/v1/conversations", "{\"items\": [{\"role\": \"cook\", \"content\": \"x\"}]}", 400, "items[0].role", "'cook'");
-    json_t *all[] = {made, within, plain, items, shown};
-    for (size_t i = 0; i < COUNT_OF(all); i++)
-        json_decref(all[i]);
-}
-
-/* What a stored response was asked with can be read again, in pages and in both orders. */
-static void input_items_are_listed(void **state)
-{
-    (void)state;
-    char path[160];
-    int status;
-    json_t *made = post("/v1/responses", "{\"max_output_tokens\": 2, \"input\": [{\"role\": \"user\", \"content\": \"One\"}, "
-                        "{\"type\": \"function_call\", \"call_id\": \"c\", \"name\": \"f\", \"arguments\": \"{}\"}, "
-                        "{\"type\": \"function_call_output\", \"call_id\": \"c\", \"output\": \"7\"}]}");
-    snprintf(path, sizeof path, "/v1/responses/%s/input_items", text_at(made, "id"));
-    json_t *items = aid_call(aid, "GET", path, "", NULL, &status);
-    assert_int_equal(status, 200);
-    assert_int_equal(json_array_size(at(items, "data")), 3);
-    assert_string_equal(text_at(items, "data/0/type"), "function_call_output");
-    assert_string_equal(text_at(items, "data/2/content/0/text"), "One");
-    assert_string_equal(text_at(items, "first_id"), text_at(items, "data/0/id"));
-    assert_true(json_is_false(at(items, "has_more")));
-    json_decref(items);
-    json_decref(made);
-    refused_get("/v1/responses/resp_none/input_items", 404, "response_id");
-}
-
-/* What was stored is there for its own tenant, to read and to go on from, and for no other. */
-static void responses_are_kept_apart(void **state)
-{
-    (void)state;
-    Keys *keys;
-    Error err;
-    int status;
-    assert_int_equal(keys_new(&keys, &err), OK);
-    assert_int_equal(keys_read(keys, span_text("sk-1 one\nsk-2 two\n"), "keys", &err), OK);
-    const ApiKey *mine = keys_find(keys, span_text("sk-1")), *others = keys_find(keys, span_text("sk-2"));
-    char path[128], body[512];
-    json_t *first = aid_call(aid, "POST", "/v1/responses", "{\"input\": \"What is the capital of France?\", \"temperature\": 0, "
-                             "\"max_output_tokens\": 24}", mine, &status);
-    assert_int_equal(status, 200);
-    assert_string_equal(text_at(first, "status"), "completed");
-    assert_non_null(strstr(text_at(first, "output/0/content/0/text"), "Paris"));
-    snprintf(path, sizeof path, "/v1/responses/%s", text_at(first, "id"));
-    snprintf(body, sizeof body, "{\"input\": \"And of Italy?\", \"previous_response_id\": \"%s\", \"temperature\": 0, "
-             "\"max_output_tokens\": 24}", text_at(first, "id"));
-    json_t *shown = aid_call(aid, "GET", path, "", mine, &status);
-    assert_int_equal(status, 200);
-    assert_true(json_equal(shown, first));
-    json_decref(shown);
-    json_decref(aid_call(aid, "GET", path, "", others, &status));
-    assert_int_equal(status, 404);
-    json_decref(aid_call(aid, "POST", "/v1/responses", body, others, &status));
-    assert_int_equal(status, 404);
-    json_t *second = aid_call(aid, "POST", "/v1/responses", body, mine, &status);
-    assert_int_equal(status, 200);
-    assert_true(json_integer_value(at(second, "usage/input_tokens")) > json_integer_value(at(first, "usage/total_tokens")));
-    json_decref(aid_call(aid, "DELETE", path, "", others, &status));
-    assert_int_equal(status, 404);
-    json_decref(aid_call(aid, "DELETE", path, "", mine, &status));
-    assert_int_equal(status, 200);
-    json_decref(aid_call(aid, "GET", path, "", mine, &status));
-    assert_int_equal(status, 404);
-    json_decref(first);
-    json_decref(second);
-    key_drop(mine);
-    key_drop(others);
-    keys_free(keys);
-}
-
 /* ---- embeddings ---- */
 
 static void embeds(void **state)
@@ -968,11 +725,10 @@ int main(int argc, char **argv)
         cmocka_unit_test(echo_scores_the_prompt), cmocka_unit_test(many_answers), cmocka_unit_test(many_prompts_take_turns),
         cmocka_unit_test(chats),
         cmocka_unit_test(tools_are_called), cmocka_unit_test(forms_are_kept), cmocka_unit_test(calls_can_be_required),
-        cmocka_unit_test(calls_can_be_allowed), cmocka_unit_test(conversations_go_on),
+        cmocka_unit_test(calls_can_be_allowed),
         cmocka_unit_test(beams_come_best_first), cmocka_unit_test(reasoning_is_told_apart),
         cmocka_unit_test(forms_wait_for_reasoning), cmocka_unit_test(reasoning_is_bounded), cmocka_unit_test(thinking_budgets_hold),
-        cmocka_unit_test(input_items_are_listed), cmocka_unit_test(responses_go_on_alone),
-        cmocka_unit_test(responses_are_kept_apart), cmocka_unit_test(embeds),
+        cmocka_unit_test(embeds),
         cmocka_unit_test(hanging_up_frees_all), cmocka_unit_test(slow_readers_lose_nothing),
         cmocka_unit_test(time_limits_cut), cmocka_unit_test(bad_fields_are_named),
         cmocka_unit_test(bad_conversations_are_named),

@@ -1,4 +1,5 @@
-/* The thread team: every task runs once, barriers hold, and a container's quota is respected. */
+/* The thread team: every task runs once, barriers hold, and a container's quota of processors and memory is
+ * respected. */
 #include "test.h"
 
 #include <stdatomic.h>
@@ -6,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/cpu_count.h"
+#include "base/memory_left.h"
 #include "base/team.h"
 
 enum { THREADS_MAX = 9 };
@@ -164,6 +166,36 @@ static void the_quota_of_the_control_groups_counts(void **state)
     remove_tree(root);
 }
 
+static void what_is_left_is_the_least_of_all_limits(void **state)
+{
+    (void)state;
+    char root[] = "/tmp/ridge-memory-XXXXXX";
+    assert_non_null(mkdtemp(root));
+    assert_int_equal(memory_left(root), -1);
+    put_file(root, "/proc/meminfo", "MemTotal:  4000 kB\nMemAvailable:    3000 kB\n");
+    assert_int_equal(memory_left(root), 3000 * 1024);
+
+    put_file(root, "/proc/self/cgroup", "0::/pod/box\n");
+    put_file(root, "/sys/fs/cgroup/pod/box/memory.max", "max\n");
+    put_file(root, "/sys/fs/cgroup/pod/box/memory.current", "900000\n");
+    assert_int_equal(memory_left(root), 3000 * 1024);
+    put_file(root, "/sys/fs/cgroup/pod/memory.max", "1000000\n");        /* the parent's holds as well */
+    put_file(root, "/sys/fs/cgroup/pod/memory.current", "950000\n");
+    assert_int_equal(memory_left(root), 50000);
+    put_file(root, "/sys/fs/cgroup/pod/memory.stat", "anon 900000\ninactive_file 30000\n");
+    assert_int_equal(memory_left(root), 80000);
+    put_file(root, "/sys/fs/cgroup/pod/box/memory.max", "800000\n");     /* more is used than allowed */
+    assert_int_equal(memory_left(root), 0);
+
+    put_file(root, "/proc/self/cgroup", "9:cpu:/m\n3:memory:/docker/abc\n");
+    assert_int_equal(memory_left(root), 3000 * 1024);
+    put_file(root, "/sys/fs/cgroup/memory/memory.limit_in_bytes", "700000\n");
+    put_file(root, "/sys/fs/cgroup/memory/memory.usage_in_bytes", "600000\n");
+    put_file(root, "/sys/fs/cgroup/memory/memory.stat", "total_inactive_file 1000\n");
+    assert_int_equal(memory_left(root), 101000);
+    remove_tree(root);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -172,6 +204,7 @@ int main(void)
         cmocka_unit_test(sleeping_workers_wake_again),
         cmocka_unit_test(a_wrong_number_of_threads_is_an_error),
         cmocka_unit_test(the_quota_of_the_control_groups_counts),
+        cmocka_unit_test(what_is_left_is_the_least_of_all_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -43,7 +43,7 @@ static void forget(void *with, int32_t group, int32_t name)
 static Err check_room(const KvLedger *l, const Device *d, Error *err)
 {
     static const double GIB = 1 << 30, USABLE = 0.9;      /* activations come after it */
-    double room = (double)device_room(d), fixed = (double)l->pool_bytes - (double)l->token_bytes * (double)l->options.tokens;
+    double room = (double)device_left(d), fixed = (double)l->pool_bytes - (double)l->token_bytes * (double)l->options.tokens;
     if (l->pool_bytes <= room)
         return OK;
     double fit = l->token_bytes > 0 ? (USABLE * room - fmax(fixed, 0)) / (double)l->token_bytes : 0;
@@ -76,6 +76,7 @@ static Err take_state(Tensor *out, const KvCache *c, int32_t width, Device *d, E
 
 static Err take_tensors(KvCache *c, const KvLayout *layout, Device *d, Error *err)
 {
+    TRY(device_room(d, (size_t)c->ledger.pool_bytes, err));
     for (int32_t i = 0; i < layout->layers; i++) {
         int32_t group = c->ledger.group_of[i], owner = c->ledger.owner_of[i];
         const KvLayer *layer = &layout->layer[i];

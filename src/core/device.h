@@ -32,6 +32,8 @@ typedef struct DeviceCalls {
     void (*run)(Device *, const OpCall *);
     /* Brings a host tensor (plain rows) to the device in the layout that suits `use`. */
     Err (*upload)(Device *, const char *name, Tensor host, WeightUse use, Tensor *out, Error *);
+    /* Refuses what cannot be taken in all. NULL: who takes it finds out. */
+    Err (*room)(const Device *, size_t bytes, Error *);
     /* Zeroed memory that lives as long as the device. */
     Err (*take)(Device *, size_t bytes, void **out, Error *);
     void *(*push)(Device *, size_t bytes);            /* from the activation stack; never fails after planning */
@@ -47,7 +49,7 @@ typedef struct DeviceCalls {
     uint64_t (*fetch)(Device *, void *host, const void *from, size_t bytes);
     void (*await)(Device *, uint64_t fetched);
     void (*label)(Device *, const char *part, int layer);   /* NULL: does not care */
-    size_t (*room)(const Device *);                   /* bytes that can still be taken, about. NULL fn: nobody knows */
+    size_t (*left)(const Device *);                   /* bytes that can still be taken, about. NULL fn: nobody knows */
     /* What broke it, since it was opened: from then on it computes nothing. NULL: all is well. NULL fn: never breaks. */
     const Error *(*trouble)(const Device *);
     void (*close)(Device *);
@@ -99,11 +101,11 @@ static inline void device_await(Device *d, uint64_t fetched)
         d->calls->await(d, fetched);
 }
 /* SIZE_MAX: nobody knows. */
-static inline size_t device_room(const Device *d)
+static inline size_t device_left(const Device *d)
 {
     for (; d; d = d->inner)
-        if (d->calls->room)
-            return d->calls->room(d);
+        if (d->calls->left)
+            return d->calls->left(d);
     return SIZE_MAX;
 }
 /* What broke the device, or NULL. */
@@ -113,6 +115,12 @@ static inline const Error *device_trouble(const Device *d)
         if (d->calls->trouble)
             return d->calls->trouble(d);
     return NULL;
+}
+static inline Err device_room(const Device *d, size_t bytes, Error *err)
+{
+    while (d->inner)
+        d = d->inner;
+    return d->calls->room ? d->calls->room(d, bytes, err) : OK;
 }
 static inline size_t device_mark(const Device *d) { return d->calls->mark(d); }
 static inline void device_release(Device *d, size_t mark) { d->calls->release(d, mark); }

@@ -181,6 +181,7 @@ static int run(int argc, char **argv)
 {
     Error err;
     ModelFlags model = model_flags_default();
+    model.touches = true;
     BatchFlags flags = {.parallel = PARALLEL};
     const char *words[2];
     int status, word_count;

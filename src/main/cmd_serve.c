@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/memory_left.h"
 #include "base/number_text.h"
 #include "cache/kv_explain.h"
 #include "core/machine.h"
@@ -103,25 +104,12 @@ static void profile_of(void *with, Profile *out)
     profile_take_work(out, s->tells_trace ? trace_read(s->tracer) : &tally_read(s->tally)->work);
 }
 
-static int64_t free_bytes(void)
-{
-    FILE *f = fopen("/proc/meminfo", "r");
-    char line[128];
-    long long kib = 0;
-    while (f && fgets(line, sizeof line, f))
-        if (sscanf(line, "MemAvailable: %lld kB", &kib) == 1)
-            break;
-    if (f)
-        fclose(f);
-    return (int64_t)kib * 1024;
-}
-
 /* That the cache may take: half of what is free, of a GPU's memory nearly all. */
 static int64_t most_bytes(const Session *s)
 {
     static const double USABLE = 0.85;      /* the rest: activations, scratch */
-    size_t room = device_room(s->device);
-    return room == SIZE_MAX ? free_bytes() / 2 : (int64_t)(USABLE * (double)room);
+    size_t left = device_left(s->device);
+    return left == SIZE_MAX ? memory_left("") / 2 : (int64_t)(USABLE * (double)left);
 }
 
 /* Whole contexts of all sequences, unless that is more than there is room for. */
@@ -371,6 +359,7 @@ static int run(int argc, char **argv)
     Error err, closing;
     int status, word_count;
     s = (Server){.flags = serve_flags_default(), .model = model_flags_default(), .listener = {.fd = -1}};
+    s.model.touches = true;
     const FlagGroup filled[] = {SERVE_GROUPS(&s.flags), MODEL_GROUP(&s.model), {0}};
     if (!command_begin(&command_serve, filled, argc, argv, NULL, 0, &word_count, &status))
         return status;

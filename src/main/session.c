@@ -129,7 +129,7 @@ static Err open_device(Session *s, const ModelFlags *flags, Error *err)
     } else {
         if (flags->device == DEVICE_AUTO)
             fprintf(stderr, "ridge: no NVIDIA GPU answers, so the CPU computes\n");
-        CpuOptions options = {.tier = (CpuTier)(flags->tier - 1), .threads = flags->threads};
+        CpuOptions options = {.tier = (CpuTier)(flags->tier - 1), .threads = flags->threads, .touches = flags->touches};
         TRY(cpu_device_open(&options, &s->computes, err));
         snprintf(s->backend, sizeof s->backend, "CPU %s", cpu_tier_name(cpu_device_tier(s->computes)));
         s->threads = cpu_device_threads(s->computes);

@@ -136,7 +136,7 @@ static void let_go(void *context, int index, int count)
 static Err check_room(const Checkpoint *c, const Device *d, double bytes, Error *err)
 {
     static const double GIB = 1 << 30, BYTE_BITS = 8.5, HALF_BITS = 4.5;      /* a weight, with its block's scale */
-    double room = (double)device_room(d), weights = 0;
+    double room = (double)device_left(d), weights = 0;
     if (bytes <= room)
         return OK;
     for (size_t i = 0; i < store_count(c->store); i++)

@@ -76,7 +76,7 @@ static void create(Exchange *x)
                               (json_int_t)time(NULL), "metadata", metadata);
     json_t *parts[RESPONSE_PARTS] = {[RESPONSE_SHOWN] = json_deep_copy(shown),
                                      [RESPONSE_INPUT] = response_items(given.items)};
-    response_store_put(store_of(x), tenant_of(x), parts, NULL);
+    response_store_put(store_of(x), tenant_of(x), parts, NULL, NULL);
     exchange_json(x, 200, shown);
     fields_close(&f);
 }

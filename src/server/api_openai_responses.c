@@ -7,7 +7,9 @@
  *
  * Stored responses lie in memory, bounded, each for the tenant that made it (response_store.h).
  */
+#include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "server/api_keys.h"
 #include "server/conversation_items.h"
@@ -17,6 +19,8 @@
 #include "server/response_reply.h"
 #include "server/response_store.h"
 #include "server/sampling_fields.h"
+
+enum { EVENTS_MOST = 1 << 30 };
 
 /* ---- input ---- */
 
@@ -130,15 +134,13 @@ static void read_reasoning(Fields *f, Conversation *c)
     conversation_read_effort(c, &inner, "effort");
 }
 
-static void refuse_unsupported(Fields *f, const Exchange *x, ResponseReply *r, bool stores, bool streams)
+static void refuse_unsupported(Fields *f, const Exchange *x, ResponseReply *r, bool stores)
 {
     if (fields_has(f, "prompt"))
         fields_refuse(f, "prompt", "is not supported here; send the items themselves");
     fields_bool(f, "background", &r->background);
     if (r->background && exchange_is_background(x))
         fields_refuse(f, "background", "is what a line of a batch is anyhow");
-    if (r->background && streams)
-        fields_refuse(f, "background", "cannot be streamed here; ask for it by its id, or stream it in the foreground");
     if (r->background && !stores)
         fields_refuse(f, "background", "needs \"store\": true, for who asks later");
 }
@@ -205,7 +207,7 @@ static void read_body(Fields *f, GenerationSpec *s, ResponseReply *r, Conversati
     sampling_fields_read(f, s, service);
     read_limits(f, s, r);
     fields_bool(f, "store", &stores);
-    refuse_unsupported(f, x, r, stores, s->stream);
+    refuse_unsupported(f, x, r, stores);
     fields_text(f, "instructions", SIZE_MAX, &instructions);
     read_previous(f, c, x);
     read_conversation(f, c, r, x);
@@ -241,9 +243,10 @@ static bool begin(Exchange *x, Fields *f, GenerationSpec *spec, ApiError *error)
         response_reply_free(r);
         return false;
     }
+    bool streams = spec->stream;
     good = generation_begin(x, spec, &response_wire, r, error);
     if (good && r->background)
-        response_reply_ahead(x, r);
+        response_reply_ahead(x, r, streams);
     return good;
 }
 
@@ -259,19 +262,40 @@ static void refuse_unknown(Exchange *x)
     exchange_refuse(x, &error);
 }
 
-static void show(Exchange *x)
+/* starting_after: the sequence_number of the last event that is known already. */
+static void show_events(Exchange *x)
 {
     ApiError error;
+    const char *after = exchange_query(x, "starting_after");
+    char *end = NULL;
+    long long last = after ? strtoll(after, &end, 10) : -1;
+    if (after && (!isdigit((unsigned char)*after) || *end || last > EVENTS_MOST)) {
+        api_refuse(&error, 400, "starting_after", "starting_after: must be the sequence_number of an event");
+        exchange_refuse(x, &error);
+        return;
+    }
+    ResponseEvents *events =
+        response_store_events(exchange_service(x)->responses, generation_tenant(exchange_key(x)), exchange_path_part(x, 0));
+    if (events) {
+        response_events_read(events, x, last + 1);
+    } else {
+        api_refuse(&error, 400, "stream", "stream: only what was asked for with \"background\" and \"stream\" can be streamed "
+                   "again; this is given as a whole");
+        exchange_refuse(x, &error);
+    }
+    response_events_drop(events);
+}
+
+static void show(Exchange *x)
+{
     const char *stream = exchange_query(x, "stream");
     json_t *response = stored(x, exchange_path_part(x, 0), RESPONSE_SHOWN);
     if (!response)
         refuse_unknown(x);
-    else if (stream && strcmp(stream, "false") != 0) {
-        api_refuse(&error, 400, "stream", "stream: what was stored is given as a whole; ask again while it is in_progress");
-        exchange_refuse(x, &error);
-    } else {
+    else if (stream && strcmp(stream, "false") != 0)
+        show_events(x);
+    else
         exchange_json(x, 200, json_incref(response));
-    }
     json_decref(response);
 }
 

@@ -231,7 +231,7 @@ void exchange_stop(Exchange *x)
 
 void exchange_hang_up(Exchange *x)
 {
-    if (!exchange_is_done(x))     /* else there is nothing left that would be his */
+    if (!exchange_is_done(x) && !exchange_leave(x))     /* done: there is nothing left that would be his */
         exchange_stop(x);
     exchange_tell_ready(&x, 1);
 }

@@ -6,7 +6,8 @@
  *                                        or later: sets work(), submits requests <--- exchange_poke (notify)
  *     exchange_ready() is called <-----  exchange_put ... exchange_done
  *     exchange_read: bytes of the answer
- *     exchange_hang_up: nobody wants it any more; work() sees exchange_gone(), and ends what it began
+ *     exchange_hang_up: nobody wants it any more; work() sees exchange_gone(), and ends what it began; or, after
+ *         exchange_outlive(), goes on unread
  *     exchange_release
  *
  * The handler and work() run on a worker, never two at once for one exchange: a poke during work() leads to
@@ -78,6 +79,8 @@ const char *exchange_query(const Exchange *, const char *name);    /* percent-de
 void exchange_json(Exchange *, int status, json_t *);
 /* The same, and the work goes on until exchange_done() or exchange_stop(), with nobody who could hang up. */
 void exchange_json_ahead(Exchange *, int status, json_t *);
+/* It has not begun. From now on its work goes on when nobody reads it any more, and what is put then is dropped. */
+void exchange_outlive(Exchange *);
 void exchange_text(Exchange *, int status, const char *content_type, Span);
 void exchange_refuse(Exchange *, const ApiError *);         /* in the shape of the route; also in a stream */
 

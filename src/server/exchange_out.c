@@ -95,6 +95,8 @@ static void lose_if_full(Exchange *x)
 
 static void put(Exchange *x, Span s)
 {
+    if (x->unread)
+        return;
     forget_read(x);
     buf_put_span(&x->out, s);
     lose_if_full(x);
@@ -156,6 +158,29 @@ void exchange_put(Exchange *x, Span s)
     tell_of_put(x);
 }
 
+void exchange_outlive(Exchange *x)
+{
+    pthread_mutex_lock(&x->lock);
+    ASSERT(!x->began);
+    x->outlives = true;
+    pthread_mutex_unlock(&x->lock);
+}
+
+bool exchange_leave(Exchange *x)
+{
+    pthread_mutex_lock(&x->lock);
+    bool leaves = x->outlives;
+    if (leaves) {
+        x->unread = true;
+        x->read = 0;
+        buf_clear(&x->out);
+    }
+    pthread_mutex_unlock(&x->lock);
+    if (leaves)
+        exchange_poke(x);      /* it may have waited for room */
+    return leaves;
+}
+
 /* Written where it will be read. */
 static void put_event(Exchange *x, const char *event, Span before, json_t *json, Span after)
 {
@@ -175,6 +200,8 @@ static void put_event(Exchange *x, const char *event, Span before, json_t *json,
         buf_put_text(out, "data: {\"error\":{\"message\":\"no memory for this part\",\"type\":\"server_error\"}}");
     }
     buf_put_text(out, "\n\n");
+    if (x->unread)
+        buf_clear(out);
     lose_if_full(x);
     pthread_mutex_unlock(&x->lock);
     tell_of_put(x);

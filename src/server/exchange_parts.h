@@ -50,6 +50,7 @@ struct Exchange {
     bool began, stream, done;
     bool full;                         /* more was put than an answer may hold: it is lost */
     bool wants_room;                   /* work() waits until some of it is read */
+    bool outlives, unread;             /* its work may go on unread, and does */
     bool in_turn, must_tell;           /* of who writes: what was put during a turn is told after it */
     int status;
     char content_type[64];
@@ -73,5 +74,6 @@ struct Exchange {
 /* One turn on a worker: the handler, or work(). True: it was the last one. */
 bool exchange_turn(Exchange *);
 void exchange_tell_ready(Exchange *const *, int count);
+bool exchange_leave(Exchange *);   /* nobody reads it any more. False: then it shall end */
 
 #endif

@@ -1,5 +1,6 @@
 #include "server/response_reply.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -26,6 +27,9 @@ void response_reply_free(void *reply)
         return;
     if (r->background)
         response_store_ended(r->service->responses, r->tenant, r->id.text);
+    if (r->events)
+        response_events_end(r->events);
+    response_events_drop(r->events);
     json_decref(r->frame);
     json_decref(r->messages);
     json_decref(r->input);
@@ -118,6 +122,8 @@ static void send(Exchange *x, ResponseReply *r, const char *type, json_t *event)
 {
     json_object_set_new(event, "type", json_string(type));
     json_object_set_new(event, "sequence_number", json_integer(r->sequence++));
+    if (r->events)
+        response_events_put(r->events, type, event);
     exchange_event(x, type, event);
 }
 
@@ -305,7 +311,7 @@ static void store(ResponseReply *r, const Choice *c, json_t *response)
         return;
     add_answer(r->messages, c);
     json_t *parts[RESPONSE_PARTS] = {json_deep_copy(response), r->messages, r->input};
-    response_store_put(r->service->responses, r->tenant, parts, NULL);
+    response_store_put(r->service->responses, r->tenant, parts, NULL, r->events);
     r->messages = r->input = NULL;
 }
 
@@ -347,25 +353,31 @@ static void done(Exchange *x, Generation *g)
     if (r->conversation[0] && !failed)
         response_store_change(r->service->conversations, r->tenant, r->conversation, add_items, r);
     store(r, c, response);
-    if (r->background) {
+    char type[32];
+    snprintf(type, sizeof type, "response.%s", status);
+    if (stream)
+        send(x, r, type, json_pack("{s:O}", "response", response));
+    if (stream || r->background) {
         json_decref(response);
         exchange_done(x);
         return;
     }
-    if (!stream) {
-        exchange_json(x, 200, response);
-        return;
-    }
-    send(x, r, incomplete_reason(c) ? "response.incomplete" : "response.completed", json_pack("{s:o}", "response", response));
-    exchange_done(x);
+    exchange_json(x, 200, response);
 }
 
-void response_reply_ahead(Exchange *x, ResponseReply *r)
+void response_reply_ahead(Exchange *x, ResponseReply *r, bool stream)
 {
     json_t *response = response_json(r, NULL, "in_progress", NULL);
     json_t *parts[RESPONSE_PARTS] = {json_deep_copy(response), json_deep_copy(r->messages), json_deep_copy(r->input)};
-    response_store_put(r->service->responses, r->tenant, parts, x);
-    exchange_json_ahead(x, 200, response);
+    r->events = stream ? response_events_new() : NULL;
+    response_store_put(r->service->responses, r->tenant, parts, x, r->events);
+    if (!stream) {
+        exchange_json_ahead(x, 200, response);
+        return;
+    }
+    json_decref(response);
+    exchange_outlive(x);
+    begin(x, r, NULL);
 }
 
 const Wire response_wire = {.delta = tell_delta, .done = done, .free_with = response_reply_free};

@@ -13,6 +13,7 @@
 
 #include "server/generation.h"
 #include "server/random_id.h"
+#include "server/response_events.h"
 #include "server/service.h"
 
 typedef struct ResponseReply {
@@ -25,6 +26,7 @@ typedef struct ResponseReply {
     json_t *frame;                 /* owned: the fields of the response that repeat the request's */
     json_t *messages, *input;      /* owned: the conversation so far and what was asked, for the stores; NULL: not stored */
     json_t *output;                /* owned: items that are whole */
+    ResponseEvents *events;        /* of a stream in the background, for who comes later; NULL: not kept */
     int64_t sequence;              /* of the next event */
     bool began;
     int32_t logprobs;              /* LOGPROBS_NONE, or how many candidates */
@@ -41,7 +43,7 @@ typedef struct ResponseReply {
 ResponseReply *response_reply_new(const Exchange *);    /* NULL: no memory */
 void response_reply_free(void *);
 extern const Wire response_wire;
-/* Stores what is begun, and answers with it while the work goes on. */
-void response_reply_ahead(Exchange *, ResponseReply *);
+/* Stores what is begun, and answers with it, or with a stream that nobody needs to read, while the work goes on. */
+void response_reply_ahead(Exchange *, ResponseReply *, bool stream);
 
 #endif

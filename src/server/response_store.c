@@ -9,6 +9,7 @@ typedef struct StoredResponse {
     const char *id;                /* within the first; NULL: the place is free */
     uint64_t tenant, used;         /* used: when last; greater is later */
     Exchange *works;               /* on it; held. NULL: nobody does */
+    ResponseEvents *events;        /* NULL: it was not streamed */
     size_t bytes;
 } StoredResponse;
 
@@ -41,6 +42,7 @@ static void drop(ResponseStore *s, StoredResponse *e)
     let_go(e);
     for (int i = 0; i < RESPONSE_PARTS; i++)
         json_decref(e->part[i]);
+    response_events_drop(e->events);
     s->bytes -= e->bytes;
     *e = (StoredResponse){0};
 }
@@ -98,22 +100,25 @@ static void free_parts(json_t *parts[RESPONSE_PARTS])
         json_decref(parts[i]);
 }
 
-void response_store_put(ResponseStore *s, uint64_t tenant, json_t *parts[RESPONSE_PARTS], Exchange *works)
+void response_store_put(ResponseStore *s, uint64_t tenant, json_t *parts[RESPONSE_PARTS], Exchange *works,
+                        ResponseEvents *events)
 {
     StoredResponse made = {.id = json_string_value(json_object_get(parts[RESPONSE_SHOWN], "id")), .tenant = tenant,
                            .works = works};
     memcpy(made.part, parts, sizeof made.part);
-    size_t bytes = made.bytes = parts_bytes(parts);
+    size_t bytes = made.bytes = parts_bytes(parts) + (events ? response_events_bytes(events) : 0);
     if (!made.id || bytes > RESPONSES_BYTES_MAX) {
         free_parts(parts);
         return;
     }
     if (works)
         exchange_hold(works);
+    made.events = response_events_share(events);
     pthread_mutex_lock(&s->lock);
     StoredResponse *same = find(s, tenant, made.id);
     if (same && has_status(same, "cancelled")) {
         pthread_mutex_unlock(&s->lock);
+        response_events_drop(made.events);
         free_parts(parts);
         return;
     }
@@ -127,6 +132,15 @@ void response_store_put(ResponseStore *s, uint64_t tenant, json_t *parts[RESPONS
     e->used = ++s->turn;
     s->bytes += bytes;
     pthread_mutex_unlock(&s->lock);
+}
+
+ResponseEvents *response_store_events(ResponseStore *s, uint64_t tenant, const char *id)
+{
+    pthread_mutex_lock(&s->lock);
+    StoredResponse *e = find(s, tenant, id);
+    ResponseEvents *events = e ? response_events_share(e->events) : NULL;
+    pthread_mutex_unlock(&s->lock);
+    return events;
 }
 
 json_t *response_store_get(ResponseStore *s, uint64_t tenant, const char *id, ResponsePart part)

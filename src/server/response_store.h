@@ -11,7 +11,7 @@
 #define SERVER_RESPONSE_STORE_H
 
 #include "base/json.h"
-#include "server/exchange.h"
+#include "server/response_events.h"
 
 enum { RESPONSES_MAX = 1024, RESPONSES_BYTES_MAX = 1 << 26 };
 
@@ -27,9 +27,13 @@ typedef enum ResponsePart {
     RESPONSE_PARTS
 } ResponsePart;
 
-/* All parts are taken over. One that was cancelled stays so. `works`: on it, and is held meanwhile; NULL: it is whole. */
-void response_store_put(ResponseStore *, uint64_t tenant, json_t *parts[RESPONSE_PARTS], Exchange *works);
+/* All parts are taken over. One that was cancelled stays so. `works`: on it, and is held meanwhile; NULL: it is whole.
+ * `events`: shared; NULL: none. */
+void response_store_put(ResponseStore *, uint64_t tenant, json_t *parts[RESPONSE_PARTS], Exchange *works,
+                        ResponseEvents *events);
 void response_store_ended(ResponseStore *, uint64_t tenant, const char *id);    /* nobody works on it any more */
+/* To be dropped by the caller. NULL: unknown, or it was not streamed in the background. */
+ResponseEvents *response_store_events(ResponseStore *, uint64_t tenant, const char *id);
 /* A copy, owned by the caller. NULL: unknown, or no memory for it. */
 json_t *response_store_get(ResponseStore *, uint64_t tenant, const char *id, ResponsePart);
 /* With its parts, which it may change but for the id, under the lock. False: unknown. */

@@ -396,6 +396,29 @@ def test_responses_background(client, bob):
     assert e.value.param == "conversation"
 
 
+def test_responses_stream_of_the_background(client, bob):
+    ask = dict(model="base", input="What is the capital of France?", temperature=0, background=True, stream=True)
+    seen = []
+    with client.responses.create(**ask) as stream:          # goes away after the first words
+        for event in stream:
+            seen.append(event)
+            if event.type == "response.output_text.delta":
+                break
+    id, last = seen[0].response.id, seen[-1].sequence_number
+    assert [e.sequence_number for e in seen] == list(range(last + 1))
+    rest = list(client.responses.retrieve(id, stream=True, starting_after=last))
+    assert [e.sequence_number for e in rest] == list(range(last + 1, last + 1 + len(rest)))
+    assert rest[-1].type == "response.completed" and "Paris" in rest[-1].response.output_text
+    text = "".join(e.delta for e in seen + rest if e.type == "response.output_text.delta")
+    assert text == rest[-1].response.output_text == client.responses.retrieve(id).output_text
+    with pytest.raises(openai.NotFoundError):
+        bob.responses.retrieve(id, stream=True)
+    plain = client.responses.create(model="base", input="Hi", max_output_tokens=2)
+    with pytest.raises(openai.BadRequestError) as e:
+        client.responses.retrieve(plain.id, stream=True)
+    assert e.value.param == "stream"
+
+
 def test_conversations(client, bob):
     c = client.conversations.create(metadata={"topic": "capitals"}, items=[{"type": "message", "role": "user", "content": "Hi"}])
     ask = dict(model="base", temperature=0, max_output_tokens=40)

@@ -5,12 +5,13 @@
 #include <sys/mman.h>
 
 #include "base/checked.h"
+#include "base/memory_left.h"
 #include "base/team.h"
 #include "core/device_stack.h"
 #include "devices/cpu/cpu_tiers.h"
 #include "kernels/op_spec.h"
 
-enum { ALIGN = 64, HUGE_PAGE = 2 << 20, SHARED_TAKE = 16 << 20, SHARED_REGION = 64 << 20 };
+enum { ALIGN = 64, HUGE_PAGE = 2 << 20, SMALL_PAGE = 4096, SHARED_TAKE = 16 << 20, SHARED_REGION = 64 << 20 };
 
 /* Memory from the system, in one list so that closing gives all of it back. */
 typedef struct Region {
@@ -24,6 +25,7 @@ typedef struct CpuDevice {
     CpuTier tier;
     Team *team;
     Region *regions;
+    bool touches; /* as in CpuOptions */
     uint8_t *shared; /* what is left of the region that smaller takes share */
     size_t shared_left;
     DeviceStack stack;
@@ -137,9 +139,40 @@ static Err take_memory(CpuDevice *c, size_t bytes, void **out, Error *err)
     return OK;
 }
 
+typedef struct TouchTask {
+    uint8_t *at;
+    size_t bytes;
+} TouchTask;
+
+/* The system gives a page when something is written there for the first time: of 2 MB that is a stretch of a step of a small
+ * model. */
+static void touch_run(void *context, int index, int count)
+{
+    const TouchTask *t = context;
+    Range pages = part_range((CpuPart){.index = index, .count = count}, ceil_div((int64_t)t->bytes, HUGE_PAGE), 1);
+    size_t to = min_i64(pages.to * HUGE_PAGE, (int64_t)t->bytes);
+    for (size_t at = (size_t)pages.from * HUGE_PAGE; at < to; at += SMALL_PAGE)
+        *(volatile uint8_t *)(t->at + at) = 0;
+}
+
+/* The system gives out more than it has, and ends a program that then uses it. Some is left for a step and for others. */
+static Err cpu_room(const Device *d, size_t bytes, Error *err)
+{
+    int64_t left = memory_left("");
+    if (!((const CpuDevice *)d)->touches || left < 0 || bytes <= (size_t)(left - left / 16))
+        return OK;
+    return fail(err, NO_MEMORY, "there is no room for another %.2f GiB: %.2f GiB are left. A smaller cache fits "
+                "(--cache-bytes, --context, fewer sequences, --cache-type q8_0), or weights of a smaller format",
+                (double)bytes / (1 << 30), (double)left / (1 << 30));
+}
+
 static Err cpu_take(Device *d, size_t bytes, void **out, Error *err)
 {
-    return take_memory((CpuDevice *)d, bytes, out, err);
+    CpuDevice *c = (CpuDevice *)d;
+    TRY(take_memory(c, bytes, out, err));
+    if (c->touches)
+        team_run(c->team, team_threads(c->team), touch_run, &(TouchTask){*out, bytes});
+    return OK;
 }
 
 static void *cpu_push(Device *d, size_t bytes) { return device_stack_push(&((CpuDevice *)d)->stack, bytes); }
@@ -283,6 +316,7 @@ static void cpu_close(Device *d)
 static const DeviceCalls cpu_calls = {
     .run = cpu_run,
     .upload = cpu_upload,
+    .room = cpu_room,
     .take = cpu_take,
     .push = cpu_push,
     .mark = cpu_mark,
@@ -307,6 +341,7 @@ Err cpu_device_open(const CpuOptions *options, Device **out, Error *err)
     c->device = (Device){.calls = &cpu_calls, .name = "cpu"};
     c->stack.align = ALIGN;
     c->tier = tier;
+    c->touches = options->touches;
     Err result = team_new(&c->team, options->threads, false, err);
     if (result != OK) {
         free(c);

@@ -13,6 +13,7 @@
 typedef struct CpuOptions {
     CpuTier tier;         /* TIER_BEST: the highest that this processor has */
     int threads;          /* 0: as many as the processor, its cgroup and its affinity allow */
+    bool touches;         /* what is taken is there at once: for who runs long, and would rather wait now, or fail now */
 } CpuOptions;
 
 Err cpu_device_open(const CpuOptions *, Device **out, Error *err);   /* UNSUPPORTED: the tier is not there */

@@ -77,7 +77,7 @@ Err cuda_region(CudaDevice *c, size_t bytes, void **out, Error *err)
     return OK;
 }
 
-static size_t cuda_room(const Device *d)
+static size_t cuda_left(const Device *d)
 {
     size_t left = 0, all;
     (void)d;
@@ -271,7 +271,7 @@ static const DeviceCalls cuda_calls = {
     .copy = cuda_copy,
     .fetch = cuda_fetch,
     .await = cuda_await,
-    .room = cuda_room,
+    .left = cuda_left,
     .trouble = cuda_trouble,
     .close = cuda_close,
 };
