@@ -90,6 +90,7 @@ typedef struct OpCall {
     Op op;
     bool reads_out;            /* the outputs are added to */
     int8_t outs, ins;          /* set by device_run(): how many leading ones may be in use */
+    int8_t unused;
     Tensor out[OP_OUTS];
     Tensor in[OP_INS];         /* a missing one (no bias) has no format */
     union {
