@@ -21,10 +21,6 @@ template <int K, int H, int STEPS>
 static __device__ inline void take_keys(Running<H> &run, const float (*q)[8], const uint4 *keys, const uint4 *values,
                                         const Attention &a, int first_head, int j0, int stride, int n, int pos, int L)
 {
-    float v[STEPS][8];
-#pragma unroll
-    for (int u = 0; u < STEPS; u++)
-        plain_expand<K>(v[u], values[u]);
 #pragma unroll
     for (int h = 0; h < H; h++) {
         float s[STEPS], most = run.most[h];
@@ -47,11 +43,12 @@ static __device__ inline void take_keys(Running<H> &run, const float (*q)[8], co
             run.sums[h][i] *= older;
 #pragma unroll
         for (int u = 0; u < STEPS; u++) {
-            float p = u < n ? power(s[u] - most) : 0;
+            float v[8], p = u < n ? power(s[u] - most) : 0;
+            plain_expand<K>(v, values[u]);      /* not before: they would take registers that other blocks need */
             run.total[h] += p;
 #pragma unroll
             for (int i = 0; i < 8; i++)
-                run.sums[h][i] = fmaf(p, v[u][i], run.sums[h][i]);
+                run.sums[h][i] = fmaf(p, v[i], run.sums[h][i]);
         }
         run.most[h] = most;
     }
