@@ -20,8 +20,7 @@ typedef struct Tensor {
     const Format *format;
     int64_t row_elems;           /* from one index of dim[0] to the next, in elements */
     int32_t dim[TENSOR_DIMS];    /* unused ones are 1 */
-    int8_t dims, packing;
-    int8_t unused[6];            /* zeros, so that equal tensors have equal bytes */
+    int32_t dims, packing;       /* no smaller: without padding equal tensors have equal bytes, which a device may compare */
 } Tensor;
 
 static inline Tensor tensor_of(void *data, const Format *format, int32_t d0, int32_t d1)
