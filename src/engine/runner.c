@@ -162,8 +162,8 @@ static void fill_rows(Runner *r, const Plan *plan)
         const Sequence *q = e->sequence;
         for (int32_t j = 0; j < e->rows; j++, row++) {
             int32_t position = e->first + j;
-            bool flies = position >= q->known && e->drafted == 0;
-            ASSERT(!flies || (q->flying && row == r->flights));
+            bool flies = q->flying && position >= q->known;
+            ASSERT(!flies || row == r->flights);
             if (flies)
                 r->flown.host[r->flights++] = q->flying - 1;
             r->tokens.host[row] = flies ? 0 : q->tokens[position];
