@@ -60,6 +60,7 @@ struct Device {
     const char *name;         /* "cpu", "tally", ... */
     Device *inner;            /* what a watcher wraps; else NULL */
     bool apart;               /* its memory is not the host's: only read(), write() and copy() reach what it holds */
+    double past;              /* there: positions of a sequence of this step, on average, for whoever counts; 0: not said */
 };
 
 void device_run(Device *, OpCall *);   /* counts outs and ins, checks that all tensors are well formed */
@@ -80,6 +81,12 @@ static inline void device_label(Device *d, const char *part, int layer)
 {
     if (d->calls->label)
         d->calls->label(d, part, layer);
+}
+/* For all watchers. */
+static inline void device_tell_past(Device *d, double past)
+{
+    for (; d; d = d->inner)
+        d->past = past;
 }
 /* Whether the memory of what computes below all watchers is not the host's. */
 static inline bool device_is_apart(const Device *d)

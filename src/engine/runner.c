@@ -156,10 +156,12 @@ Err runner_new(Runner **out, RunnerOptions o, const EngineModel *model, const Kv
 static void fill_rows(Runner *r, const Plan *plan)
 {
     int32_t row = 0, out = 0, hidden = 0;
+    double past = 0;
     r->flights = 0;
     for (int32_t i = 0; i < plan->entries; i++) {
         const PlanEntry *e = &plan->entry[i];
         const Sequence *q = e->sequence;
+        past += e->first + e->rows;
         for (int32_t j = 0; j < e->rows; j++, row++) {
             int32_t position = e->first + j;
             bool flies = q->flying && position >= q->known;
@@ -177,6 +179,7 @@ static void fill_rows(Runner *r, const Plan *plan)
                 r->hidden_rows.host[hidden++] = row;
         }
     }
+    device_tell_past(r->device, past / plan->entries);
 }
 
 /* The next quarter of a power of two: 1 to 8, 10, 12, 14, 16, 20, 24, ... */

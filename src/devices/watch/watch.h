@@ -40,8 +40,8 @@ void watch_label(Device *, const char *part, int layer);
     .take = watch_take, .push = watch_push, .mark = watch_mark, .release = watch_release,         \
     .write = watch_write, .read = watch_read, .copy = watch_copy, .fetch = watch_fetch, .await = watch_await
 
-/* The cost of a call to this device. Where the host cannot read its memory, attention counts as if each sequence were
- * as long as the step's tables have room for, which is a quarter more than the longest at most. */
+/* The cost of a call to this device. Where the host cannot read its memory, attention counts sequences as long as they
+ * are on average (Device.past), in whole blocks. */
 OpCost watch_cost(const Device *, const OpCall *);
 
 /* "layer.3.attn", "head" */
