@@ -54,7 +54,7 @@ endif
 TIER_neon   := -march=$(NEON)
 TIER_avx2   := -mavx2 -mfma -mf16c -mbmi2 -mprfchw
 TIER_avx512 := $(TIER_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx512vbmi -mavx512bf16 -mprefer-vector-width=512
-TIER_amx    := $(TIER_avx512) -DTIER_avx512=1 -mamx-tile -mamx-int8   # AVX-512 with the processor's tiles: only products are built again
+TIER_amx    := $(TIER_avx512) -DTIER_avx512=1 -mamx-tile -mamx-int8 -mamx-bf16   # AVX-512 with the processor's tiles: only products are built again
 
 # Optional: an NVIDIA GPU (docs/PERFORMANCE.md). Built where nvcc is found; make CUDA=0 leaves it out. The runtime library is
 # linked in and opens the driver when it is asked for, so the program starts on machines without one. Built for this

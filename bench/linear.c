@@ -1,10 +1,10 @@
 /* linear.c -- how fast products are, by format and shape:
  *
- *     make bench; build/bench/linear [FORMAT ...] [-r ROWS] ... [-t THREADS] [-s SHAPE] [-a avx2|avx512|amx]
+ *     make bench; build/bench/linear [FORMAT ...] [-r ROWS] ... [-t THREADS] [-s SHAPE] [-a avx2|avx512|amx] [-n]
  *
  * Prints for each shape of a 1.1B Llama the best and the median time of one product, what it read of
  * weights a second (few rows: the limit is memory) and its operations a second (many rows: arithmetic).
- * Copies of the weight are used in turn, so that one row finds none of it in a cache.
+ * -n: near, rounded to bf16. Copies of the weight are used in turn, so that one row finds none of it in a cache.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,7 +41,7 @@ static uint8_t *packed_weight(const Panel *panel, int out, int in, int copies)
     return all;
 }
 
-static void bench_shape(const Panel *panel, CpuTier tier, Team *team, int rows, int out, int in)
+static void bench_shape(const Panel *panel, CpuTier tier, bool near, Team *team, int rows, int out, int in)
 {
     size_t bytes = panel->bytes(in) * (size_t)(out / 16);
     int copies = rows > 64 ? 1 : 1 + (int)(COPIES_BYTES / bytes);
@@ -54,6 +54,7 @@ static void bench_shape(const Panel *panel, CpuTier tier, Team *team, int rows, 
     task.call = (OpCall){.op = OP_LINEAR, .out = {tensor_of(y, &format_f32, rows, out)},
                          .in = {tensor_of(x, &format_f32, rows, in), tensor_of(w, panel->format, out, in)}};
     task.call.in[1].packing = 1;
+    task.call.in[1].near = near;
     task.scratch = huge_memory(task.kernel->scratch_bytes(&task.call) + 64);
     double seconds[TIMES], start = clock_seconds();
     int n = 0;
@@ -79,6 +80,7 @@ int main(int argc, char **argv)
     int rows[8] = {1, 512}, n_rows = 0, threads = 2, only_shape = -1;
     CpuTier tier = cpu_best_tier();
     const Format *formats[64] = {NULL};
+    bool near = false;
     int n_formats = 0;
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "-r") && i + 1 < argc && n_rows < 8)
@@ -89,6 +91,8 @@ int main(int argc, char **argv)
             only_shape = atoi(argv[++i]);
         else if (!strcmp(argv[i], "-a") && i + 1 < argc && cpu_tier_parse(argv[i + 1], &tier))
             i++;
+        else if (!strcmp(argv[i], "-n"))
+            near = true;
         else if (format_find(argv[i]) && n_formats < 63)
             formats[n_formats++] = format_find(argv[i]);
         else
@@ -107,7 +111,7 @@ int main(int argc, char **argv)
         for (int r = 0; r < (n_rows ? n_rows : 2); r++)
             for (int s = 0; s < SHAPES; s++)
                 if (only_shape < 0 || only_shape == s)
-                    bench_shape(panel, tier, team, rows[r], shapes[s][0], shapes[s][1]);
+                    bench_shape(panel, tier, near, team, rows[r], shapes[s][0], shapes[s][1]);
     }
     team_free(team);
     return 0;

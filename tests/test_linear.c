@@ -9,6 +9,7 @@
 #include "formats/a8/a8.h"
 #include "formats/panel.h"
 #include "kernels/cpu_kernel.h"
+#include "kernels/linear/product.h"
 #include "kernels/op_spec.h"
 
 extern const CpuKernel kernel_linear_reference;
@@ -322,6 +323,64 @@ static void what_is_not_finite_stays_in_its_row(void **context)
         }
 }
 
+/* Rounded to bf16, each product of two numbers is wrong by 2^-8 of it at most, a little more where weights of few bits are
+ * made of a scale and a minimum. Fewer rows stay exact, bit by bit. */
+static void near_case(const Format *f, const Tier *tier, int rows, int out, int in)
+{
+    const Panel *panel = tier->find(f);
+    Guarded w = encoded(f, out, in), p = packed(panel, w, out, in), x = guarded(sizeof(float) * (size_t)(rows * in));
+    Guarded y = guarded(sizeof(float) * (size_t)(rows * out)), exact = guarded(sizeof(float) * (size_t)(rows * out));
+    float *row = malloc(sizeof(float) * (size_t)in);
+    for (int j = 0; j < rows * in; j++)
+        ((float *)x.data)[j] = random_float();
+    OpCall call = {.op = OP_LINEAR, .out = {tensor_of(exact.data, &format_f32, rows, out)},
+                   .in = {tensor_of(x.data, &format_f32, rows, in), tensor_of(p.data, f, out, in)}};
+    call.in[1].packing = 1;
+    run(tier->linear, &call, 2);
+    call.in[1].near = true;
+    call.out[0].data = y.data;
+    run(tier->linear, &call, 1 + rows % 3);
+    bool takes = panel->pairs && (f->activation == &format_f32 || !strcmp(tier->name, "amx"));
+    bool same = !memcmp(y.data, exact.data, y.bytes), rounds = takes && rows >= NEAR_ROWS && in % PANEL_BLOCK == 0;
+    assert_int_equal(same, !rounds);
+    for (int o = 0; o < out && rounds; o++) {
+        f->decode(row, w.data + (size_t)o * format_row_bytes(f, in), (size_t)in);
+        for (int r = 0; r < rows; r++) {
+            double sum = 0, all = 0, got = (double)((float *)y.data)[r * out + o];
+            for (int k = 0; k < in; k++) {
+                double product = (double)row[k] * (double)((float *)x.data)[r * in + k];
+                sum += product;
+                all += fabs(product);
+            }
+            if (!(fabs(got - sum) <= all / 100))
+                FAIL_WITH("%s %s: %d x %d, row %d of %d: %g, not %g\n", f->name, tier->name, out, in, r, rows, got, sum);
+        }
+    }
+    free(row);
+    release(exact);
+    release(y);
+    release(x);
+    release(p);
+    release(w);
+}
+
+static void near_products_are_near(void **context)
+{
+    (void)context;
+    static const int rows[] = {NEAR_ROWS - 1, NEAR_ROWS, 65, 97, 256, 257, 300}, outs[] = {1, 16, 17, 33, 50};
+    const Format *f;
+    for (int i = 0, n = 0; (f = format_at(i)); i++)
+        for (int t = 0; t < TIERS; t++) {
+            if (!multiplies(f) || !tiers[t].find(f) || !has_tier(t))
+                continue;
+            int block = (int)max_i64(32, f->block_elems);
+            for (int k = 0; k < 3; k++, n++)
+                near_case(f, &tiers[t], rows[n % 7], outs[n % 5], block * (1 + 4 * k * (block == 32)));
+            if (f->block_elems == 1)
+                near_case(f, &tiers[t], 70, 20, 77);
+        }
+}
+
 /* A matrix that was not repacked, on the fast tiers: protects formats without panels. */
 static void plain_rows_agree_with_the_reference(void **context)
 {
@@ -533,6 +592,7 @@ int main(void)
         cmocka_unit_test(a_row_has_the_same_bits_in_any_company),
         cmocka_unit_test(a_panel_holds_exactly_the_rows_that_were_packed),
         cmocka_unit_test(what_is_not_finite_stays_in_its_row),
+        cmocka_unit_test(near_products_are_near),
         cmocka_unit_test(plain_rows_agree_with_the_reference),
         cmocka_unit_test(linear3_is_three_linear),
         cmocka_unit_test(gated_mlp_is_its_parts),

@@ -50,8 +50,8 @@ CpuTier cpu_tier_whole(CpuTier tier)
 /* Tiles are so large that Linux wants to be asked, once per process, before somebody uses them. */
 static bool may_use_tiles(void)
 {
-    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18, AMX_TILE = 1 << 24, AMX_INT8 = 1 << 25 };
-    const unsigned wanted = AMX_TILE | AMX_INT8;
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18, AMX_BF16 = 1 << 22, AMX_TILE = 1 << 24, AMX_INT8 = 1 << 25 };
+    const unsigned wanted = AMX_BF16 | AMX_TILE | AMX_INT8;
     unsigned a, b, c, d;
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & wanted) == wanted
         && syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;

@@ -59,6 +59,9 @@ typedef struct XTile {
 } XTile;
 _Static_assert(sizeof(XTile) % 64 == 0, "loads are aligned");
 
+/* XPairs: 32 activations of each of 16 rows, in bf16. */
+enum { XPAIRS_BYTES = 2 * PANEL_BLOCK };
+
 /* A few rows of x against a few panels. */
 typedef struct PanelJob {
     const void *panel[PANEL_STREAMS];
@@ -97,6 +100,9 @@ typedef struct Panel {
     /* k in [from, to), multiples of 32 for integers. Each weight becomes exactly what decode() says it is
      * (q scale - min). */
     void (*expand)(void *out, const void *panel, int64_t from, int64_t to);
+    /* The same, rounded to bf16: for each 2 of k, 16 times both. k: multiples of 32, out: aligned to 64. NULL: the tier has no
+     * products of bf16. */
+    void (*pairs)(void *out, const void *panel, int64_t from, int64_t to);
     void (*few)(const PanelJob *, int rows, int panels);
     void (*tiles)(const TileJob *);          /* NULL: the format, or the tier, is better off without */
     int tiles_from;                          /* rows that it takes for tiles to be faster than few() */

@@ -26,6 +26,9 @@ static void few(const PanelJob *job, int rows, int panels)
     by_rows[rows - 1](job, panels);
 }
 
+#ifndef PAIRS
+#define PAIRS NULL
+#endif
 #ifndef TILES
 #define TILES NULL
 #define TILES_FROM 0
@@ -39,6 +42,7 @@ const Panel TIERED(TIER_PASTE(panel, PANEL_FORMAT)) = {
     .bytes = panel_bytes,
     .pack = pack,
     .expand = expand,
+    .pairs = PAIRS,
     .few = few,
     .tiles = TILES,
     .tiles_from = TILES_FROM,

@@ -94,4 +94,5 @@ INLINE void multiply(const PanelJob *job, int first, int rows, int panels)
     }
 }
 
+#include "formats/panel_pairs.h"
 #include "formats/panel_end.h"

@@ -161,4 +161,5 @@ INLINE void multiply(const PanelJob *job, int first, int rows, int panels)
 #if SCALES == 1   /* with two, tiles would have twice as much to add, and gain nothing */
 #include "formats/panel_tiles.h"
 #endif
+#include "formats/panel_pairs.h"
 #include "formats/panel_end.h"

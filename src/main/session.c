@@ -33,7 +33,8 @@ const Flag model_flags[MODEL_FLAG_COUNT] = {
     {"--device", NULL, "DEVICE", FLAG_CHOICE, AT(device),
      "what computes: cpu; cuda, an NVIDIA GPU; or auto: the GPU where there is one, else the CPU", 0, 0, "cpu,cuda,auto", 0},
     {"--products", NULL, "HOW", FLAG_CHOICE, AT(products),
-     "on a GPU, many rows at a time: exact, activations as they are; or bf16, rounded: faster", 0, 0, "exact,bf16", 0},
+     "of many rows, as prompts have: exact; or bf16, rounded, which is faster on a GPU and on a processor with AMX or "
+     "AVX-512", 0, 0, "exact,bf16", 0},
     {"--deterministic", NULL, NULL, FLAG_SWITCH, AT(deterministic),
      "on a GPU too: the same request gives the same bits, alone or in a batch; exact, and slower where rows are many", 0, 0, 0,
      0},
@@ -129,8 +130,12 @@ static Err open_device(Session *s, const ModelFlags *flags, Error *err)
     } else {
         if (flags->device == DEVICE_AUTO)
             fprintf(stderr, "ridge: no NVIDIA GPU answers, so the CPU computes\n");
-        CpuOptions options = {.tier = (CpuTier)(flags->tier - 1), .threads = flags->threads, .touches = flags->touches};
+        CpuOptions options = {.tier = (CpuTier)(flags->tier - 1), .threads = flags->threads, .touches = flags->touches,
+                              .near = flags->products == 1};
         TRY(cpu_device_open(&options, &s->computes, err));
+        if (options.near && !cpu_tier_rounds(cpu_device_tier(s->computes)))
+            fprintf(stderr, "ridge: tier %s has no products of bf16, so all are exact\n",
+                    cpu_tier_name(cpu_device_tier(s->computes)));
         snprintf(s->backend, sizeof s->backend, "CPU %s", cpu_tier_name(cpu_device_tier(s->computes)));
         s->threads = cpu_device_threads(s->computes);
     }

@@ -25,7 +25,7 @@ typedef struct CpuDevice {
     CpuTier tier;
     Team *team;
     Region *regions;
-    bool touches; /* as in CpuOptions */
+    bool near, touches; /* as in CpuOptions */
     uint8_t *shared; /* what is left of the region that smaller takes share */
     size_t shared_left;
     DeviceStack stack;
@@ -239,6 +239,7 @@ static Err upload_panels(CpuDevice *c, const Panel *panel, Tensor host, Tensor *
 {
     *out = host;
     out->packing = PACKING_PANELS;
+    out->near = c->near;
     PackTask task = {panel, host, 1, host.dim[0], tensor_width(host), NULL};
     if (host.dims == 3) {   /* [experts, rows, width] */
         task.matrices = host.dim[0];
@@ -342,6 +343,7 @@ Err cpu_device_open(const CpuOptions *options, Device **out, Error *err)
     c->stack.align = ALIGN;
     c->tier = tier;
     c->touches = options->touches;
+    c->near = options->near && cpu_tier_rounds(tier);
     Err result = team_new(&c->team, options->threads, false, err);
     if (result != OK) {
         free(c);
@@ -356,6 +358,12 @@ Err cpu_device_open(const CpuOptions *options, Device **out, Error *err)
     memset(c->taken, 0, taken);
     *out = &c->device;
     return OK;
+}
+
+bool cpu_tier_rounds(CpuTier tier)
+{
+    const Panel *panel = cpu_panel(&format_f32, tier);
+    return panel && panel->pairs;
 }
 
 CpuTier cpu_device_tier(const Device *d) { return ((const CpuDevice *)d)->tier; }

@@ -13,6 +13,7 @@
 typedef struct CpuOptions {
     CpuTier tier;         /* TIER_BEST: the highest that this processor has */
     int threads;          /* 0: as many as the processor, its cgroup and its affinity allow */
+    bool near;            /* products of many rows may round to bf16, on tiers that have such (cpu_tier_rounds()) */
     bool touches;         /* what is taken is there at once: for who runs long, and would rather wait now, or fail now */
 } CpuOptions;
 
@@ -20,6 +21,7 @@ Err cpu_device_open(const CpuOptions *, Device **out, Error *err);   /* UNSUPPOR
 
 CpuTier cpu_device_tier(const Device *);
 int cpu_device_threads(const Device *);
+bool cpu_tier_rounds(CpuTier);   /* whether it has products of bf16 */
 /* The tier whose kernel would run this call: lower than the device's where it falls back. */
 CpuTier cpu_kernel_tier(const Device *, const OpCall *);
 

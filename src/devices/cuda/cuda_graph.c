@@ -16,8 +16,8 @@ bool cuda_queue_open(CudaQueue *q)
     return q->calls != NULL;
 }
 
-_Static_assert(sizeof(Tensor) == sizeof((Tensor){0}.dim) + 2 * sizeof(void *) + sizeof(int64_t) + 2 * sizeof(int32_t) &&
-               offsetof(OpCall, out) == sizeof(Op) + 4, "padding holds what was on the stack: no step would be found again");
+_Static_assert(offsetof(Tensor, near) + sizeof(int32_t) == sizeof(Tensor) && offsetof(OpCall, out) == sizeof(Op) + 4,
+               "padding holds what was on the stack: no step would be found again");
 
 static void drop(CudaGraph *g)
 {

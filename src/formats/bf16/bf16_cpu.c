@@ -3,6 +3,7 @@
 
 #define PANEL_FORMAT bf16
 #define ELEM_BYTES 2
+#define IS_BF16
 
 INLINE Vf weights(const uint8_t *p) { return vf_of_bf16(p); }
 

@@ -14,8 +14,31 @@ static bool takes_tiles(Tensor w, int64_t rows)
 static bool takes_tiles(Tensor w, int64_t rows) { return (void)w, (void)rows, false; }
 #endif
 
+#ifdef TIER_avx512
+/* Without tiles integers multiply four at a time, and bf16 two. */
+static bool takes_pairs(Tensor w, int64_t rows)
+{
+#ifndef TIER_amx
+    if (w.format->activation != &format_f32)
+        return false;
+#endif
+    const Panel *kind = w.near && w.packing == PACKING_PANELS ? TIERED(panel_find)(w.format) : NULL;
+    return kind && kind->pairs && rows >= NEAR_ROWS && w.dim[1] % PANEL_BLOCK == 0;
+}
+
+static void x_pairs(uint8_t *to, const float *x)
+{
+    _mm512_storeu_si512(to, (__m512i)_mm512_cvtne2ps_pbh(vf_load(x + LANES), vf_load(x)));
+}
+#else
+static bool takes_pairs(Tensor w, int64_t rows) { return (void)w, (void)rows, false; }
+static void x_pairs(uint8_t *to, const float *x) { (void)to, (void)x; }
+#endif
+
 XKind TIERED(x_kind)(Tensor w, int64_t rows)
 {
+    if (takes_pairs(w, rows))
+        return X_PAIRS;
     if (w.format->activation == &format_f32)
         return X_AS_IS;
     ASSERT(w.format->activation == &format_a8);
@@ -29,6 +52,7 @@ size_t TIERED(x_row_bytes)(XKind kind, int64_t width)
     size_t blocks = (size_t)width / PANEL_BLOCK;
     return kind == X_BLOCKS  ? blocks * sizeof(XBlock)
            : kind == X_TILES ? blocks * (sizeof(XTile) / TILED_ROWS)
+           : kind == X_PAIRS ? blocks * XPAIRS_BYTES
                              : (size_t)width * sizeof(float);
 }
 
@@ -138,7 +162,9 @@ static void x_group(XTile *tile, const float *x, int64_t stride, int64_t rows)
 static void x_row(const Prepared *p, int64_t row, int64_t k, const float *x, int64_t n)
 {
     uint8_t *at = p->rows + (size_t)row * p->row_bytes;
+    size_t group = (size_t)(row / TILED_ROWS * TILED_ROWS) * p->row_bytes, lane = (size_t)(row % TILED_ROWS);
     switch (p->kind) {
+    case X_PAIRS: x_pairs(p->rows + group + ((size_t)(k / PANEL_BLOCK) * TILED_ROWS + lane) * XPAIRS_BYTES, x); break;
     case X_BLOCKS: x_block((XBlock *)at + k / PANEL_BLOCK, x); break;
     case X_ROUNDED: x_round((float *)at + k, x); break;
     default: memcpy((float *)at + k, x, (size_t)n * sizeof *x); break;

@@ -12,6 +12,7 @@
  *     X_AS_IS        themselves       panels of floats
  *     X_BLOCKS       XBlocks          panels of integers
  *     X_TILES        XTiles           the same, many rows, on the tier that has tiles
+ *     X_PAIRS        XPairs           all panels, many rows, where bf16 will do (near.h)
  *     X_ROUNDED      f32, rounded     plain rows of a format that rounds its activations
  *
  * A weight in plain rows (a format without panels, a matrix that was not repacked) is decoded to panels
@@ -25,14 +26,15 @@
 
 enum {
     PRODUCT_UNIT = 2 * PANEL_ROWS,      /* outputs */
+    NEAR_ROWS = 64,                     /* from so many on, weights are worth rounding */
     PRODUCT_ROWS = 256,                 /* of x that meet a weight at once, if there are many */
     PRODUCTS_PER_THREAD = 1 << 17,      /* worth a thread: some microseconds */
 };
 
-typedef enum XKind { X_AS_IS, X_BLOCKS, X_TILES, X_ROUNDED, X_KINDS } XKind;
+typedef enum XKind { X_AS_IS, X_BLOCKS, X_TILES, X_PAIRS, X_ROUNDED, X_KINDS } XKind;
 
-/* Rows of x as the loops for some weight read them. A row lies in one piece, but for XTiles: there 16 rows do, block by
- * block, and the rows that are missing from the last 16 are zeros. */
+/* Rows of x as the loops for some weight read them. A row lies in one piece, but for XTiles and XPairs: there 16 rows do, block
+ * by block, and the rows that are missing from the last 16 are zeros, or anything in XPairs. */
 typedef struct Prepared {
     XKind kind;
     uint8_t *rows;
@@ -43,7 +45,7 @@ typedef struct Prepared {
 XKind TIERED(x_kind)(Tensor w, int64_t rows);          /* rows: of x, that are prepared together */
 size_t TIERED(x_row_bytes)(XKind, int64_t width);
 /* Elements k to k + n of some rows, stride apart in x; k is a multiple of 32, n is 32 but at the end of what stays as it is.
- * Of XTiles a group at a time, or all that there is of it. */
+ * Of XTiles a group at a time, or all that there is of it; of XPairs rows of one group. */
 void TIERED(x_put)(const Prepared *, Range rows, int64_t k, const float *x, int64_t stride, int64_t n);
 
 /* How many rows of a group the loops read: rows that are missing among them are zeros. */
@@ -52,7 +54,7 @@ static inline int64_t x_tiled_rows(int64_t rows) { return rows <= TILED_ROWS / 2
 /* How many rows there is memory for. */
 static inline int64_t x_rows(XKind kind, int64_t rows)
 {
-    return kind == X_TILES ? (rows + TILED_ROWS - 1) / TILED_ROWS * TILED_ROWS : rows;
+    return kind == X_TILES || kind == X_PAIRS ? (rows + TILED_ROWS - 1) / TILED_ROWS * TILED_ROWS : rows;
 }
 
 /* x prepared for each of some weights lies in one piece of memory: bytes, this thread's part of making

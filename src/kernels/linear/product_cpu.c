@@ -1,7 +1,7 @@
 /* product_cpu.c -- see product.h. */
 #include "kernels/linear/product.h"
 
-#include "kernels/linear/tile.h"
+#include "kernels/linear/near.h"
 
 enum {
     FEW_ROWS = 16,               /* up to which expanding a panel does not pay */
@@ -221,6 +221,37 @@ static void product_many_rows(const Product *p, const Panel *kind, int64_t panel
             finish(p, r, (panel + i) * PANEL_ROWS, sums[r - rows.from][i]);
 }
 
+/* ---- many rows, rounded to bf16 ---- */
+
+#ifdef TIER_avx512
+static void product_near_rows(const Product *p, const Panel *kind, int64_t panel, Range rows)
+{
+    _Alignas(64) uint8_t w[TILE_PANELS][NEAR_K / PANEL_BLOCK * NEAR_BLOCK_BYTES];
+    _Alignas(64) float sums[PRODUCT_ROWS][TILE_PANELS][PANEL_ROWS];
+    int64_t width = p->w.dim[1], panels = panel_count(p->w.dim[0]);
+    near_begin();
+    for (int64_t from = 0; from < width; from += NEAR_K) {
+        int64_t to = min_i64(from + NEAR_K, width);
+        for (int i = 0; i < TILE_PANELS && panel + i < panels; i++)
+            kind->pairs(w[i], (const uint8_t *)p->w.data + (size_t)(panel + i) * kind->bytes(width), from, to);
+        Near near = {.w = {w[0], w[1]}, .group_bytes = TILED_ROWS * p->x.row_bytes, .first = from == 0, .sums = sums[0][0],
+                     .x = p->x.rows + (size_t)rows.from * p->x.row_bytes + (size_t)(from / PANEL_BLOCK) * NEAR_BLOCK_BYTES,
+                     .blocks = (int)((to - from) / PANEL_BLOCK)};
+        near_rows(&near, (int)(rows.to - rows.from));
+    }
+    near_end();
+    for (int64_t r = rows.from; r < rows.to; r++)
+        for (int i = 0; i < TILE_PANELS; i++)
+            finish(p, r, (panel + i) * PANEL_ROWS, sums[r - rows.from][i]);
+}
+#else
+static void product_near_rows(const Product *p, const Panel *kind, int64_t panel, Range rows)
+{
+    (void)p, (void)kind, (void)panel, (void)rows;
+    ASSERT(false);
+}
+#endif
+
 static const Panel *panel_of(const Product *p)
 {
     return p->w.packing == PACKING_PANELS ? TIERED(panel_find)(p->w.format) : NULL;
@@ -229,7 +260,7 @@ static const Panel *panel_of(const Product *p)
 /* Rows enough to expand weights for, without tiles; or weights that have to be decoded. */
 static bool expands(const Product *p, const Panel *kind)
 {
-    return !kind || (p->x.kind != X_TILES && p->x.count > FEW_ROWS && kind->scales);
+    return !kind || p->x.kind == X_PAIRS || (p->x.kind != X_TILES && p->x.count > FEW_ROWS && kind->scales);
 }
 
 /* What product_run() takes at once. */
@@ -254,8 +285,10 @@ static void product_run(const Panel *kind, Run r, Share *share)
         product_side_by_side(kind, (Run[]){{r.p, r.from, half}, {r.p, half, r.to}}, share);
         return;
     }
+    void (*many)(const Product *, const Panel *, int64_t panel, Range rows) =
+        r.p->x.kind == X_PAIRS ? product_near_rows : product_many_rows;
     for (int64_t piece; (piece = share_take(share)) >= 0;)
-        product_many_rows(r.p, kind, r.from + piece % pairs * TILE_PANELS, row_block(r.p, piece / pairs));
+        many(r.p, kind, r.from + piece % pairs * TILE_PANELS, row_block(r.p, piece / pairs));
 }
 
 static Run run_of(const Product *p, Range outputs) { return (Run){p, outputs.from / PANEL_ROWS, panel_count(outputs.to)}; }
