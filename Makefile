@@ -249,6 +249,7 @@ check-parity: $(BUILD)/tests/parity
 check-gpu: $(BUILD)/tests/check_gpu $(BUILD)/tests/parity
 	@$(BUILD)/tests/check_gpu
 	@$(BUILD)/tests/check_gpu --same
+	@$(BUILD)/tests/check_gpu --products bf16 linear linear3 gated_mlp expert_linear attend
 	@$(BUILD)/tests/parity --gpu $(patsubst %/config.json,%,$(wildcard $(or $(SHARED_HF),tests/fixtures/hf)/*/config.json))
 
 # The kernels of the GPU compile for Ampere and what follows it, and for Hopper, on a machine that needs neither a GPU nor nvcc.

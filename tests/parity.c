@@ -1,9 +1,9 @@
-/* parity.c -- one line for each fixture and way:   parity [--gpu] DIRECTORY | NAME ...
+/* parity.c -- one line for each fixture and way:   parity [--gpu [--products bf16]] DIRECTORY | NAME ...
  *
  * A directory holds config.json, model.safetensors, expected.json, expected.safetensors; a name is one
  * in $RIDGE_SHARED/fixtures/hf or tests/fixtures/hf. The ways: the reference tier and the fastest, the
  * config as transformers 5 writes it and as published checkpoints spell it, the checkpoint itself and a
- * GGUF made of it.
+ * GGUF made of it. On a GPU: steps of many rows and of few; with --products bf16 what is multiplied may be rounded to BF16.
  *
  * Each fixture runs in a process of its own, as many at a time as there are processors: what crashes
  * or hangs has failed, and the others go on. Lines come in order. The status is 0 only if every
@@ -43,7 +43,7 @@ static const struct {
     {"GPU", {.gpu = true, .rows = 64, .block_tokens = 16}},
     {"GPU, 16 rows", {.gpu = true, .rows = 16, .block_tokens = 4}},
 };
-static bool on_gpu;
+static bool on_gpu, near;
 
 /* The last name of a path, whether or not a slash ends it. */
 static const char *base_name(const char *path)
@@ -64,10 +64,11 @@ static int check_fixture(const char *directory)
     int end = PASSED;
     for (size_t w = 0; w < (on_gpu ? COUNT_OF(gpu_ways) : COUNT_OF(ways)); w++) {
         const char *name = on_gpu ? gpu_ways[w].name : ways[w].name;
-        const ParityWay *way = on_gpu ? &gpu_ways[w].way : &ways[w].way;
+        ParityWay way = on_gpu ? gpu_ways[w].way : ways[w].way;
         ParityResult r;
         Error err = {0};
-        Err code = parity_check(directory, way, &r, &err);
+        way.near = near;
+        Err code = parity_check(directory, &way, &r, &err);
         printf("%-20s %-16s ", base_name(directory), name);
         if (code == UNSUPPORTED && strstr(err.text, "is unknown; the nearest")) {
             printf("NOT RUN: the family is unknown\n");
@@ -177,10 +178,13 @@ int main(int argc, char **argv)
     on_gpu = argc > 1 && !strcmp(argv[1], "--gpu");
     argc -= on_gpu;
     argv += on_gpu;
+    near = on_gpu && argc > 2 && !strcmp(argv[1], "--products") && !strcmp(argv[2], "bf16");
+    argc -= 2 * near;
+    argv += 2 * near;
     int count = argc - 1, ends[3] = {0};
     Job *jobs = calloc((size_t)count + 1, sizeof *jobs);
     if (!jobs || !count)
-        return fputs("usage: parity [--gpu] DIRECTORY | NAME ...\n", stderr), 2;
+        return fputs("usage: parity [--gpu [--products bf16]] DIRECTORY | NAME ...\n", stderr), 2;
     for (int i = 0; i < count; i++)
         jobs[i].directory = find_fixture(argv[1 + i]);
     run_jobs(jobs, count);

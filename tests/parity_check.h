@@ -3,7 +3,8 @@
  * All prompts of a fixture run at once in one engine, so what is checked is the whole way: config,
  * weights, kernels, paged cache, batching. Tolerance, as the fixtures' page states it: 1e-3 or ten times
  * the rounding noise of fp32, the larger. Greedy tokens must agree up to the first step whose margin is
- * within twice that; where the fixture tells no margins, those of the logits that were computed.
+ * within twice that; where the fixture tells no margins, those of the logits that were computed. Where products may be
+ * rounded to BF16, the tolerance is 2^-6 of the largest logit.
  */
 #ifndef TESTS_PARITY_CHECK_H
 #define TESTS_PARITY_CHECK_H
@@ -14,6 +15,7 @@
 typedef struct ParityWay {
     CpuTier tier;
     bool gpu; /* on the GPU; tier does not count */
+    bool near; /* there: what is multiplied may be rounded to BF16 */
     bool hub; /* config.hub.json: the spelling of published checkpoints */
     bool gguf; /* converted to a GGUF first */
     int32_t rows; /* of a step */

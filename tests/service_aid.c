@@ -1,6 +1,7 @@
 #include "service_aid.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -10,6 +11,7 @@
 struct ServiceAid {
     Package package;
     Device *device;
+    DeviceCalls calls;             /* the device's own, but for: */
     Model *model;
     Engine *engine;
     Service *service;
@@ -23,10 +25,36 @@ struct AidCall {
     Buf text;
 };
 
+/* ---- a device that can be lost ---- */
+
+static atomic_bool lost;
+
+static const Error *trouble(const Device *d)
+{
+    static const Error error = {IO_FAILED, "the device fell off while computing"};
+    (void)d;
+    return atomic_load(&lost) ? &error : NULL;
+}
+
+static void make_fragile(ServiceAid *a)
+{
+    atomic_store(&lost, false);
+    a->calls = *a->device->calls;
+    a->calls.trouble = trouble;
+    a->device->calls = &a->calls;
+}
+
+void service_aid_break(ServiceAid *a)
+{
+    (void)a;
+    atomic_store(&lost, true);
+}
+
 static Err open_parts(ServiceAid *a, int32_t sequences, int32_t queue, Error *err)
 {
     TRY(package_open(&a->package, NULL, err));
     TRY(cpu_device_open(&(CpuOptions){.tier = TIER_BEST, .threads = 1}, &a->device, err));
+    make_fragile(a);
     TRY(model_open(&a->package.checkpoint, a->device, NULL, &a->model, err));
     EngineOptions o = engine_options_default();
     EngineModel model = engine_model(a->model);

@@ -10,6 +10,7 @@ typedef struct ServiceAid ServiceAid;
 /* sequences, queue: of the engine. */
 Err service_aid_open(ServiceAid **, int32_t sequences, int32_t queue, Error *);
 void service_aid_close(ServiceAid *);
+void service_aid_break(ServiceAid *);        /* its device is lost from now on */
 Service *service_aid_service(ServiceAid *);
 
 typedef struct AidCall AidCall;

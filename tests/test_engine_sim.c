@@ -308,6 +308,7 @@ static void world_open_as(World *w, uint64_t seed, WorldKind kind)
     if (kind != ORDINARY)
         crowd(w, kind);
     w->options.device_chooses = seed % 2;
+    w->options.flies = seed % 4 == 1;
     MUST(cpu_device_open(&(CpuOptions){.tier = TIER_REFERENCE, .threads = 1}, &cpu, &must_err));
     MUST(hash_device_open(cpu, &w->device, &must_err));
     MUST(hash_model_init(&w->model, w->device, &must_err));
@@ -318,7 +319,7 @@ static void world_open_as(World *w, uint64_t seed, WorldKind kind)
          "patience %d, events %d%s",
          w->model.layers, w->options.sequences, w->options.rows, w->options.logit_rows, w->options.context,
          w->options.block_tokens, (int)w->options.cache_tokens, w->options.policy, w->options.fair ? " (fair)" : "",
-         w->options.patience, w->options.events, w->options.device_chooses ? ", the device chooses" : "");
+         w->options.patience, w->options.events, w->options.flies ? ", tokens fly" : w->options.device_chooses ? ", the device chooses" : "");
     const KvLedger *l = engine_ledger(w->engine);
     tell("       cache bytes %d, %d slots of states, %d snapshots, one in %d, %d drafts", (int)w->options.cache_bytes,
          kv_ledger_has_states(l) ? l->group[l->paged].blocks : 0, w->options.state_snapshots, w->options.state_interval,

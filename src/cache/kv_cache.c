@@ -1,5 +1,6 @@
 #include "cache/kv_cache.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/checked.h"
@@ -36,6 +37,20 @@ static void forget(void *with, int32_t group, int32_t name)
 {
     KvCache *c = with;
     prefix_index_remove(c->index, name, group);
+}
+
+/* Before anything is taken, as then it can be said how much would fit. */
+static Err check_room(const KvLedger *l, const Device *d, Error *err)
+{
+    static const double GIB = 1 << 30, USABLE = 0.9;      /* activations come after it */
+    double room = (double)device_left(d), fixed = (double)l->pool_bytes - (double)l->token_bytes * (double)l->options.tokens;
+    if (l->pool_bytes <= room)
+        return OK;
+    double fit = l->token_bytes > 0 ? (USABLE * room - fmax(fixed, 0)) / (double)l->token_bytes : 0;
+    return fail(err, NO_MEMORY, "a cache of %lld tokens for %d answers at a time needs %.2f GiB, and the device has %.2f GiB "
+                "left: about %lld tokens fit. A shorter --context, fewer answers or a smaller --cache-type do as well",
+                (long long)l->options.tokens, l->options.sequences, (double)l->pool_bytes / GIB, room / GIB,
+                (long long)fmax(fit, 0));
 }
 
 static Err out_of_arena(Error *err) { return fail(err, NO_MEMORY, "no memory for the tables of the cache"); }
@@ -140,6 +155,7 @@ Err kv_cache_new(KvCache **out, const KvLedger *ledger, const KvLayout *layout, 
         return out_of_arena(err);
     if (kv_ledger_has_states(ledger) && !(c->states = kv_states_new(arena, ledger, c->pool[ledger->paged], c->index)))
         return out_of_arena(err);
+    TRY(check_room(ledger, device, err));
     TRY(take_tensors(c, layout, device, err));
     *out = c;
     return OK;

@@ -1,7 +1,7 @@
 /* device.h -- where a forward pass runs. It touches the world only through this.
  *
  * A Device computes (cpu, cuda) or watches: a watcher wraps another device, sees each call, and passes
- * it on. Work is queued in order; device_read() is the only call that waits for it.
+ * it on. Work is queued in order; read() and await() are the only calls that wait for it.
  *
  * Memory is of two kinds. Activations come from a stack that is rewound after each layer:
  *
@@ -44,7 +44,12 @@ typedef struct DeviceCalls {
     void (*write)(Device *, void *to, const void *host, size_t bytes);
     void (*read)(Device *, void *host, const void *from, size_t bytes);   /* waits for the queue */
     void (*copy)(Device *, void *to, const void *from, size_t bytes);     /* both on the device; queued */
+    /* Queued as well: it is at `host` once await() of the number that this returns has come back, whatever was queued
+     * behind it. At most two at a time. NULL fns: read() instead. */
+    uint64_t (*fetch)(Device *, void *host, const void *from, size_t bytes);
+    void (*await)(Device *, uint64_t fetched);
     void (*label)(Device *, const char *part, int layer);   /* NULL: does not care */
+    size_t (*left)(const Device *);                   /* bytes that can still be taken, about. NULL fn: nobody knows */
     /* What broke it, since it was opened: from then on it computes nothing. NULL: all is well. NULL fn: never breaks. */
     const Error *(*trouble)(const Device *);
     void (*close)(Device *);
@@ -55,6 +60,7 @@ struct Device {
     const char *name;         /* "cpu", "tally", ... */
     Device *inner;            /* what a watcher wraps; else NULL */
     bool apart;               /* its memory is not the host's: only read(), write() and copy() reach what it holds */
+    double past;              /* there: positions of a sequence of this step, on average, for whoever counts; 0: not said */
 };
 
 void device_run(Device *, OpCall *);   /* counts outs and ins, checks that all tensors are well formed */
@@ -76,12 +82,38 @@ static inline void device_label(Device *d, const char *part, int layer)
     if (d->calls->label)
         d->calls->label(d, part, layer);
 }
+/* For all watchers. */
+static inline void device_tell_past(Device *d, double past)
+{
+    for (; d; d = d->inner)
+        d->past = past;
+}
 /* Whether the memory of what computes below all watchers is not the host's. */
 static inline bool device_is_apart(const Device *d)
 {
     while (d->inner)
         d = d->inner;
     return d->apart;
+}
+static inline uint64_t device_fetch(Device *d, void *host, const void *from, size_t bytes)
+{
+    if (d->calls->fetch)
+        return d->calls->fetch(d, host, from, bytes);
+    d->calls->read(d, host, from, bytes);
+    return 0;
+}
+static inline void device_await(Device *d, uint64_t fetched)
+{
+    if (d->calls->await)
+        d->calls->await(d, fetched);
+}
+/* SIZE_MAX: nobody knows. */
+static inline size_t device_left(const Device *d)
+{
+    for (; d; d = d->inner)
+        if (d->calls->left)
+            return d->calls->left(d);
+    return SIZE_MAX;
 }
 /* What broke the device, or NULL. */
 static inline const Error *device_trouble(const Device *d)

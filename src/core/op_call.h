@@ -89,7 +89,8 @@ enum { OP_OUTS = 3, OP_INS = 10 };
 typedef struct OpCall {
     Op op;
     bool reads_out;            /* the outputs are added to */
-    int8_t outs, ins;          /* set by device_run(): how many leading ones may be in use */
+    int8_t outs;               /* set by device_run(): how many leading ones may be in use ... */
+    int16_t ins;               /* ... and of these; no smaller, as in Tensor */
     Tensor out[OP_OUTS];
     Tensor in[OP_INS];         /* a missing one (no bias) has no format */
     union {

@@ -20,25 +20,25 @@ typedef struct Tensor {
     const Format *format;
     int64_t row_elems;           /* from one index of dim[0] to the next, in elements */
     int32_t dim[TENSOR_DIMS];    /* unused ones are 1 */
-    int8_t dims, packing;
-    bool near;                   /* a weight: its products with many rows may round both to bf16 (kernels/linear/near.h) */
-} Tensor;
+    int16_t dims, packing;
+    int32_t near;                /* 1: a weight whose products with many rows may round both to bf16 (kernels/linear/near.h) */
+} Tensor;                        /* without padding: equal tensors have equal bytes, which a device may compare */
 
 static inline Tensor tensor_of(void *data, const Format *format, int32_t d0, int32_t d1)
 {
-    return (Tensor){data, format, d1, {d0, d1, 1, 1}, 2, 0, false};
+    return (Tensor){data, format, d1, {d0, d1, 1, 1}, 2, 0, 0};
 }
 static inline Tensor tensor_3d(void *data, const Format *format, int32_t d0, int32_t d1, int32_t d2)
 {
-    return (Tensor){data, format, (int64_t)d1 * d2, {d0, d1, d2, 1}, 3, 0, false};
+    return (Tensor){data, format, (int64_t)d1 * d2, {d0, d1, d2, 1}, 3, 0, 0};
 }
 static inline Tensor tensor_4d(void *data, const Format *f, int32_t d0, int32_t d1, int32_t d2, int32_t d3)
 {
-    return (Tensor){data, f, (int64_t)d1 * d2 * d3, {d0, d1, d2, d3}, 4, 0, false};
+    return (Tensor){data, f, (int64_t)d1 * d2 * d3, {d0, d1, d2, d3}, 4, 0, 0};
 }
 static inline Tensor tensor_vector(void *data, const Format *format, int32_t n)
 {
-    return (Tensor){data, format, n, {1, n, 1, 1}, 1, 0, false};
+    return (Tensor){data, format, n, {1, n, 1, 1}, 1, 0, 0};
 }
 
 static inline bool tensor_is_none(Tensor t) { return t.format == NULL; }

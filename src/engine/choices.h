@@ -23,7 +23,13 @@ void choices_prepare(Choices *, const Plan *);
 void choices_run(Choices *, Tensor logits);
 void choices_plan(Choices *, Tensor logits);
 
-/* Of the plan's i-th row of logits; NULL: it was not chosen here. Waits for the device. */
-const Chosen *choices_of(Choices *, int32_t i);
+/* Of the i-th row of logits of the plan of this turn; NULL: it was not chosen here. Waits for it. */
+const Chosen *choices_of(Choices *, int32_t turn, int32_t i);
+
+/* Whether all tokens of the plan that was prepared last were chosen here, each is the next of its sequence, and how the ones
+ * after them are chosen does not depend on them. Then they fly: sequences say where they are. */
+bool choices_fly(Choices *, const Plan *);
+/* The ids, where they are on the device: [rows, 1] I32. */
+Tensor choices_ids(const Choices *);
 
 #endif

@@ -58,7 +58,7 @@ void deliver_end_request(Deliver *d, Request *r, EndReason reason)
 }
 
 /* A row of logits of the step; they come to the host when somebody asks. */
-typedef struct LogitRow { Runner *runner; int32_t number; } LogitRow;
+typedef struct LogitRow { Runner *runner; int32_t turn, number; } LogitRow;      /* turn: of the plan */
 static const float *logits_of(LogitRow row) { return runner_logits(row.runner, row.number); }
 
 /* A row of the prompt: what the model thinks of the token that comes after it. */
@@ -90,7 +90,7 @@ static double lap(const Story *story, double since, double *sum)
 static Err next_token(Deliver *d, const Sequence *q, const uint32_t *allowed, LogitRow row, Sampled *out, Error *err)
 {
     const SamplerOptions *o = &q->request->options.sampling;
-    const Chosen *chosen = runner_chosen(row.runner, row.number);      /* where the grammar was asked before the step */
+    const Chosen *chosen = runner_chosen(row.runner, row.turn, row.number);      /* a grammar was asked before the step */
     if (chosen)
         return sampler_read(chosen, o->logprobs, out, err);
     SamplePlace place = {.tokens = q->tokens, .prompt_count = q->prompt, .token_count = q->known,
@@ -105,7 +105,7 @@ static Err deliver_token(Deliver *d, Sequence *q, LogitRow row, Error *err)
     const uint32_t *allowed = NULL;
     Event event = {.kind = EVENT_TOKEN, .sample = q->sample, .position = q->known};
     double *grammar = o->story && constraint->allowed ? &o->story->grammar_seconds : NULL, began = lap(o->story, 0, NULL);
-    if (constraint->allowed && !runner_chosen(row.runner, row.number))
+    if (constraint->allowed && !runner_chosen(row.runner, row.turn, row.number))
         allowed = constraint->allowed(constraint->with, q->sample);
     began = lap(o->story, began, grammar);
     Err chosen = next_token(d, q, allowed, row, &event.token, err);
@@ -168,15 +168,15 @@ static Err deliver_row(Deliver *d, Sequence *q, int32_t position, LogitRow row, 
 }
 
 /* The rows of an entry whose logits are wanted. A drafted token is right if it is the one that comes. */
-static Err deliver_entry(Deliver *d, Runner *runner, const PlanEntry *e, int32_t out, Error *err)
+static Err deliver_entry(Deliver *d, const PlanEntry *e, LogitRow row, Error *err)
 {
     Sequence *q = e->sequence;
     int32_t known = e->first + e->rows - e->drafted, right = 0;
     d->counts.drafted_tokens += e->drafted;
-    for (int32_t at = e->first + e->rows - e->outs; at < e->first + e->rows; at++, out++) {
+    for (int32_t at = e->first + e->rows - e->outs; at < e->first + e->rows; at++, row.number++) {
         bool guessed = at + 1 >= known && at + 1 < e->first + e->rows;
         int32_t guess = guessed ? q->tokens[at + 1] : 0;
-        TRY(deliver_row(d, q, at, (LogitRow){runner, out}, err));
+        TRY(deliver_row(d, q, at, row, err));
         if (q->state == SEQUENCE_ENDED)
             return OK;
         if (guessed && q->tokens[at + 1] != guess)
@@ -200,9 +200,9 @@ static Err deliver_hidden(Deliver *d, Runner *runner, const PlanEntry *e, int32_
     return OK;
 }
 
-static Err deliver_one(Deliver *d, Runner *runner, const PlanEntry *e, int32_t out, int32_t hidden, Error *err)
+static Err deliver_one(Deliver *d, const PlanEntry *e, LogitRow row, int32_t hidden, Error *err)
 {
-    return e->hiddens > 0 ? deliver_hidden(d, runner, e, hidden, err) : deliver_entry(d, runner, e, out, err);
+    return e->hiddens > 0 ? deliver_hidden(d, row.runner, e, hidden, err) : deliver_entry(d, e, row, err);
 }
 
 void deliver_step(Deliver *d, Runner *runner, const Plan *plan)
@@ -210,9 +210,9 @@ void deliver_step(Deliver *d, Runner *runner, const Plan *plan)
     int32_t out = 0, hidden = 0;
     for (int32_t i = 0; i < plan->entries; i++) {
         const PlanEntry *e = &plan->entry[i];
-        Request *r = e->sequence->request;
-        bool ended = e->sequence->state == SEQUENCE_ENDED;   /* in this step, with another sample's error */
-        if (!ended && deliver_one(d, runner, e, out, hidden, &r->error) != OK) {
+        Request *r = e->sequence ? e->sequence->request : NULL;
+        LogitRow row = {runner, plan->turn, out};
+        if (r && (runner_trouble(runner) || deliver_one(d, e, row, hidden, &r->error) != OK)) {
             const Error *trouble = runner_trouble(runner);   /* why there are no numbers, where the device is lost */
             r->error = trouble ? *trouble : r->error;
             deliver_end_request(d, r, END_ERROR);

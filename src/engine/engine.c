@@ -25,6 +25,8 @@ struct Engine {
     Scheduler *scheduler;
     Runner *runner;
     Deliver deliver;
+    const Plan *flying;            /* a step whose tokens are chosen and were not told yet; NULL: none */
+    bool flies;                    /* steps may be run before those of the one before were told */
     Request **request;             /* [queue + sequences] all there are but for those in the inbox, in no order */
     int32_t requests;
     uint64_t arrivals;
@@ -34,6 +36,7 @@ struct Engine {
     int64_t told_ended;
     int64_t left_queue;            /* requests that have started, when last looked at */
 
+    _Atomic(const Error *) trouble;   /* of the device */
     atomic_bool heeds;             /* something is wished of a request */
     pthread_mutex_t lock;          /* for what follows */
     pthread_cond_t wake;
@@ -124,6 +127,7 @@ static void init_lock(Engine *e)
     pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&e->lock, NULL);
     atomic_init(&e->heeds, false);
+    atomic_init(&e->trouble, NULL);
 }
 
 static void wake_from_files(void *with) { engine_wake(with); }
@@ -135,6 +139,7 @@ static Err build(Engine *e, Device *device, Error *err)
     TRY(take_host(e, err));
     if (device_is_apart(device) || e->o.device_chooses)
         o.sampler = e->deliver.sampler;
+    e->flies = (device_is_apart(device) || e->o.flies) && !e->o.drafter.propose && !e->o.forgets;
     TRY(runner_new(&e->runner, o, &e->model, e->cache, device, e->arena, err));
     init_lock(e);
     arena_seal(e->arena);
@@ -205,6 +210,9 @@ static Err check_deadline(const char *name, double seconds, Error *err)
 Err engine_check(const Engine *e, const RequestOptions *o, Error *err)
 {
     int32_t samples_max = e->o.sequences < SAMPLES_MAX ? e->o.sequences : SAMPLES_MAX;
+    const Error *trouble = engine_trouble(e);
+    if (trouble)
+        return fail(err, IO_FAILED, "%s", trouble->text);
     if (o->samples < 0 || o->samples > samples_max)
         return fail(err, BAD_ARGUMENT, "samples: %d; it must be from 1 to %d", o->samples, samples_max);
     if (o->max_tokens < TOKENS_ALL)
@@ -485,6 +493,25 @@ static bool wait_for_files(Engine *e)
     return e->fetching > 0;
 }
 
+static void deliver(Engine *e, const Plan *plan)
+{
+    scheduler_land(e->scheduler, plan);
+    deliver_step(&e->deliver, e->runner, plan);
+    atomic_store(&e->trouble, runner_trouble(e->runner));
+}
+
+/* Tells what flies. False: nothing does. */
+static bool land(Engine *e)
+{
+    const Plan *plan = e->flying;
+    e->flying = NULL;
+    if (!plan)
+        return false;
+    deliver(e, plan);
+    let_go(e);
+    return true;
+}
+
 bool engine_step(Engine *e)
 {
     double at[4] = {clock_seconds()};
@@ -492,14 +519,18 @@ bool engine_step(Engine *e)
     draft(e);
     const Plan *plan = scheduler_plan(e->scheduler);
     if (plan->entries == 0)
-        return wait_for_files(e);
+        return land(e) || wait_for_files(e);
     StepReport report = report_of(plan);
     at[1] = clock_seconds();
     runner_run(e->runner, plan);
     at[2] = clock_seconds();
     story_step(plan, e->steps + 1, at[0], at[2] - at[0]);
+    land(e);
     scheduler_commit(e->scheduler, plan);
-    deliver_step(&e->deliver, e->runner, plan);
+    if (e->flies && runner_flies(e->runner, plan))
+        e->flying = plan;
+    else
+        deliver(e, plan);
     if (e->o.forgets)
         scheduler_forget_pasts(e->scheduler);
     e->steps++;
@@ -543,6 +574,7 @@ void engine_wait(Engine *e, double seconds)
 /* --- what it says of itself --- */
 
 const KvLedger *engine_ledger(const Engine *e) { return &e->ledger; }
+const Error *engine_trouble(const Engine *e) { return atomic_load(&e->trouble); }
 KvFilesStats engine_files(const Engine *e) { return kv_persist_stats(e->persist); }
 const KvCache *engine_cache(const Engine *e) { return e->cache; }
 

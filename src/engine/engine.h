@@ -19,6 +19,15 @@
  * numbers; one that does not fit now waits in the queue. Who goes first is the policy's (waiting.h), and
  * nobody waits for ever (scheduler.h). Wishes and deadlines are heeded between two steps.
  *
+ * Where the device computes beside the host, the next step is planned and queued while one computes. Its tokens fly
+ * meanwhile: they are chosen, and taken by the next step where they were chosen; the host hears of them after that.
+ * One that ends an answer is heard of too late for the row behind it: what that computes is dropped.
+ *
+ *     device    [ step n           ][ step n + 1       ]      n + 1 takes its tokens from n
+ *     host      [ plan n + 1 ][ tell n - 1 ][ plan n + 2 ][ tell n ]
+ *
+ * So it is where all that the step's rows are for is a token whose choice needs no other (penalties and grammars do).
+ *
  *     Engine *engine;
  *     TRY(engine_new(&engine, &options, &model, device, err));
  *     TRY(engine_submit(engine, &(RequestOptions){.prompt = ids, .prompt_count = n, ...}, &request, err));
@@ -82,6 +91,8 @@ typedef struct EngineOptions {
     bool forgets;              /* each token recomputes its whole past, as if there were no cache: to see what that costs */
     bool device_chooses;       /* tokens are chosen on the device, all rows of a step at once (choices.h), also where its
                                   memory is the host's */
+    bool flies;                /* a step may be run before the tokens of the one before have been told, also where the
+                                  device computes while it is called: for tests */
     EngineDrafter drafter;     /* propose NULL: nothing is drafted */
     void (*observe)(void *with, const StepReport *);   /* NULL, or called after each step on the engine's thread */
     void *observe_with;
@@ -175,7 +186,7 @@ typedef struct Event {
 } Event;
 
 /* BAD_ARGUMENT: a field is wrong. NO_MEMORY: it can never fit. LIMIT_REACHED: the queue, or the
- * tenant's share of it, is full now. */
+ * tenant's share of it, is full now. IO_FAILED: the device is lost (engine_trouble()). */
 Err engine_submit(Engine *, const RequestOptions *, Request **, Error *);
 Err engine_check(const Engine *, const RequestOptions *, Error *);    /* all that it says but what the queue does */
 bool request_next(Request *, Event *);                   /* false: no event now */
@@ -204,6 +215,8 @@ int32_t engine_sequences(const Engine *, SequenceView *out, int32_t most);
 /* Recounts all that is held, between steps; an Error says what does not agree. For tests and for doubt. */
 Err engine_audit(const Engine *, Error *);
 const KvLedger *engine_ledger(const Engine *);
+/* What broke the device: whatever ran has ended with it, and no request is taken any more. NULL: all is well. Any thread. */
+const Error *engine_trouble(const Engine *);
 KvFilesStats engine_files(const Engine *);               /* from any thread */
 const KvCache *engine_cache(const Engine *);             /* for cache/kv_usage.h; on the engine's thread, between steps */
 const EngineOptions *engine_options(const Engine *);    /* as it was made with */

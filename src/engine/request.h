@@ -37,7 +37,7 @@ struct Request {
     Request *next_ended;
     bool holds_place;              /* of the queue (queue_share.h) */
     int32_t left;                  /* samples that have not ended */
-    int32_t promised;              /* events that the step being planned will make */
+    int32_t promised;              /* events that steps will make that are planned, or not told yet */
     Error error;                   /* written before the first END_ERROR */
     double *sums;                  /* [D] of a mean over hidden states (pooling.h); NULL: none is asked for */
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "core/ops.h"
 
 enum { ROWS_READ = 8 };     /* that are brought to the host at a time */
 
@@ -26,6 +27,8 @@ struct Runner {
     Device *device;
     int32_t layers, groups, blocks_max;   /* groups: that have tables */
     Staged tokens, positions, row_seq, lengths, out_rows, hidden_rows, state_from, state_to, tables[KV_GROUPS_MAX];
+    Staged flown;                 /* [rows] where the tokens of the first rows were chosen */
+    int32_t flights;              /* how many, in this step */
     KvView views[LAYERS_MAX];
     Outcome logits, hidden;       /* [logit_rows, V], [rows, D] */
     Choices *choices;             /* NULL: tokens are not chosen on the device */
@@ -46,6 +49,7 @@ static Err take_step(Runner *r, Arena *arena, Error *err)
     Device *d = r->device;
     size_t rows = (size_t)r->o.rows;
     TRY(stage(&r->tokens, rows, d, arena, err));
+    TRY(stage(&r->flown, rows, d, arena, err));
     TRY(stage(&r->positions, rows, d, arena, err));
     TRY(stage(&r->row_seq, rows, d, arena, err));
     TRY(stage(&r->lengths, rows, d, arena, err));
@@ -152,12 +156,19 @@ Err runner_new(Runner **out, RunnerOptions o, const EngineModel *model, const Kv
 static void fill_rows(Runner *r, const Plan *plan)
 {
     int32_t row = 0, out = 0, hidden = 0;
+    double past = 0;
+    r->flights = 0;
     for (int32_t i = 0; i < plan->entries; i++) {
         const PlanEntry *e = &plan->entry[i];
         const Sequence *q = e->sequence;
+        past += e->first + e->rows;
         for (int32_t j = 0; j < e->rows; j++, row++) {
             int32_t position = e->first + j;
-            r->tokens.host[row] = q->tokens[position];
+            bool flies = q->flying && position >= q->known;
+            ASSERT(!flies || row == r->flights);
+            if (flies)
+                r->flown.host[r->flights++] = q->flying - 1;
+            r->tokens.host[row] = flies ? 0 : q->tokens[position];
             r->positions.host[row] = position;
             r->row_seq.host[row] = i;
             r->lengths.host[row] = position < q->prompt ? q->prompt : position + 1;
@@ -168,19 +179,28 @@ static void fill_rows(Runner *r, const Plan *plan)
                 r->hidden_rows.host[hidden++] = row;
         }
     }
+    device_tell_past(r->device, past / plan->entries);
 }
 
-/* How wide the tables are. A device that keeps whole steps (a GPU's graphs) takes one with wider tables for another step: there
- * they grow by some blocks at a time. */
+/* The next quarter of a power of two: 1 to 8, 10, 12, 14, 16, 20, 24, ... */
+static int32_t bucket_of(int32_t blocks)
+{
+    int32_t step = 1;
+    while (blocks > 8 * step)
+        step *= 2;
+    return (int32_t)ceil_div(blocks, step) * step;
+}
+
+/* How wide the tables are. A device that keeps whole steps (a GPU's graphs) takes one with wider tables for another step: so
+ * there are few widths. */
 static int32_t table_width(const Runner *r, const Plan *plan)
 {
-    enum { GROWTH = 8 };
     int32_t blocks = 1;
     for (int32_t i = 0; i < plan->entries; i++)
         blocks = (int32_t)max_i64(blocks, kv_cache_blocks(r->cache, plan->entry[i].sequence->slot));
     if (!device_is_apart(r->device))
         return blocks;
-    return (int32_t)min_i64(ceil_div(blocks, GROWTH) * GROWTH, r->blocks_max);
+    return (int32_t)min_i64(bucket_of(blocks), r->blocks_max);
 }
 
 static int32_t fill_tables(Runner *r, const Plan *plan)
@@ -207,6 +227,13 @@ static void send(Runner *r, const Staged *staged, size_t count)
     r->device->calls->write(r->device, staged->device, staged->host, count * sizeof *staged->host);
 }
 
+static void take_flown(Runner *r)
+{
+    send(r, &r->flown, (size_t)r->flights);
+    op_take_rows(r->device, tensor_of(r->tokens.device, &format_i32, r->flights, 1), choices_ids(r->choices),
+                 vector(&r->flown, r->flights));
+}
+
 void runner_run(Runner *r, const Plan *plan)
 {
     for (int32_t i = 0; i < plan->copies.count; i++)
@@ -223,6 +250,8 @@ void runner_run(Runner *r, const Plan *plan)
     send(r, &r->state_to, (size_t)plan->entries);
     for (int32_t g = 0; g < r->groups; g++)
         send(r, &r->tables[g], (size_t)plan->entries * (size_t)blocks);
+    if (r->flights > 0)
+        take_flown(r);
     if (r->choices)
         choices_prepare(r->choices, plan);
     Step step = step_of(r, plan->rows, plan->entries, plan->outs, plan->hiddens, blocks);
@@ -250,6 +279,10 @@ static const float *outcome_row(Outcome *o, Device *d, int32_t i)
 }
 
 const float *runner_logits(Runner *r, int32_t i) { return outcome_row(&r->logits, r->device, i); }
-const Chosen *runner_chosen(Runner *r, int32_t i) { return r->choices ? choices_of(r->choices, i) : NULL; }
+const Chosen *runner_chosen(Runner *r, int32_t turn, int32_t i)
+{
+    return r->choices ? choices_of(r->choices, turn, i) : NULL;
+}
+bool runner_flies(Runner *r, const Plan *plan) { return r->choices && choices_fly(r->choices, plan); }
 const float *runner_hidden(Runner *r, int32_t i) { return outcome_row(&r->hidden, r->device, i); }
 const Error *runner_trouble(const Runner *r) { return device_trouble(r->device); }

@@ -24,7 +24,7 @@ struct Scheduler {
     SchedulerCounts counts;
     StoryWait waits_for;       /* why the first that waits did not start in the last plan */
     double waits_since, waited[STORY_WAITS];   /* for what those that wait have waited so far: seconds */
-    Plan plan;
+    Plan plans[2], *plan;      /* the one before it may still fly */
 };
 
 /* --- order --- */
@@ -69,6 +69,14 @@ static void list_remove(List *list, Sequence *q)
 
 /* --- who is there --- */
 
+static bool take_plan(Plan *plan, Arena *arena, int32_t sequences)
+{
+    plan->entry = ARENA_ARRAY(arena, PlanEntry, (size_t)sequences);
+    plan->copies.max = sequences * KV_GROUPS_MAX;   /* a sequence has one block that is partly filled */
+    plan->copies.copy = ARENA_ARRAY(arena, BlockCopy, (size_t)plan->copies.max);
+    return plan->entry && plan->copies.copy;
+}
+
 Scheduler *scheduler_new(Arena *arena, SchedulerOptions o, KvCache *cache)
 {
     Scheduler *s = ARENA_NEW(arena, Scheduler);
@@ -79,11 +87,11 @@ Scheduler *scheduler_new(Arena *arena, SchedulerOptions o, KvCache *cache)
     s->waiting = waiting_new(arena, o.policy, o.fair, o.requests, cache);
     s->in_slot = ARENA_ARRAY(arena, Sequence *, (size_t)o.sequences);
     s->slot = ARENA_ARRAY(arena, int32_t, (size_t)o.sequences);
-    s->plan.entry = ARENA_ARRAY(arena, PlanEntry, (size_t)o.sequences);
-    s->plan.copies.max = o.sequences * KV_GROUPS_MAX;   /* a sequence has one block that is partly filled */
-    s->plan.copies.copy = ARENA_ARRAY(arena, BlockCopy, (size_t)s->plan.copies.max);
-    if (!s->waiting || !s->in_slot || !s->slot || !s->plan.entry || !s->plan.copies.copy)
+    if (!s->waiting || !s->in_slot || !s->slot || !take_plan(&s->plans[0], arena, o.sequences) ||
+        !take_plan(&s->plans[1], arena, o.sequences))
         return NULL;
+    s->plans[1].turn = 1;
+    s->plan = s->plans;
     while (s->slots < o.sequences) {
         s->slot[s->slots] = o.sequences - 1 - s->slots;
         s->slots++;
@@ -273,9 +281,21 @@ static void hand_over(Scheduler *s, Sequence *leader)
     leader->times.reused_tokens = 0;   /* the heir tells of it */
 }
 
+/* It ends while a step computes rows of it, or before what it was given there is told. */
+static void plan_forget(Plan *plan, const Sequence *q)
+{
+    for (int32_t i = 0; i < plan->entries; i++)
+        if (plan->entry[i].sequence == q) {
+            q->request->promised -= plan->entry[i].events;
+            plan->entry[i].sequence = NULL;
+        }
+}
+
 void scheduler_remove(Scheduler *s, Sequence *q)
 {
     Request *r = q->request;
+    for (int i = 0; i < 2; i++)
+        plan_forget(&s->plans[i], q);
     if (q->state == SEQUENCE_FOLLOWS) {
         r->followers--;
         if (q->slot >= 0)
@@ -389,7 +409,7 @@ static void plan_remove(Plan *plan, const Sequence *q)
 static void promise(Scheduler *s, const Sequence *q, int32_t sign)
 {
     int32_t lacks[KV_GROUPS_MAX] = {0};
-    kv_cache_promise(s->cache, q->slot, q->known, lacks);
+    kv_cache_promise(s->cache, q->slot, sequence_coming(q), lacks);
     for (int32_t g = 0; g < KV_GROUPS_MAX; g++)
         s->promised[g] += sign * lacks[g];
 }
@@ -420,7 +440,7 @@ static void preempt(Scheduler *s, Sequence *q, const Sequence *by, StoryReason r
     if (q->request->options.story)
         tell_preemption(q->request->options.story, q, by, q->resting ? STORY_RESTED : reason);
     if (q->planned)
-        plan_remove(&s->plan, q);
+        plan_remove(s->plan, q);
     promise(s, q, -1);
     q->lost = q->computed;
     leave(s, q);
@@ -547,7 +567,7 @@ static Sequence *next_waiting(Scheduler *s)
 /* How many events the last row of what is known makes: a token of each sample. */
 static int32_t events_of_last(const Sequence *q)
 {
-    return q->known == q->prompt ? slots_of(q) : 1;
+    return sequence_coming(q) == q->prompt ? slots_of(q) : 1;
 }
 
 static void cut(PlanEntry *e, int32_t rows)
@@ -562,13 +582,13 @@ static void cut(PlanEntry *e, int32_t rows)
 static PlanEntry entry_for(const Scheduler *s, Sequence *q)
 {
     PlanEntry e = {.sequence = q, .first = q->computed, .drafted = q->drafted, .rows = sequence_rows_left(q)};
-    cut(&e, (int32_t)min_i64(e.rows, s->rows_most - s->plan.rows));
+    cut(&e, (int32_t)min_i64(e.rows, s->rows_most - s->plan->rows));
     if (e.rows > 0)
         cut(&e, kv_cache_stop(s->cache, q->slot, e.first, e.first + e.rows) - e.first);
     e.outs = (int32_t)max_i64(0, e.first + e.rows - max_i64(sequence_wants_from(q), e.first));
     e.hiddens = sequence_pools(q) ? (int32_t)max_i64(0, e.first + e.rows - max_i64(q->pooled, e.first)) : 0;
     int32_t room = request_room(q->request) - q->request->promised - (events_of_last(q) - 1);
-    int32_t outs_max = (int32_t)max_i64(0, min_i64(room, s->o.logit_rows - s->plan.outs));
+    int32_t outs_max = (int32_t)max_i64(0, min_i64(room, s->o.logit_rows - s->plan->outs));
     if (e.outs > outs_max)
         cut(&e, e.rows - (e.outs - outs_max));
     return e;
@@ -580,7 +600,7 @@ static bool find_blocks(Scheduler *s, PlanEntry *e)
     const Sequence *q = e->sequence;
     do
         for (int32_t rows = e->rows; rows > 0; rows /= 2)
-            if (kv_cache_extend(s->cache, q->slot, e->first, e->first + rows, e->drafted > e->rows - rows, &s->plan.copies)) {
+            if (kv_cache_extend(s->cache, q->slot, e->first, e->first + rows, e->drafted > e->rows - rows, &s->plan->copies)) {
                 cut(e, rows);
                 return true;
             }
@@ -599,10 +619,10 @@ static void plan_rows(Scheduler *s, Sequence *q)
     if (!found)
         return;
     e.events = e.outs > 0 ? e.outs + events_of_last(q) - 1 : 0;
-    s->plan.entry[s->plan.entries++] = e;
-    s->plan.rows += e.rows;
-    s->plan.outs += e.outs;
-    s->plan.hiddens += e.hiddens;
+    s->plan->entry[s->plan->entries++] = e;
+    s->plan->rows += e.rows;
+    s->plan->outs += e.outs;
+    s->plan->hiddens += e.hiddens;
     q->request->promised += e.events;
     q->planned = true;
 }
@@ -611,8 +631,7 @@ static void look_at_readers(Scheduler *s, const List *list, bool runs)
 {
     for (Sequence *q = list->first; q; q = q->after) {
         q->planned = false;
-        q->request->promised = 0;
-        q->resting = request_room(q->request) <= 0;
+        q->resting = request_room(q->request) <= q->request->promised;
         if (runs) {
             s->counts.resting += q->resting;
             s->idle += sequence_idles(q);
@@ -625,7 +644,8 @@ static void look_at_readers(Scheduler *s, const List *list, bool runs)
 
 static void plan_begin(Scheduler *s)
 {
-    s->plan.entries = s->plan.rows = s->plan.outs = s->plan.hiddens = s->plan.copies.count = 0;
+    s->plan = &s->plans[1 - s->plan->turn];
+    s->plan->entries = s->plan->rows = s->plan->outs = s->plan->hiddens = s->plan->copies.count = 0;
     s->counts.resting = s->idle = 0;
     memset(s->promised, 0, sizeof s->promised);
     look_at_readers(s, &s->running, true);
@@ -636,24 +656,26 @@ static void plan_begin(Scheduler *s)
     s->waits_for = s->slots > 0 ? STORY_ROWS : STORY_SLOT;
 }
 
-/* Those that generate: a row each, and what was drafted for them. */
+/* Those that generate: a row each, and what was drafted for them. First those whose token flies, as it is put into the
+ * first rows on the device. */
 static void plan_generating(Scheduler *s)
 {
     s->rows_most = s->o.rows;
-    for (Sequence *q = s->running.first; q; q = q->after)
-        if (q->caught_up)
-            plan_rows(s, q);
+    for (int flying = 1; flying >= 0; flying--)
+        for (Sequence *q = s->running.first; q; q = q->after)
+            if (q->caught_up && flying == (q->flying > 0))
+                plan_rows(s, q);
 }
 
 /* Prompts, and those that start, in one order. Where somebody cannot start, nobody behind it does. */
 static void plan_prompts(Scheduler *s)
 {
-    if (s->plan.rows > 0 && s->o.prefill_rows > 0)
-        s->rows_most = (int32_t)min_i64(s->o.rows, (int64_t)s->plan.rows + s->o.prefill_rows);
+    if (s->plan->rows > 0 && s->o.prefill_rows > 0)
+        s->rows_most = (int32_t)min_i64(s->o.rows, (int64_t)s->plan->rows + s->o.prefill_rows);
     Sequence *next = next_waiting(s), *q = s->running.first;
     bool starting = true;
     int64_t preemptions = s->counts.preemptions;
-    while (s->plan.rows < s->rows_most && (next || q)) {
+    while (s->plan->rows < s->rows_most && (next || q)) {
         if (starting && preemptions != s->counts.preemptions)   /* who was interrupted may be before `next` */
             next = next_waiting(s);
         preemptions = s->counts.preemptions;
@@ -674,7 +696,7 @@ const Plan *scheduler_plan(Scheduler *s)
     plan_begin(s);
     plan_generating(s);
     plan_prompts(s);
-    return &s->plan;
+    return s->plan;
 }
 
 static void commit(Scheduler *s, Sequence *q, int32_t good)
@@ -689,9 +711,24 @@ void scheduler_commit(Scheduler *s, const Plan *plan)
     s->steps++;
     for (int32_t i = 0; i < plan->entries; i++) {
         const PlanEntry *e = &plan->entry[i];
+        if (!e->sequence)
+            continue;
         e->sequence->times.prompt_steps += e->first < e->sequence->prompt;
         if (e->drafted == 0)
             commit(s, e->sequence, e->first + e->rows);
+    }
+}
+
+void scheduler_land(Scheduler *s, const Plan *plan)
+{
+    Plan *landed = &s->plans[plan->turn];
+    for (int32_t i = 0; i < landed->entries; i++) {
+        PlanEntry *e = &landed->entry[i];
+        if (!e->sequence)
+            continue;
+        e->sequence->flying = 0;
+        e->sequence->request->promised -= e->events;
+        e->events = 0;
     }
 }
 

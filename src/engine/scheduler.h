@@ -47,15 +47,16 @@
 #include "engine/waiting.h"
 
 typedef struct PlanEntry {
-    Sequence *sequence;
+    Sequence *sequence;              /* NULL: it has ended since */
     int32_t first, rows, outs;       /* positions [first, first + rows); logits of the last `outs` ... */
     int32_t after;                   /* ... before the last `after`, which a refinement computes but does not ask */
     int32_t drafted;                 /* the last rows, whose tokens are not known to be right */
     int32_t hiddens;                 /* the last rows, whose hidden states are wanted */
-    int32_t events;                  /* that it may make */
+    int32_t events;                  /* that it may make, and has not yet */
 } PlanEntry;
 
 struct Plan {
+    int32_t turn;                    /* 0 or 1: one after the other */
     int32_t entries, rows, outs, hiddens;
     PlanEntry *entry;
     BlockCopies copies;
@@ -87,8 +88,9 @@ void scheduler_follow(Scheduler *, const Sequence *from, Sequence *to);
 void scheduler_remove(Scheduler *, Sequence *);                   /* gives all back: it has ended */
 void scheduler_forget(Scheduler *, Request *);                    /* all its sequences were removed */
 
-const Plan *scheduler_plan(Scheduler *);                          /* valid until the next */
+const Plan *scheduler_plan(Scheduler *);                          /* valid until the next but one */
 void scheduler_commit(Scheduler *, const Plan *);                 /* the step was computed */
+void scheduler_land(Scheduler *, const Plan *);                   /* what it gives is told now: nothing of it flies any more */
 void scheduler_accept(Scheduler *, const PlanEntry *, int32_t right);   /* of an entry with drafted rows, so many were */
 void scheduler_generated(Scheduler *, const Request *);           /* it has a token more: its tenant was served */
 

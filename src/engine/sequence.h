@@ -10,7 +10,8 @@
  * `computed` reaches `known`, the last row's logits give the next token. Preempting a sequence sets
  * `computed` to 0; its tokens are its request's memory, so it can wait without a slot. Drafted tokens are
  * computed once, behind the last known one; those that the logits confirm become known, and `computed`
- * goes back behind the others (with a state of fixed size, to where the step began).
+ * goes back behind the others (with a state of fixed size, to where the step began). A token that flies was chosen on
+ * the device and has not come to the host: the next step takes it from there (engine.h).
  */
 #ifndef ENGINE_SEQUENCE_H
 #define ENGINE_SEQUENCE_H
@@ -32,6 +33,8 @@ struct Sequence {
     uint64_t salt;
     int32_t *tokens;           /* [limit] */
     int32_t prompt, known, drafted, computed;
+    int32_t flying;            /* the token behind the known ones is chosen, and still on the device: 1 + its place
+                                  there; else 0 */
     bool caught_up;            /* it had computed all that it knew since it last started */
     int32_t limit;             /* known never passes it */
     int32_t scored;            /* logits of the prompt's positions before this one are not wanted any more */
@@ -50,6 +53,8 @@ struct Sequence {
 
 static inline Sequence *request_leader(const Request *r) { return &r->sequences[r->leader]; }
 
+/* What the next step takes for known. One that was interrupted waits for its token. */
+static inline int32_t sequence_coming(const Sequence *s) { return s->known + (s->flying && s->caught_up); }
 /* An embedding is being made of its prompt: hidden states are wanted, and no logits. */
 static inline bool sequence_pools(const Sequence *s) { return s->pooled < s->prompt; }
 /* The first position whose logits are wanted. */
@@ -57,14 +62,18 @@ static inline int32_t sequence_wants_from(const Sequence *s)
 {
     if (sequence_pools(s))
         return s->known;
-    return s->scored < s->prompt ? s->scored : s->known - 1;
+    return s->scored < s->prompt ? s->scored : sequence_coming(s) - 1;
 }
 /* What the cache may contribute: never a row of which something is wanted. */
 static inline int32_t sequence_reusable(const Sequence *s)
 {
     return sequence_pools(s) ? s->pooled : sequence_wants_from(s);
 }
-static inline int32_t sequence_rows_left(const Sequence *s) { return s->known + s->drafted - s->computed; }
+static inline int32_t sequence_rows_left(const Sequence *s)
+{
+    bool ends = s->flying && s->known + 1 == s->limit;      /* with the token that flies: nothing comes after it */
+    return ends ? 0 : sequence_coming(s) + s->drafted - s->computed;
+}
 /* A beam that was computed and waits for the others of its search: it has no row, only blocks that they may need. */
 static inline bool sequence_idles(const Sequence *s)
 {

@@ -17,7 +17,7 @@ typedef struct StepReport {
     double begun;                  /* as clock_seconds() */
     double plan_seconds;           /* wishes, deadlines, arrivals, drafts, who computes what */
     double forward_seconds;        /* tables to the device, the model */
-    double deliver_seconds;        /* commit, read logits, sample, events */
+    double deliver_seconds;        /* commit, read logits, sample, events; where tokens fly, those of the step before */
     int32_t entries, rows, prefill_rows, decode_rows, outs;   /* decode: of sequences that generate, drafts included */
     int32_t longest;               /* tokens of the longest past that a row saw */
     int32_t queued, serving;       /* requests: of which nothing runs, of which something does */

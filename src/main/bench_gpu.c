@@ -46,17 +46,10 @@ static CellText cell(const BenchRow *r, double seconds)
     return c;
 }
 
-/* All steps of a row. A prompt's rows read the same keys and values: what is counted for each of them comes from caches, so
- * its limit is arithmetic. */
-static double limit_seconds(const BenchRow *r, const Machine *m)
-{
-    return r->what.prompt ? roofline_operations_seconds(m, &r->work.demand) : roofline_seconds(m, &r->work.demand);
-}
-
 static CellText predicted(const BenchRow *r, const Machine *m)
 {
     CellText none = {"not known"};
-    double seconds = m ? limit_seconds(r, m) / r->work.steps : 0;
+    double seconds = m ? roofline_seconds(m, &r->work.demand) / r->work.steps : 0;
     return seconds > 0 ? cell(r, seconds) : none;
 }
 
@@ -65,7 +58,7 @@ static CellText reached(const BenchRow *r, const Machine *m)
 {
     CellText c;
     const Demand *d = &r->work.demand;
-    if (roofline_bytes_seconds(m, d) >= roofline_operations_seconds(m, d) && !r->what.prompt)
+    if (roofline_bytes_seconds(m, d) >= roofline_operations_seconds(m, d))
         snprintf(c.text, sizeof c.text, "%.2f TB/s", d->bytes / r->work.seconds / 1e12);
     else
         snprintf(c.text, sizeof c.text, "%.0f TFLOP/s", demand_operations(d) / r->work.seconds / 1e12);
@@ -83,7 +76,7 @@ void bench_gpu_tell(const BenchEnd *e, const Machine *gpu, const Machine *h100, 
         buf_printf(out, "| %s, %s%s | %s | %s | %s | %s | %.0f%% |\n", r->model, r->name,
                    r->deterministic ? ", --deterministic" : "", predicted(r, h100).text, predicted(r, gpu).text,
                    cell(r, seconds).text, reached(r, gpu).text,
-                   100 * limit_seconds(r, gpu) / r->work.seconds);
+                   100 * roofline_seconds(gpu, &r->work.demand) / r->work.seconds);
     }
 }
 

@@ -104,14 +104,22 @@ static void profile_of(void *with, Profile *out)
     profile_take_work(out, s->tells_trace ? trace_read(s->tracer) : &tally_read(s->tally)->work);
 }
 
-/* Whole contexts of all sequences, unless that is more than half of what is free. */
+/* That the cache may take: half of what is free, of a GPU's memory nearly all. */
+static int64_t most_bytes(const Session *s)
+{
+    static const double USABLE = 0.85;      /* the rest: activations, scratch */
+    size_t left = device_left(s->device);
+    return left == SIZE_MAX ? memory_left("") / 2 : (int64_t)(USABLE * (double)left);
+}
+
+/* Whole contexts of all sequences, unless that is more than there is room for. */
 static void bound_cache(const Server *s, EngineOptions *e)
 {
     const KvLayout *kv = &s->session.model->kv;
     double bytes = 0, context = session_context(&s->session, &s->model);
     for (int l = 0; l < kv->layers; l++)
         bytes += 2.0 * kv->layer[l].heads * (kv->layer[l].key_width + kv->layer[l].value_width) * context * e->sequences;
-    int64_t most = memory_left("") / 2;
+    int64_t most = most_bytes(&s->session);
     if (!e->cache_bytes && !e->cache_tokens && most > 0 && bytes > (double)most)
         e->cache_bytes = most;
 }

@@ -59,7 +59,8 @@ const Flag serve_engine_flags[SERVE_ENGINE_FLAGS] = {
              "spf (the shortest prompt) or lpf (the longest known beginning)"},
     {"--fair", NULL, NULL, .kind = FLAG_SWITCH, AT(fair), .help = "keys of one priority take turns, by what they were served"},
     {"--cache-bytes", NULL, "N", LONG(cache_bytes, 0, 1LL << 46),
-     .help = "memory of the cache; 0: what --max-num-seqs whole contexts need, but at most half of what is free"},
+     .help = "memory of the cache; 0: what --max-num-seqs whole contexts need, but at most half of what is free, of a GPU "
+             "nearly all"},
     {"--cache-tokens", NULL, "N", LONG(cache_tokens, 0, 1LL << 40), .help = "... or the tokens that it holds"},
     {"--cache-dir", NULL, "DIR", TEXT(cache_dir),
      .help = "a second home of what was computed: prompts that begin alike are restored from it after a restart"},

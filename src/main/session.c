@@ -42,7 +42,7 @@ const Flag model_flags[MODEL_FLAG_COUNT] = {
      "positions of the longest sequence; 0: the model's own, 8192 at most", 0, 1 << 28, 0, 0},
     {"--cache-type", NULL, "TYPE", FLAG_CHOICE, AT(cache_type),
      "format of keys and values: f32, f16, bf16, f8_e4m3 (or fp8), q8_0, or auto: f32 while all of the cache stays under "
-     "64 MiB, else f16", 0, 0, "auto,f32,f16,bf16,f8_e4m3,fp8,q8_0", 0},
+     "64 MiB, else f16, on a GPU bf16", 0, 0, "auto,f32,f16,bf16,f8_e4m3,fp8,q8_0", 0},
     {"--block-size", NULL, "N", FLAG_INT, AT(block_tokens), "tokens of a cache block", 1, 1024, 0, 0},
     {"--state-snapshots", NULL, "N", FLAG_INT, AT(state_snapshots),
      "states of fixed size that are kept for prompts that begin alike; 0: none", 0, 65536, 0, 0},
@@ -192,7 +192,7 @@ static const Format *cache_format(const Session *s, int32_t choice, int32_t cont
             bytes +=
                 (int64_t)sizeof(float) * layer->heads * (layer->key_width + layer->value_width) * context * sequences;
         }
-        choice = bytes <= SMALL_CACHE_BYTES ? CACHE_F32 : CACHE_F16;
+        choice = bytes <= SMALL_CACHE_BYTES ? CACHE_F32 : device_is_apart(s->computes) ? CACHE_BF16 : CACHE_F16;
     }
     const Format *format = format_find(names[choice]);
     ASSERT(format);

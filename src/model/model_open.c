@@ -132,6 +132,20 @@ static void let_go(void *context, int index, int count)
         synth_memory_let_go(c->made);
 }
 
+/* Before anything is uploaded. */
+static Err check_room(const Checkpoint *c, const Device *d, double bytes, Error *err)
+{
+    static const double GIB = 1 << 30, BYTE_BITS = 8.5, HALF_BITS = 4.5;      /* a weight, with its block's scale */
+    double room = (double)device_left(d), weights = 0;
+    if (bytes <= room)
+        return OK;
+    for (size_t i = 0; i < store_count(c->store); i++)
+        weights += (double)store_tensor_elems(store_at(c->store, i));
+    return fail(err, NO_MEMORY, "%s: weights of %.2f GiB do not fit into the %.2f GiB that the device has left. In a format "
+                "of a byte a weight they are %.2f GiB, of half a byte %.2f GiB (ridge convert --type); or use --device cpu",
+                c->keys.where, bytes / GIB, room / GIB, weights * BYTE_BITS / 8 / GIB, weights * HALF_BITS / 8 / GIB);
+}
+
 static Err bind_all(const Checkpoint *c, Device *d, const WeightList *list, const Progress *progress, Error *err)
 {
     Workbench bench = {0};
@@ -139,6 +153,7 @@ static Err bind_all(const Checkpoint *c, Device *d, const WeightList *list, cons
     for (size_t i = 0; i < store_count(c->store); i++)
         total += (double)store_at(c->store, i)->bytes.bytes;
     if (d) {
+        TRY(check_room(c, d, total, err));
         TRY(team_new(&bench.team, 0, false, err));
         store_expect(c->store);
     }

@@ -39,7 +39,8 @@ bool api_refuse(ApiError *e, int status, const char *param, const char *format, 
 
 bool api_refuse_error(ApiError *e, const Error *from, const char *param)
 {
-    static const int statuses[] = {[BAD_ARGUMENT] = 400, [NO_MEMORY] = 400, [LIMIT_REACHED] = 429, [CANCELLED] = 499};
+    static const int statuses[] = {[BAD_ARGUMENT] = 400, [NO_MEMORY] = 400, [IO_FAILED] = 503, [LIMIT_REACHED] = 429,
+                                   [CANCELLED] = 499};
     int status = (size_t)from->code < COUNT_OF(statuses) ? statuses[from->code] : 0;
     *e = (ApiError){0};
     memcpy(e->message, from->text, sizeof e->message);

@@ -176,7 +176,7 @@ static void take_end(EmbeddingJob *j, Embedding *e, const Event *event)
     j->tokens += event->times.prompt_tokens;
     j->ended++;
     if (!good && !j->error.status && event->reason == END_ERROR)
-        api_refuse(&j->error, 500, NULL, "%s", request_error(e->request));
+        api_refuse(&j->error, service_lost(exchange_service(j->exchange)) ? 503 : 500, NULL, "%s", request_error(e->request));
     else if (!good && !j->error.status)
         api_refuse(&j->error, 503, NULL, "the request was not answered within its time");
     request_close(e->request);

@@ -5,11 +5,13 @@
 static void health(Exchange *x)
 {
     static const char *const texts[] = {[SERVICE_WELL] = "ok", [SERVICE_STOPPING] = "stopping",
-                                        [SERVICE_STUCK] = "error: a step of the engine does not end"};
+                                        [SERVICE_STUCK] = "error: a step of the engine does not end",
+                                        [SERVICE_LOST] = "error: the device is lost"};
     ServiceHealth h = service_health(exchange_service(x));
     if (h != SERVICE_WELL)
         exchange_add_header(x, "Retry-After", "5");
-    exchange_json(x, h == SERVICE_WELL ? 200 : 503, json_pack("{s:s}", "status", texts[h]));
+    exchange_json(x, h == SERVICE_WELL ? 200 : 503, json_pack("{s:s, s:s*}", "status", texts[h], "message",
+                                                        service_lost(exchange_service(x))));
 }
 
 static void ping(Exchange *x) { exchange_text(x, 200, "text/plain; charset=utf-8", span_text("pong\n")); }

@@ -30,7 +30,8 @@ bool generation_failed(const Generation *g, ApiError *error)
                    g->spec.queue_seconds, g->spec.total_seconds);
         error->code = "expired";
     } else if (error) {
-        api_refuse(error, 500, NULL, "%s", g->error[0] ? g->error : "no memory for the answer");
+        api_refuse(error, service_lost(g->service) ? 503 : 500, NULL, "%s",
+                   g->error[0] ? g->error : "no memory for the answer");
     }
     return true;
 }

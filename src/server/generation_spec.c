@@ -45,6 +45,8 @@ bool generation_spec_check(const GenerationSpec *s, const Service *service, ApiE
     int32_t made = s->best_of > s->n ? s->best_of : s->n;
     if (service_is_stopping(service))
         return api_refuse(error, 503, NULL, "the server is shutting down; send the request to another one");
+    if (service_lost(service))
+        return api_refuse(error, 503, NULL, "%s", service_lost(service));
     if (!service->tokenizer)
         return api_refuse(error, 501, NULL, "the model has no tokenizer, so it can neither read nor write text");
     if (s->prompt_count < 1)

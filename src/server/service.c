@@ -146,10 +146,18 @@ bool service_between_steps(Service *s, void (*call)(void *with, const Engine *),
 
 int32_t service_vocabulary(const Service *s) { return s->o.model ? s->o.model->shape.V : tokenizer_size(s->tokenizer); }
 
+const char *service_lost(const Service *s)
+{
+    const Error *trouble = s->engine ? engine_trouble(s->engine) : NULL;
+    return trouble ? trouble->text : NULL;
+}
+
 ServiceHealth service_health(const Service *s)
 {
     if (service_is_stopping(s))
         return SERVICE_STOPPING;
+    if (service_lost(s))
+        return SERVICE_LOST;
     return s->thread && engine_thread_stuck(s->thread) > STEP_SECONDS_MAX ? SERVICE_STUCK : SERVICE_WELL;
 }
 

@@ -83,8 +83,10 @@ void service_free(Service *);
 
 int32_t service_vocabulary(const Service *);     /* token ids are below it */
 
-typedef enum ServiceHealth { SERVICE_WELL, SERVICE_STOPPING, SERVICE_STUCK } ServiceHealth;   /* stuck: a step never ends */
+/* Stuck: a step never ends. Lost: the device is broken; generations are refused with 503. */
+typedef enum ServiceHealth { SERVICE_WELL, SERVICE_STOPPING, SERVICE_STUCK, SERVICE_LOST } ServiceHealth;
 ServiceHealth service_health(const Service *);
+const char *service_lost(const Service *);       /* what broke the device, in words; NULL: nothing */
 
 /* Between two steps, on the engine's thread: call(with). Waits for it. For snapshots of what only that thread
  * may look at. False: the service has ended. */

@@ -77,6 +77,13 @@ Err cuda_region(CudaDevice *c, size_t bytes, void **out, Error *err)
     return OK;
 }
 
+static size_t cuda_left(const Device *d)
+{
+    size_t left = 0, all;
+    (void)d;
+    return cudaMemGetInfo(&left, &all) == cudaSuccess ? left : SIZE_MAX;
+}
+
 static Err cuda_take(Device *d, size_t bytes, void **out, Error *err) { return cuda_region((CudaDevice *)d, bytes, out, err); }
 
 static void *cuda_push(Device *d, size_t bytes) { return device_stack_push(&((CudaDevice *)d)->stack, bytes); }
@@ -176,6 +183,38 @@ static void cuda_read(Device *d, void *host, const void *from, size_t bytes)
     c->writes_used = 0;
 }
 
+/* Through pinned memory, in two halves; what has no room there is waited for at once. */
+static uint64_t cuda_fetch(Device *d, void *host, const void *from, size_t bytes)
+{
+    CudaDevice *c = (CudaDevice *)d;
+    CudaFetch *f = &c->fetch[++c->fetches % CUDA_FETCHES];
+    ASSERT(!f->host);
+    if (bytes > CUDA_FETCH_BYTES || c->trouble.code != OK) {
+        cuda_read(d, host, from, bytes);
+        return c->fetches;
+    }
+    cuda_queue_send(c);
+    cuda_fine(c, cudaMemcpyAsync(f->pinned, from, bytes, cudaMemcpyDeviceToHost, c->stream), "reading");
+    cuda_fine(c, cudaEventRecord(f->there, c->stream), "reading");
+    f->host = host;
+    f->bytes = bytes;
+    return c->fetches;
+}
+
+static void cuda_await(Device *d, uint64_t fetched)
+{
+    CudaDevice *c = (CudaDevice *)d;
+    CudaFetch *f = &c->fetch[fetched % CUDA_FETCHES];
+    if (!f->host)
+        return;
+    cuda_fine(c, cudaEventSynchronize(f->there), "computing");
+    if (c->trouble.code == OK)
+        memcpy(f->host, f->pinned, f->bytes);
+    else
+        memset(f->host, 0xFF, f->bytes);
+    f->host = NULL;
+}
+
 static void cuda_copy(Device *d, void *to, const void *from, size_t bytes)
 {
     CudaDevice *c = (CudaDevice *)d;
@@ -205,6 +244,11 @@ static void cuda_close(Device *d)
     }
     cudaFreeHost(c->staging);
     cudaFreeHost(c->writes);
+    for (int i = 0; i < CUDA_FETCHES; i++) {
+        cudaFreeHost(c->fetch[i].pinned);
+        if (c->fetch[i].there)
+            cudaEventDestroy(c->fetch[i].there);
+    }
     for (int i = 0; i < 2; i++)
         if (c->staged[i])
             cudaEventDestroy(c->staged[i]);
@@ -225,6 +269,9 @@ static const DeviceCalls cuda_calls = {
     .write = cuda_write,
     .read = cuda_read,
     .copy = cuda_copy,
+    .fetch = cuda_fetch,
+    .await = cuda_await,
+    .left = cuda_left,
     .trouble = cuda_trouble,
     .close = cuda_close,
 };
@@ -284,6 +331,10 @@ static Err prepare(CudaDevice *c, const CudaOptions *options, Error *err)
                     "CUDA_ARCHS=\"80 90a\"; or use --device cpu", c->title);
     for (int i = 0; i < 2; i++)
         if (!cuda_fine(c, cudaEventCreateWithFlags(&c->staged[i], cudaEventDisableTiming), "opening"))
+            return fail(err, UNSUPPORTED, "%s", c->trouble.text);
+    for (int i = 0; i < CUDA_FETCHES; i++)
+        if (!cuda_fine(c, cudaMallocHost((void **)&c->fetch[i].pinned, CUDA_FETCH_BYTES), "taking pinned memory") ||
+            !cuda_fine(c, cudaEventCreateWithFlags(&c->fetch[i].there, cudaEventDisableTiming), "opening"))
             return fail(err, UNSUPPORTED, "%s", c->trouble.text);
     c->run.stream = c->stream;
     c->run.lt = lt_open();

@@ -3,6 +3,7 @@
 
 #include "devices/cuda/cuda_graph.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,9 @@ bool cuda_queue_open(CudaQueue *q)
     *q = (CudaQueue){.calls = calloc(CUDA_QUEUE_CALLS, sizeof(OpCall))};
     return q->calls != NULL;
 }
+
+_Static_assert(offsetof(Tensor, near) + sizeof(int32_t) == sizeof(Tensor) && offsetof(OpCall, out) == sizeof(Op) + 4,
+               "padding holds what was on the stack: no step would be found again");
 
 static void drop(CudaGraph *g)
 {

@@ -13,7 +13,7 @@
 
 #include "core/op_call.h"
 
-enum { CUDA_QUEUE_CALLS = 16384, CUDA_GRAPHS = 16, CUDA_SEEN = 64 };
+enum { CUDA_QUEUE_CALLS = 16384, CUDA_GRAPHS = 64, CUDA_SEEN = 256 };
 
 typedef struct CudaGraph {
     cudaGraphExec_t exec;

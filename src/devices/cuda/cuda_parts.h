@@ -10,11 +10,20 @@
 #include "kernels/kit/cuda_kernel.h"
 
 enum { CUDA_STAGING_BYTES = 64 << 20, CUDA_WRITES_BYTES = 4 << 20 };
+enum { CUDA_FETCHES = 2, CUDA_FETCH_BYTES = 1 << 20 };
 
 typedef struct CudaRegion {
     struct CudaRegion *next;
     void *data;
 } CudaRegion;
+
+/* What is on its way to the host. */
+typedef struct CudaFetch {
+    uint8_t *pinned;
+    cudaEvent_t there;
+    void *host;                    /* where it goes; NULL: nothing is on its way */
+    size_t bytes;
+} CudaFetch;
 
 typedef struct CudaDevice {
     Device device;                 /* first: a Device * of this kind is a CudaDevice * */
@@ -35,6 +44,8 @@ typedef struct CudaDevice {
     /* Small writes are copied here first, so that the caller's memory is free at once. */
     uint8_t *writes;
     size_t writes_used;
+    CudaFetch fetch[CUDA_FETCHES];
+    uint64_t fetches;
     Error trouble;                 /* code OK: none */
 } CudaDevice;
 

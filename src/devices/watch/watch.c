@@ -1,5 +1,7 @@
 #include "devices/watch/watch.h"
 
+#include <math.h>
+
 Err watch_upload(Device *d, const char *name, Tensor host, WeightUse use, Tensor *out, Error *err)
 {
     return d->inner->calls->upload(d->inner, name, host, use, out, err);
@@ -25,6 +27,11 @@ void watch_copy(Device *d, void *to, const void *from, size_t bytes)
 {
     d->inner->calls->copy(d->inner, to, from, bytes);
 }
+uint64_t watch_fetch(Device *d, void *host, const void *from, size_t bytes)
+{
+    return device_fetch(d->inner, host, from, bytes);
+}
+void watch_await(Device *d, uint64_t fetched) { device_await(d->inner, fetched); }
 void watch_label(Device *d, const char *part, int layer) { device_label(d->inner, part, layer); }
 
 OpCost watch_cost(const Device *d, const OpCall *call)
@@ -32,6 +39,10 @@ OpCost watch_cost(const Device *d, const OpCall *call)
     if (call->op != OP_ATTEND || !device_is_apart(d))
         return op_spec(call->op)->cost(call);
     OpCall blind = *call;
+    Tensor *tables = &blind.in[3];
+    int32_t blocks = (int32_t)ceil(d->past / call->in[1].dim[2]);
+    if (blocks > 0 && blocks < tables->dim[1])
+        tables->dim[1] = blocks;
     blind.in[4].data = blind.in[5].data = NULL;   /* positions, row_seq */
     return op_spec(call->op)->cost(&blind);
 }

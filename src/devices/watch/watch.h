@@ -33,13 +33,15 @@ Err watch_plan_end(Device *, Error *err);
 void watch_write(Device *, void *to, const void *host, size_t bytes);
 void watch_read(Device *, void *host, const void *from, size_t bytes);
 void watch_copy(Device *, void *to, const void *from, size_t bytes);
+uint64_t watch_fetch(Device *, void *host, const void *from, size_t bytes);
+void watch_await(Device *, uint64_t fetched);
 void watch_label(Device *, const char *part, int layer);
 #define WATCH_FORWARD                                                                             \
     .take = watch_take, .push = watch_push, .mark = watch_mark, .release = watch_release,         \
-    .write = watch_write, .read = watch_read, .copy = watch_copy
+    .write = watch_write, .read = watch_read, .copy = watch_copy, .fetch = watch_fetch, .await = watch_await
 
-/* The cost of a call to this device. Where the host cannot read its memory, attention counts as if each row saw all
- * positions that the step's tables have room for: at most a block more than it does, where lengths are alike. */
+/* The cost of a call to this device. Where the host cannot read its memory, attention counts sequences as long as they
+ * are on average (Device.past), in whole blocks. */
 OpCost watch_cost(const Device *, const OpCall *);
 
 /* "layer.3.attn", "head" */

@@ -135,10 +135,8 @@ template <int K, int C> static __global__ void attend_rows(Attention a)
     extern __shared__ float q[];
     __shared__ float scores[HEADS][KEYS], most[HEADS], total[HEADS], older[HEADS];
     Where w = where(a);
-    int2 seen = sees(a, w.r);
-    int from = max(seen.x, w.part * a.part_tokens), to = seen.y, pos = a.positions[w.r];
-    if (a.count > 1)
-        to = min(to, (w.part + 1) * a.part_tokens);
+    int2 part = part_of(a, sees(a, w.r), w.part, KEYS);
+    int from = part.x, to = part.y, pos = a.positions[w.r];
     const int32_t *table = a.tables + a.row_seq[w.r] * a.table_step;
     for (int i = threadIdx.x; i < w.heads * a.key_width; i += THREADS)
         q[i] = row(a.q, w.r)[(int64_t)w.first_head * a.key_width + i];
@@ -265,9 +263,7 @@ static void plan(Attention *a, const AttendWay *way, int64_t capacity, const Cud
     int64_t pieces = (a->rows + a->rows_each - 1) / a->rows_each + (int64_t)a->seqs - 1;
     a->pieces = (int)(pieces < a->rows ? pieces : a->rows);
     int64_t blocks = (int64_t)a->pieces * a->kv_heads * a->head_blocks, all = (capacity + KEYS - 1) / KEYS;
-    int64_t count = g->same ? 1 : parts_for(blocks, (int64_t)way->resident(a) * g->multiprocessors, all, way->waves);
-    a->part_tokens = (int)(((capacity + count - 1) / count + KEYS - 1) / KEYS * KEYS);
-    a->count = (int)((capacity + a->part_tokens - 1) / a->part_tokens);
+    a->count = g->same ? 1 : (int)parts_for(blocks, (int64_t)way->resident(a) * g->multiprocessors, all, way->waves);
 }
 
 static Attention attention_of(const OpCall *c, const CudaRun *g, const AttendWay **way)

@@ -47,7 +47,7 @@ typedef struct AttendCall {
     const int32_t *tables, *positions, *row_seq;
     const float *sinks, *slopes;          /* NULL: none */
     int64_t table_step;                   /* from one sequence's table to the next */
-    int32_t rows, heads, group;           /* group: query heads that share a kv head */
+    int32_t rows, seqs, heads, group;     /* group: query heads that share a kv head */
     int32_t key_width, value_width;
     int32_t capacity;                     /* positions that a table has room for */
 } AttendCall;

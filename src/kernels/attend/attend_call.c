@@ -1,4 +1,6 @@
 /* attend_call.c -- what a row sees, and what a call costs: shared by all versions. */
+#include <math.h>
+
 #include "kernels/attend/attend.h"
 
 AttendCall attend_call(const OpCall *c)
@@ -10,7 +12,7 @@ AttendCall attend_call(const OpCall *c)
         .sinks = tensor_is_none(c->in[6]) ? NULL : tensor_f32(c->in[6]),
         .slopes = tensor_is_none(c->in[7]) ? NULL : tensor_f32(c->in[7]),
         .table_step = tables.row_elems,
-        .rows = q.dim[0], .heads = q.dim[1], .group = q.dim[1] / k.dim[1],
+        .rows = q.dim[0], .seqs = tables.dim[0], .heads = q.dim[1], .group = q.dim[1] / k.dim[1],
         .key_width = q.dim[2], .value_width = y.dim[2],
         .capacity = tables.dim[1] * k.dim[2],
     };
@@ -59,15 +61,22 @@ int32_t attend_last(const AttendCall *a, int32_t row)
     return last;
 }
 
-/* How many positions the rows see, one by one and all rows of a sequence together. While a step is
- * only being planned its tables have no data: then each row sees all that its table has room for. */
+/* How many positions the rows see, one by one and all rows of a sequence together. Where the host cannot read them (a step is
+ * only being planned, or they lie on a device), sequences have as many rows each, which are the last of all that their tables
+ * have room for. */
 typedef struct Seen { double by_rows, by_sequences; } Seen;
+
+static Seen count_blindly(const AttendCall *a)
+{
+    double seqs = a->seqs < a->rows ? a->seqs : a->rows, each = a->rows / fmax(seqs, 1);
+    return (Seen){a->rows * (a->capacity - (each - 1) / 2), seqs * a->capacity};
+}
 
 static Seen count_seen(const AttendCall *a)
 {
     Seen seen = {0};
     if (!a->positions || !a->row_seq)
-        return (Seen){(double)a->rows * a->capacity, (double)a->rows * a->capacity};
+        return count_blindly(a);
     for (int32_t row = 0, rows; row < a->rows; row += rows) {
         int32_t last = attend_last(a, row);
         Sees all = {a->capacity, 0};

@@ -21,7 +21,7 @@ typedef struct Attention {
     int heads, kv_heads, group, key_width, value_width, tokens, rows, seqs;
     int per_block, head_blocks;          /* query heads of a block of threads; blocks of a group */
     int rows_each, pieces;               /* rows of a block of threads, where it takes several; pieces that all fit into */
-    int count, part_tokens;              /* parts of the positions */
+    int count;                           /* parts of what a row sees */
     WeightKind kind;                     /* of the cache */
     bool exact;                          /* else bf16 is near enough */
 } Attention;
@@ -84,6 +84,14 @@ static __device__ inline float lean(const Attention &a, int head, int j, int pos
     if (a.how.coarse != 0)
         return a.how.coarse * (near_bf16(slope * near_bf16((float)j)) - near_bf16(slope * near_bf16((float)pos)));
     return slope * (float)(j - pos);
+}
+
+/* A part of what a row sees, of `count` of about the same size, each a multiple of so many keys but for the last. Tables may be
+ * wider than any sequence is long, so that they say nothing. */
+static __device__ inline int2 part_of(const Attention &a, int2 seen, int part, int keys)
+{
+    int each = ((seen.y - seen.x + a.count - 1) / a.count + keys - 1) / keys * keys, from = min(seen.x + part * each, seen.y);
+    return make_int2(from, min(from + each, seen.y));
 }
 
 /* A product of query and key becomes a score. */

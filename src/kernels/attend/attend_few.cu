@@ -21,10 +21,6 @@ template <int K, int H, int STEPS>
 static __device__ inline void take_keys(Running<H> &run, const float (*q)[8], const uint4 *keys, const uint4 *values,
                                         const Attention &a, int first_head, int j0, int stride, int n, int pos, int L)
 {
-    float v[STEPS][8];
-#pragma unroll
-    for (int u = 0; u < STEPS; u++)
-        plain_expand<K>(v[u], values[u]);
 #pragma unroll
     for (int h = 0; h < H; h++) {
         float s[STEPS], most = run.most[h];
@@ -47,11 +43,12 @@ static __device__ inline void take_keys(Running<H> &run, const float (*q)[8], co
             run.sums[h][i] *= older;
 #pragma unroll
         for (int u = 0; u < STEPS; u++) {
-            float p = u < n ? power(s[u] - most) : 0;
+            float v[8], p = u < n ? power(s[u] - most) : 0;
+            plain_expand<K>(v, values[u]);      /* not before: they would take registers that other blocks need */
             run.total[h] += p;
 #pragma unroll
             for (int i = 0; i < 8; i++)
-                run.sums[h][i] = fmaf(p, v[u][i], run.sums[h][i]);
+                run.sums[h][i] = fmaf(p, v[i], run.sums[h][i]);
         }
         run.most[h] = most;
     }
@@ -124,8 +121,8 @@ static __global__ void __launch_bounds__(WARPS * 32) few(const __grid_constant__
     int r = blockIdx.x, kv_head = blockIdx.y / a.head_blocks, skip = blockIdx.y % a.head_blocks * a.per_block;
     int first_head = kv_head * a.group + skip, heads = min(H, a.group - skip), part = blockIdx.z;
     int group = threadIdx.x / L, lane = threadIdx.x % L, pos = a.positions[r];
-    int2 seen = sees(a, r);
-    int from = max(seen.x, part * a.part_tokens), to = a.count > 1 ? min(seen.y, (part + 1) * a.part_tokens) : seen.y;
+    int2 keys = part_of(a, sees(a, r), part, GROUPS * STEPS);
+    int from = keys.x, to = keys.y;
     const int32_t *table = a.tables + a.row_seq[r] * a.table_step;
     const int shift = __popc(a.tokens) == 1 ? __ffs(a.tokens) - 1 : -1;
     float q[H][8];

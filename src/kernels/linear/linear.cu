@@ -365,6 +365,12 @@ template <int K> static void run_tiles(const Product *p, int tiles, const CudaRu
         LAUNCH(tile_plain<K>, grid, 256, 0, g, *p);
 }
 
+/* A router's outputs are few: tiles of them would leave most of the GPU without work, a warp for each output does not. */
+static bool is_narrow(const Product *p, const CudaRun *g)
+{
+    return (int64_t)blocks_for(p->out, TILE) * blocks_for(p->pairs, TILE) < g->multiprocessors;
+}
+
 template <int K> static void run_kind(const Product *p, int n, const CudaRun *g)
 {
     if (g->same && p->k == 0) {
@@ -375,7 +381,7 @@ template <int K> static void run_kind(const Product *p, int n, const CudaRun *g)
         run_few<K, 2>(p, n, g);
     } else if (p->pairs <= 4) {
         run_few<K, 4>(p, n, g);
-    } else if (p->pairs <= FEW_ROWS) {
+    } else if (p->pairs <= FEW_ROWS || (K < W_PLAIN_KINDS && is_narrow(p, g))) {
         run_few<K, GEMV_ROWS>(p, n, g);
     } else
         for (int i = 0; i < n; i++)
