@@ -76,7 +76,6 @@ static Err take_state(Tensor *out, const KvCache *c, int32_t width, Device *d, E
 
 static Err take_tensors(KvCache *c, const KvLayout *layout, Device *d, Error *err)
 {
-    TRY(device_room(d, (size_t)c->ledger.pool_bytes, err));
     for (int32_t i = 0; i < layout->layers; i++) {
         int32_t group = c->ledger.group_of[i], owner = c->ledger.owner_of[i];
         const KvLayer *layer = &layout->layer[i];

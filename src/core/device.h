@@ -32,8 +32,6 @@ typedef struct DeviceCalls {
     void (*run)(Device *, const OpCall *);
     /* Brings a host tensor (plain rows) to the device in the layout that suits `use`. */
     Err (*upload)(Device *, const char *name, Tensor host, WeightUse use, Tensor *out, Error *);
-    /* Refuses what cannot be taken in all. NULL: who takes it finds out. */
-    Err (*room)(const Device *, size_t bytes, Error *);
     /* Zeroed memory that lives as long as the device. */
     Err (*take)(Device *, size_t bytes, void **out, Error *);
     void *(*push)(Device *, size_t bytes);            /* from the activation stack; never fails after planning */
@@ -122,12 +120,6 @@ static inline const Error *device_trouble(const Device *d)
         if (d->calls->trouble)
             return d->calls->trouble(d);
     return NULL;
-}
-static inline Err device_room(const Device *d, size_t bytes, Error *err)
-{
-    while (d->inner)
-        d = d->inner;
-    return d->calls->room ? d->calls->room(d, bytes, err) : OK;
 }
 static inline size_t device_mark(const Device *d) { return d->calls->mark(d); }
 static inline void device_release(Device *d, size_t mark) { d->calls->release(d, mark); }

@@ -156,14 +156,10 @@ static void touch_run(void *context, int index, int count)
 }
 
 /* The system gives out more than it has, and ends a program that then uses it. Some is left for a step and for others. */
-static Err cpu_room(const Device *d, size_t bytes, Error *err)
+static size_t cpu_left(const Device *d)
 {
-    int64_t left = memory_left("");
-    if (!((const CpuDevice *)d)->touches || left < 0 || bytes <= (size_t)(left - left / 16))
-        return OK;
-    return fail(err, NO_MEMORY, "there is no room for another %.2f GiB: %.2f GiB are left. A smaller cache fits "
-                "(--cache-bytes, --context, fewer sequences, --cache-type q8_0), or weights of a smaller format",
-                (double)bytes / (1 << 30), (double)left / (1 << 30));
+    int64_t left = ((const CpuDevice *)d)->touches ? memory_left("") : -1;
+    return left < 0 ? SIZE_MAX : (size_t)(left - left / 16);
 }
 
 static Err cpu_take(Device *d, size_t bytes, void **out, Error *err)
@@ -317,7 +313,7 @@ static void cpu_close(Device *d)
 static const DeviceCalls cpu_calls = {
     .run = cpu_run,
     .upload = cpu_upload,
-    .room = cpu_room,
+    .left = cpu_left,
     .take = cpu_take,
     .push = cpu_push,
     .mark = cpu_mark,
