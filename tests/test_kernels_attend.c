@@ -208,6 +208,36 @@ static void nor_do_they_where_the_cache_has_8_bits(void **state)
     nothing_changes_a_bit("Q8_0", 32, hows[1]);
 }
 
+/* All numbers of 8 bits are read as their format decodes them, which random ones would hardly show of the smallest. A row that
+ * sees itself only has its value as the result. */
+static void every_byte_of_fp8_is_read_as_its_format_says(void **state)
+{
+    (void)state;
+    enum { ROWS = 4, COLUMNS = 64 };
+    uint8_t bytes[ROWS][COLUMNS];
+    float expected[ROWS][COLUMNS], y[ROWS][COLUMNS];
+    int32_t positions[ROWS] = {0}, seqs[ROWS], table[ROWS];
+    for (int i = 0; i < ROWS * COLUMNS; i++)
+        bytes[i / COLUMNS][i % COLUMNS] = (uint8_t)i;
+    for (int i = 0; i < ROWS; i++)
+        seqs[i] = table[i] = i;
+    const Format *fp8 = format_find("F8_E4M3");
+    fp8->decode(&expected[0][0], bytes, sizeof bytes);
+    float q[ROWS][COLUMNS] = {0};
+    Tensor cache = tensor_4d(bytes, fp8, ROWS, 1, 1, COLUMNS);
+    OpCall call = {.op = OP_ATTEND, .attend = hows[0], .out = {tensor_3d(y, &format_f32, ROWS, 1, COLUMNS)},
+                   .in = {tensor_3d(q, &format_f32, ROWS, 1, COLUMNS), cache, cache, tensor_of(table, &format_i32, ROWS, 1),
+                          tensor_vector(positions, &format_i32, ROWS), tensor_vector(seqs, &format_i32, ROWS)}};
+    for (int i = 0; i < ROWS * COLUMNS; i++)
+        if (expected[i / COLUMNS][i % COLUMNS] != expected[i / COLUMNS][i % COLUMNS])      /* NaN: as a key it would be everywhere */
+            bytes[i / COLUMNS][i % COLUMNS] = 0, expected[i / COLUMNS][i % COLUMNS] = 0;
+    for (int tier = TIER_REFERENCE + 1; tier <= (int)cpu_best_tier(); tier++) {
+        cpu_kernel(OP_ATTEND, (CpuTier)tier)->run(&call, 0, (CpuPart){.count = 1});
+        for (int i = 0; i < ROWS * COLUMNS; i++)
+            assert_float_equal(y[i / COLUMNS][i % COLUMNS], expected[i / COLUMNS][i % COLUMNS], 0);
+    }
+}
+
 static void few_rows_with_a_long_past_keep_several_threads_busy(void **state)
 {
     (void)state;
@@ -233,6 +263,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(neither_chunks_nor_blocks_nor_company_change_a_bit),
         cmocka_unit_test(nor_do_they_where_the_cache_has_8_bits),
+        cmocka_unit_test(every_byte_of_fp8_is_read_as_its_format_says),
         cmocka_unit_test(few_rows_with_a_long_past_keep_several_threads_busy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,18 +23,18 @@ INLINE Vf q8_0_scales(const uint8_t *blocks, size_t bytes)
     return vf_of_f16(halves);
 }
 
-/* Four numbers in each lane, times the lane's scale: out[i] has number i of all lanes. A product is exact, so there are two ways
+/* Four numbers in each lane, times the lane's scale: out[i] has number i of all lanes. Products are exact: there are two ways
  * to the same bits. */
 INLINE void q8_0_fours(Vf out[4], Vi fours, Vf scales)
 {
 #ifdef TIER_avx512
-    /* A number + 128 in the second byte of 2^15 makes that 2^15 + 128 more than the number. */
-    Vi bytes = vi_xor(fours, vi_all((int32_t)0x80808080)), order = _mm512_setr_epi32(0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12);
+    /* Moved to the second byte of 2^15, a number + 128 makes that 2^15 + 128 more than the number. */
+    __m512i bytes = _mm512_xor_si512(fours, vi_all((int32_t)0x80808080)), large = vi_all(0x47000000);
+    __m512i first = _mm512_broadcast_i32x4(_mm_setr_epi32(0, 4 << 8, 8 << 8, 12 << 8));
     Vf more = vf_mul(scales, vf_all(-(0x1p15f + 128)));
     for (int i = 0; i < 4; i++) {
-        Vi second = vi_shl(vi_add(order, vi_all(i)), 8);
-        Vi large = _mm512_mask_shuffle_epi8(vi_all(0x47000000), 0x2222222222222222, bytes, second);
-        out[i] = vf_fma(vf_of_bits(large), scales, more);
+        __m512i from = _mm512_add_epi32(first, vi_all(i << 8));
+        out[i] = vf_fma(vf_of_bits(_mm512_mask_shuffle_epi8(large, 0x2222222222222222, bytes, from)), scales, more);
     }
 #else
     out[0] = vf_mul(scales, vf_of_i(vi_sar(vi_shl(fours, 24), 24)));

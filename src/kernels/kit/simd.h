@@ -23,7 +23,8 @@
  *     bytes    vi_add8, vi_look_up(table of 16 bytes, bytes 0..15 as indices)
  *     masks    vf_less vf_equal vi_equal -> Vm;  vf_pick(m, yes, no)
  *     convert  vf_of_i, vi_of_f (halves to even), vf_bits, vf_of_bits; from memory: vf_of_f16(p) vf_of_bf16(p)
- *              vf_of_e4m3(p): bytes s eeee mmm; one_of_f16(p): a float; vi_of_i8(p) vi_of_u8(p) vi_of_u16(p);
+ *              vf_of_e4m3(p): bytes s eeee mmm; vi_of_i8(p) vi_of_u8(p) vi_of_u16(p); vf_all_of_f16(p): one, to
+ *              all lanes; 8 bytes may be read. vi_rows(p, n): 4 bytes of 16 rows that lie n bytes apart;
  *              to memory: vf_to_f16(p, v) vf_to_bf16(p, v) vi_to_i8(p, v) vi_to_u16
  *     across   vf_sum vi_sum vf_most vi_most: one fixed tree, lanes i and i + 8, then + 4, + 2, + 1
  *     dot      vi_dot(acc, w, x): see at its definition

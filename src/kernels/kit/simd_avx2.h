@@ -147,9 +147,7 @@ INLINE float one_of_f16(const void *p)
     memcpy(&half, p, sizeof half);
     return _cvtsh_ss(half);
 }
-/* A number to all lanes; elsewhere what is in the 6 bytes behind it is read as well. */
 INLINE Vf vf_all_of_f16(const void *p) { return vf_all(one_of_f16(p)); }
-/* 4 bytes of 16 rows that lie `bytes` apart. */
 INLINE Vi vi_rows(const void *rows, int32_t bytes)
 {
     int32_t words[LANES];

@@ -77,15 +77,7 @@ INLINE Vi vi_of_f(Vf a) { return _mm512_cvtps_epi32(a); }
 INLINE Vi vf_bits(Vf a) { return _mm512_castps_si512(a); }
 INLINE Vf vf_of_bits(Vi a) { return _mm512_castsi512_ps(a); }
 INLINE Vf vf_of_f16(const void *p) { return _mm512_cvtph_ps(_mm256_loadu_si256(p)); }
-INLINE float one_of_f16(const void *p)
-{
-    uint16_t half;
-    memcpy(&half, p, sizeof half);
-    return _cvtsh_ss(half);
-}
-/* A number to all lanes; what is in the 6 bytes behind it is read as well. */
 INLINE Vf vf_all_of_f16(const void *p) { return _mm512_broadcastss_ps(_mm_cvtph_ps(_mm_loadl_epi64(p))); }
-/* 4 bytes of 16 rows that lie `bytes` apart. */
 INLINE Vi vi_rows(const void *rows, int32_t bytes)
 {
     __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);

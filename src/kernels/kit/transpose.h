@@ -4,7 +4,7 @@
  *     vf_turn_4(out, rows, n)    the first 16 bytes of 16 rows that lie n bytes apart, 4 by 4: out[i] has those of all rows
  *     vf_turn_8(out, rows, n)    the first 32 bytes of each
  *     turn_halves(out, rows, n)  the same 32 bytes as 16 numbers of 16 bits, into memory: out[i] has number i of all rows
- *     vf_of_f16_pairs(out, v)    two f16 in each lane: out[0] has the first ones as f32, out[1] the second
+ *     vf_of_f16_pairs(out, v)    two f16 in each lane: out[0] has the first ones as f32, out[1] the second; not on AVX-512
  */
 #ifndef KERNELS_KIT_TRANSPOSE_H
 #define KERNELS_KIT_TRANSPOSE_H
@@ -102,17 +102,6 @@ INLINE void turn_halves(uint16_t out[16][LANES], const void *rows, int64_t bytes
         _mm512_store_si512(out[2 * i], _mm512_permutex2var_epi64(x, order, y));
         _mm512_store_si512(out[2 * i + 8], _mm512_permutex2var_epi64(x, later, y));
     }
-}
-
-INLINE void vf_of_f16_pairs(Vf out[2], Vi pairs)
-{
-    static const uint8_t halves[64] = {0,  1,  4,  5,  8,  9,  12, 13, 16, 17, 20, 21, 24, 25, 28, 29,
-                                       32, 33, 36, 37, 40, 41, 44, 45, 48, 49, 52, 53, 56, 57, 60, 61,
-                                       2,  3,  6,  7,  10, 11, 14, 15, 18, 19, 22, 23, 26, 27, 30, 31,
-                                       34, 35, 38, 39, 42, 43, 46, 47, 50, 51, 54, 55, 58, 59, 62, 63};
-    __m512i sorted = _mm512_permutexvar_epi8(_mm512_loadu_si512(halves), pairs);
-    out[0] = _mm512_cvtph_ps(_mm512_castsi512_si256(sorted));
-    out[1] = _mm512_cvtph_ps(_mm512_extracti64x4_epi64(sorted, 1));
 }
 
 #elif defined(TIER_avx2)
