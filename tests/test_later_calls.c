@@ -59,6 +59,32 @@ static void only_all_of_it_overwrites_it(void **state)
     assert_false(is_read_later(heads, 2, piece(0)));
 }
 
+static void columns_beside_it_are_not_it(void **state)
+{
+    (void)state;
+    Tensor left = tensor_columns(piece(0), 0, 3), right = tensor_columns(piece(0), 3, WIDTH - 3);
+    OpCall reads_right[] = {scale(piece(2), right), scale(left, piece(1))};
+    OpCall reads_one_more[] = {scale(piece(2), tensor_columns(piece(0), 2, WIDTH - 2)), scale(left, piece(1))};
+    assert_false(is_read_later(reads_right, 2, left));
+    assert_true(is_read_later(reads_one_more, 2, left));
+    OpCall reads_left[] = {scale(piece(2), tensor_rows(left, 1, ROWS - 1)), scale(right, piece(1))};
+    assert_false(is_read_later(reads_left, 2, right));
+}
+
+static void what_holds_all_of_it_overwrites_it(void **state)
+{
+    (void)state;
+    Tensor left = tensor_columns(piece(0), 0, 3), both = tensor_of(memory, &format_f32, 2, ROWS * WIDTH);
+    OpCall whole[] = {scale(piece(0), piece(1)), scale(piece(2), left)};
+    OpCall wider[] = {scale(tensor_columns(piece(0), 0, 4), piece(1)), scale(piece(2), left)};
+    OpCall beside[] = {scale(tensor_columns(piece(0), 1, 4), piece(1)), scale(piece(2), left)};
+    OpCall other_shape[] = {scale(both, piece(2)), scale(piece(2), piece(1))};
+    assert_false(is_read_later(whole, 2, left));
+    assert_false(is_read_later(wider, 2, left));
+    assert_true(is_read_later(beside, 2, left));
+    assert_false(is_read_later(other_shape, 2, piece(1)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -68,6 +94,8 @@ int main(void)
         cmocka_unit_test(a_call_that_reads_and_overwrites_it_reads_it),
         cmocka_unit_test(a_part_of_it_under_another_shape_is_it),
         cmocka_unit_test(only_all_of_it_overwrites_it),
+        cmocka_unit_test(columns_beside_it_are_not_it),
+        cmocka_unit_test(what_holds_all_of_it_overwrites_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
 /* add.cu -- see add.h. */
+#include "kernels/decay_scan/decay_layer_cuda.h"
 #include "kernels/kit/cuda_kit.h"
 
 static __global__ void add_rows(Rows y, Rows x, float factor)
@@ -16,4 +17,4 @@ static void run(const OpCall *c, const CudaRun *g)
     LAUNCH(add_rows, grid_of(y), EACH_THREADS, 0, g, y, rows_of(c->in[0]), c->factor);
 }
 
-CUDA_KERNEL(add, NULL, NULL, run)
+CUDA_KERNEL(add, NULL, NULL, run, decay_layer_run)

@@ -1,12 +1,8 @@
-/* decay_scan.cu -- see decay_scan.h. A thread has a column of a head's state and goes through the rows. */
-#include "kernels/kit/cuda_kit.h"
+/* decay_scan.cu -- see decay_scan.h and scan_strips_cuda.h. */
+#include "kernels/decay_scan/scan_strips_cuda.h"
 
-typedef struct Scan {
-    Rows y, q, k, v, decay;
-    int heads, groups, N, P;
-} Scan;
-
-static __global__ void scan_columns(Scan m, States s)
+/* More than N_MAX numbers of n: the state stays in memory, and a thread has a column of it. */
+static __global__ void scan_in_memory(Scan m, States s)
 {
     previous();
     StateSpan run = state_span(s, blockIdx.y);
@@ -32,10 +28,12 @@ static __global__ void scan_columns(Scan m, States s)
 
 static void run(const OpCall *c, const CudaRun *g)
 {
-    Scan m = {rows_of(c->out[0]), rows_of(c->in[0]), rows_of(c->in[1]), rows_of(c->in[2]), rows_of(c->in[3]),
-              c->out[0].dim[1], c->in[0].dim[1], c->in[0].dim[2], c->out[0].dim[2]};
+    Scan m = scan_of(c);
     States s = states_of(c, 4);
-    LAUNCH(scan_columns, dim3(blocks_for(m.heads * m.P, 64), s.seqs), 64, 0, g, m, s);
+    if (m.N > N_MAX)
+        LAUNCH(scan_in_memory, dim3(blocks_for(m.heads * m.P, 64), s.seqs), 64, 0, g, m, s);
+    else
+        launch_scan<false>(m, s, g);
 }
 
 CUDA_KERNEL(decay_scan, NULL, NULL, run)

@@ -9,8 +9,8 @@
  * launched for a call is launched again for every equal call (devices/cuda/cuda_graph.c). What it needs in between is
  * scratch, one piece of memory, whose size is known from the shapes.
  *
- * Numbers: sums that the references take in f64 are taken in f64 where that costs nothing (norms, scans), and in f32
- * where it would (products, attention). Each stays within the tolerance of its contract.
+ * Numbers: sums that the references take in f64 are taken in f64 where that costs nothing (norms), and in f32
+ * where it would (products, attention, scans). Each stays within the tolerance of its contract.
  */
 #ifndef KERNELS_CUDA_KERNEL_H
 #define KERNELS_CUDA_KERNEL_H

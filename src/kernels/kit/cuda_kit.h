@@ -196,6 +196,22 @@ __device__ inline int first_at_least(const int32_t *sorted, int n, int value)
     return low;
 }
 
+/* The same by a whole warp, which looks at 32 of them together. */
+__device__ inline int warp_first_at_least(const int32_t *sorted, int n, int value)
+{
+    int low = 0, lane = threadIdx.x % 32;
+    while (n > 0) {
+        int step = (n + 31) / 32, at = lane * step;
+        int less = __popc(__ballot_sync(0xffffffff, at < n && sorted[low + at] < value));
+        if (less == 0)
+            break;
+        int passed = (less - 1) * step + 1;
+        low += passed;
+        n = min(step - 1, n - passed);
+    }
+    return low;
+}
+
 /* What an operation with a state knows of its sequences (core/kv_view.h). */
 typedef struct States {
     float *state;
@@ -218,11 +234,14 @@ typedef struct StateSpan {
     float *to;
 } StateSpan;
 
+/* Whole warps ask. What it reads is written before a step, by no kernel: previous_ended() may come after it. */
 __device__ inline StateSpan state_span(const States &s, int sequence)
 {
-    StateSpan r;
-    r.first = first_at_least(s.row_seq, s.rows, sequence);
-    r.end = first_at_least(s.row_seq, s.rows, sequence + 1);
+    StateSpan r = {sequence, sequence + 1};      /* each sequence has a row at least */
+    if (s.rows > s.seqs) {
+        r.first = warp_first_at_least(s.row_seq, s.rows, sequence);
+        r.end = r.first + warp_first_at_least(s.row_seq + r.first, s.rows - r.first, sequence + 1);
+    }
     int slot = s.from[sequence];
     r.from = slot < 0 ? NULL : s.state + slot * s.step;
     r.to = s.state + s.to[sequence] * s.step;
