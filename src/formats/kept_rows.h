@@ -48,39 +48,50 @@ INLINE int kept_block_offset(KeptKind kind, int at)
     return kind == KEPT_Q8_0 ? at / Q8_0_ELEMS * (int)sizeof(Q8_0Block) : at * kept_bytes(kind);
 }
 
-/* The scales of a block of 16 rows that lie `bytes` apart. */
-INLINE Vf kept_scales(const uint8_t *rows, size_t bytes, int block)
+/* How many values 32 bytes are, and 4. */
+INLINE int kept_turn(KeptKind kind) { return 32 / kept_bytes(kind); }
+INLINE int kept_word(KeptKind kind) { return 4 / kept_bytes(kind); }
+
+/* 32 bytes of 16 rows, turned: 4 bytes of each row share a vector; numbers of F16 lie apart, as they become F32 from memory. */
+typedef struct KeptTurned {
+    union {
+        _Alignas(64) Vi words[8];
+        uint16_t halves[16][LANES];
+    };
+    Vf scales;                   /* where there are any: 32 bytes are a block */
+} KeptTurned;
+_Static_assert(KEPT_BLOCK == 32, "a turn of numbers with a scale");
+
+/* Of rows that lie `bytes` apart. */
+INLINE void kept_turn_rows(KeptKind kind, KeptTurned *out, const uint8_t *rows, size_t bytes)
 {
-    uint8_t halves[LANES][2];
-    for (int i = 0; i < LANES; i++, rows += bytes)
-        memcpy(halves[i], ((const Q8_0Block *)rows + block)->d, sizeof halves[i]);
-    return vf_of_f16(halves);
+    Vf words[8];
+    if (kind == KEPT_F16) {
+        turn_halves(out->halves, rows, (int64_t)bytes);
+        return;
+    }
+    vf_turn_8(words, rows, (int64_t)bytes);
+    for (int i = 0; i < 8; i++)
+        out->words[i] = vf_bits(words[i]);
+    if (kept_scaled(kind))
+        out->scales = q8_0_scales(rows - offsetof(Q8_0Block, q), bytes);
 }
 
-/* How many values 16 bytes are. */
-INLINE int kept_turn(KeptKind kind) { return 16 / kept_bytes(kind); }
-
-/* 16 bytes of 16 rows that lie `bytes` apart, value by value: out[i] has those of all rows; of Q8_0 without their scales. */
-INLINE void kept_turned(KeptKind kind, Vf *out, const uint8_t *rows, size_t bytes)
+/* The values of word i, of all rows each. */
+INLINE void kept_turned(KeptKind kind, Vf *out, const KeptTurned *t, int i)
 {
-    Vf fours[4];
-    vf_turn_4(fours, rows, (int64_t)bytes);
-    for (int i = 0; i < 4; i++) {
-        Vi bits = vf_bits(fours[i]);
-        switch (kind) {
-        case KEPT_F32: out[i] = fours[i]; break;
-        case KEPT_F16: vf_of_f16_pairs(out + 2 * i, bits); break;
-        case KEPT_BF16:
-            out[2 * i] = vf_of_bits(vi_shl(bits, 16));
-            out[2 * i + 1] = vf_of_bits(vi_and(bits, vi_all((int32_t)0xffff0000)));
-            break;
-        case KEPT_F8_E4M3: f8_e4m3_fours(out + 4 * i, bits); break;
-        default:
-            out[4 * i] = vf_of_i(vi_sar(vi_shl(bits, 24), 24));
-            out[4 * i + 1] = vf_of_i(vi_sar(vi_shl(bits, 16), 24));
-            out[4 * i + 2] = vf_of_i(vi_sar(vi_shl(bits, 8), 24));
-            out[4 * i + 3] = vf_of_i(vi_sar(bits, 24));
-        }
+    switch (kind) {
+    case KEPT_F32: out[0] = vf_of_bits(t->words[i]); break;
+    case KEPT_F16:
+        out[0] = vf_of_f16(t->halves[2 * i]);
+        out[1] = vf_of_f16(t->halves[2 * i + 1]);
+        break;
+    case KEPT_BF16:
+        out[0] = vf_of_bits(vi_shl(t->words[i], 16));
+        out[1] = vf_of_bits(vi_and(t->words[i], vi_all((int32_t)0xffff0000)));
+        break;
+    case KEPT_F8_E4M3: f8_e4m3_fours(out, t->words[i]); break;
+    default: q8_0_fours(out, t->words[i], t->scales);
     }
 }
 
@@ -100,6 +111,15 @@ INLINE Vf kept_lanes(KeptKind kind, const uint8_t *p)
 INLINE Vf kept_load(KeptKind kind, const uint8_t *row, int at)
 {
     return kind == KEPT_Q8_0 ? q8_0_lanes(row, at) : kept_lanes(kind, row + kept_offset(kind, at));
+}
+
+/* Values [at, at + 64); as many as some formats take less time for together. */
+INLINE void kept_load_64(KeptKind kind, Vf out[4], const uint8_t *row, int at)
+{
+    if (kind == KEPT_F8_E4M3)
+        f8_e4m3_64(out, row + at);
+    for (int i = 0; i < 4 && kind != KEPT_F8_E4M3; i++)
+        out[i] = kept_load(kind, row, at + i * LANES);
 }
 
 /* n < 16 values. Nothing beyond the row is read; what comes after the n is anything. */

@@ -12,7 +12,36 @@
 INLINE Vf q8_0_lanes(const void *row, int at)
 {
     const Q8_0Block *b = (const Q8_0Block *)row + at / Q8_0_ELEMS;
-    return vf_mul(vf_all(one_of_f16(b->d)), vf_of_i(vi_of_i8(b->q + at % Q8_0_ELEMS)));
+    return vf_mul(vf_all_of_f16(b->d), vf_of_i(vi_of_i8(b->q + at % Q8_0_ELEMS)));
+}
+
+/* The scales of a block of 16 rows that lie `bytes` apart. */
+INLINE Vf q8_0_scales(const uint8_t *blocks, size_t bytes)
+{
+    uint16_t halves[LANES];
+    vi_to_u16(halves, vi_and(vi_rows(blocks, (int32_t)bytes), vi_all(0xffff)));
+    return vf_of_f16(halves);
+}
+
+/* Four numbers in each lane, times the lane's scale: out[i] has number i of all lanes. A product is exact, so there are two ways
+ * to the same bits. */
+INLINE void q8_0_fours(Vf out[4], Vi fours, Vf scales)
+{
+#ifdef TIER_avx512
+    /* A number + 128 in the second byte of 2^15 makes that 2^15 + 128 more than the number. */
+    Vi bytes = vi_xor(fours, vi_all((int32_t)0x80808080)), order = _mm512_setr_epi32(0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12);
+    Vf more = vf_mul(scales, vf_all(-(0x1p15f + 128)));
+    for (int i = 0; i < 4; i++) {
+        Vi second = vi_shl(vi_add(order, vi_all(i)), 8);
+        Vi large = _mm512_mask_shuffle_epi8(vi_all(0x47000000), 0x2222222222222222, bytes, second);
+        out[i] = vf_fma(vf_of_bits(large), scales, more);
+    }
+#else
+    out[0] = vf_mul(scales, vf_of_i(vi_sar(vi_shl(fours, 24), 24)));
+    out[1] = vf_mul(scales, vf_of_i(vi_sar(vi_shl(fours, 16), 24)));
+    out[2] = vf_mul(scales, vf_of_i(vi_sar(vi_shl(fours, 8), 24)));
+    out[3] = vf_mul(scales, vf_of_i(vi_sar(fours, 24)));
+#endif
 }
 
 /* To the nearest within +-127, halves away from zero. */

@@ -21,12 +21,23 @@ typedef struct Side {            /* of the cache: keys or values */
     size_t row_bytes, block_bytes;       /* of a position and head; of all of a block */
 } Side;
 
+/* Rows of a sequence x heads, [head, head + heads): some of one kv head, or all of some of them. */
+typedef struct Item {
+    int32_t row, rows, head, heads;
+    Sees seen;                   /* what the rows see together; where the item is one of several, in its segment */
+    bool waits;                  /* one of several segments: its result is folded with theirs */
+} Item;
+
 typedef struct Work {
     AttendCall call;
     Side keys, values;
     int columns;                 /* value width, rounded up to COLUMNS */
     float *waiting;              /* [rows][heads][segments][value width + 2]; NULL: nothing waits */
     int segments;
+    Item item, next;
+    bool goes_on;                /* there is a next item */
+    Stretch stretchs[2];         /* the present one, and the one that is fetched meanwhile */
+    int now;
     int n, sharing;              /* queries of the item; of them, those of one kv head */
     Query query[QUERIES];        /* kv head by kv head, of each row by row */
     StretchMemory memory;
@@ -164,52 +175,68 @@ static void soften(const AttendCall *a, Query *query, int n, int32_t start)
 
 /* Segments */
 
-/* Where the rows from `row` on lie. Not a loop for the compiler to turn into vectors. */
-INLINE void list_rows(const uint8_t **list, const uint8_t *row, size_t bytes, int n)
+static const uint8_t *row_at(const Side *side, int32_t block, int32_t kv_head, int32_t slot)
 {
-    for (int i = 0; i < n; i++) {
-        list[i] = row;
-        row += bytes;
-        __asm__("" : "+r"(row));
-    }
+    ASSERT(block >= 0 && block < side->pool.dim[0]);
+    size_t row = (size_t)kv_head * (size_t)side->pool.dim[2] + (size_t)slot;
+    return (const uint8_t *)side->pool.data + (size_t)block * side->block_bytes + row * side->row_bytes;
 }
 
-/* The rows that are seen, block by block, of the kv head of a query. */
-static void find_rows(const AttendCall *a, const Query *q, const Side *side, Stretch *s, const uint8_t **rows)
+static Piece seen_piece(const uint8_t *rows, size_t row_bytes, const Run *run, const Stretch *s)
 {
-    int32_t tokens = side->pool.dim[2], block = (s->start + s->lo) / tokens, slot = (s->start + s->lo) % tokens;
-    const int32_t *table = attend_table(a, q->row);
-    size_t head = (size_t)(q->head / a->group) * (size_t)tokens * side->row_bytes;
-    for (int j = s->lo, n; j < s->hi; j += n, block++, slot = 0) {
-        ASSERT(table[block] >= 0 && table[block] < side->pool.dim[0]);
-        const uint8_t *row = (const uint8_t *)side->pool.data + (size_t)table[block] * side->block_bytes + head;
-        row += (size_t)slot * side->row_bytes;
-        n = s->hi - j < tokens - slot ? s->hi - j : tokens - slot;
-        s->runs[s->n_runs++] = (Run){row, n * (int64_t)side->row_bytes};
-        list_rows(rows + j, row, side->row_bytes, n);
-    }
+    int from = run->from > s->lo ? run->from : s->lo, to = run->to < s->hi ? run->to : s->hi;
+    return (Piece){rows + (size_t)(from - run->from) * row_bytes, (int64_t)((size_t)(to - from) * row_bytes)};
 }
 
-/* The stretch that begins at `start`, as far as the positions are in `seen`, of the kv head of this query. Where a latent's
+/* The stretch that begins at `start`, as far as the item sees its positions, of the kv head of this head. Where a latent's
  * values are in the keys, these are fetched only. */
-static void find_stretch(const Work *w, const Query *q, Stretch *s, int32_t start, Sees seen)
+static void find_stretch(const Work *w, const Item *item, int32_t head, int32_t start, Stretch *s)
 {
-    static const uint8_t nothing[WIDTH_MAX * sizeof(float)];
     const AttendCall *a = &w->call;
+    const int32_t *table = attend_table(a, item->row), tokens = w->keys.pool.dim[2], kv_head = head / a->group;
+    bool latent = a->v.data == a->k.data;
     s->start = start;
-    s->lo = seen.from > start ? seen.from - start : 0;
-    s->hi = seen.to - start < STRETCH ? seen.to - start : STRETCH;
-    s->n_runs = 0;
-    if (s->lo > 0 || s->hi < STRETCH)
-        for (int j = 0; j < STRETCH; j++)
-            s->keys[j] = s->values[j] = nothing;
-    find_rows(a, q, &w->keys, s, s->keys);
-    int runs = s->n_runs;
-    find_rows(a, q, &w->values, s, s->values);
-    s->n_runs = a->v.data == a->k.data ? runs : s->n_runs;
-    s->bytes = 0;
-    for (int i = 0; i < s->n_runs; i++)
-        s->bytes += s->runs[i].bytes;
+    s->lo = item->seen.from > start ? item->seen.from - start : 0;
+    s->hi = item->seen.to - start < STRETCH ? item->seen.to - start : STRETCH;
+    int32_t block = (start + s->lo) / tokens, n = (start + s->hi - 1) / tokens - block + 1;
+    s->n_runs = n;
+    s->n_pieces = latent ? n : 2 * n;
+    s->bytes = (s->hi - s->lo) * (int64_t)(w->keys.row_bytes + (latent ? 0 : w->values.row_bytes));
+    for (int i = 0; i < n; i++, block++) {
+        Run *run = &s->runs[i];
+        int begins = block * tokens - start, ends = begins + tokens;
+        run->from = begins > 0 ? begins : 0;
+        run->to = ends < STRETCH ? ends : STRETCH;
+        run->keys = row_at(&w->keys, table[block], kv_head, run->from - begins);
+        run->values = row_at(&w->values, table[block], kv_head, run->from - begins);
+        s->pieces[i] = seen_piece(run->keys, w->keys.row_bytes, run, s);
+        s->pieces[n + i] = seen_piece(run->values, w->values.row_bytes, run, s);
+    }
+}
+
+static void find_first(const Work *w, const Item *item, Stretch *s)
+{
+    const AttendCall *a = &w->call;
+    find_stretch(w, item, item->head, item->seen.from / STRETCH * STRETCH, s);
+    int64_t bytes = (int64_t)item->heads * a->key_width * (int64_t)sizeof(float);
+    for (int32_t r = item->row; r < item->row + item->rows; r++) {
+        const float *q = f32_row(a->q, r) + (int64_t)item->head * a->key_width;
+        s->pieces[s->n_pieces++] = (Piece){(const uint8_t *)q, bytes};
+        s->bytes += bytes;
+    }
+}
+
+/* What comes after the stretch at `start` of the queries from `first` on: of their neighbours, later, or of the next item. */
+static void find_next(const Work *w, int first, int32_t start, Stretch *s)
+{
+    if (first + w->sharing < w->n)
+        find_stretch(w, &w->item, w->query[first + w->sharing].head, start, s);
+    else if (start + STRETCH < w->item.seen.to)
+        find_stretch(w, &w->item, w->item.head, start + STRETCH, s);
+    else if (w->goes_on)
+        find_first(w, &w->next, s);
+    else
+        s->n_pieces = 0, s->bytes = 0;
 }
 
 /* The queries that see something of the stretch, with what they see of it. They follow each other: later rows neither begin
@@ -232,13 +259,14 @@ static void find_seeing(Bench *b, Query *query, int n)
 
 static void work_on_stretch(Work *w, Query *query, const Stretch *s, const Stretch *next)
 {
-    Fetch f = {.next = next->runs, .end = next->runs + next->n_runs};
+    Fetch f = {.next = next->pieces, .end = next->pieces + next->n_pieces};
     Bench b = {.memory = &w->memory, .stretch = s, .next = &f, .key_width = w->call.key_width,
-               .value_width = w->call.value_width, .key_bytes = w->keys.row_bytes};
+               .value_width = w->call.value_width, .key_bytes = w->keys.row_bytes,
+               .value_bytes = w->values.row_bytes};
     find_seeing(&b, query, w->sharing);
     f.rate = fetch_rate(w->keys.kind, next->bytes, b.n, b.key_width, b.value_width);
-    for (int i = 0; i < next->n_runs; i++)      /* their pages, side by side: each takes long to find */
-        prefetch_far(next->runs[i].at);
+    for (int i = 0; i < next->n_pieces; i++)      /* their pages, side by side: each takes long to find */
+        prefetch_far(next->pieces[i].at);
     score_keys(&b, w->keys.kind);
     for (int i = 0; i < b.n; i += LANES) {
         int n = b.n - i < LANES ? b.n - i : LANES;
@@ -248,7 +276,7 @@ static void work_on_stretch(Work *w, Query *query, const Stretch *s, const Stret
     add_values(&b, w->values.kind);
 }
 
-static Sees seen_of_segment(Sees sees, int segment)     /* from >= to: nothing */
+static Sees of_segment(Sees sees, int segment)     /* from >= to: nothing */
 {
     Sees part = {segment * SEGMENT, (segment + 1) * SEGMENT};
     part.from = sees.from > part.from ? sees.from : part.from;
@@ -256,45 +284,19 @@ static Sees seen_of_segment(Sees sees, int segment)     /* from >= to: nothing *
     return part;
 }
 
-static bool sees_of_segment(Sees sees, int segment)
-{
-    Sees part = seen_of_segment(sees, segment);
-    return part.from < part.to;
-}
-
-/* What all queries see together. Those of one item are neighbours, so there are no holes. */
-static Sees seen_by_all(const Work *w)
-{
-    Sees all = w->query[0].sees;
-    for (int i = 1; i < w->n; i++) {
-        Sees sees = w->query[i].sees;
-        all.from = sees.from < all.from ? sees.from : all.from;
-        all.to = sees.to > all.to ? sees.to : all.to;
-    }
-    return all;
-}
-
 static void work_on_segment(Work *w, int segment)
 {
-    Sees seen = seen_of_segment(seen_by_all(w), segment);
+    Sees seen = of_segment(w->item.seen, segment);
     for (int i = 0; i < w->n; i++) {
         Query *q = &w->query[i];
         q->most = -INFINITY;
         memset(q->total, 0, sizeof q->total);
         memset(q->sums, 0, (size_t)w->columns * sizeof(float));
     }
-    Stretch stretchs[2];
-    int now = 0;
-    int32_t start = seen.from / STRETCH * STRETCH;
-    find_stretch(w, w->query, &stretchs[now], start, seen);
-    for (; start < seen.to; start += STRETCH)
-        for (int first = 0; first < w->n; first += w->sharing, now = !now) {
-            int next = first + w->sharing;
-            if (next < w->n)
-                find_stretch(w, &w->query[next], &stretchs[!now], start, seen);
-            else
-                find_stretch(w, w->query, &stretchs[!now], start + STRETCH, seen);
-            work_on_stretch(w, &w->query[first], &stretchs[now], &stretchs[!now]);
+    for (int32_t start = seen.from / STRETCH * STRETCH; start < seen.to; start += STRETCH)
+        for (int first = 0; first < w->n; first += w->sharing, w->now = !w->now) {
+            find_next(w, first, start, &w->stretchs[!w->now]);
+            work_on_stretch(w, &w->query[first], &w->stretchs[w->now], &w->stretchs[!w->now]);
         }
 }
 
@@ -340,13 +342,12 @@ static float *waiting_place(const Work *w, int32_t row, int32_t head, int segmen
     return w->waiting + (((int64_t)row * a->heads + head) * w->segments + segment) * (a->value_width + 2);
 }
 
-/* Items: rows of a sequence x heads, [head, head + heads): some of one kv head, or all of some of them */
+/* Items */
 
-typedef struct Item { int32_t row, rows, head, heads; } Item;
-
-static void take_queries(Work *w, Item at)
+static void take_queries(Work *w)
 {
     const AttendCall *a = &w->call;
+    Item at = w->item;
     int32_t last = attend_last(a, at.row), sharing = at.heads < a->group ? at.heads : a->group;
     w->n = 0;
     w->sharing = at.rows * sharing;
@@ -358,14 +359,14 @@ static void take_queries(Work *w, Item at)
                 q->head = h;
                 q->sees = attend_sees(a, r, last);
                 memcpy(q->q, f32_row(a->q, r) + (int64_t)h * a->key_width, (size_t)a->key_width * sizeof(float));
-                memset(q->q + a->key_width, 0, LANES * sizeof(float));
+                memset(q->q + a->key_width, 0, TURN_MAX * sizeof(float));
             }
 }
 
 static void item_whole(Work *w)
 {
     const AttendCall *a = &w->call;
-    Sees all = seen_by_all(w);
+    Sees all = w->item.seen;
     for (int i = 0; i < w->n; i++)
         w->query[i].folded = nothing_folded;
     for (int segment = all.from / SEGMENT; segment * SEGMENT < all.to; segment++) {
@@ -373,7 +374,8 @@ static void item_whole(Work *w)
         for (int i = 0; i < w->n; i++) {
             Query *q = &w->query[i];
             Softmax s = {q->most, vf_sum(vf_load(q->total))};
-            if (sees_of_segment(q->sees, segment))
+            Sees part = of_segment(q->sees, segment);
+            if (part.from < part.to)
                 q->folded = fold(output(a, q->row, q->head), q->folded, q->sums, s, a->value_width);
         }
     }
@@ -383,9 +385,9 @@ static void item_whole(Work *w)
     }
 }
 
-static void item_of_segment(Work *w, int segment)
+static void item_of_segment(Work *w)
 {
-    int width = w->call.value_width;
+    int width = w->call.value_width, segment = w->item.seen.from / SEGMENT;
     work_on_segment(w, segment);
     for (int i = 0; i < w->n; i++) {
         const Query *q = &w->query[i];
@@ -428,33 +430,82 @@ static int32_t kv_heads_together(const AttendCall *a, int32_t rows, int segments
     return (int32_t)max_i64(most, 1);
 }
 
-/* Items go round: later rows see more, so that neighbours are about equally long. */
+/* All items in their order. Later rows see more, so threads take turns: neighbours are about equally long. */
+typedef struct Items {
+    const Work *work;
+    CpuPart part;
+    int64_t taken;               /* by all threads */
+    Item at;
+    Sees seen;                   /* of the rows; at.seen is a segment of it, or all */
+    int32_t together;            /* kv heads */
+} Items;
+
+static void begin_rows(Items *s)
+{
+    const Work *w = s->work;
+    const AttendCall *a = &w->call;
+    s->at.rows = attend_rows_together(a, s->at.row, QUERIES / strip_of(a));
+    s->seen = seen_by_rows(a, s->at.row, s->at.rows);
+    s->at.waits = w->waiting && !in_one_segment(s->seen);
+    int segments = s->at.waits ? (s->seen.to - 1) / SEGMENT - s->seen.from / SEGMENT + 1 : 1;
+    s->together = kv_heads_together(a, s->at.rows, segments, s->part.count);
+    s->at.head = 0;
+}
+
+static void begin_heads(Items *s)
+{
+    const AttendCall *a = &s->work->call;
+    int32_t head = s->at.head;
+    s->at.heads = (int32_t)min_i64(strip_of(a) * s->together, s->together > 1 ? a->heads - head : a->group - head % a->group);
+    s->at.seen = s->at.waits ? of_segment(s->seen, s->seen.from / SEGMENT) : s->seen;
+}
+
+/* The one after s->at, whoever takes it. */
+static bool step_on(Items *s)
+{
+    const AttendCall *a = &s->work->call;
+    Item *at = &s->at;
+    if (at->seen.to < s->seen.to) {
+        at->seen = of_segment(s->seen, at->seen.to / SEGMENT);
+        return true;
+    }
+    at->head += at->heads;
+    if (at->head == a->heads) {
+        at->row += at->rows;
+        if (at->row == a->rows)
+            return false;
+        begin_rows(s);
+    }
+    begin_heads(s);
+    return true;
+}
+
+/* The next one of this thread. */
+static bool take_item(Items *s, Item *out)
+{
+    while (step_on(s))
+        if (s->taken++ % s->part.count == s->part.index) {
+            *out = s->at;
+            return true;
+        }
+    return false;
+}
+
 static void run_items(Work *w, CpuPart part)
 {
-    const AttendCall *a = &w->call;
-    int32_t strip = strip_of(a);
-    int64_t item = 0;
-    for (int32_t row = 0, rows; row < a->rows; row += rows) {
-        rows = attend_rows_together(a, row, QUERIES / strip);
-        Sees seen = seen_by_rows(a, row, rows);
-        int first = 0, last = 0;                 /* of the segments, one item each; or all in one */
-        if (w->waiting && !in_one_segment(seen)) {
-            first = seen.from / SEGMENT;
-            last = (seen.to - 1) / SEGMENT;
-        }
-        int32_t together = kv_heads_together(a, rows, 1 + last - first, part.count);
-        for (int32_t head = 0, heads; head < a->heads; head += heads) {
-            heads = (int32_t)min_i64(strip * together, together > 1 ? a->heads - head : a->group - head % a->group);
-            for (int segment = first; segment <= last; segment++) {
-                if (item++ % part.count != part.index)
-                    continue;
-                take_queries(w, (Item){row, rows, head, heads});
-                if (first == last)
-                    item_whole(w);
-                else
-                    item_of_segment(w, segment);
-            }
-        }
+    Items items = {.work = w, .part = part, .at = {.head = w->call.heads}};     /* before the first row */
+    w->now = 0;
+    w->goes_on = take_item(&items, &w->next);
+    if (w->goes_on)
+        find_first(w, &w->next, &w->stretchs[w->now]);
+    while (w->goes_on) {
+        w->item = w->next;
+        w->goes_on = take_item(&items, &w->next);
+        take_queries(w);
+        if (w->item.waits)
+            item_of_segment(w);
+        else
+            item_whole(w);
     }
 }
 

@@ -21,6 +21,7 @@ enum {
     PAIR = 2,                    /* groups of keys that are turned side by side */
     QUERIES = 64,
     WIDTH_MAX = 576,             /* of a key or value: the latent of DeepSeek; a multiple of COLUMNS */
+    TURN_MAX = 32,               /* values of a key that are turned together, at most */
     CACHE_LINE = 64,
 #if defined(TIER_avx512)
     ABREAST = 8, ACROSS = 2, MANY = 6, SUMS = 24, CROWD = 16,
@@ -44,20 +45,26 @@ typedef struct Query {
     int lo, hi;                  /* what it sees of the present stretch */
     float most, shrink;          /* of the segment: largest score; what a larger one in the stretch does to the sums */
     _Alignas(CACHE_LINE) float total[LANES];
-    float q[WIDTH_MAX + LANES], p[STRETCH], sums[WIDTH_MAX];     /* q: zeros behind, as keys have in their last turn */
+    float q[WIDTH_MAX + TURN_MAX], p[STRETCH], sums[WIDTH_MAX];     /* q: zeros behind, as keys have in their last turn */
     Softmax folded;              /* of the segments before; the sums are in y */
     _Alignas(CACHE_LINE) uint8_t odd[CACHE_LINE];     /* an odd number of lines: queries do not displace each other */
 } Query;
 
-typedef struct Run { const uint8_t *at; int64_t bytes; } Run;      /* of memory, in one piece */
+/* Positions [from, to) of a stretch, which follow each other in memory: those that a block of the cache has, seen or not. */
+typedef struct Run {
+    const uint8_t *keys, *values;
+    int from, to;
+} Run;
+
+typedef struct Piece { const uint8_t *at; int64_t bytes; } Piece;      /* of what is seen of a run */
 
 typedef struct Stretch {
     int32_t start;
     int lo, hi;                  /* keys [lo, hi) are seen by someone; the others may not exist */
-    int n_runs;
-    int64_t bytes;               /* of all runs */
-    const uint8_t *keys[STRETCH], *values[STRETCH];
-    Run runs[2 * STRETCH];
+    int n_runs, n_pieces;
+    int64_t bytes;               /* of all pieces */
+    Run runs[STRETCH];
+    Piece pieces[2 * STRETCH + QUERIES];      /* those of keys, then those of values; of an item's first stretch, its queries */
 } Stretch;
 
 typedef struct StretchMemory {
@@ -70,11 +77,11 @@ typedef struct StretchMemory {
  * are asked for evenly. */
 typedef struct Fetch {
     const uint8_t *at, *run_end;
-    const Run *next, *end;
+    const Piece *next, *end;
     int64_t rate, earned;        /* for an operation on a vector, and by now: of a line, with LINE_BITS behind the point */
 } Fetch;
 
-enum { LINE_BITS = 16, TURN_TIME = 32, SOFTEN_TIME = 128 };    /* times in operations on vectors */
+enum { LINE_BITS = 16, TURN_TIME = 48, SOFTEN_TIME = 128 };    /* times in operations on vectors */
 enum { STEPS = 4 };              /* of a loop over values for few queries, before it asks for lines */
 
 INLINE void fetch(Fetch *f, int operations)
@@ -104,7 +111,7 @@ typedef struct Bench {
     Fetch *next;
     Query *query;
     int n, key_width, value_width;
-    size_t key_bytes;            /* of a row */
+    size_t key_bytes, value_bytes;      /* of a row */
 } Bench;
 
 INLINE int64_t fetch_rate(KeptKind kind, int64_t bytes, int n, int key_width, int value_width)
@@ -116,63 +123,64 @@ INLINE int64_t fetch_rate(KeptKind kind, int64_t bytes, int n, int key_width, in
 
 /* Keys */
 
-/* 16 keys in one piece: as they lie in the cache, or copied. */
+/* 16 keys in one piece: as they lie in the cache, or copied. Where there are none it is anything. */
 INLINE const uint8_t *keys_in_a_piece(const Bench *b, int first, int group)
 {
-    const uint8_t *const *keys = b->stretch->keys + first;
+    const Run *run = b->stretch->runs, *end = run + b->stretch->n_runs;
     uint8_t *copies = b->memory->copies[group];
-    bool together = true;
-    for (size_t i = 1; i < LANES; i++)
-        together = together && keys[i] == keys[0] + i * b->key_bytes;
-    for (size_t i = 0; i < LANES && !together; i++)
-        memcpy(copies + i * b->key_bytes, keys[i], b->key_bytes);
-    return together ? keys[0] : copies;
+    while (run < end && run->to <= first)
+        run++;
+    if (run < end && run->from <= first && run->to >= first + LANES)
+        return run->keys + (size_t)(first - run->from) * b->key_bytes;
+    for (; run < end && run->from < first + LANES; run++) {
+        int from = run->from > first ? run->from : first, to = run->to < first + LANES ? run->to : first + LANES;
+        memcpy(copies + (size_t)(from - first) * b->key_bytes, run->keys + (size_t)(from - run->from) * b->key_bytes,
+               (size_t)(to - from) * b->key_bytes);
+    }
+    return copies;
 }
 
-/* The values of 16 keys from d on that 16 bytes have. Beyond the end of rows nothing may be touched: zeros. Scales, where
- * there are any, stay for the next turn. */
-INLINE void turn_keys(KeptKind kind, Vf *out, Vf *scales, const uint8_t *keys, int d, const Bench *b)
+/* What 16 keys have from d on. Beyond the end of rows nothing may be touched: zeros. */
+INLINE void turn_keys(KeptKind kind, KeptTurned *out, const uint8_t *keys, int d, const Bench *b)
 {
     const uint8_t *at = keys + kept_offset(kind, d);
     int left = b->key_width - d;
-    if (left >= kept_turn(kind)) {
-        kept_turned(kind, out, at, b->key_bytes);
-    } else {
-        uint8_t ends[LANES][16] = {0};
-        for (size_t i = 0; i < LANES; i++)
-            memcpy(ends[i], at + i * b->key_bytes, (size_t)(left * kept_bytes(kind)));
-        kept_turned(kind, out, ends[0], sizeof ends[0]);
+    if (left >= kept_turn(kind) || kept_scaled(kind)) {      /* rows of blocks have whole ones */
+        kept_turn_rows(kind, out, at, b->key_bytes);
+        return;
     }
-    if (kept_scaled(kind) && d % KEPT_BLOCK == 0)
-        *scales = kept_scales(keys, b->key_bytes, d / KEPT_BLOCK);
-    for (int i = 0; kept_scaled(kind) && i < kept_turn(kind); i++)
-        out[i] = vf_mul(*scales, out[i]);
+    uint8_t ends[LANES][32] = {0};
+    for (size_t i = 0; i < LANES; i++)
+        memcpy(ends[i], at + i * b->key_bytes, (size_t)(left * kept_bytes(kind)));
+    kept_turn_rows(kind, out, ends[0], sizeof ends[0]);
 }
 
 /* n queries abreast and some groups of keys, turn by turn; both are constants after inlining. */
 INLINE void dot_turning(KeptKind kind, int n, int groups, const Bench *b, Query *query, int first)
 {
     const uint8_t *keys[PAIR];
-    Vf s[CROWD][PAIR], scales[PAIR];
-    for (int g = 0; g < groups; g++) {
+    KeptTurned turn[PAIR];
+    Vf s[CROWD][PAIR];
+    for (int g = 0; g < groups; g++)
         keys[g] = keys_in_a_piece(b, first + g * LANES, g);
-        scales[g] = vf_zero();
-    }
     UNROLL for (int r = 0; r < n; r++)
         for (int g = 0; g < groups; g++)
             s[r][g] = vf_zero();
     for (int d = 0; d < b->key_width; d += kept_turn(kind)) {
-        Vf k[PAIR][16];
-        UNROLL for (int g = 0; g < groups; g++) {
-            turn_keys(kind, k[g], &scales[g], keys[g], d, b);
-            fetch(b->next, TURN_TIME + n * kept_turn(kind));
+        UNROLL for (int g = 0; g < groups; g++)
+            turn_keys(kind, &turn[g], keys[g], d, b);
+        fetch(b->next, groups * (TURN_TIME + n * kept_turn(kind)));
+        UNROLL for (int i = 0; i < kept_turn(kind); i += kept_word(kind)) {
+            Vf k[PAIR][4];
+            for (int g = 0; g < groups; g++)
+                kept_turned(kind, k[g], &turn[g], i / kept_word(kind));
+            UNROLL for (int j = 0; j < kept_word(kind); j++)
+                UNROLL for (int r = 0; r < n; r++) {
+                    Vf q = vf_all(query[r].q[d + i + j]);
+                    for (int g = 0; g < groups; g++)
+                        s[r][g] = vf_fma(q, k[g][j], s[r][g]);
+                }
         }
-        UNROLL for (int i = 0; i < kept_turn(kind); i++)
-            UNROLL for (int r = 0; r < n; r++) {
-                Vf q = vf_all(query[r].q[d + i]);
-                for (int g = 0; g < groups; g++)
-                    s[r][g] = vf_fma(q, k[g][i], s[r][g]);
-            }
     }
     UNROLL for (int r = 0; r < n; r++)
         for (int g = 0; g < groups; g++)
@@ -229,14 +237,17 @@ INLINE void write_turned(KeptKind kind, const Bench *b, int first)
 {
     for (int g = 0; g < PAIR; g++) {
         const uint8_t *keys = keys_in_a_piece(b, first + g * LANES, g);
-        Vf scales = vf_zero();
         float *to = b->memory->keys + first + g * LANES;
         for (int d = 0; d < b->key_width; d += kept_turn(kind)) {
-            Vf k[16];
-            turn_keys(kind, k, &scales, keys, d, b);
+            KeptTurned turn;
+            turn_keys(kind, &turn, keys, d, b);
             fetch(b->next, TURN_TIME);
-            for (int i = 0; i < kept_turn(kind) && d + i < b->key_width; i++)
-                vf_store(to + (d + i) * STRETCH, k[i]);
+            for (int i = 0; i < kept_turn(kind); i += kept_word(kind)) {
+                Vf k[4];
+                kept_turned(kind, k, &turn, i / kept_word(kind));
+                for (int j = 0; j < kept_word(kind) && d + i + j < b->key_width; j++)
+                    vf_store(to + (d + i + j) * STRETCH, k[j]);
+            }
         }
     }
 }
@@ -279,12 +290,33 @@ INLINE Vf value_lanes(KeptKind kind, const uint8_t *row, int column, int i)
     return kept_load(kind, row, column);
 }
 
-/* n queries abreast, `across` vectors of the output; both are constants after inlining. */
-INLINE void add_columns(KeptKind kind, int n, int across, bool many, Fetch *next, const uint8_t *const *rows, Query *query,
-                        int column, Sees range)
+/* Positions of a run, n queries abreast and `across` vectors of the output; both are constants after inlining. */
+INLINE void add_run(KeptKind kind, int n, int across, bool many, const Bench *b, const Run *run, Query *query, int column,
+                    Sees range, Vf (*sum)[ACROSS_MAX])
+{
+    int from = run->from > range.from ? run->from : range.from, to = run->to < range.to ? run->to : range.to;
+    const uint8_t *row = run->values + (size_t)(from - run->from) * b->value_bytes;
+    for (int j = from; j < to; j++, row += b->value_bytes) {
+        Vf value[ACROSS_MAX];
+        if (across == ACROSS_MAX && !kept_scaled(kind))
+            kept_load_64(kind, value, row, column);
+        else
+            UNROLL for (int i = 0; i < across; i++)
+                value[i] = value_lanes(kind, row, column, i);
+        if (!many && j % STEPS == 0)
+            fetch(b->next, n * across * STEPS);
+        UNROLL for (int r = 0; r < n; r++) {
+            Vf p = vf_all(query[r].p[j]);
+            UNROLL for (int i = 0; i < across; i++)
+                sum[r][i] = vf_fma(p, value[i], sum[r][i]);
+        }
+    }
+}
+
+INLINE void add_columns(KeptKind kind, int n, int across, bool many, const Bench *b, Query *query, int column, Sees range)
 {
     if (many)
-        fetch(next, n * across * (range.to - range.from));
+        fetch(b->next, n * across * (range.to - range.from));
     Vf sum[ABREAST][ACROSS_MAX];
     UNROLL for (int r = 0; r < n; r++)
         for (int i = 0; i < across; i++)
@@ -294,39 +326,29 @@ INLINE void add_columns(KeptKind kind, int n, int across, bool many, Fetch *next
         for (int i = 0; i < across; i++)
             sum[r][i] = vf_mul(sum[r][i], shrink);
     }
-    for (int j = range.from; j < range.to; j++) {
-        Vf value[ACROSS_MAX];
-        UNROLL for (int i = 0; i < across; i++)
-            value[i] = value_lanes(kind, rows[j], column, i);
-        if (!many && j % STEPS == 0)
-            fetch(next, n * across * STEPS);
-        UNROLL for (int r = 0; r < n; r++) {
-            Vf p = vf_all(query[r].p[j]);
-            UNROLL for (int i = 0; i < across; i++)
-                sum[r][i] = vf_fma(p, value[i], sum[r][i]);
-        }
-    }
+    for (int i = 0; i < b->stretch->n_runs; i++)
+        add_run(kind, n, across, many, b, b->stretch->runs + i, query, column, range, sum);
     UNROLL for (int r = 0; r < n; r++)
         for (int i = 0; i < across; i++)
             vf_store(query[r].sums + column + i * LANES, sum[r][i]);
 }
 
 /* All columns. What shrinks has shrunk then. */
-INLINE void add_range(KeptKind kind, int n, bool many, const Bench *b, const uint8_t *const *rows, Query *query, Sees range)
+INLINE void add_range(KeptKind kind, int n, bool many, const Bench *b, Query *query, Sees range)
 {
     int column = 0, across = across_of(n);
     if (range.from >= range.to)
         return;
     for (; across > ACROSS && column + across * LANES <= b->value_width; column += across * LANES)
-        add_columns(kind, n, across, many, b->next, rows, query, column, range);
+        add_columns(kind, n, across, many, b, query, column, range);
     for (; column < b->value_width; column += COLUMNS)
-        add_columns(kind, n, ACROSS, many, b->next, rows, query, column, range);
+        add_columns(kind, n, ACROSS, many, b, query, column, range);
     for (int r = 0; r < n; r++)
         query[r].shrink = 1;
 }
 
 /* What all n see is read once for all; before and after it each goes alone, in ascending order. */
-INLINE void add_each(KeptKind kind, int n, bool many, const Bench *b, const uint8_t *const *rows, Query *query)
+INLINE void add_each(KeptKind kind, int n, bool many, const Bench *b, Query *query)
 {
     Sees all = {query->lo, query->hi};
     for (int r = 1; r < n; r++) {
@@ -334,54 +356,59 @@ INLINE void add_each(KeptKind kind, int n, bool many, const Bench *b, const uint
         all.to = query[r].hi < all.to ? query[r].hi : all.to;
     }
     for (int r = 0; r < n; r++)
-        add_range(kind, 1, many, b, rows, &query[r], (Sees){query[r].lo, query[r].hi < all.from ? query[r].hi : all.from});
-    add_range(kind, n, many, b, rows, query, all);
+        add_range(kind, 1, many, b, &query[r], (Sees){query[r].lo, query[r].hi < all.from ? query[r].hi : all.from});
+    add_range(kind, n, many, b, query, all);
     int done = all.to > all.from ? all.to : all.from;
     for (int r = 0; r < n; r++)
-        add_range(kind, 1, many, b, rows, &query[r], (Sees){query[r].lo > done ? query[r].lo : done, query[r].hi});
+        add_range(kind, 1, many, b, &query[r], (Sees){query[r].lo > done ? query[r].lo : done, query[r].hi});
 }
 
-INLINE void add_all(KeptKind kind, bool many, const Bench *b, const uint8_t *const *rows)
+INLINE void add_all(KeptKind kind, bool many, const Bench *b)
 {
     int i = 0, most = many ? MANY : ABREAST;
     for (; i + most <= b->n; i += most)
-        add_each(kind, most, many, b, rows, b->query + i);
+        add_each(kind, most, many, b, b->query + i);
     for (; most > 4 && i + 4 <= b->n; i += 4)
-        add_each(kind, 4, many, b, rows, b->query + i);
+        add_each(kind, 4, many, b, b->query + i);
     for (; i + 2 <= b->n; i += 2)
-        add_each(kind, 2, many, b, rows, b->query + i);
+        add_each(kind, 2, many, b, b->query + i);
     if (i < b->n)
-        add_each(kind, 1, many, b, rows, b->query + i);
+        add_each(kind, 1, many, b, b->query + i);
 }
 
+/* Values that are written down as F32. */
 static void add_wide(const Bench *b)
 {
-    const uint8_t *rows[STRETCH];
-    for (int j = 0; j < STRETCH; j++)
-        rows[j] = (const uint8_t *)b->memory->values[j];
-    add_all(KEPT_F32, true, b, rows);
+    Stretch all = {.n_runs = 1, .runs[0] = {.values = (const uint8_t *)b->memory->values, .to = STRETCH}};
+    Bench wide = *b;
+    wide.stretch = &all;
+    wide.value_bytes = sizeof b->memory->values[0];
+    add_all(KEPT_F32, true, &wide);
+}
+
+INLINE void widen(KeptKind kind, const uint8_t *row, float *out, int width)
+{
+    int d = 0;
+    for (; d + LANES <= width; d += LANES)
+        vf_store(out + d, kept_load(kind, row, d));
+    for (; d < width || d % COLUMNS; d += LANES)
+        vf_store(out + d, d < width ? kept_load_n(kind, row, d, width - d) : vf_zero());
 }
 
 INLINE void add_as(KeptKind kind, const Bench *b)
 {
-    int width = b->value_width;
     const Stretch *s = b->stretch;
-    if (width % COLUMNS == 0 && b->n < WIDEN_FROM) {
-        add_all(kind, false, b, s->values);
+    if (b->value_width % COLUMNS == 0 && b->n < WIDEN_FROM) {
+        add_all(kind, false, b);
         return;
     }
-    if (kind == KEPT_F32 && width % COLUMNS == 0) {
-        add_all(kind, true, b, s->values);
+    if (kind == KEPT_F32 && b->value_width % COLUMNS == 0) {
+        add_all(kind, true, b);
         return;
     }
-    for (int j = s->lo; j < s->hi; j++) {
-        float *out = b->memory->values[j];
-        int d = 0;
-        for (; d + LANES <= width; d += LANES)
-            vf_store(out + d, kept_load(kind, s->values[j], d));
-        for (; d < width || d % COLUMNS; d += LANES)
-            vf_store(out + d, d < width ? kept_load_n(kind, s->values[j], d, width - d) : vf_zero());
-    }
+    for (const Run *run = s->runs; run < s->runs + s->n_runs; run++)
+        for (int j = run->from > s->lo ? run->from : s->lo; j < run->to && j < s->hi; j++)
+            widen(kind, run->values + (size_t)(j - run->from) * b->value_bytes, b->memory->values[j], b->value_width);
     add_wide(b);
 }
 

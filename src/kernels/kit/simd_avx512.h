@@ -83,6 +83,14 @@ INLINE float one_of_f16(const void *p)
     memcpy(&half, p, sizeof half);
     return _cvtsh_ss(half);
 }
+/* A number to all lanes; what is in the 6 bytes behind it is read as well. */
+INLINE Vf vf_all_of_f16(const void *p) { return _mm512_broadcastss_ps(_mm_cvtph_ps(_mm_loadl_epi64(p))); }
+/* 4 bytes of 16 rows that lie `bytes` apart. */
+INLINE Vi vi_rows(const void *rows, int32_t bytes)
+{
+    __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    return _mm512_i32gather_epi32(_mm512_mullo_epi32(lane, _mm512_set1_epi32(bytes)), rows, 1);
+}
 /* As an f16 with the same fraction it is 2^-8 times as large; what would be 480 becomes the NaN that it is. */
 INLINE Vf vf_of_e4m3(const void *p)
 {

@@ -1,8 +1,10 @@
 /* transpose.h -- a 16 x 16 matrix: rows become columns. Moves bits, computes nothing.
  *
- *     vf_transpose(m)           of vectors, in registers
- *     vf_turn_4(out, rows, n)   the first 16 bytes of 16 rows that lie n bytes apart, 4 by 4: out[i] has those of all rows
- *     vf_of_f16_pairs(out, v)   two f16 in each lane: out[0] has the first ones as f32, out[1] the second
+ *     vf_transpose(m)            of vectors, in registers
+ *     vf_turn_4(out, rows, n)    the first 16 bytes of 16 rows that lie n bytes apart, 4 by 4: out[i] has those of all rows
+ *     vf_turn_8(out, rows, n)    the first 32 bytes of each
+ *     turn_halves(out, rows, n)  the same 32 bytes as 16 numbers of 16 bits, into memory: out[i] has number i of all rows
+ *     vf_of_f16_pairs(out, v)    two f16 in each lane: out[0] has the first ones as f32, out[1] the second
  */
 #ifndef KERNELS_KIT_TRANSPOSE_H
 #define KERNELS_KIT_TRANSPOSE_H
@@ -58,6 +60,50 @@ INLINE void vf_turn_4(Vf out[4], const void *rows, int64_t bytes)
     }
 }
 
+/* Half a row is one load; rows in such an order that at last whole 128 bits change places. */
+INLINE void vf_turn_8(Vf out[8], const void *rows, int64_t bytes)
+{
+    Vf m[8], a[8];
+    for (int i = 0; i < 8; i++) {
+        const uint8_t *row = (const uint8_t *)rows + (i / 4 * 8 + i % 4) * bytes;
+        m[i] = _mm512_castps256_ps512(_mm256_loadu_ps((const float *)row));
+        m[i] = _mm512_insertf32x8(m[i], _mm256_loadu_ps((const float *)(row + 4 * bytes)), 1);
+    }
+    for (int i = 0; i < 8; i += 2) {
+        a[i] = _mm512_unpacklo_ps(m[i], m[i + 1]);
+        a[i + 1] = _mm512_unpackhi_ps(m[i], m[i + 1]);
+    }
+    for (int i = 0; i < 4; i++) {      /* words i and i + 4 of rows 0 to 3 and 4 to 7, and of the others */
+        const Vf *low = a + i / 2, *high = low + 4;
+        Vf x = i % 2 ? _mm512_shuffle_ps(low[0], low[2], 0xee) : _mm512_shuffle_ps(low[0], low[2], 0x44);
+        Vf y = i % 2 ? _mm512_shuffle_ps(high[0], high[2], 0xee) : _mm512_shuffle_ps(high[0], high[2], 0x44);
+        out[i] = _mm512_shuffle_f32x4(x, y, 0x88);
+        out[i + 4] = _mm512_shuffle_f32x4(x, y, 0xdd);
+    }
+}
+
+INLINE void turn_halves(uint16_t out[16][LANES], const void *rows, int64_t bytes)
+{
+    __m512i m[8], a[8], order = _mm512_setr_epi64(0, 8, 4, 12, 1, 9, 5, 13);
+    for (int i = 0; i < 8; i++) {
+        const uint8_t *row = (const uint8_t *)rows + i * bytes;
+        m[i] = _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)row));
+        m[i] = _mm512_inserti64x4(m[i], _mm256_loadu_si256((const __m256i *)(row + 8 * bytes)), 1);
+    }
+    for (int i = 0; i < 8; i += 2) {
+        a[i] = _mm512_unpacklo_epi16(m[i], m[i + 1]);
+        a[i + 1] = _mm512_unpackhi_epi16(m[i], m[i + 1]);
+    }
+    for (int i = 0; i < 4; i++) {      /* numbers 2 i and 2 i + 1, and those 8 later, of four rows and of the next four */
+        const __m512i *low = a + i / 2, *high = low + 4;
+        __m512i x = i % 2 ? _mm512_unpackhi_epi32(low[0], low[2]) : _mm512_unpacklo_epi32(low[0], low[2]);
+        __m512i y = i % 2 ? _mm512_unpackhi_epi32(high[0], high[2]) : _mm512_unpacklo_epi32(high[0], high[2]);
+        __m512i later = _mm512_add_epi64(order, _mm512_set1_epi64(2));
+        _mm512_store_si512(out[2 * i], _mm512_permutex2var_epi64(x, order, y));
+        _mm512_store_si512(out[2 * i + 8], _mm512_permutex2var_epi64(x, later, y));
+    }
+}
+
 INLINE void vf_of_f16_pairs(Vf out[2], Vi pairs)
 {
     static const uint8_t halves[64] = {0,  1,  4,  5,  8,  9,  12, 13, 16, 17, 20, 21, 24, 25, 28, 29,
@@ -94,6 +140,24 @@ INLINE void vf_turn_4(Vf out[4], const void *rows, int64_t bytes)
     turn_4_of_8(hi, (const uint8_t *)rows + 8 * bytes, bytes);
     for (int i = 0; i < 4; i++)
         out[i] = (Vf){lo[i], hi[i]};
+}
+
+INLINE void turn_8_halves(uint16_t out[8][LANES], const uint8_t *rows, int64_t bytes)
+{
+    __m256i m[8], a[8];
+    for (int i = 0; i < 8; i++)
+        m[i] = _mm256_loadu2_m128i((const __m128i *)(rows + (i + 8) * bytes), (const __m128i *)(rows + i * bytes));
+    for (int i = 0; i < 8; i += 2) {
+        a[i] = _mm256_unpacklo_epi16(m[i], m[i + 1]);
+        a[i + 1] = _mm256_unpackhi_epi16(m[i], m[i + 1]);
+    }
+    for (int i = 0; i < 4; i++) {      /* numbers 2 i and 2 i + 1 of four rows and of the next four */
+        const __m256i *low = a + i / 2, *high = low + 4;
+        __m256i x = i % 2 ? _mm256_unpackhi_epi32(low[0], low[2]) : _mm256_unpacklo_epi32(low[0], low[2]);
+        __m256i y = i % 2 ? _mm256_unpackhi_epi32(high[0], high[2]) : _mm256_unpacklo_epi32(high[0], high[2]);
+        _mm256_store_si256((__m256i *)out[2 * i], _mm256_unpacklo_epi64(x, y));
+        _mm256_store_si256((__m256i *)out[2 * i + 1], _mm256_unpackhi_epi64(x, y));
+    }
 }
 
 INLINE Vf f32_of_low_halves(__m256i lo, __m256i hi)
@@ -170,6 +234,27 @@ INLINE void vf_turn_4(Vf out[4], const void *rows, int64_t bytes)
     }
 }
 
+INLINE void turn_8_halves(uint16_t out[8][LANES], const uint8_t *rows, int64_t bytes)
+{
+    for (int half = 0; half < LANES; half += 8) {
+        uint32x4_t m[8], a[8];
+        for (int i = 0; i < 8; i++)
+            m[i] = vreinterpretq_u32_u8(vld1q_u8(rows + (half + i) * bytes));
+        for (int i = 0; i < 8; i += 2) {
+            uint16x8_t x = vreinterpretq_u16_u32(m[i]), y = vreinterpretq_u16_u32(m[i + 1]);
+            a[i] = vreinterpretq_u32_u16(vzip1q_u16(x, y));
+            a[i + 1] = vreinterpretq_u32_u16(vzip2q_u16(x, y));
+        }
+        for (int i = 0; i < 4; i++) {
+            const uint32x4_t *low = a + i / 2, *high = low + 4;
+            uint64x2_t x = vreinterpretq_u64_u32(i % 2 ? vzip2q_u32(low[0], low[2]) : vzip1q_u32(low[0], low[2]));
+            uint64x2_t y = vreinterpretq_u64_u32(i % 2 ? vzip2q_u32(high[0], high[2]) : vzip1q_u32(high[0], high[2]));
+            vst1q_u16(out[2 * i] + half, vreinterpretq_u16_u64(vzip1q_u64(x, y)));
+            vst1q_u16(out[2 * i + 1] + half, vreinterpretq_u16_u64(vzip2q_u64(x, y)));
+        }
+    }
+}
+
 INLINE void vf_transpose(Vf m[LANES])
 {
     Vf turned[LANES];
@@ -194,6 +279,20 @@ INLINE void vf_of_f16_pairs(Vf out[2], Vi pairs)
     }
 }
 
+#endif
+
+#ifndef TIER_avx512
+INLINE void vf_turn_8(Vf out[8], const void *rows, int64_t bytes)
+{
+    vf_turn_4(out, rows, bytes);
+    vf_turn_4(out + 4, (const uint8_t *)rows + 16, bytes);
+}
+
+INLINE void turn_halves(uint16_t out[16][LANES], const void *rows, int64_t bytes)
+{
+    turn_8_halves(out, rows, bytes);
+    turn_8_halves(out + 8, (const uint8_t *)rows + 16, bytes);
+}
 #endif
 
 #endif
