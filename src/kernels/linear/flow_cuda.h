@@ -5,7 +5,7 @@
  *
  *     one warp      asks for pieces, by bulk copies into a ring of stages
  *     most warps    have columns: a thread keeps its columns of x in registers and meets those of each row that comes
- *     one warp      adds what they have and writes outputs
+ *     two warps     have every other piece: they add what the columns have and write outputs
  *
  *     a stage       | low of some rows | high | fine | coarse |        or | plain rows |
  *
@@ -29,7 +29,8 @@ enum {
     FLOW_THREADS = 896 /* that have columns, at most */, FLOW_WISH = 640 /* where groups of them have a row each */,
     FLOW_STAGES = 16, FLOW_ROOM_BYTES = 216 << 10 /* one block of threads has room on a multiprocessor */,
     FLOW_STATIC_BYTES = 2 << 10 /* that are not asked for by size */,
-    FLOW_BESIDE = 64 /* threads that ask, that write */, FLOW_HALF = PLANE_BLOCK / 2, FLOW_PLANES = 4, FLOW_ALIGN = 128,
+    FLOW_WRITERS = 2, FLOW_BESIDE = 32 + 32 * FLOW_WRITERS /* threads that ask, that write */,
+    FLOW_HALF = PLANE_BLOCK / 2, FLOW_PLANES = 4, FLOW_ALIGN = 128,
     FLOW_DRAWN = 3 /* pieces drawn ahead */, FLOW_END = -1
 };
 
@@ -169,9 +170,13 @@ template <int K> static __device__ inline void flow_feed(const Flow &f, uint8_t 
             stage = 0, parity ^= 1;
         id = second, second = third, third = flow_take(f, n);
     }
-    barrier_wait(shared_place(&ring->empty[stage]), parity);
-    ring->piece[stage] = FLOW_END;
-    barrier_arrive(shared_place(&ring->full[stage]));
+    for (int i = 0; i < FLOW_WRITERS; i++) {      /* an end for each warp that writes */
+        barrier_wait(shared_place(&ring->empty[stage]), parity);
+        ring->piece[stage] = FLOW_END;
+        barrier_arrive(shared_place(&ring->full[stage]));
+        if (++stage == f.stages)
+            stage = 0, parity ^= 1;
+    }
     previous_ended();
     __threadfence();
     if (atomicAdd(f.counters + 1, 1) == gridDim.x - 1)
@@ -419,8 +424,8 @@ template <int K> static __device__ inline float flow_dot(const Planes &row, int 
     return x.d * sum;
 }
 
-/* Where this thread's rows of a piece lie: the first, from one to the next, from the lower half to the upper one; and its
- * chunks of a row, of which those beyond its end count nothing: no bit of them is kept. */
+/* Where this thread's rows of a stage lie: the first, from one to the next, from the lower half to the upper one; and its
+ * chunks of a row. Those beyond its end count nothing: no bit of them is kept. */
 template <int K, int C> struct FlowPlaces {
     static constexpr int planes = K < W_PLAIN_KINDS ? 1 : FLOW_PLANES;
     int first[planes], step[planes], upper[planes], chunk[C];
@@ -490,9 +495,9 @@ template <int N> static __device__ inline float flow_lanes(float *v)
     return v[0];
 }
 
-/* This thread's columns of its rows of a piece. */
+/* This thread's columns of its rows of a stage. */
 template <int K, int C, int J>
-static __device__ inline void flow_piece_rows(float *v, const FlowX<K, C> &x, const FlowPlaces<K, C> &places,
+static __device__ inline void flow_stage_rows(float *v, const FlowX<K, C> &x, const FlowPlaces<K, C> &places,
                                               const uint8_t *at, const int *skew)
 {
     constexpr int planes = FlowPlaces<K, C>::planes;
@@ -529,7 +534,7 @@ static __device__ inline void flow_rows(const Flow &f, const FlowX<K, C> &x, con
         if (ring->piece[stage] == FLOW_END)
             return;
         float v[J];
-        flow_piece_rows<K, C, J>(v, x, places, room + stage * f.stage_bytes, ring->skew[stage]);
+        flow_stage_rows<K, C, J>(v, x, places, room + stage * f.stage_bytes, ring->skew[stage]);
         float sum = flow_lanes<J>(v);
         if (keeps)
             sums[stage * J * f.groups * f.sums_pitch] = sum;
@@ -555,39 +560,46 @@ static __device__ inline float flow_sum(const float *sums, int warps)
 /* One copy for all kernels: most activations are long. */
 static __device__ __noinline__ float flow_activation(Activation f, float x) { return activation_near(f, x); }
 
-/* The warp that writes: what is added to is on its way while the columns are summed. */
-static __device__ inline void flow_put(const Flow &f, FlowRing *ring, const float *sums)
+/* The sums of a stage, a lane for each row: what is added to is on its way while the columns are summed. */
+static __device__ inline void flow_put(const Flow &f, int id, Barrier *done, unsigned parity, const float *sums)
 {
-    int stage = 0, lane = threadIdx.x % 32, warps = f.column_threads / 32, rows = f.row_groups * f.groups;
+    int lane = threadIdx.x % 32, warps = f.column_threads / 32;
+    FlowPiece piece = flow_piece(f, id);
+    const Product &p = f.p[piece.which], &up = f.p[f.gated ? 1 : 0];
+    for (int first = 0; first < piece.rows; first += 32) {
+        int i = first + lane, o = piece.row + i;
+        bool there = i < piece.rows;
+        float more = there && p.adds ? p.y[o] : 0, bias = there && p.bias ? p.bias[o] : 0;
+        if (first == 0)
+            barrier_wait(shared_place(done), parity);
+        if (!there)
+            continue;
+        float sum = flow_sum(sums + i * f.sums_pitch, warps) + bias;
+        if (f.gated) {
+            float gated = flow_sum(sums + (f.piece_rows + i) * f.sums_pitch, warps) + (up.bias ? up.bias[o] : 0);
+            sum = flow_activation(f.activation, sum) * gated;
+        }
+        p.y[o] = sum + more;
+    }
+}
+
+/* One of the warps that write. */
+static __device__ inline void flow_write(const Flow &f, FlowRing *ring, const float *sums, int writer)
+{
+    int stage = writer, lane = threadIdx.x % 32, rows = f.row_groups * f.groups;
     unsigned parity = 0;
     for (;;) {
         barrier_wait(shared_place(&ring->full[stage]), parity);
         int id = ring->piece[stage];
         if (id == FLOW_END)
             return;
-        FlowPiece piece = flow_piece(f, id);
-        const Product &p = f.p[piece.which], &up = f.p[f.gated ? 1 : 0];
-        const float *from = sums + stage * rows * f.sums_pitch;
-        for (int first = 0; first < piece.rows; first += 32) {
-            int i = first + lane, o = piece.row + i;
-            bool there = i < piece.rows;
-            float more = there && p.adds ? p.y[o] : 0, bias = there && p.bias ? p.bias[o] : 0;
-            if (first == 0)
-                barrier_wait(shared_place(&ring->done[stage]), parity);
-            if (!there)
-                continue;
-            float sum = flow_sum(from + i * f.sums_pitch, warps) + bias;
-            if (f.gated) {
-                float gated = flow_sum(from + (f.piece_rows + i) * f.sums_pitch, warps) + (up.bias ? up.bias[o] : 0);
-                sum = flow_activation(f.activation, sum) * gated;
-            }
-            p.y[o] = sum + more;
-        }
+        flow_put(f, id, &ring->done[stage], parity, sums + stage * rows * f.sums_pitch);
         __syncwarp();
         if (lane == 0)
             barrier_arrive(shared_place(&ring->empty[stage]));
-        if (++stage == f.stages)
-            stage = 0, parity ^= 1;
+        stage += FLOW_WRITERS;
+        if (stage >= f.stages)
+            stage -= f.stages, parity ^= 1;
     }
 }
 #endif
@@ -614,7 +626,7 @@ static __global__ void __launch_bounds__(FLOW_THREADS + FLOW_BESIDE) flow(const 
     float *sums = (float *)(room + f.stages * f.stage_bytes + f.x_bytes);
     if ((int)threadIdx.x >= threads + 32) {
         previous_ended();
-        flow_put(f, &ring, sums);
+        flow_write(f, &ring, sums, (threadIdx.x - threads) / 32 - 1);
         return;
     }
     if ((int)threadIdx.x >= threads) {
@@ -661,7 +673,8 @@ template <int K, int C> static void flow_row_groups(const Flow &f, const CudaRun
     switch (f.row_groups) {
     case 1: flow_launch<K, C, 1>(f, g); break;
     case 2: flow_launch<K, C, 2>(f, g); break;
-    default: flow_launch<K, C, 4>(f, g); break;
+    case 4: flow_launch<K, C, 4>(f, g); break;
+    default: flow_launch<K, C, 8>(f, g); break;
     }
 }
 
