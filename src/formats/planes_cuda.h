@@ -80,6 +80,54 @@ template <int K> static __device__ inline void block_quants(int *q, const Planes
     }
 }
 
+/* Bytes without a sign times bytes with one. */
+static __device__ inline int dp4a_mixed(unsigned a, int b, int sum)
+{
+    asm("dp4a.u32.s32 %0, %1, %2, %0;" : "+r"(sum) : "r"(a), "r"(b));
+    return sum;
+}
+
+/* A nibble of MXFP4 is a sign and a place in a table. It chooses, by all of its bits, a byte of 0x80: as it is, or with the
+ * sign 0xff: c. The value is (size ^ c) - c. */
+static __device__ inline int mxfp4_dot(const uint4 &v, const int *x, int sum)
+{
+    const unsigned w[4] = {v.x, v.y, v.z, v.w};
+    int less = 0;
+#pragma unroll
+    for (int i = 0; i < 8; i++) {
+        unsigned four = w[i / 2] >> 16 * (i % 2), size = __byte_perm(0x03020100, 0x0c080604, four & 0x7777), c;
+        asm("prmt.b32 %0, %1, %1, %2;" : "=r"(c) : "r"(0x80808080), "r"(four));
+        sum = __dp4a((int)(size ^ c), x[i], sum);
+        less = __dp4a((int)c, x[i], less);
+    }
+    return sum - less;
+}
+
+/* q times 32 numbers of 8 bits, which lie as q do, all added to `sum`. Halves of bytes: the upper ones are left where they
+ * are, and count 16 times. */
+template <int K> static __device__ inline int quants_dot(const Planes &p, int64_t b, const int *x, int sum)
+{
+    if (K == W_MXFP4)
+        return mxfp4_dot(load_of((const uint4 *)(p.low + b * 16)), x, sum);
+    if (K == W_Q4_0 || K == W_Q4_1 || K == W_Q4_K) {
+        uint4 v = load_of((const uint4 *)(p.low + b * 16));
+        const unsigned w[4] = {v.x, v.y, v.z, v.w};
+        int upper = 0;
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            sum = dp4a_mixed(w[i] & 0x0f0f0f0f, x[2 * i], sum);
+            upper = dp4a_mixed(w[i] & 0xf0f0f0f0, x[2 * i + 1], upper);
+        }
+        return sum + (upper >> 4);
+    }
+    int q[8];
+    block_quants<K>(q, p, b);
+#pragma unroll
+    for (int i = 0; i < 8; i++)
+        sum = __dp4a(q[i], x[i], sum);
+    return sum;
+}
+
 static __device__ inline unsigned short u16_at(const uint8_t *p, int64_t i) { return load_of((const unsigned short *)p + i); }
 static __device__ inline float mxfp4_scale(unsigned e)
 {
@@ -173,32 +221,34 @@ template <int K> static __host__ __device__ constexpr int plain_in_16()
     return K == W_F32 ? 4 : K == W_F16 || K == W_BF16 ? 8 : 16;
 }
 
-/* Two bytes; since compute capability 8.9 there is an instruction. */
+/* Four bytes; since compute capability 8.9 there is an instruction for two. */
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 890
 enum { FAST_F8 = 1 };
-template <int K> static __device__ inline void f8_pair(float *x, unsigned two)
+template <int K> static __device__ inline void f8_four(float *x, unsigned four)
 {
-    unsigned h;
+    unsigned h[2];
     if (K == W_E4M3)
-        asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(h) : "h"((unsigned short)two));
+        asm("{ .reg .b16 a, b; mov.b32 {a, b}, %2; cvt.rn.f16x2.e4m3x2 %0, a; cvt.rn.f16x2.e4m3x2 %1, b; }"
+            : "=r"(h[0]), "=r"(h[1]) : "r"(four));
     else
-        asm("cvt.rn.f16x2.e5m2x2 %0, %1;" : "=r"(h) : "h"((unsigned short)two));
-    x[0] = f32_of_f16((unsigned short)h);
-    x[1] = f32_of_f16((unsigned short)(h >> 16));
+        asm("{ .reg .b16 a, b; mov.b32 {a, b}, %2; cvt.rn.f16x2.e5m2x2 %0, a; cvt.rn.f16x2.e5m2x2 %1, b; }"
+            : "=r"(h[0]), "=r"(h[1]) : "r"(four));
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+        x[i] = f32_of_f16((unsigned short)(h[i / 2] >> 16 * (i % 2)));
 }
 #else
 enum { FAST_F8 = 0 };
-template <int K> static __device__ inline void f8_pair(float *, unsigned) {}
+template <int K> static __device__ inline void f8_four(float *, unsigned) {}
 #endif
 
 /* Four bytes of F8 as two words of bf16, which holds them exactly. */
 template <int K> static __device__ inline void f8_as_bf16(unsigned *to, unsigned four)
 {
     float v[4];
-    if (FAST_F8) {
-        f8_pair<K>(v, four);
-        f8_pair<K>(v + 2, four >> 16);
-    } else
+    if (FAST_F8)
+        f8_four<K>(v, four);
+    else
 #pragma unroll
         for (int i = 0; i < 4; i++)
             v[i] = K == W_E4M3 ? f32_of_e4m3((unsigned char)(four >> 8 * i)) : f32_of_e5m2((unsigned char)(four >> 8 * i));
@@ -221,8 +271,7 @@ template <int K> static __device__ inline void plain_expand(float *x, const uint
             x[2 * i] = f32_of_f16((unsigned short)w[i]);
             x[2 * i + 1] = f32_of_f16((unsigned short)(w[i] >> 16));
         } else if (FAST_F8) {
-            f8_pair<K>(x + 4 * i, w[i]);
-            f8_pair<K>(x + 4 * i + 2, w[i] >> 16);
+            f8_four<K>(x + 4 * i, w[i]);
         } else {
 #pragma unroll
             for (int j = 0; j < 4; j++)

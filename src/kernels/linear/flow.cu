@@ -1,7 +1,7 @@
 /* flow.cu -- see flow.h: which products flow, and how a launch of them is cut. */
 #include "kernels/linear/flow_cuda.h"
 
-enum { ROW_GROUPS_MAX = 4, STAGES_WISH = 4, STAGES_LEAST = 2 };
+enum { ROW_GROUPS_MAX = 8, STAGES_WISH = 3, STAGES_LEAST = 2 };
 
 static int chunk_of(WeightKind kind) { return kind >= W_PLAIN_KINDS ? PLANE_BLOCK : kind <= W_BF16 ? 8 : 16; }
 static int round_up(int n, int unit) { return (n + unit - 1) / unit * unit; }
@@ -20,7 +20,8 @@ static void take_rows(Flow *f, WeightKind kind)
     f->row_bytes[3] = blocks / 8 * s.coarse;
 }
 
-/* Threads and columns. false: a row is too long. */
+/* Threads and columns. false: a row is too long. Weights of a byte or less are unpacked faster by fewer threads with more
+ * rows each: what a stage costs a thread beside its rows is paid less often. */
 static bool share_columns(Flow *f, WeightKind kind)
 {
     int chunks = f->p[0].in / chunk_of(kind);
@@ -28,12 +29,12 @@ static bool share_columns(Flow *f, WeightKind kind)
     while (f->columns * FLOW_THREADS < chunks)
         f->columns *= 2;
     f->column_threads = round_up((int)blocks_for(chunks, f->columns), 32);
-    f->groups = FLOW_WISH / f->column_threads;
+    f->groups = (kind <= W_BF16 ? FLOW_WISH : FLOW_WISH / 2) / f->column_threads;
     f->groups = f->groups > 0 ? f->groups : 1;
     return f->columns <= flow_columns_most(kind);
 }
 
-/* Stages of one, two or four rows for each group of threads. false: they do not fit. */
+/* Stages of one to eight rows for each group of threads. false: they do not fit. */
 static bool share_room(Flow *f, WeightKind kind)
 {
     int row = 0, least = f->gated ? 2 : 1, room = FLOW_ROOM_BYTES;

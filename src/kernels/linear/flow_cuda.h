@@ -5,14 +5,14 @@
  *
  *     one warp      asks for pieces, by bulk copies into a ring of stages
  *     most warps    have columns: a thread keeps its columns of x in registers and meets those of each row that comes
- *     one warp      adds what they have and writes outputs
+ *     two warps     have every other piece: they add what the columns have and write outputs
  *
  *     a stage       | low of some rows | high | fine | coarse |        or | plain rows |
  *
  * Barriers in shared memory say of each stage that it is full, that its sums are done, that it is empty; the block waits
  * nowhere as a whole. The ring is filled before the kernel that writes x has ended, so that memory works on between
- * launches. Multiprocessors do not get equal shares of the memory's speed: only the first pieces of a block of threads
- * are fixed, for the others it draws tickets.
+ * launches; piece by piece, so that who still reads does not stand in line behind all of it. Multiprocessors do not get equal
+ * shares of the memory's speed: only the first pieces of a block of threads are fixed, for the others it draws tickets.
  *
  * x in 8 bits is made by all threads at the begin of each block of threads, and so is x that is a norm: each computes it for
  * itself, and the first one writes it as well. Two products may be a gate and what it opens: a stage has rows of both, and
@@ -29,7 +29,8 @@ enum {
     FLOW_THREADS = 896 /* that have columns, at most */, FLOW_WISH = 640 /* where groups of them have a row each */,
     FLOW_STAGES = 16, FLOW_ROOM_BYTES = 216 << 10 /* one block of threads has room on a multiprocessor */,
     FLOW_STATIC_BYTES = 2 << 10 /* that are not asked for by size */,
-    FLOW_BESIDE = 64 /* threads that ask, that write */, FLOW_HALF = PLANE_BLOCK / 2, FLOW_PLANES = 4, FLOW_ALIGN = 128,
+    FLOW_WRITERS = 2, FLOW_BESIDE = 32 + 32 * FLOW_WRITERS /* threads that ask, that write */,
+    FLOW_HALF = PLANE_BLOCK / 2, FLOW_PLANES = 4, FLOW_ALIGN = 128,
     FLOW_DRAWN = 3 /* pieces drawn ahead */, FLOW_END = -1
 };
 
@@ -97,6 +98,7 @@ typedef struct FlowRing {
     Barrier full[FLOW_STAGES], done[FLOW_STAGES], empty[FLOW_STAGES];
     int piece[FLOW_STAGES];                  /* FLOW_END: there is none any more */
     int skew[FLOW_STAGES][FLOW_PLANES];      /* flow_skew() of its first row */
+    int begun;                               /* x is there */
 } FlowRing;
 
 template <int K> static __device__ inline const uint8_t *flow_plane(const Product &p, int i)
@@ -144,6 +146,16 @@ static __device__ inline int flow_take(const Flow &f, int n)
     return f.fixed * gridDim.x + (int)atomicAdd(f.counters, 1);
 }
 
+/* Until x is there only one piece is on its way at a time: that keeps memory busy, and what the kernel before still reads, and
+ * x, do not stand in line behind a whole ring. parity: of the empty stage. */
+static __device__ inline void flow_hold_back(const Flow &f, FlowRing *ring, int stage, unsigned parity)
+{
+    if (*(volatile int *)&ring->begun)
+        return;
+    int last = stage > 0 ? stage - 1 : f.stages - 1;
+    barrier_wait(shared_place(&ring->full[last]), stage > 0 ? !parity : parity);
+}
+
 template <int K> static __device__ inline void flow_feed(const Flow &f, uint8_t *room, FlowRing *ring)
 {
     int id = flow_take(f, 0), second = flow_take(f, 1), third = flow_take(f, 2), stage = 0;
@@ -151,14 +163,20 @@ template <int K> static __device__ inline void flow_feed(const Flow &f, uint8_t 
     uint64_t policy = read_once();
     for (int n = FLOW_DRAWN; id < f.pieces; n++) {
         barrier_wait(shared_place(&ring->empty[stage]), parity);
+        if (n > FLOW_DRAWN)
+            flow_hold_back(f, ring, stage, parity);
         flow_ask<K>(f, id, room + stage * f.stage_bytes, ring, stage, policy);
         if (++stage == f.stages)
             stage = 0, parity ^= 1;
         id = second, second = third, third = flow_take(f, n);
     }
-    barrier_wait(shared_place(&ring->empty[stage]), parity);
-    ring->piece[stage] = FLOW_END;
-    barrier_arrive(shared_place(&ring->full[stage]));
+    for (int i = 0; i < FLOW_WRITERS; i++) {      /* an end for each warp that writes */
+        barrier_wait(shared_place(&ring->empty[stage]), parity);
+        ring->piece[stage] = FLOW_END;
+        barrier_arrive(shared_place(&ring->full[stage]));
+        if (++stage == f.stages)
+            stage = 0, parity ^= 1;
+    }
     previous_ended();
     __threadfence();
     if (atomicAdd(f.counters + 1, 1) == gridDim.x - 1)
@@ -384,50 +402,77 @@ template <int K, int C> static __device__ inline void flow_keep(FlowX<K, C> *to,
 
 /* ---- rows that are there ---- */
 
-template <int K> static __device__ inline float flow_dot(const Block &w, const XBlock8 &x)
+template <int K> static __device__ inline float flow_dot(const Planes &row, int chunk, const XBlock8 &x)
 {
-    int dot[2] = {-Kind<K>::offset * x.sum[0], -Kind<K>::offset * x.sum[1]};
+    float s[2], m[2], sum;
+    block_scales<K>(s, m, row, chunk);
+    if constexpr (Kind<K>::halves) {
+        int q[8], dot[2] = {-Kind<K>::offset * x.sum[0], -Kind<K>::offset * x.sum[1]};
+        block_quants<K>(q, row, chunk);
 #pragma unroll
-    for (int i = 0; i < 8; i++)
-        dot[i / 4] = __dp4a(w.q[i], x.q[i], dot[i / 4]);
-    float sum;
-    if (Kind<K>::halves) {
-        sum = w.s[0] * (float)dot[0] + w.s[1] * (float)dot[1];
+        for (int i = 0; i < 8; i++)
+            dot[i / 4] = __dp4a(q[i], x.q[i], dot[i / 4]);
+        sum = s[0] * (float)dot[0] + s[1] * (float)dot[1];
         if (Kind<K>::mins)
-            sum -= w.m[0] * (float)x.sum[0] + w.m[1] * (float)x.sum[1];
+            sum -= m[0] * (float)x.sum[0] + m[1] * (float)x.sum[1];
     } else {
-        sum = w.s[0] * (float)(dot[0] + dot[1]);
+        int all = x.sum[0] + x.sum[1];
+        sum = s[0] * (float)quants_dot<K>(row, chunk, x.q, -Kind<K>::offset * all);
         if (Kind<K>::mins)
-            sum -= w.m[0] * (float)(x.sum[0] + x.sum[1]);
+            sum -= m[0] * (float)all;
     }
     return x.d * sum;
 }
 
+/* Where this thread's rows of a stage lie: the first, from one to the next, from the lower half to the upper one; and its
+ * chunks of a row. Those beyond its end count nothing: no bit of them is kept. */
+template <int K, int C> struct FlowPlaces {
+    static constexpr int planes = K < W_PLAIN_KINDS ? 1 : FLOW_PLANES;
+    int first[planes], step[planes], upper[planes], chunk[C];
+    unsigned bits[C];
+};
+
+template <int K, int C> static __device__ inline FlowPlaces<K, C> flow_places(const Flow &f, int group, int column)
+{
+    FlowPlaces<K, C> places;
+    int chunks = f.p[0].in / flow_chunk<K>();
+#pragma unroll
+    for (int i = 0; i < FlowPlaces<K, C>::planes; i++) {
+        places.first[i] = f.plane_at[i] + group * f.row_bytes[i];
+        places.step[i] = f.groups * f.row_bytes[i];
+        places.upper[i] = f.upper_at[i];
+    }
+#pragma unroll
+    for (int c = 0; c < C; c++) {
+        int chunk = column + c * f.column_threads;
+        places.chunk[c] = min(chunk, chunks - 1);
+        places.bits[c] = chunk < chunks ? 0xffffffff : 0;
+    }
+    return places;
+}
+
 /* A row's columns of this thread. */
 template <int K, int C>
-static __device__ inline float flow_row(const FlowX<K, C> &x, const Planes &row, int column, int threads, int chunks)
+static __device__ inline float flow_row(const FlowX<K, C> &x, const Planes &row, const FlowPlaces<K, C> &places)
 {
     constexpr int V = flow_chunk<K>();
     float sum = 0;
 #pragma unroll
     for (int c = 0; c < C; c++) {
-        int chunk = min(column + c * threads, chunks - 1);
-        bool there = column + c * threads < chunks;
+        float part;
         if constexpr (K < W_PLAIN_KINDS) {
             float w[V];
-            plain_expand<K>(w, *(const uint4 *)(row.low + chunk * 16));
+            plain_expand<K>(w, *(const uint4 *)(row.low + places.chunk[c] * 16));
             float even = 0, odd = 0;
 #pragma unroll
             for (int i = 0; i < V; i += 2) {
                 even = fmaf(w[i], x.x[c][i], even);
                 odd = fmaf(w[i + 1], x.x[c][i + 1], odd);
             }
-            sum += there ? even + odd : 0;
-        } else {
-            Block w;
-            block_load<K>(&w, row, chunk);
-            sum += there ? flow_dot<K>(w, x.b[c]) : 0;
-        }
+            part = even + odd;
+        } else
+            part = flow_dot<K>(row, places.chunk[c], x.b[c]);
+        sum += __uint_as_float(__float_as_uint(part) & places.bits[c]);
     }
     return sum;
 }
@@ -450,35 +495,49 @@ template <int N> static __device__ inline float flow_lanes(float *v)
     return v[0];
 }
 
+/* This thread's columns of its rows of a stage. */
+template <int K, int C, int J>
+static __device__ inline void flow_stage_rows(float *v, const FlowX<K, C> &x, const FlowPlaces<K, C> &places,
+                                              const uint8_t *at, const int *skew)
+{
+    constexpr int planes = FlowPlaces<K, C>::planes;
+    const uint8_t *first[planes];
+#pragma unroll
+    for (int i = 0; i < planes; i++)
+        first[i] = at + places.first[i] + (i ? skew[i] : 0);
+#pragma unroll
+    for (int j = 0; j < J; j++) {
+        const uint8_t *plane[FLOW_PLANES];
+#pragma unroll
+        for (int i = 0; i < FLOW_PLANES; i++) {
+            int of = i < planes ? i : 0;
+            plane[i] = first[of] + (J > 1 && j >= J / 2 ? (j - J / 2) * places.step[of] + places.upper[of]
+                                                        : j * places.step[of]);
+        }
+        Planes row = {plane[0], plane[1], plane[2], plane[3]};
+        v[j] = flow_row<K, C>(x, row, places);
+    }
+}
+
 /* sums: [stage, row of it, warp of the group] */
 template <int K, int C, int J>
 static __device__ inline void flow_rows(const Flow &f, const FlowX<K, C> &x, const uint8_t *room, FlowRing *ring, float *sums,
                                         int group, int column)
 {
-    int stage = 0, lane = threadIdx.x % 32, chunks = f.p[0].in / flow_chunk<K>();
+    int stage = 0, lane = threadIdx.x % 32;
     unsigned parity = 0;
+    FlowPlaces<K, C> places = flow_places<K, C>(f, group, column);
+    sums += (lane / (32 / J) * f.groups + group) * f.sums_pitch + column / 32;
+    bool keeps = lane % (32 / J) == 0;
     for (;;) {
         barrier_wait(shared_place(&ring->full[stage]), parity);
         if (ring->piece[stage] == FLOW_END)
             return;
-        const uint8_t *at = room + stage * f.stage_bytes;
-        const int *skew = ring->skew[stage];
         float v[J];
-#pragma unroll
-        for (int j = 0; j < J; j++) {
-            bool upper = J > 1 && j >= J / 2;
-            int row = (upper ? j - J / 2 : j) * f.groups + group;
-            const uint8_t *plane[FLOW_PLANES];
-#pragma unroll
-            for (int i = 0; i < FLOW_PLANES; i++)
-                plane[i] = at + f.plane_at[i] + row * f.row_bytes[i] + (upper ? f.upper_at[i] : 0) + (i ? skew[i] : 0);
-            Planes planes = {plane[0], plane[1], plane[2], plane[3]};
-            v[j] = flow_row<K, C>(x, planes, column, f.column_threads, chunks);
-        }
+        flow_stage_rows<K, C, J>(v, x, places, room + stage * f.stage_bytes, ring->skew[stage]);
         float sum = flow_lanes<J>(v);
-        int row = lane / (32 / J) * f.groups + group;
-        if (lane % (32 / J) == 0)
-            sums[(stage * J * f.groups + row) * f.sums_pitch + column / 32] = sum;
+        if (keeps)
+            sums[stage * J * f.groups * f.sums_pitch] = sum;
         __syncwarp();
         if (lane == 0) {
             barrier_arrive(shared_place(&ring->done[stage]));
@@ -501,39 +560,46 @@ static __device__ inline float flow_sum(const float *sums, int warps)
 /* One copy for all kernels: most activations are long. */
 static __device__ __noinline__ float flow_activation(Activation f, float x) { return activation_near(f, x); }
 
-/* The warp that writes: what is added to is on its way while the columns are summed. */
-static __device__ inline void flow_put(const Flow &f, FlowRing *ring, const float *sums)
+/* The sums of a stage, a lane for each row: what is added to is on its way while the columns are summed. */
+static __device__ inline void flow_put(const Flow &f, int id, Barrier *done, unsigned parity, const float *sums)
 {
-    int stage = 0, lane = threadIdx.x % 32, warps = f.column_threads / 32, rows = f.row_groups * f.groups;
+    int lane = threadIdx.x % 32, warps = f.column_threads / 32;
+    FlowPiece piece = flow_piece(f, id);
+    const Product &p = f.p[piece.which], &up = f.p[f.gated ? 1 : 0];
+    for (int first = 0; first < piece.rows; first += 32) {
+        int i = first + lane, o = piece.row + i;
+        bool there = i < piece.rows;
+        float more = there && p.adds ? p.y[o] : 0, bias = there && p.bias ? p.bias[o] : 0;
+        if (first == 0)
+            barrier_wait(shared_place(done), parity);
+        if (!there)
+            continue;
+        float sum = flow_sum(sums + i * f.sums_pitch, warps) + bias;
+        if (f.gated) {
+            float gated = flow_sum(sums + (f.piece_rows + i) * f.sums_pitch, warps) + (up.bias ? up.bias[o] : 0);
+            sum = flow_activation(f.activation, sum) * gated;
+        }
+        p.y[o] = sum + more;
+    }
+}
+
+/* One of the warps that write. */
+static __device__ inline void flow_write(const Flow &f, FlowRing *ring, const float *sums, int writer)
+{
+    int stage = writer, lane = threadIdx.x % 32, rows = f.row_groups * f.groups;
     unsigned parity = 0;
     for (;;) {
         barrier_wait(shared_place(&ring->full[stage]), parity);
         int id = ring->piece[stage];
         if (id == FLOW_END)
             return;
-        FlowPiece piece = flow_piece(f, id);
-        const Product &p = f.p[piece.which], &up = f.p[f.gated ? 1 : 0];
-        const float *from = sums + stage * rows * f.sums_pitch;
-        for (int first = 0; first < piece.rows; first += 32) {
-            int i = first + lane, o = piece.row + i;
-            bool there = i < piece.rows;
-            float more = there && p.adds ? p.y[o] : 0, bias = there && p.bias ? p.bias[o] : 0;
-            if (first == 0)
-                barrier_wait(shared_place(&ring->done[stage]), parity);
-            if (!there)
-                continue;
-            float sum = flow_sum(from + i * f.sums_pitch, warps) + bias;
-            if (f.gated) {
-                float gated = flow_sum(from + (f.piece_rows + i) * f.sums_pitch, warps) + (up.bias ? up.bias[o] : 0);
-                sum = flow_activation(f.activation, sum) * gated;
-            }
-            p.y[o] = sum + more;
-        }
+        flow_put(f, id, &ring->done[stage], parity, sums + stage * rows * f.sums_pitch);
         __syncwarp();
         if (lane == 0)
             barrier_arrive(shared_place(&ring->empty[stage]));
-        if (++stage == f.stages)
-            stage = 0, parity ^= 1;
+        stage += FLOW_WRITERS;
+        if (stage >= f.stages)
+            stage -= f.stages, parity ^= 1;
     }
 }
 #endif
@@ -548,6 +614,7 @@ static __global__ void __launch_bounds__(FLOW_THREADS + FLOW_BESIDE) flow(const 
     previous_later();
     int threads = f.column_threads * f.groups;
     if (threadIdx.x == 0) {
+        ring.begun = 0;
         for (int i = 0; i < f.stages; i++) {
             barrier_open(shared_place(&ring.full[i]), 1);
             barrier_open(shared_place(&ring.done[i]), threads / 32);
@@ -559,7 +626,7 @@ static __global__ void __launch_bounds__(FLOW_THREADS + FLOW_BESIDE) flow(const 
     float *sums = (float *)(room + f.stages * f.stage_bytes + f.x_bytes);
     if ((int)threadIdx.x >= threads + 32) {
         previous_ended();
-        flow_put(f, &ring, sums);
+        flow_write(f, &ring, sums, (threadIdx.x - threads) / 32 - 1);
         return;
     }
     if ((int)threadIdx.x >= threads) {
@@ -583,6 +650,8 @@ static __global__ void __launch_bounds__(FLOW_THREADS + FLOW_BESIDE) flow(const 
         flow_wait(f);
         flow_keep<K, C>(&x, f, rounded, column);
     }
+    if (threadIdx.x == 0)
+        *(volatile int *)&ring.begun = 1;
     flow_rows<K, C, J>(f, x, room, &ring, sums, group, column);
 #endif
 }
@@ -604,7 +673,8 @@ template <int K, int C> static void flow_row_groups(const Flow &f, const CudaRun
     switch (f.row_groups) {
     case 1: flow_launch<K, C, 1>(f, g); break;
     case 2: flow_launch<K, C, 2>(f, g); break;
-    default: flow_launch<K, C, 4>(f, g); break;
+    case 4: flow_launch<K, C, 4>(f, g); break;
+    default: flow_launch<K, C, 8>(f, g); break;
     }
 }
 
