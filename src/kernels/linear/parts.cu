@@ -177,7 +177,7 @@ bool parts_run_mlp(const Product *both, const Product *down, WeightKind kind, Ac
 {
     if (!by_hopper(&both[0], kind, g) || !by_hopper(&both[1], kind, g) || !by_hopper(down, kind, g))
         return false;
-    hopper_gate(both, act, x_in_parts(both, g), parts_of(g), h, sums_place(both, g), g);
+    hopper_gate(both, act, x_in_parts(both, g), parts_of(g), h, g);
     hopper_run(down, 1, h, parts_of(g), sums_place(both, g), g);
     return true;
 }
