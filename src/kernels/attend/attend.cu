@@ -6,8 +6,11 @@
  * This takes heads of any width and any plain format; the other ways (attend_cuda.h) are faster for the usual ones.
  */
 #include "kernels/attend/attend_cuda.h"
+#include "kernels/kit/later_calls.h"
+#include "kernels/linear/lt.h"
+#include "kernels/linear/parts_cuda.h"
 
-enum { HEADS = 8, KEYS = 64, THREADS = 128, COLUMNS_MAX = 8, PARTS_MAX = 64, PART_COST = 4 };
+enum { HEADS = 8, KEYS = 64, THREADS = 128, COLUMNS_MAX = 8, PARTS_MOST = 64, PART_COST = 4 };
 
 static __device__ inline int64_t past_at(const Attention &a, const int32_t *table, int j, int kv_head, int64_t *in_block)
 {
@@ -122,7 +125,7 @@ static __device__ void finish(const Attention &a, Where w, float (*sums)[C], con
             if (a.count > 1)
                 part[2 + i] = sums[h][c];
             else
-                row(a.y, w.r)[(int64_t)head * a.value_width + i] = sums[h][c] / divisor;
+                put_y_at(a, w.r, (int64_t)head * a.value_width + i, sums[h][c] / divisor);
         }
         if (a.count > 1 && threadIdx.x == 0)
             part[0] = most[h], part[1] = total[h];
@@ -164,26 +167,26 @@ template <int K, int C> static __global__ void attend_rows(Attention a)
 /* A block of threads has a row and a head: what each part weighs is found by a warp, a lane for a part. */
 static __global__ void fold_parts(const __grid_constant__ Attention a)
 {
-    __shared__ float weights[PARTS_MAX];
+    __shared__ float weights[PARTS_MOST];
     int64_t r = blockIdx.x, head = blockIdx.y, step = a.value_width + 2;
     const float *parts = a.parts + (r * a.heads + head) * a.count * step;
     previous();
     if (threadIdx.x < 32) {
-        float mine[PARTS_MAX / 32], most = a.sinks ? a.sinks[head] : -INFINITY, total = 0;
-        for (int i = 0; i < PARTS_MAX / 32; i++) {
+        float mine[PARTS_MOST / 32], most = a.sinks ? a.sinks[head] : -INFINITY, total = 0;
+        for (int i = 0; i < PARTS_MOST / 32; i++) {
             int p = threadIdx.x + 32 * i;
             mine[i] = p < a.count ? parts[p * step] : -INFINITY;
             most = fmaxf(most, mine[i]);
         }
         for (int i = 16; i > 0; i /= 2)
             most = fmaxf(most, __shfl_xor_sync(0xffffffff, most, i));
-        for (int i = 0; i < PARTS_MAX / 32; i++) {
+        for (int i = 0; i < PARTS_MOST / 32; i++) {
             int p = threadIdx.x + 32 * i;
             mine[i] = mine[i] == -INFINITY ? 0 : expf(mine[i] - most);
             total += mine[i] > 0 ? mine[i] * parts[p * step + 1] : 0;
         }
         total = warp_sum(total) + (a.sinks ? expf(a.sinks[head] - most) : 0);
-        for (int i = 0; i < PARTS_MAX / 32; i++)
+        for (int i = 0; i < PARTS_MOST / 32; i++)
             weights[threadIdx.x + 32 * i] = mine[i] / total;
     }
     __syncthreads();
@@ -192,7 +195,7 @@ static __global__ void fold_parts(const __grid_constant__ Attention a)
 #pragma unroll 8
         for (int p = 0; p < a.count; p++)
             sum = fmaf(weights[p], parts[p * step + 2 + i], sum);
-        row(a.y, r)[head * a.value_width + i] = sum;
+        put_y_at(a, r, head * a.value_width + i, sum);
     }
 }
 
@@ -245,7 +248,7 @@ enum { ROWS_ALONE = 3 };      /* from here on ways compute a row alike, whatever
 static int64_t parts_for(int64_t blocks, int64_t slots, int64_t all, int waves)
 {
     int64_t best = 1, least = INT64_MAX;
-    for (int64_t n = 1; n <= all && n <= PARTS_MAX && (n == 1 || blocks * n <= waves * slots); n++) {
+    for (int64_t n = 1; n <= all && n <= PARTS_MOST && (n == 1 || blocks * n <= waves * slots); n++) {
         int64_t each = (all + n - 1) / n, parts = (all + each - 1) / each;
         int64_t time = (blocks * parts + slots - 1) / slots * (each + PART_COST);
         if (time < least)
@@ -293,13 +296,35 @@ static size_t scratch_bytes(const OpCall *c, const CudaRun *g)
     return (size_t)most * (size_t)(c->out[0].dim[2] + 2) * sizeof(float);
 }
 
+static void attend(const Attention *a, const AttendWay *way, const CudaRun *g)
+{
+    way->run(a, g);
+    if (a->count > 1)
+        LAUNCH(fold_parts, dim3(a->rows, a->heads), 128, 0, g, *a);
+}
+
 static void run(const OpCall *c, const CudaRun *g)
 {
     const AttendWay *way;
     Attention a = attention_of(c, g, &way);
-    way->run(&a, g);
-    if (a.count > 1)
-        LAUNCH(fold_parts, dim3(a.rows, a.heads), 128, 0, g, a);
+    attend(&a, way, g);
+}
+
+/* The product that reads y may take it in parts of bf16, which then lie behind its workspace: parts of positions must not. */
+static int run_several(const OpCall *c, int count, const CudaRun *g)
+{
+    const OpCall *next = c + 1;
+    if (count < 2 || next->op != OP_LINEAR || !same_rows(next->in[0], c->out[0]) ||
+        is_read_later(next + 1, count - 2, c->out[0]))
+        return 0;
+    const AttendWay *way;
+    Attention a = attention_of(c, g, &way);
+    a.cut = parts_place_of(next, g), a.cut_parts = parts_of(g);
+    size_t parts_bytes = (size_t)a.rows * a.heads * a.count * (size_t)(a.value_width + 2) * sizeof(float);
+    if (!a.cut || a.y.width % 2 != 0 || (a.count > 1 && parts_bytes > LT_WORKSPACE_BYTES))
+        return 0;
+    attend(&a, way, g);
+    return 1 + parts_run_calls(next, count - 1, g);
 }
 
 static const char *refuses(const OpCall *c)
@@ -309,4 +334,4 @@ static const char *refuses(const OpCall *c)
     return c->out[0].dim[2] > COLUMNS_MAX * THREADS || c->in[0].dim[2] > 1024 ? "takes heads of 1024 values at most" : NULL;
 }
 
-CUDA_KERNEL(attend, refuses, scratch_bytes, run)
+CUDA_KERNEL(attend, refuses, scratch_bytes, run, run_several)

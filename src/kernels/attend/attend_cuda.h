@@ -18,6 +18,8 @@ typedef struct Attention {
     int64_t table_step;
     const float *sinks, *slopes;
     float *parts;              /* of row, head, part: largest score, sum, sums of values */
+    unsigned short *cut;       /* y goes there as parts of bf16 (kernels/linear/parts_cuda.h) and not to y; NULL: to y */
+    int cut_parts;
     int heads, kv_heads, group, key_width, value_width, tokens, rows, seqs;
     int per_block, head_blocks;          /* query heads of a block of threads; blocks of a group */
     int rows_each, pieces;               /* rows of a block of threads, where it takes several; pieces that all fit into */
@@ -75,6 +77,37 @@ static __device__ inline int2 sees_from(const Attention &a, int pos, int last)
 static __device__ inline int2 sees(const Attention &a, int r)
 {
     return sees_from(a, a.positions[r], a.how.bidirectional ? last_position(a, a.row_seq[r], 0, 1) : 0);
+}
+
+/* A number of y, or its parts. */
+static __device__ inline void put_y(const Attention &a, float *y, unsigned short *cut, bool is_cut, float value)
+{
+    if (!is_cut) {
+        *y = value;
+        return;
+    }
+    for (int part = 0; part < a.cut_parts; part++, cut += a.rows * (int64_t)a.y.width) {
+        unsigned near = bf16_two(value, 0);
+        *cut = (unsigned short)near;
+        value -= __uint_as_float(near << 16);
+    }
+}
+static __device__ inline void put_y_at(const Attention &a, int64_t r, int64_t column, float value)
+{
+    put_y(a, row(a.y, r) + column, a.cut + r * a.y.width + column, a.cut != NULL, value);
+}
+/* Two neighbours, at 8 bytes. */
+static __device__ inline void put_two_of_y(const Attention &a, float *y, unsigned short *cut, bool is_cut, float2 two)
+{
+    if (!is_cut) {
+        *(float2 *)y = two;
+        return;
+    }
+    for (int part = 0; part < a.cut_parts; part++, cut += a.rows * (int64_t)a.y.width) {
+        unsigned near = bf16_two(two.x, two.y);
+        *(unsigned *)cut = near;
+        two.x -= __uint_as_float(near << 16), two.y -= __uint_as_float(near & 0xffff0000);
+    }
 }
 
 /* What a slope adds. */

@@ -8,7 +8,7 @@
  */
 #include "kernels/attend/attend_cuda.h"
 
-enum { WARPS = 4, FEW_STEPS = 4, MANY_STEPS = 8, MANY_BLOCKS = 12 };      /* blocks of threads for each multiprocessor */
+enum { WARPS = 4, FEW_STEPS = 4, MANY_STEPS = 8, MANY_BLOCKS = 12, APART_BLOCKS = 4 };      /* for each multiprocessor */
 
 /* What a group of lanes knows of a head. */
 template <int H> struct Running {
@@ -82,7 +82,7 @@ static __device__ void fold_groups(const Attention &a, float most, float total, 
         if (a.count > 1)
             to[2 + i] = sum;
         else
-            row(a.y, r)[(int64_t)head * WIDTH + i] = sum / all;
+            put_y_at(a, r, (int64_t)head * WIDTH + i, sum / all);
     }
     if (a.count > 1 && threadIdx.x == 0)
         to[0] = largest, to[1] = all;
@@ -161,10 +161,14 @@ static bool takes(const Attention *a)
            a->k.width == w && a->v.width == w && ((uintptr_t)a->k.at | (uintptr_t)a->v.at) % 16 == 0;
 }
 
-template <int K, int L> static void launch(const Attention *a, const CudaRun *g)
+/* What is on its way has its place in the L1 cache, and how much of a multiprocessor that is does not change while any block
+ * of threads runs there: these are let in when the kernel before, which may have left it little, has ended. */
+template <int K, int L> static void launch(const Attention *a, const CudaRun *run)
 {
     dim3 grid(a->rows, a->kv_heads * a->head_blocks, a->count);
-    bool many = g->same || (int64_t)grid.x * grid.y * grid.z >= (int64_t)MANY_BLOCKS * g->multiprocessors;
+    bool many = run->same || (int64_t)grid.x * grid.y * grid.z >= (int64_t)MANY_BLOCKS * run->multiprocessors;
+    CudaRun apart = *run, *g = &apart;
+    apart.overlaps = run->overlaps && (int64_t)grid.x * grid.y < (int64_t)APART_BLOCKS * run->multiprocessors;
     if (a->per_block > 1)
         LAUNCH((few<K, L, 2, FEW_STEPS>), grid, WARPS * 32, 0, g, *a);
     else if (!many)

@@ -68,19 +68,32 @@ static __device__ inline void share_powers(uint2 (*p)[TILE_WARPS][N], const uint
                 p[part][w][n] = all[((part * TILE_WARPS + w) * N + n) * 32];
 }
 
+/* Whether the first tile was there before this step: it is the only row of its sequence, at a later position. */
+template <int K> static __device__ inline bool is_older(const Attention &a, const TileBlock &b)
+{
+    int r = b.first_row, seq = a.row_seq[r];
+    bool alone = (r == 0 || a.row_seq[r - 1] != seq) && (r + 1 == a.rows || a.row_seq[r + 1] != seq);
+    return (K == W_F16 || K == W_BF16) && alone && b.lo + KEYS <= a.positions[r];
+}
+
 /* W: tile_shape(). */
 template <int K, bool EXACT, int N, int W>
 static __global__ void __launch_bounds__(TILE_THREADS, 2) group(const __grid_constant__ Attention a)
 {
-    previous();
+    previous_later();
     constexpr int PAIR = Split<K, EXACT>::pair, QUERY = Split<K, EXACT>::query, POWER = Split<K, EXACT>::power;
     constexpr int MT = (W == LATENT || W == 0 ? (int)WIDTH_MOST : W) / 16 / TILE_WARPS;
     const TileShape t = tile_shape<W>(a, KEYS, STAGES, N * 8, QUERY);
     int warp = threadIdx.x / 32;
     TileBlock b;
-    if (!begin_block(&b, a, t))
+    bool some = begin_block(&b, a, t), early = some && is_older<K>(a, b);
+    if (early)
+        begin_tiles<K, KEYS, STAGES>(a, b, t);
+    previous_ended();
+    if (!some)
         return;
-    begin_tiles<K, KEYS, STAGES>(a, b, t);
+    if (!early)
+        begin_tiles<K, KEYS, STAGES>(a, b, t);
     put_queries<PAIR, QUERY, N * 8>(a, t);
     const Query *queries = (const Query *)(tile_memory + t.query_at);
     float *told = exchanged<POWER, N>(t), sums[MT][N][4] = {};

@@ -437,10 +437,12 @@ template <class R> static __device__ inline void write_pair(const Attention &a, 
         if (w.pair.query[h].row < 0)
             continue;
         Columns c = columns_of(a, w.pair.query[h], w.pair.most[h], total, b.part, threadIdx.x % 4 == 0);
-        float *at = c.at + threadIdx.x % 4 * 2;
 #pragma unroll
-        for (int k = 0; k < R::width / 8; k++)
-            *(float2 *)(at + k * 8) = make_float2(w.sums[k * 4 + 2 * h] * c.factor, w.sums[k * 4 + 2 * h + 1] * c.factor);
+        for (int k = 0; k < R::width / 8; k++) {
+            int i = k * 8 + threadIdx.x % 4 * 2;
+            float2 two = make_float2(w.sums[k * 4 + 2 * h] * c.factor, w.sums[k * 4 + 2 * h + 1] * c.factor);
+            put_two_of_y(a, c.at + i, c.cut + i, c.cut != NULL, two);
+        }
     }
 }
 

@@ -186,18 +186,22 @@ static __device__ inline void sum_values(float (*sums)[4], const Softmax<N> &f, 
 /* ---- the end ---- */
 
 /* Where a query's columns go, and what each is to be multiplied by: of y, or of this part of it, for fold_parts(). */
-typedef struct Columns { float *at, factor; } Columns;
+typedef struct Columns {
+    float *at, factor;
+    unsigned short *cut;       /* y goes there in parts; NULL: not so */
+} Columns;
 
 static __device__ inline Columns columns_of(const Attention &a, const Query &q, float most, float total, int part, bool tells)
 {
-    Columns c;
+    Columns c = {NULL, 1, NULL};
     if (a.count == 1) {
-        c.at = row(a.y, q.row) + (int64_t)q.head * a.value_width;
+        int64_t column = (int64_t)q.head * a.value_width;
+        c.at = row(a.y, q.row) + column;
+        c.cut = a.cut ? a.cut + q.row * (int64_t)a.y.width + column : NULL;
         c.factor = 1 / (total + (a.sinks ? power2(a.sinks[q.head] * LOG2_E - most) : 0));
         return c;
     }
     c.at = a.parts + (((int64_t)q.row * a.heads + q.head) * a.count + part) * (a.value_width + 2) + 2;
-    c.factor = 1;
     if (tells)
         c.at[-2] = most * LN_2, c.at[-1] = total;
     return c;
@@ -235,7 +239,7 @@ static __device__ inline void write_columns(const Attention &a, const TileShape 
                 for (int h = 0; h < 2; h++) {
                     int i = first + mt * stride + lane / 4 + 8 * h;
                     if (i < t.value_width)
-                        c.at[i] = sums[mt][n][2 * h + e] * c.factor;
+                        put_y(a, c.at + i, c.cut + i, c.cut != NULL, sums[mt][n][2 * h + e] * c.factor);
                 }
         }
 }

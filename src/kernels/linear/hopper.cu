@@ -18,8 +18,7 @@ static EncodeTiled encode_tiled(void)
     return call;
 }
 
-/* Tiles of [layers, rows, 64] of a matrix [depth, height, width] of bf16 whose rows are row_bytes apart. */
-static void map_of(CUtensorMap *map, const void *at, int width, int height, int depth, int64_t row_bytes, int rows, int layers)
+void hopper_map(CUtensorMap *map, const void *at, int width, int height, int depth, int64_t row_bytes, int rows, int layers)
 {
     cuuint64_t size[3] = {(cuuint64_t)width, (cuuint64_t)height, (cuuint64_t)depth};
     cuuint64_t step[2] = {(cuuint64_t)row_bytes, (cuuint64_t)row_bytes * (cuuint64_t)height};
@@ -55,39 +54,22 @@ bool hopper_takes(const Product *p, int n, const CudaRun *g)
 
 size_t hopper_scratch(const Product *p, const CudaRun *g)
 {
-    enum { BOXES_MOST = 2, ENDS = 2 };
-    return (size_t)g->multiprocessors * ENDS * hopper_rows(p->pairs) * BOXES_MOST * BOX * sizeof(float);
+    enum { ENDS = 2 };
+    return (size_t)g->multiprocessors * ENDS * hopper_rows(p->pairs) * BOX * sizeof(float);
 }
 
-static Line line_of(const Product *p, int n, const unsigned short *x, int parts, void *sums, const CudaRun *g)
+void hopper_run(const Product *p, int n, const unsigned short *x, int parts, void *sums, const CudaRun *g)
 {
     Line l = {};
     for (int i = 0; i < PRODUCTS; i++)
         l.p[i] = p[i < n ? i : 0];
     for (int i = 0; i < n; i++)
-        map_of(&l.w[i], p[i].w, p[i].in, p[i].out, 1, p[i].row_bytes, BOX, 1);
-    map_of(&l.x, x, p->in, p->pairs, parts, 2 * (int64_t)p->in, hopper_rows(p->pairs), parts);
+        hopper_map(&l.w[i], p[i].w, p[i].in, p[i].out, 1, p[i].row_bytes, BOX, 1);
+    hopper_map(&l.x, x, p->in, p->pairs, parts, 2 * (int64_t)p->in, hopper_rows(p->pairs), parts);
     l.products = n, l.rows = p->pairs, l.chunks = (int)blocks_for(p->in, SWIZZLE_K);
     l.sums = (float4 *)sums, l.counters = g->counters;
-    return l;
-}
-
-void hopper_run(const Product *p, int n, const unsigned short *x, int parts, void *sums, const CudaRun *g)
-{
-    Line l = line_of(p, n, x, parts, sums, g);
     if (parts == 1)
-        hopper_near(l, false, g);
+        hopper_near(l, g);
     else
-        hopper_exact(l, false, g);
-}
-
-void hopper_gate(const Product *both, Activation act, const unsigned short *x, int parts, unsigned short *h, void *sums,
-                 const CudaRun *g)
-{
-    Line l = line_of(both, 2, x, parts, sums, g);
-    l.h = h, l.act = act;
-    if (parts == 1)
-        hopper_near(l, true, g);
-    else
-        hopper_exact(l, true, g);
+        hopper_exact(l, g);
 }

@@ -11,12 +11,15 @@
  * shared memory has room for, and the first weights before the kernel that writes x has ended. Two groups of four warps
  * multiply (wgmma), each half of a tile's outputs, with the sums in registers. Blocks that share a tile write their sums,
  * wait for each other, and each adds a share of the tile's rows in the order of the blocks: the same bits at every run.
+ * Gate and up need no joining (hopper_gate.cu): each block has whole outputs of both.
  *
  * x is there in bf16: rounded, or in three parts that add up to an x of f32 (kernels/linear/parts_cuda.h), which are summed in
  * the same registers.
  */
 #ifndef KERNELS_LINEAR_HOPPER_CUDA_H
 #define KERNELS_LINEAR_HOPPER_CUDA_H
+
+#include <cuda.h>
 
 #include "kernels/linear/product_cuda.h"
 
@@ -27,10 +30,13 @@ static inline int hopper_rows(int rows) { return rows <= 8 ? 8 : rows <= 16 ? 16
 /* The products can run so: rows of weights that begin at 16 bytes, few enough of x, a GPU that is a Hopper. */
 bool hopper_takes(const Product *, int n, const CudaRun *);
 size_t hopper_scratch(const Product *, const CudaRun *);      /* for `sums` */
+
 /* x: [part, row, in] of bf16, in one part or HOPPER_PARTS. */
 void hopper_run(const Product *, int n, const unsigned short *x, int parts, void *sums, const CudaRun *);
 /* act(gate) * up of two products of one shape, as parts of bf16: h [part, row, out]. */
-void hopper_gate(const Product *both, Activation, const unsigned short *x, int parts, unsigned short *h, void *sums,
-                 const CudaRun *);
+void hopper_gate(const Product *both, Activation, const unsigned short *x, int parts, unsigned short *h, const CudaRun *);
+
+/* Tiles of [layers, rows, 64] of a matrix [depth, height, width] of bf16 whose rows are row_bytes apart. */
+void hopper_map(CUtensorMap *, const void *at, int width, int height, int depth, int64_t row_bytes, int rows, int layers);
 
 #endif

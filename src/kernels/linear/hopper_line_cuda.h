@@ -2,7 +2,6 @@
 #ifndef KERNELS_LINEAR_HOPPER_LINE_CUDA_H
 #define KERNELS_LINEAR_HOPPER_LINE_CUDA_H
 
-#include "kernels/activate/activate_cuda.h"
 #include "kernels/linear/hopper_cuda.h"
 #include "kernels/linear/wgmma_cuda.h"
 
@@ -18,25 +17,21 @@ typedef struct Line {
     int units, chunks;             /* of all tiles; of one */
     int stages;                    /* units that a block has room for */
     int products, rows;
-    float4 *sums;                  /* of tiles that several blocks have: [block, 2, eight of rows, box, thread] */
+    float4 *sums;                  /* of tiles that several blocks have: [block, 2, eight of rows, thread] */
     unsigned *counters;            /* [tile], zeros between launches */
-    unsigned short *h;             /* gates */
-    Activation act;
 } Line;
 
 /* For products whose weights and x are mapped, by rows. */
-void hopper_near(const Line &, bool gates, const CudaRun *);       /* x in one part */
-void hopper_exact(const Line &, bool gates, const CudaRun *);      /* x in three */
-const void *hopper_code(void);                                     /* one of their kernels */
+void hopper_near(const Line &, const CudaRun *);       /* x in one part */
+void hopper_exact(const Line &, const CudaRun *);      /* x in three */
+const void *hopper_code(void);                         /* one of their kernels */
 
-/* N rows of x in so many parts. Boxes of 128 outputs make a tile: neighbouring ones, or the gate's and up's. */
-template <int N, int X_PARTS, bool IS_GATE> struct Way {
-    static constexpr int ROWS = N, EIGHTS = N / 8, PARTS = X_PARTS, BOXES = IS_GATE ? 2 : 1;
-    static constexpr bool GATES = IS_GATE;
-    static constexpr int TILE_OUTS = GATES ? BOX : BOXES * BOX;
-    static constexpr int BOX_BYTES = BOX * SWIZZLE_ROW, W_BYTES = BOXES * BOX_BYTES, PART_BYTES = ROWS * SWIZZLE_ROW;
+/* N rows of x in so many parts. */
+template <int N, int X_PARTS> struct Way {
+    static constexpr int ROWS = N, EIGHTS = N / 8, PARTS = X_PARTS;
+    static constexpr int W_BYTES = BOX * SWIZZLE_ROW, PART_BYTES = ROWS * SWIZZLE_ROW;
     static constexpr int STAGE_BYTES = W_BYTES + PARTS * PART_BYTES;
-    typedef float Sums[BOXES][4 * EIGHTS];
+    typedef float Sums[4 * EIGHTS];
 };
 
 /* Block b of n has the units from first_unit(b) on; block_of() is the one that has a unit. */
@@ -44,12 +39,12 @@ static __device__ inline int first_unit(const Line &l, int b) { return l.units *
 static __device__ inline int block_of(const Line &l, int unit) { return ((unit + 1) * (int)gridDim.x - 1) / l.units; }
 
 /* Whose a tile is, and its first output there. */
-template <class W> static __device__ inline int product_of(const Line &l, int tile, int *o)
+static __device__ inline int product_of(const Line &l, int tile, int *o)
 {
     int which = 0;
     while (which < PRODUCTS - 1 && tile >= l.tiles_end[which])
         which++;
-    *o = (tile - (which ? l.tiles_end[which - 1] : 0)) * W::TILE_OUTS;
+    *o = (tile - (which ? l.tiles_end[which - 1] : 0)) * BOX;
     return which;
 }
 
@@ -59,11 +54,8 @@ template <class W> static __device__ inline int product_of(const Line &l, int ti
 
 template <class W> static __device__ void ask_weights(const Line &l, uint8_t *stage, int unit, Barrier *full)
 {
-    int o, tile = unit / l.chunks, chunk = unit - tile * l.chunks, which = product_of<W>(l, tile, &o);
-#pragma unroll
-    for (int b = 0; b < W::BOXES; b++)
-        tile_copy(stage + b * W::BOX_BYTES, &l.w[W::GATES ? b : which], chunk * SWIZZLE_K, W::GATES ? o : o + b * BOX, 0, full,
-                  READ_ONCE);
+    int o, tile = unit / l.chunks, chunk = unit - tile * l.chunks, which = product_of(l, tile, &o);
+    tile_copy(stage, &l.w[which], chunk * SWIZZLE_K, o, 0, full, READ_ONCE);
 }
 
 template <class W> static __device__ void ask_x(const Line &l, uint8_t *stage, int unit, Barrier *full)
@@ -99,99 +91,65 @@ static __device__ void ask(const Line &l, uint8_t *room, Barrier *full, Barrier 
 
 /* ---- the threads that multiply ---- */
 
-/* Some eights of rows of a tile, from the n-th on, as the tensor cores leave them to a thread: of each box the numbers of
- * outputs o and o + 8, in rows r and r + 1 of each eight. */
+static __device__ inline void consumers_meet() { asm volatile("bar.sync 1, %0;" ::"n"((int)CONSUMERS) : "memory"); }
+
+/* Some eights of rows of a tile, from the n-th on, as the tensor cores leave them to a thread: the numbers of outputs o and
+ * o + 8, in rows r and r + 1 of each eight. */
 template <class W> struct Eights {
     static constexpr int MOST = W::EIGHTS < 4 ? W::EIGHTS : 4;
-    float at[MOST][W::BOXES][4];
+    float at[MOST][4];
 };
 
 /* Where a thread's numbers of a tile belong. Looked up once: parameters are slow to read. */
-template <class W> struct Place {
+struct Place {
     float *y;                      /* of output o in row r of the first eight */
-    unsigned short *h;
-    int64_t step, part_step;
-    const float *bias, *up_bias;   /* of output o; NULL: none */
+    int64_t step;
+    const float *bias;             /* of output o; NULL: none */
     int outs, rows;                /* that are left from there on */
     bool adds;
-    Activation act;
 
     __device__ inline Place(const Line &l, int tile)
     {
-        int lane = threadIdx.x % 32, which = product_of<W>(l, tile, &outs), o = outs + threadIdx.x / 32 * 16 + lane / 4;
-        const Product &p = l.p[which], &up = l.p[1];
+        int lane = threadIdx.x % 32, which = product_of(l, tile, &outs), o = outs + threadIdx.x / 32 * 16 + lane / 4;
+        const Product &p = l.p[which];
         int r = lane % 4 * 2;
-        outs = p.out - o, rows = l.rows - r, adds = p.adds && !W::GATES, act = l.act;
+        outs = p.out - o, rows = l.rows - r, adds = p.adds, step = p.y_step;
         bias = p.bias ? p.bias + o : NULL;
-        up_bias = up.bias ? up.bias + o : NULL;
-        step = W::GATES ? p.out : p.y_step, part_step = (int64_t)l.rows * p.out;
-        y = W::GATES ? NULL : p.y + r * step + o;
-        h = W::GATES ? l.h + r * step + o : NULL;
+        y = p.y + r * step + o;
     }
-    __device__ inline bool has(int n, int box, int i) const { return box * BOX + i / 2 * 8 < outs && 8 * n + i % 2 < rows; }
-    __device__ inline int64_t at(int n, int box, int i) const { return (8 * n + i % 2) * step + box * BOX + i / 2 * 8; }
+    __device__ inline bool has(int n, int i) const { return i / 2 * 8 < outs && 8 * n + i % 2 < rows; }
+    __device__ inline int64_t at(int n, int i) const { return (8 * n + i % 2) * step + i / 2 * 8; }
 };
 
 /* What the sums are added to. */
-template <class W> static __device__ inline void begin_eights(const Place<W> &to, int n, int count, Eights<W> *begin)
-{
-#pragma unroll
-    for (int k = 0; k < Eights<W>::MOST * W::BOXES * 4; k++) {
-        int j = k / 4 / W::BOXES, box = k / 4 % W::BOXES, i = k % 4;
-        bool has = !W::GATES && j < count && to.has(n + j, box, i);
-        begin->at[j][box][i] = has && to.bias ? to.bias[box * BOX + i / 2 * 8] : 0;
-        if (has && to.adds)
-            begin->at[j][box][i] += to.y[to.at(n + j, box, i)];
-    }
-}
-
-/* act(gate) * up, in parts. */
-template <class W> static __device__ inline void put_gated(const Place<W> &to, int n, int count, const Eights<W> &sums)
+template <class W> static __device__ inline void begin_eights(const Place &to, int n, int count, Eights<W> *begin)
 {
 #pragma unroll
     for (int k = 0; k < Eights<W>::MOST * 4; k++) {
-        int j = k / 4, i = k % 4, out = i / 2 * 8;
-        if (j >= count || !to.has(n + j, 0, i))
-            continue;
-        float gate = sums.at[j][0][i] + (to.bias ? to.bias[out] : 0);
-        float left = activation_near(to.act, gate) * (sums.at[j][W::BOXES - 1][i] + (to.up_bias ? to.up_bias[out] : 0));
-        unsigned short *h = to.h + to.at(n + j, 0, i);
-#pragma unroll
-        for (int part = 0; part < W::PARTS; part++) {
-            unsigned near = bf16_two(left, 0);
-            h[part * to.part_step] = (unsigned short)near;
-            left -= __uint_as_float(near << 16);
-        }
+        int j = k / 4, i = k % 4;
+        bool has = j < count && to.has(n + j, i);
+        begin->at[j][i] = has && to.bias ? to.bias[i / 2 * 8] : 0;
+        if (has && to.adds)
+            begin->at[j][i] += to.y[to.at(n + j, i)];
     }
 }
 
 template <class W>
-static __device__ inline void put_sums(const Place<W> &to, int n, int count, const Eights<W> &sums, const Eights<W> &begin)
+static __device__ inline void put_eights(const Place &to, int n, int count, const Eights<W> &sums, const Eights<W> &begin)
 {
 #pragma unroll
-    for (int k = 0; k < Eights<W>::MOST * W::BOXES * 4; k++) {
-        int j = k / 4 / W::BOXES, box = k / 4 % W::BOXES, i = k % 4;
-        if (j < count && to.has(n + j, box, i))
-            to.y[to.at(n + j, box, i)] = sums.at[j][box][i] + begin.at[j][box][i];
+    for (int k = 0; k < Eights<W>::MOST * 4; k++) {
+        int j = k / 4, i = k % 4;
+        if (j < count && to.has(n + j, i))
+            to.y[to.at(n + j, i)] = sums.at[j][i] + begin.at[j][i];
     }
 }
-
-template <class W>
-static __device__ inline void put_eights(const Place<W> &to, int n, int count, const Eights<W> &sums, const Eights<W> &begin)
-{
-    if constexpr (W::GATES)
-        put_gated<W>(to, n, count, sums);
-    else
-        put_sums<W>(to, n, count, sums, begin);
-}
-
-static __device__ inline void consumers_meet() { asm volatile("bar.sync 1, %0;" ::"n"((int)CONSUMERS) : "memory"); }
 
 /* Where a block keeps the sums of its first tile, or of its last. */
 template <class W> static __device__ inline float4 *kept(const Line &l, int block, int tile)
 {
     int last = first_unit(l, block) / l.chunks != tile;
-    return l.sums + (size_t)(2 * block + last) * (W::EIGHTS * W::BOXES * CONSUMERS) + threadIdx.x;
+    return l.sums + (size_t)(2 * block + last) * (W::EIGHTS * CONSUMERS) + threadIdx.x;
 }
 
 static __device__ inline void wait_for(const unsigned *counter, unsigned count)
@@ -211,12 +169,10 @@ template <class W> static __device__ void keep(const Line &l, int tile, typename
 {
     float4 *own = kept<W>(l, blockIdx.x, tile);
 #pragma unroll
-    for (int n = 0; n < W::EIGHTS; n++)
-#pragma unroll
-        for (int b = 0; b < W::BOXES; b++) {
-            const float *v = sums[b] + 4 * n;
-            __stcg(own + (n * W::BOXES + b) * CONSUMERS, make_float4(v[0], v[1], v[2], v[3]));
-        }
+    for (int n = 0; n < W::EIGHTS; n++) {
+        const float *v = sums + 4 * n;
+        __stcg(own + n * CONSUMERS, make_float4(v[0], v[1], v[2], v[3]));
+    }
     __threadfence();
     consumers_meet();
     if (threadIdx.x == 0)
@@ -231,7 +187,7 @@ template <class W> static __device__ void join(const Line &l, int tile)
     if (first == last)
         return;
     int n = W::EIGHTS * share / blocks, end = W::EIGHTS * (share + 1) / blocks;
-    Place<W> to(l, tile);
+    Place to(l, tile);
     Eights<W> begin;
     begin_eights<W>(to, n, end - n, &begin);
     if (threadIdx.x == 0)
@@ -241,12 +197,11 @@ template <class W> static __device__ void join(const Line &l, int tile)
         Eights<W> sums = {};
 #pragma unroll 2
         for (int block = first; block <= last; block++) {
-            const float4 *from = kept<W>(l, block, tile) + n * W::BOXES * CONSUMERS;
+            const float4 *from = kept<W>(l, block, tile) + n * CONSUMERS;
 #pragma unroll
-            for (int i = 0; i < MOST * W::BOXES; i++) {
-                float4 v = n + i / W::BOXES < end ? __ldcg(from + i * CONSUMERS) : make_float4(0, 0, 0, 0);
-                float *total = sums.at[i / W::BOXES][i % W::BOXES];
-                total[0] += v.x, total[1] += v.y, total[2] += v.z, total[3] += v.w;
+            for (int i = 0; i < MOST; i++) {
+                float4 v = n + i < end ? __ldcg(from + i * CONSUMERS) : make_float4(0, 0, 0, 0);
+                sums.at[i][0] += v.x, sums.at[i][1] += v.y, sums.at[i][2] += v.z, sums.at[i][3] += v.w;
             }
         }
         put_eights<W>(to, n, end - n, sums, begin);
@@ -264,14 +219,14 @@ template <class W> static __device__ void end_tile(const Line &l, int tile, type
         keep<W>(l, tile, sums);
         return;
     }
-    Place<W> to(l, tile);
+    Place to(l, tile);
 #pragma unroll
     for (int n = 0; n < W::EIGHTS; n += MOST) {
         Eights<W> begin, some;
         begin_eights<W>(to, n, MOST, &begin);
 #pragma unroll
-        for (int i = 0; i < MOST * W::BOXES * 4; i++)
-            some.at[i / 4 / W::BOXES][i / 4 % W::BOXES][i % 4] = sums[i / 4 % W::BOXES][4 * (n + i / 4 / W::BOXES) + i % 4];
+        for (int i = 0; i < MOST * 4; i++)
+            some.at[i / 4][i % 4] = sums[4 * n + i];
         put_eights<W>(to, n, MOST, some, begin);
     }
 }
@@ -294,10 +249,7 @@ static __device__ void multiply(const Line &l, uint8_t *room, Barrier *full, Bar
             for (int k = 0; k < SWIZZLE_ROW; k += 32)
 #pragma unroll
                 for (int part = W::PARTS - 1; part >= 0; part--) {      /* the small ones first */
-#pragma unroll
-                    for (int b = 0; b < W::BOXES; b++)
-                        multiply_16<W::ROWS>(sums[b], tile_place(w + b * W::BOX_BYTES + k),
-                                             tile_place(x + part * W::PART_BYTES + k), adds);
+                    multiply_16<W::ROWS>(sums, tile_place(w + k), tile_place(x + part * W::PART_BYTES + k), adds);
                     adds = true;
                 }
             products_sent();
@@ -358,7 +310,7 @@ template <class W> static void launch_line(Line l, const CudaRun *g)
 {
     int tiles = 0;
     for (int i = 0; i < PRODUCTS; i++) {
-        tiles += i < (W::GATES ? 1 : l.products) ? (int)blocks_for(l.p[i].out, W::TILE_OUTS) : 0;
+        tiles += i < l.products ? (int)blocks_for(l.p[i].out, BOX) : 0;
         l.tiles_end[i] = tiles;
     }
     l.units = tiles * l.chunks;
@@ -370,13 +322,13 @@ template <class W> static void launch_line(Line l, const CudaRun *g)
     LAUNCH(along_line<W>, blocks < l.units ? blocks : l.units, HOPPER_THREADS, bytes, g, l);
 }
 
-template <int PARTS, bool GATES> static void by_rows(const Line &l, const CudaRun *g)
+template <int PARTS> static void by_rows(const Line &l, const CudaRun *g)
 {
     switch (hopper_rows(l.rows)) {
-    case 8: launch_line<Way<8, PARTS, GATES>>(l, g); break;
-    case 16: launch_line<Way<16, PARTS, GATES>>(l, g); break;
-    case 32: launch_line<Way<32, PARTS, GATES>>(l, g); break;
-    default: launch_line<Way<64, PARTS, GATES>>(l, g); break;
+    case 8: launch_line<Way<8, PARTS>>(l, g); break;
+    case 16: launch_line<Way<16, PARTS>>(l, g); break;
+    case 32: launch_line<Way<32, PARTS>>(l, g); break;
+    default: launch_line<Way<64, PARTS>>(l, g); break;
     }
 }
 

@@ -465,12 +465,12 @@ bool products_run(const Product *p, int n, WeightKind kind, const CudaRun *g)
         flow_run(p, n, kind, &nothing, g);
         return false;
     }
+    if (parts_run_few(p, n, kind, g))
+        return false;
     if (streams(p, n, kind, g)) {
         by_stream(p, n, kind, g);
         return false;
     }
-    if (parts_run_few(p, n, kind, g))
-        return false;
     if (parts_place(p, n, kind, g) && parts_run(p, n, g))
         return p->loose;
     if (kind >= W_PLAIN_KINDS)

@@ -13,7 +13,7 @@ enum { PLANS = 1024, WAYS = 8, TRIES = 3 };
 typedef struct LtPlan {
     int out, in, n, state;     /* state 0: free, 1: there is a way, 2: there is none */
     int64_t y_step;
-    bool rounds;
+    bool rounds, twice;
     cublasLtMatrixLayout_t a, b, d;
     cublasLtMatmulAlgo_t algorithm;
 } LtPlan;
@@ -21,7 +21,8 @@ typedef struct LtPlan {
 #define LT_CALLS(DO)                                                                                                   \
     DO(cublasLtCreate) DO(cublasLtDestroy) DO(cublasLtMatmul) DO(cublasLtMatmulAlgoGetHeuristic)                        \
     DO(cublasLtMatmulDescCreate) DO(cublasLtMatmulDescDestroy) DO(cublasLtMatmulDescSetAttribute)                       \
-    DO(cublasLtMatrixLayoutCreate) DO(cublasLtMatrixLayoutDestroy) DO(cublasLtMatmulPreferenceCreate)                   \
+    DO(cublasLtMatrixLayoutCreate) DO(cublasLtMatrixLayoutDestroy) DO(cublasLtMatrixLayoutSetAttribute)                 \
+    DO(cublasLtMatmulPreferenceCreate)                                                                                 \
     DO(cublasLtMatmulPreferenceDestroy) DO(cublasLtMatmulPreferenceSetAttribute)
 
 struct Lt {
@@ -91,10 +92,20 @@ void lt_close(Lt *lt)
     free(lt);      /* the library stays open: its threads may still end */
 }
 
+/* How far the second of two is from the first. */
+static void set_step(Lt *lt, cublasLtMatrixLayout_t layout, int64_t step)
+{
+    lt->cublasLtMatrixLayoutSetAttribute(layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &step, sizeof step);
+}
+
 static bool multiply(Lt *lt, const LtPlan *plan, const cublasLtMatmulAlgo_t *way, const LtProduct *p, void *workspace,
                      void *stream)
 {
     const float one = 1, keep = p->adds ? 1 : 0;
+    if (p->twice) {
+        set_step(lt, plan->a, p->w_other);
+        set_step(lt, plan->d, p->y_other);
+    }
     return lt->cublasLtMatmul(lt->handle, lt->how, &one, p->w, plan->a, p->x, plan->b, &keep, p->y, plan->d, p->y, plan->d,
                               way, workspace, LT_WORKSPACE_BYTES, stream) == CUBLAS_STATUS_SUCCESS;
 }
@@ -151,6 +162,15 @@ static void ask(Lt *lt, LtPlan *plan, const LtProduct *p, void *workspace, void 
     lt->cublasLtMatrixLayoutCreate(&plan->b, CUDA_R_16BF, (uint64_t)plan->in, (uint64_t)plan->n, plan->in);
     lt->cublasLtMatrixLayoutCreate(&plan->d, plan->rounds ? CUDA_R_16BF : CUDA_R_32F, (uint64_t)plan->out, (uint64_t)plan->n,
                                    plan->y_step);
+    if (p->twice) {
+        const int32_t two = 2;
+        const cublasLtMatrixLayout_t layouts[] = {plan->a, plan->b, plan->d};
+        const int64_t steps[] = {p->w_other, 0, p->y_other};
+        for (int i = 0; i < 3; i++) {
+            lt->cublasLtMatrixLayoutSetAttribute(layouts[i], CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &two, sizeof two);
+            set_step(lt, layouts[i], steps[i]);
+        }
+    }
     bool fine = lt->cublasLtMatmulAlgoGetHeuristic(lt->handle, lt->how, plan->a, plan->b, plan->d, plan->d, lt->wish, WAYS,
                                                    found, &count) == CUBLAS_STATUS_SUCCESS && count > 0;
     plan->state = fine ? 1 : 2;
@@ -164,12 +184,13 @@ static LtPlan *plan_of(Lt *lt, const LtProduct *p, void *workspace, void *stream
     for (int i = 0; i < PLANS; i++, at++) {
         LtPlan *plan = &lt->plans[at % PLANS];
         if (plan->state == 0) {
-            *plan = (LtPlan){.out = p->out, .in = p->in, .n = p->n, .y_step = p->y_step, .rounds = p->rounds};
+            *plan = (LtPlan){.out = p->out, .in = p->in, .n = p->n, .y_step = p->y_step, .rounds = p->rounds,
+                             .twice = p->twice};
             ask(lt, plan, p, workspace, stream);
             return plan;
         }
         if (plan->out == p->out && plan->in == p->in && plan->n == p->n && plan->y_step == p->y_step &&
-            plan->rounds == p->rounds)
+            plan->rounds == p->rounds && plan->twice == p->twice)
             return plan;
     }
     return NULL;

@@ -26,6 +26,8 @@ typedef struct LtProduct {
     int64_t y_step;
     int out, in, n;
     bool adds, rounds;         /* rounds: y is bf16 */
+    bool twice;                /* another product of the same x goes along ... */
+    int64_t w_other, y_other;  /* ... whose w and y lie so many numbers further on: 0 or more */
     void *trial;               /* as large as y: ways are tried on it; NULL: on y, unless that is added to */
 } LtProduct;
 

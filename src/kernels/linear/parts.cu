@@ -177,9 +177,33 @@ bool parts_run_mlp(const Product *both, const Product *down, WeightKind kind, Ac
 {
     if (!by_hopper(&both[0], kind, g) || !by_hopper(&both[1], kind, g) || !by_hopper(down, kind, g))
         return false;
-    hopper_gate(both, act, x_in_parts(both, g), parts_of(g), h, sums_place(both, g), g);
+    hopper_gate(both, act, x_in_parts(both, g), parts_of(g), h, g);
     hopper_run(down, 1, h, parts_of(g), sums_place(both, g), g);
     return true;
+}
+
+/* The first two of so many products can be one call: loose ones of equal shape whose weights lie in the order of what they
+ * make. Many rows are faster one by one. */
+static bool go_together(const Product *p, int left, const CudaRun *g)
+{
+    enum { ROWS_MOST = 512 };
+    return left > 1 && p[0].loose && p[1].loose && p[0].out == p[1].out && parts_rows(p, g) <= ROWS_MOST &&
+           (p[0].w < p[1].w) == (p[0].y < p[1].y) && ((uintptr_t)p[0].w - (uintptr_t)p[1].w) % 16 == 0;
+}
+
+/* One of them, or two. sums: where y goes that must not go to y itself. */
+static LtProduct product_of_lt(const Product *p, int n, const unsigned short *x, float *sums, const CudaRun *g)
+{
+    const Product *a = p, *b = p + n - 1;
+    if (b->w < a->w)
+        b = p, a = p + n - 1;
+    bool whole = joins_nothing(a, g), rounds = a->loose && !g->exact;
+    float *y = whole ? a->y : sums;
+    LtProduct l = {a->w, x, y, a->out, a->out, a->in, parts_rows(a, g), whole && a->adds, rounds, n > 1};
+    l.w_other = (b->w - a->w) / 2;
+    l.y_other = ((uint8_t *)b->y - (uint8_t *)a->y) / (rounds ? 2 : (int)sizeof(float));
+    l.trial = a->loose ? a->y : sums;
+    return l;
 }
 
 bool parts_run(const Product *p, int n, const CudaRun *g)
@@ -187,16 +211,15 @@ bool parts_run(const Product *p, int n, const CudaRun *g)
     unsigned short *x = x_in_parts(p, g);
     Rows rows = {(float *)p->x, p->x_step, p->pairs, p->in};
     float *sums = sums_place(p, g);
-    for (int i = 0; i < n; i++) {
-        bool whole = joins_nothing(&p[i], g);
-        LtProduct product = {p[i].w, x, whole ? p[i].y : sums, p[i].out, p[i].out, p[i].in, parts_rows(p, g),
-                             whole && p[i].adds, p[i].loose && !g->exact, p[i].loose ? p[i].y : sums};
+    for (int i = 0, together; i < n; i += together) {
+        together = go_together(&p[i], n - i, g) ? 2 : 1;
+        LtProduct product = product_of_lt(&p[i], together, x, sums, g);
         if (!lt_product(g->lt, &product, g->scratch, g->stream)) {
             if (p->x == g->in_parts)
                 LAUNCH(uncut_rows, grid_of(rows), EACH_THREADS, 0, g, rows, x, parts_of(g));
             return false;
         }
-        if (!whole)
+        if (!joins_nothing(&p[i], g))
             join(&p[i], sums, g);
     }
     return true;

@@ -69,8 +69,12 @@ static int run_several(const OpCall *c, int count, const CudaRun *g)
     if (!t.in_parts || !are_turned(c, count))
         return 0;
     uint8_t *y = (uint8_t *)g->scratch + t.product_bytes;
-    for (int i = 0; i < LINEAR3; y += t.y_bytes[i++]) {
+    int order[LINEAR3] = {0, 1, 2};      /* of k and v as their weights lie: two of equal shape are one call then */
+    if (t.p[2].w < t.p[1].w)
+        order[1] = 2, order[2] = 1;
+    for (int i : order) {
         t.p[i].y = (float *)y;
+        y += t.y_bytes[i];
         t.p[i].y_step = t.p[i].out;
         t.p[i].loose = true;
     }
