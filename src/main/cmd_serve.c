@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/memory_left.h"
 #include "base/number_text.h"
 #include "cache/kv_explain.h"
 #include "core/machine.h"
@@ -104,26 +103,6 @@ static void profile_of(void *with, Profile *out)
     profile_take_work(out, s->tells_trace ? trace_read(s->tracer) : &tally_read(s->tally)->work);
 }
 
-/* That the cache may take: half of what is free, of a GPU's memory nearly all. */
-static int64_t most_bytes(const Session *s)
-{
-    static const double USABLE = 0.85;      /* the rest: activations, scratch */
-    size_t left = device_left(s->device);
-    return left == SIZE_MAX ? memory_left("") / 2 : (int64_t)(USABLE * (double)left);
-}
-
-/* Whole contexts of all sequences, unless that is more than there is room for. */
-static void bound_cache(const Server *s, EngineOptions *e)
-{
-    const KvLayout *kv = &s->session.model->kv;
-    double bytes = 0, context = session_context(&s->session, &s->model);
-    for (int l = 0; l < kv->layers; l++)
-        bytes += 2.0 * kv->layer[l].heads * (kv->layer[l].key_width + kv->layer[l].value_width) * context * e->sequences;
-    int64_t most = most_bytes(&s->session);
-    if (!e->cache_bytes && !e->cache_tokens && most > 0 && bytes > (double)most)
-        e->cache_bytes = most;
-}
-
 static Err open_listener(Server *s, Error *err)
 {
     TRY(listener_inherit(&s->listener, err));
@@ -196,7 +175,6 @@ static Err open_model(Server *s, Error *err)
     const ServeFlags *f = &s->flags;
     TRY(session_open_model(&s->session, &s->model, err));
     EngineOptions engine = serve_engine_options(f);
-    bound_cache(s, &engine);
     char identity[IDENTITY_BYTES];
     if (f->cache_dir)
         TRY(checkpoint_identity(&s->session.package.checkpoint, identity, err));

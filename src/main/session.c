@@ -8,6 +8,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "base/memory_left.h"
 #include "devices/cpu/cpu_device.h"
 #include "devices/cuda/cuda_device.h"
 #include "devices/watch/watch.h"
@@ -33,8 +34,8 @@ const Flag model_flags[MODEL_FLAG_COUNT] = {
     {"--device", NULL, "DEVICE", FLAG_CHOICE, AT(device),
      "what computes: cpu; cuda, an NVIDIA GPU; or auto: the GPU where there is one, else the CPU", 0, 0, "cpu,cuda,auto", 0},
     {"--products", NULL, "HOW", FLAG_CHOICE, AT(products),
-     "of many rows, as prompts have: exact; or bf16, rounded, which is faster on a GPU and on a processor with AMX or "
-     "AVX-512", 0, 0, "exact,bf16", 0},
+     "of many rows, as prompts have: exact; or bf16, rounded: faster on a GPU and with AMX; with AVX-512 alone only where "
+     "weights are floats", 0, 0, "exact,bf16", 0},
     {"--deterministic", NULL, NULL, FLAG_SWITCH, AT(deterministic),
      "on a GPU too: the same request gives the same bits, alone or in a batch; exact, and slower where rows are many", 0, 0, 0,
      0},
@@ -208,6 +209,26 @@ static int32_t choose_context(const Session *s, const ModelFlags *flags, int32_t
 
 int32_t session_context(const Session *s, const ModelFlags *flags) { return choose_context(s, flags, 0); }
 
+/* Half of what is free, as others live here too; of a GPU's memory all but room for activations. */
+static int64_t most_cache_bytes(const Session *s)
+{
+    static const double OF_A_GPU = 0.85;
+    return device_is_apart(s->computes) ? (int64_t)(OF_A_GPU * (double)device_left(s->computes)) : memory_left("") / 2;
+}
+
+/* Whole contexts of all sequences, unless that is more than should be taken unasked. */
+static void bound_cache(const Session *s, EngineOptions *o)
+{
+    const KvLayout *kv = &s->model->kv;
+    double of_value = (double)o->cache_format->block_bytes / o->cache_format->block_elems, bytes = 0;
+    for (int l = 0; l < kv->layers; l++)
+        bytes += of_value * kv->layer[l].heads * (kv->layer[l].key_width + kv->layer[l].value_width);
+    bytes *= (double)o->context * o->sequences;
+    int64_t most = most_cache_bytes(s);
+    if (!o->cache_bytes && !o->cache_tokens && most > 0 && bytes > (double)most)
+        o->cache_bytes = most;
+}
+
 Err session_open_engine(Session *s, const ModelFlags *flags, EngineOptions options, Error *err)
 {
     options.context = choose_context(s, flags, options.context);
@@ -215,6 +236,8 @@ Err session_open_engine(Session *s, const ModelFlags *flags, EngineOptions optio
     options.state_snapshots = flags->state_snapshots;
     options.state_interval = flags->state_interval;
     options.cache_format = s->cache_format = cache_format(s, flags->cache_type, options.context, options.sequences);
+    if (flags->touches)
+        bound_cache(s, &options);
     EngineModel model = engine_model(s->model);
     return engine_new(&s->engine, &options, &model, s->device, err);
 }

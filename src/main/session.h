@@ -22,7 +22,7 @@ typedef struct ModelFlags {
     const char *trace, *dump, *profile_svg, *profile_html;
     bool compare, profile;
     bool learns; /* there is a tracer that stands by, paused */
-    bool touches; /* the cache's memory is there from the start, as CpuOptions says */
+    bool touches; /* it runs long: the cache's memory is there from the start, as CpuOptions says, and bounded unasked */
 } ModelFlags;
 
 ModelFlags model_flags_default(void);
