@@ -142,8 +142,9 @@ static Err check_room(const Checkpoint *c, const Device *d, double bytes, Error 
     for (size_t i = 0; i < store_count(c->store); i++)
         weights += (double)store_tensor_elems(store_at(c->store, i));
     return fail(err, NO_MEMORY, "%s: weights of %.2f GiB do not fit into the %.2f GiB that the device has left. In a format "
-                "of a byte a weight they are %.2f GiB, of half a byte %.2f GiB (ridge convert --type); or use --device cpu",
-                c->keys.where, bytes / GIB, room / GIB, weights * BYTE_BITS / 8 / GIB, weights * HALF_BITS / 8 / GIB);
+                "of a byte a weight they are %.2f GiB, of half a byte %.2f GiB (ridge convert --format)%s",
+                c->keys.where, bytes / GIB, room / GIB, weights * BYTE_BITS / 8 / GIB, weights * HALF_BITS / 8 / GIB,
+                device_is_apart(d) ? "; or use --device cpu" : "");
 }
 
 static Err bind_all(const Checkpoint *c, Device *d, const WeightList *list, const Progress *progress, Error *err)
