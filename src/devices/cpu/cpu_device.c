@@ -145,7 +145,7 @@ typedef struct TouchTask {
 } TouchTask;
 
 /* The system gives a page when something is written there for the first time: of 2 MB that is a stretch of a step of a small
- * model. */
+ * model. The last byte as well, since the first need not begin a page. */
 static void touch_run(void *context, int index, int count)
 {
     const TouchTask *t = context;
@@ -153,6 +153,8 @@ static void touch_run(void *context, int index, int count)
     size_t to = min_i64(pages.to * HUGE_PAGE, (int64_t)t->bytes);
     for (size_t at = (size_t)pages.from * HUGE_PAGE; at < to; at += SMALL_PAGE)
         *(volatile uint8_t *)(t->at + at) = 0;
+    if (pages.from < pages.to && to == t->bytes)
+        *(volatile uint8_t *)(t->at + to - 1) = 0;
 }
 
 /* The system gives out more than it has, and ends a program that then uses it. Some is left for a step and for others. */
