@@ -3,7 +3,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/buf.h"
 #include "base/file_map.h"
 
 /* Where a bare NaN or Infinity starts outside a string; NULL when there is none. */
@@ -86,4 +85,11 @@ bool json_float(const json_t *value, double *out)
         return false;
     *out = word[0] == 'N' ? NAN : word[0] == '-' ? -INFINITY : INFINITY;
     return true;
+}
+
+static int put_chunk(const char *text, size_t bytes, void *out) { return buf_put(out, text, bytes) ? 0 : -1; }
+
+bool buf_put_json(Buf *out, const json_t *json, size_t flags)
+{
+    return json_dump_callback(json, put_chunk, out, JSON_COMPACT | flags) == 0;
 }

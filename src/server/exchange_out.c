@@ -112,15 +112,10 @@ void exchange_text(Exchange *x, int status, const char *content_type, Span text)
     tell_of_put(x);
 }
 
-static int put_chunk(const char *text, size_t bytes, void *out)
-{
-    return buf_put(out, text, bytes) ? 0 : -1;
-}
-
 /* Appends; false: it is NULL, holds what JSON cannot say, or is too long. Takes the json. */
 static bool put_json(Buf *out, json_t *json)
 {
-    bool put_all = json && json_dump_callback(json, put_chunk, out, JSON_COMPACT | JSON_ENCODE_ANY) == 0;
+    bool put_all = json && buf_put_json(out, json, JSON_ENCODE_ANY);
     json_decref(json);
     return put_all && !out->full;
 }

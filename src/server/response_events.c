@@ -67,15 +67,13 @@ static void poke_followers(ResponseEvents *e)
         exchange_poke(r->exchange);
 }
 
-static int put_chunk(const char *text, size_t bytes, void *out) { return buf_put(out, text, bytes) ? 0 : -1; }
-
 /* A stream with a gap would be worse than a short one: after the first that is not kept, none is. */
 void response_events_put(ResponseEvents *e, const char *type, const json_t *event)
 {
     pthread_mutex_lock(&e->lock);
     size_t begin = e->text.bytes;
     bool kept = !e->cut && buf_printf(&e->text, "event: %s\ndata: ", type) &&
-                json_dump_callback(event, put_chunk, &e->text, JSON_COMPACT) == 0 && buf_put_text(&e->text, "\n\n") &&
+                buf_put_json(&e->text, event, 0) && buf_put_text(&e->text, "\n\n") &&
                 buf_put(&e->begins, &begin, sizeof begin);
     if (kept) {
         e->count++;

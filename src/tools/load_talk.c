@@ -71,8 +71,6 @@ static Err ask_completion(LoadTalk *t, const LoadPlan *plan, json_t *body, Error
     return OK;
 }
 
-static int append(const char *data, size_t bytes, void *out) { return buf_put(out, data, bytes) ? 0 : -1; }
-
 Err load_talk_ask(LoadTalk *t, const LoadPlan *plan, const LoadWire *wire, LoadAsk *ask, Buf *body, Error *err)
 {
     json_t *object = wire->extra ? json_copy(wire->extra) : json_object();
@@ -88,7 +86,7 @@ Err load_talk_ask(LoadTalk *t, const LoadPlan *plan, const LoadWire *wire, LoadA
     if (wire->ignore_eos)
         json_object_set_new(object, "ignore_eos", json_true());
     Err result = (wire->chat ? ask_chat : ask_completion)(t, plan, object, err);
-    if (result == OK && json_dump_callback(object, append, body, JSON_COMPACT | JSON_REAL_PRECISION(9)) != 0)
+    if (result == OK && !buf_put_json(body, object, JSON_REAL_PRECISION(9)))
         result = fail(err, LIMIT_REACHED, "a request has more than %zu bytes", body->bytes_max);
     json_decref(object);
     t->turn++;
