@@ -20,12 +20,7 @@
  */
 #ifdef TIER_avx512   /* which is built for the tier with tiles as well */
 
-/* Intel's "Instruction Set Extensions Programming Reference", LDTILECFG: bytes of a row and rows of each tile. */
-typedef struct TileShapes {
-    uint8_t palette, start_row, unused[14];
-    uint16_t row_bytes[16];
-    uint8_t rows[16];
-} TileShapes;
+#include "kernels/kit/amx_tiles.h"
 
 /* Two tiles each of C, A and B, so that neighbouring blocks do not wait for each other: 0 and 1, 2 and 3, 4 and 5. */
 INLINE void tiles_begin(int rows)
@@ -33,21 +28,15 @@ INLINE void tiles_begin(int rows)
     const uint8_t n = (uint8_t)rows;
     const TileShapes shapes = {.palette = 1, .row_bytes = {64, 64, PANEL_BLOCK, PANEL_BLOCK, 64, 64},
                                .rows = {n, n, n, n, 8, 8}};
-    __asm__ volatile("ldtilecfg %0" : : "m"(shapes));
+    tiles_configure(&shapes);
 }
-/* So that nobody has to keep tiles that nobody uses. */
-INLINE void tiles_end(void) { __asm__ volatile("tilerelease"); }
 
-#define TILE_LOAD(tile, from, stride) \
-    __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #tile : : "r"(from), "r"((int64_t)(stride)) : "memory")
 #define TILE_MULTIPLY(c, a, b, x, w)                                                          \
     do {                                                                                      \
         TILE_LOAD(a, (x)->q, PANEL_BLOCK);                                                    \
         TILE_LOAD(b, w, 64);                                                                  \
         __asm__ volatile("tilezero %tmm" #c "\n\ttdpbssd %tmm" #b ", %tmm" #a ", %tmm" #c);   \
     } while (0)
-#define TILE_STORE(sums, c) \
-    __asm__ volatile("tilestored %%tmm" #c ", (%0,%1,1)" : : "r"(sums), "r"((int64_t)64) : "memory")
 
 /* ---- part u of the sequence: of panel u % 2, the (u / 2)-th of k. After the last ones come those of the next job ---- */
 
@@ -173,14 +162,14 @@ INLINE void tile_rows_of(const TileJob *t, int u, int group, int rows, int share
             tile_expand(&next, e++);
         }
         TILE_MULTIPLY(0, 2, 4, x_2, w_2);
-        TILE_STORE(of_tile[1], 1);
+        TILE_STORE(of_tile[1], 1, 64);
         tile_add(acc, of_tile[0], x, &part, b, rows);
         if (e < e_end) {
             tile_fetch(&ahead, e);
             tile_expand(&next, e++);
         }
         TILE_MULTIPLY(1, 3, 5, x_2 + 1, w_2 + PANEL_BITS_8);
-        TILE_STORE(of_tile[0], 0);
+        TILE_STORE(of_tile[0], 0, 64);
         tile_add(acc, of_tile[1], x + 1, &part, b + 1, rows);
     }
     for (; e < e_end; e++)   /* a short part */
@@ -204,7 +193,7 @@ INLINE void tiles_of(const TileJob *t, int rows)
         }
         TILE_MULTIPLY(0, 2, 4, x_of(t, 0, 0), tile_weights(&part, 0));
         TILE_MULTIPLY(1, 3, 5, x_of(t, 0, 0) + 1, tile_weights(&part, 0) + PANEL_BITS_8);
-        TILE_STORE(t->buffer->sums[0], 0);
+        TILE_STORE(t->buffer->sums[0], 0, 64);
     }
     const int share = (TILE_PART + t->groups - 1) / t->groups;
     for (int u = 0; u < 2 * tile_parts(t); u++)

@@ -15,6 +15,7 @@
 #ifndef KERNELS_LINEAR_NEAR_H
 #define KERNELS_LINEAR_NEAR_H
 
+#include "kernels/kit/amx_tiles.h"
 #include "kernels/linear/tile.h"
 
 enum { NEAR_K = 256 /* in turn: so many pairs stay in the first-level cache */, NEAR_BLOCK_BYTES = 1024 };
@@ -35,18 +36,14 @@ enum { NEAR_STRIDE = TILE_PANELS * PANEL_ROWS * sizeof(float) };
 /* 0 to 3: sums of a group and panel. 4, 5: of x. 6, 7: of w. */
 INLINE void near_begin(void)
 {
-    static const struct { uint8_t palette, start_row, unused[14]; uint16_t row_bytes[16]; uint8_t rows[16]; } shapes = {
-        .palette = 1, .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64}, .rows = {16, 16, 16, 16, 16, 16, 16, 16}};
-    __asm__ volatile("ldtilecfg %0" : : "m"(shapes));
+    static const TileShapes shapes = {.palette = 1, .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64},
+                                      .rows = {16, 16, 16, 16, 16, 16, 16, 16}};
+    tiles_configure(&shapes);
 }
-INLINE void near_end(void) { __asm__ volatile("tilerelease"); }
+INLINE void near_end(void) { tiles_end(); }
 
-#define NEAR_LOAD(tile, from, stride) \
-    __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #tile : : "r"(from), "r"((int64_t)(stride)) : "memory")
-#define NEAR_STORE(tile, to) \
-    __asm__ volatile("tilestored %%tmm" #tile ", (%0,%1,1)" : : "r"(to), "r"((int64_t)NEAR_STRIDE) : "memory")
 #define NEAR_BEGIN(tile, from) \
-    do { if (t->first) __asm__ volatile("tilezero %tmm" #tile); else NEAR_LOAD(tile, from, NEAR_STRIDE); } while (0)
+    do { if (t->first) TILE_ZERO(tile); else TILE_LOAD(tile, from, NEAR_STRIDE); } while (0)
 #define NEAR_MULTIPLY(c, a, b) __asm__ volatile("tdpbf16ps %tmm" #b ", %tmm" #a ", %tmm" #c)
 
 INLINE void near_groups(const Near *t, const uint8_t *x, float *sums, bool two)
@@ -60,22 +57,22 @@ INLINE void near_groups(const Near *t, const uint8_t *x, float *sums, bool two)
     }
     for (int b = 0; b < t->blocks; b++) {
         size_t at = (size_t)b * NEAR_BLOCK_BYTES;
-        NEAR_LOAD(6, t->w[0] + at, 64);
-        NEAR_LOAD(4, x + at, 64);
+        TILE_LOAD(6, t->w[0] + at, 64);
+        TILE_LOAD(4, x + at, 64);
         NEAR_MULTIPLY(0, 4, 6);
-        NEAR_LOAD(7, t->w[1] + at, 64);
+        TILE_LOAD(7, t->w[1] + at, 64);
         NEAR_MULTIPLY(1, 4, 7);
         if (two) {
-            NEAR_LOAD(5, x + t->group_bytes + at, 64);
+            TILE_LOAD(5, x + t->group_bytes + at, 64);
             NEAR_MULTIPLY(2, 5, 6);
             NEAR_MULTIPLY(3, 5, 7);
         }
     }
-    NEAR_STORE(0, sums);
-    NEAR_STORE(1, sums + PANEL_ROWS);
+    TILE_STORE(sums, 0, NEAR_STRIDE);
+    TILE_STORE(sums + PANEL_ROWS, 1, NEAR_STRIDE);
     if (two) {
-        NEAR_STORE(2, below);
-        NEAR_STORE(3, below + PANEL_ROWS);
+        TILE_STORE(below, 2, NEAR_STRIDE);
+        TILE_STORE(below + PANEL_ROWS, 3, NEAR_STRIDE);
     }
 }
 

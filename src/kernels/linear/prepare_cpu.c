@@ -26,13 +26,15 @@ static bool takes_pairs(Tensor w, int64_t rows)
     return kind && kind->pairs && rows >= NEAR_ROWS && w.dim[1] % PANEL_BLOCK == 0;
 }
 
-static void x_pairs(uint8_t *to, const float *x)
+static void x_pairs(const Prepared *p, int64_t row, int64_t k, const float *x)
 {
+    size_t group = (size_t)(row / TILED_ROWS * TILED_ROWS) * p->row_bytes, lane = (size_t)(row % TILED_ROWS);
+    uint8_t *to = p->rows + group + ((size_t)(k / PANEL_BLOCK) * TILED_ROWS + lane) * XPAIRS_BYTES;
     _mm512_storeu_si512(to, (__m512i)_mm512_cvtne2ps_pbh(vf_load(x + LANES), vf_load(x)));
 }
 #else
 static bool takes_pairs(Tensor w, int64_t rows) { return (void)w, (void)rows, false; }
-static void x_pairs(uint8_t *to, const float *x) { (void)to, (void)x; }
+static void x_pairs(const Prepared *p, int64_t row, int64_t k, const float *x) { (void)p, (void)row, (void)k, (void)x; }
 #endif
 
 XKind TIERED(x_kind)(Tensor w, int64_t rows)
@@ -162,9 +164,8 @@ static void x_group(XTile *tile, const float *x, int64_t stride, int64_t rows)
 static void x_row(const Prepared *p, int64_t row, int64_t k, const float *x, int64_t n)
 {
     uint8_t *at = p->rows + (size_t)row * p->row_bytes;
-    size_t group = (size_t)(row / TILED_ROWS * TILED_ROWS) * p->row_bytes, lane = (size_t)(row % TILED_ROWS);
     switch (p->kind) {
-    case X_PAIRS: x_pairs(p->rows + group + ((size_t)(k / PANEL_BLOCK) * TILED_ROWS + lane) * XPAIRS_BYTES, x); break;
+    case X_PAIRS: x_pairs(p, row, k, x); break;
     case X_BLOCKS: x_block((XBlock *)at + k / PANEL_BLOCK, x); break;
     case X_ROUNDED: x_round((float *)at + k, x); break;
     default: memcpy((float *)at + k, x, (size_t)n * sizeof *x); break;

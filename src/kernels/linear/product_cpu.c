@@ -132,6 +132,14 @@ static void product_tiled(const Panel *kind, const Run runs[PANEL_STREAMS], Shar
 /* ---- many rows, or plain rows of w: two panels are expanded, a part of k at a time, and meet PRODUCT_ROWS
  * rows of x ---- */
 
+/* Of two panels. */
+static void finish_rows(const Product *p, int64_t panel, Range rows, float sums[][TILE_PANELS][PANEL_ROWS])
+{
+    for (int64_t r = rows.from; r < rows.to; r++)
+        for (int i = 0; i < TILE_PANELS; i++)
+            finish(p, r, (panel + i) * PANEL_ROWS, sums[r - rows.from][i]);
+}
+
 typedef void TileRun(const Tile *, int rows);
 
 #define TILE(name, call)                        \
@@ -216,9 +224,7 @@ static void product_many_rows(const Product *p, const Panel *kind, int64_t panel
         expand_part(w, p, kind, panel, k);
         tile_rows(p, kind, w, k, rows, sums[0][0]);
     }
-    for (int64_t r = rows.from; r < rows.to; r++)
-        for (int i = 0; i < TILE_PANELS; i++)
-            finish(p, r, (panel + i) * PANEL_ROWS, sums[r - rows.from][i]);
+    finish_rows(p, panel, rows, sums);
 }
 
 /* ---- many rows, rounded to bf16 ---- */
@@ -240,9 +246,7 @@ static void product_near_rows(const Product *p, const Panel *kind, int64_t panel
         near_rows(&near, (int)(rows.to - rows.from));
     }
     near_end();
-    for (int64_t r = rows.from; r < rows.to; r++)
-        for (int i = 0; i < TILE_PANELS; i++)
-            finish(p, r, (panel + i) * PANEL_ROWS, sums[r - rows.from][i]);
+    finish_rows(p, panel, rows, sums);
 }
 #else
 static void product_near_rows(const Product *p, const Panel *kind, int64_t panel, Range rows)
