@@ -63,6 +63,17 @@ INLINE void prefetch(const void *p) { __builtin_prefetch(p); }
 INLINE void prefetch_to_write(void *p) { __builtin_prefetch(p, 1); }
 INLINE void prefetch_far(const void *p) { __builtin_prefetch(p, 0, 2); }      /* not into the first cache */
 
+#ifndef TIER_avx512
+INLINE Vf vf_all_of_f16(const void *p) { return vf_all(one_of_f16(p)); }
+INLINE Vi vi_rows(const void *rows, int32_t bytes)
+{
+    int32_t words[LANES];
+    for (int i = 0; i < LANES; i++)
+        memcpy(&words[i], (const uint8_t *)rows + i * (int64_t)bytes, sizeof words[i]);
+    return vi_load(words);
+}
+#endif
+
 INLINE Vf vf_copy_sign(Vf magnitude, Vf sign)
 {
     Vi top = vi_all(INT32_MIN);

@@ -147,14 +147,6 @@ INLINE float one_of_f16(const void *p)
     memcpy(&half, p, sizeof half);
     return _cvtsh_ss(half);
 }
-INLINE Vf vf_all_of_f16(const void *p) { return vf_all(one_of_f16(p)); }
-INLINE Vi vi_rows(const void *rows, int32_t bytes)
-{
-    int32_t words[LANES];
-    for (int i = 0; i < LANES; i++)
-        memcpy(&words[i], (const uint8_t *)rows + i * (int64_t)bytes, sizeof words[i]);
-    return vi_load(words);
-}
 /* As an f16 with the same fraction it is 2^-8 times as large; what would be 480 becomes the NaN that it is. */
 INLINE Vf vf_of_e4m3(const void *p)
 {
