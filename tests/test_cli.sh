@@ -62,6 +62,19 @@ gives "ids back to text"                     "Hello"            $R tokenize --de
 gives "logits of a prompt"                   '"greedy": ['      $R logits --ids 1,452,214 --last 1 --greedy 4 --json
 run $R logits --ids 1,452,214,3014,274 --json; cp "$T/out" "$T/whole"
 for chunk in 1 2; do run $R logits --ids 1,452,214,3014,274 --json --chunk $chunk; same "the same bits in chunks of $chunk" "$T/out" "$T/whole"; done
+# Rounded to bf16: who asks for it is told where there is no such thing; else other bits, and the same tokens.
+ids=$(seq -s, 500 599)
+run $R logits --ids "$ids" --last 1 --greedy 4 --json; cp "$T/out" "$T/exact"
+for tier in reference avx2 avx512 amx; do
+    run $R logits --ids "$ids" --last 1 --greedy 4 --json --products bf16 --tier $tier
+    if grep -q "has no $tier" "$T/err"; then continue; fi
+    case $tier in
+    reference | avx2) grep -q "no products of bf16" "$T/err" && ok || bad "tier $tier says nothing" ;;
+    avx512) same "weights of integers are exact on tier avx512" "$T/out" "$T/exact" ;;
+    amx) cmp -s "$T/out" "$T/exact" && bad "nothing was rounded on tier amx" || ok
+        [ "$(grep -o '"greedy": .*' "$T/out")" = "$(grep -o '"greedy": .*' "$T/exact")" ] && ok || bad "rounded: other tokens" ;;
+    esac
+done
 gives "logits to a file"                     ""                 $R logits --ids 1,2,3 -o "$T/logits.safetensors"
 run $R check "$T/logits.safetensors"; grep -q "2 tensors" "$T/out" && ok || bad "that file is well formed"
 printf '{"messages": [{"role": "user", "content": "hi"}], "add_generation_prompt": true}' > "$T/chat.json"
