@@ -115,10 +115,17 @@ static void background_streams_outlive_their_readers(void **state)
     assert_true(aid_idle(aid));
 }
 
-/* What is cancelled ends for all who read it. */
-static void cancelled_streams_end(void **state)
+static void expect_cancelled(AidCall *call)
 {
-    (void)state;
+    const char *end = strstr(aid_finish(call), "event: response.incomplete\n");
+    assert_non_null(end);
+    assert_non_null(strstr(end, "\"status\":\"cancelled\""));
+    aid_end(call);
+}
+
+/* What is cancelled, or deleted, ends for all who read it, and says so; what was deleted does not come back. */
+static void streams_end(bool deleted)
+{
     static const char ask[] = "{\"input\": \"Hi\", \"background\": true, \"stream\": true, \"ignore_eos\": true}";
     int status;
     AidCall *call = aid_begin(aid, "POST", "/v1/responses", ask, NULL);
@@ -131,13 +138,19 @@ static void cancelled_streams_end(void **state)
     AidCall *reader = events_after(id, -1), *gone = events_after(id, 0);
     assert_true(aid_read(reader, 10) > 0 && aid_read(gone, 10) > 0);
     aid_end(gone);
-    json_decref(cancel_response(id, &status));
+    char path[96];
+    snprintf(path, sizeof path, "/v1/responses/%s", id);
+    json_decref(deleted ? aid_call(aid, "DELETE", path, "", NULL, &status) : cancel_response(id, &status));
     assert_int_equal(status, 200);
-    aid_finish(reader);
-    aid_end(reader);
-    aid_end(call);
+    expect_cancelled(reader);
+    expect_cancelled(call);
     assert_true(aid_idle(aid));
+    json_decref(aid_call(aid, "GET", path, "", NULL, &status));
+    assert_int_equal(status, deleted ? 404 : 200);
 }
+
+static void cancelled_streams_end(void **state) { (void)state; streams_end(false); }
+static void deleted_streams_end(void **state) { (void)state; streams_end(true); }
 
 static json_t *of_conversation(const char *method, const char *id, const char *rest, int wanted)
 {
@@ -252,6 +265,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(responses_go_on_alone),
         cmocka_unit_test(background_streams_outlive_their_readers),
         cmocka_unit_test(cancelled_streams_end),
+        cmocka_unit_test(deleted_streams_end),
         cmocka_unit_test(conversations_go_on),
         cmocka_unit_test(input_items_are_listed),
         cmocka_unit_test(responses_are_kept_apart),

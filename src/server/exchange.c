@@ -109,6 +109,7 @@ Err exchange_new(Exchange **out, Service *s, const ExchangeCall *c, Error *err)
     pthread_mutex_init(&x->ready_lock, NULL);
     atomic_init(&x->holders, 1);
     atomic_init(&x->gone, false);
+    atomic_init(&x->stopped, false);
     buf_init(&x->out, EXCHANGE_OUT_BYTES_MAX);
     if (x->words) {
         copy_call(x, c);
@@ -225,14 +226,16 @@ void exchange_let_go(Exchange *x)
 
 void exchange_stop(Exchange *x)
 {
-    atomic_store(&x->gone, true);
+    atomic_store(&x->stopped, true);
     exchange_poke(x);
 }
 
 void exchange_hang_up(Exchange *x)
 {
-    if (!exchange_is_done(x) && !exchange_leave(x))     /* done: there is nothing left that would be his */
-        exchange_stop(x);
+    if (!exchange_is_done(x) && !exchange_leave(x)) {   /* done: there is nothing left that would be his */
+        atomic_store(&x->gone, true);
+        exchange_poke(x);
+    }
     exchange_tell_ready(&x, 1);
 }
 

@@ -8,6 +8,7 @@
  *     exchange_read: bytes of the answer
  *     exchange_hang_up: nobody wants it any more; work() sees exchange_gone(), and ends what it began; or, after
  *         exchange_outlive(), goes on unread
+ *     exchange_stop: another call wants it to end; work() sees exchange_stopped(), and tells what it has
  *     exchange_release
  *
  * The handler and work() run on a worker, never two at once for one exchange: a poke during work() leads to
@@ -94,8 +95,9 @@ void exchange_event_within(Exchange *, Span before, json_t *, Span after);
 void exchange_done(Exchange *);
 size_t exchange_room(Exchange *);             /* bytes that may be put until it is full; 0: wait for a poke */
 bool exchange_gone(Exchange *);               /* hung up: nobody reads the answer */
+bool exchange_stopped(Exchange *);
 bool exchange_is_done(Exchange *);
-void exchange_stop(Exchange *);               /* its work shall end, whoever has its answer; any thread that holds it */
+void exchange_stop(Exchange *);               /* its work shall end, and who reads is told so; any thread that holds it */
 
 /* From now on each poke leads to work(); `state` is given back by free_state when the exchange ends. */
 void exchange_continue(Exchange *, void *state, void (*work)(Exchange *), void (*free_state)(void *));

@@ -252,6 +252,7 @@ size_t exchange_room(Exchange *x)
 }
 
 bool exchange_gone(Exchange *x) { return atomic_load(&x->gone); }
+bool exchange_stopped(Exchange *x) { return atomic_load(&x->stopped); }
 
 bool exchange_is_done(Exchange *x)
 {

@@ -56,7 +56,7 @@ struct Exchange {
     char content_type[64];
     char *out_headers[2 * EXCHANGE_OUT_HEADERS_MAX];
     int out_header_count;
-    atomic_bool gone;
+    atomic_bool gone, stopped;
     int64_t bytes_out;
 
     pthread_mutex_t ready_lock;        /* for these; taken before `lock`, never after it */

@@ -369,7 +369,7 @@ static void work(Exchange *x)
     if (g->done)
         return;
     g->gone = exchange_gone(x);
-    if (g->gone || service_time_is_up(g->service))
+    if (g->gone || exchange_stopped(x) || service_time_is_up(g->service))
         cancel(g);
     take_events(g);
     submit_rest(g);

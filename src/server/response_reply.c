@@ -305,13 +305,13 @@ static void add_answer(json_t *messages, const Choice *c)
     json_array_append_new(messages, message);
 }
 
-static void store(ResponseReply *r, const Choice *c, json_t *response)
+static void store(Exchange *x, ResponseReply *r, const Choice *c, json_t *response)
 {
     if (!r->messages)
         return;
     add_answer(r->messages, c);
     json_t *parts[RESPONSE_PARTS] = {json_deep_copy(response), r->messages, r->input};
-    response_store_put(r->service->responses, r->tenant, parts, NULL, r->events);
+    response_store_put(r->service->responses, r->tenant, parts, x, r->events);
     r->messages = r->input = NULL;
 }
 
@@ -335,26 +335,28 @@ static void end_failed(Exchange *x, ResponseReply *r, const Generation *g, const
     exchange_done(x);
 }
 
+/* A stream that was cancelled or deleted ends as an incomplete one, and the response in it says why: clients know no event
+ * of another name. */
 static void done(Exchange *x, Generation *g)
 {
     ResponseReply *r = generation_with(g);
     const Choice *c = generation_choice(g, 0);
     ApiError error;
-    bool failed = generation_failed(g, &error);
+    bool cancelled = exchange_stopped(x), failed = !cancelled && generation_failed(g, &error);
     if (failed && !r->background) {
         end_failed(x, r, g, &error);
         return;
     }
-    const char *status = failed ? "failed" : incomplete_reason(c) ? "incomplete" : "completed";
+    const char *status = cancelled ? "cancelled" : failed ? "failed" : incomplete_reason(c) ? "incomplete" : "completed";
+    char type[32];
+    snprintf(type, sizeof type, "response.%s", cancelled ? "incomplete" : status);
     bool stream = generation_spec(g)->stream;
     if (!stream && !failed)
         gather_items(r, c);
     json_t *response = response_json(r, g, status, failed ? &error : NULL);
-    if (r->conversation[0] && !failed)
+    if (r->conversation[0] && !failed && !cancelled)
         response_store_change(r->service->conversations, r->tenant, r->conversation, add_items, r);
-    store(r, c, response);
-    char type[32];
-    snprintf(type, sizeof type, "response.%s", status);
+    store(x, r, c, response);
     if (stream)
         send(x, r, type, json_pack("{s:O}", "response", response));
     if (stream || r->background) {

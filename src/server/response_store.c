@@ -100,28 +100,28 @@ static void free_parts(json_t *parts[RESPONSE_PARTS])
         json_decref(parts[i]);
 }
 
-void response_store_put(ResponseStore *s, uint64_t tenant, json_t *parts[RESPONSE_PARTS], Exchange *works,
+void response_store_put(ResponseStore *s, uint64_t tenant, json_t *parts[RESPONSE_PARTS], Exchange *maker,
                         ResponseEvents *events)
 {
-    StoredResponse made = {.id = json_string_value(json_object_get(parts[RESPONSE_SHOWN], "id")), .tenant = tenant,
-                           .works = works};
+    StoredResponse made = {.id = json_string_value(json_object_get(parts[RESPONSE_SHOWN], "id")), .tenant = tenant};
     memcpy(made.part, parts, sizeof made.part);
     size_t bytes = made.bytes = parts_bytes(parts) + (events ? response_events_bytes(events) : 0);
     if (!made.id || bytes > RESPONSES_BYTES_MAX) {
         free_parts(parts);
         return;
     }
-    if (works)
-        exchange_hold(works);
-    made.events = response_events_share(events);
     pthread_mutex_lock(&s->lock);
-    StoredResponse *same = find(s, tenant, made.id);
-    if (same && has_status(same, "cancelled")) {
+    if (maker && exchange_stopped(maker)) {
         pthread_mutex_unlock(&s->lock);
-        response_events_drop(made.events);
         free_parts(parts);
         return;
     }
+    if (maker && has_status(&made, "in_progress")) {
+        exchange_hold(maker);
+        made.works = maker;
+    }
+    made.events = response_events_share(events);
+    StoredResponse *same = find(s, tenant, made.id);
     if (same)
         drop(s, same);
     while (s->bytes + bytes > RESPONSES_BYTES_MAX)

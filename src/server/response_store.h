@@ -2,7 +2,7 @@
  * such store, the conversations of /v1/conversations.
  *
  *     in_progress --> completed, incomplete, failed      one made in the background is stored as it is begun, with the
- *                \--> cancelled                          exchange that works on it; the others when they are whole
+ *                \--> cancelled, or dropped              exchange that works on it; the others when they are whole
  *
  * In memory only, and bounded: the least recently used ones go. Each belongs to the tenant that made it; to all
  * others it does not exist. Any thread.
@@ -27,9 +27,9 @@ typedef enum ResponsePart {
     RESPONSE_PARTS
 } ResponsePart;
 
-/* All parts are taken over. One that was cancelled stays so. `works`: on it, and is held meanwhile; NULL: it is whole.
- * `events`: shared; NULL: none. */
-void response_store_put(ResponseStore *, uint64_t tenant, json_t *parts[RESPONSE_PARTS], Exchange *works,
+/* All parts are taken over. `maker`: held while it is in progress; when this store has stopped it, nothing is put. NULL: it
+ * is no response. `events`: shared; NULL: none. */
+void response_store_put(ResponseStore *, uint64_t tenant, json_t *parts[RESPONSE_PARTS], Exchange *maker,
                         ResponseEvents *events);
 void response_store_ended(ResponseStore *, uint64_t tenant, const char *id);    /* nobody works on it any more */
 /* To be dropped by the caller. NULL: unknown, or it was not streamed in the background. */
