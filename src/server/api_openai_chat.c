@@ -38,7 +38,7 @@ static json_t *message_json(const Choice *c)
     return out;
 }
 
-static json_t *logprobs_json(const OpenaiReply *r, const Sampled *tokens, int32_t count)
+static json_t *logprobs_json(const OpenaiReply *r, const KeptToken *tokens, int32_t count)
 {
     if (r->logprobs == LOGPROBS_NONE)
         return json_null();

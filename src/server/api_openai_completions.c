@@ -35,7 +35,7 @@ static int64_t characters(Span piece)
     return count;
 }
 
-static json_t *candidates(const Tokenizer *t, const Sampled *s)
+static json_t *candidates(const Tokenizer *t, const KeptToken *s)
 {
     json_t *out = json_object();
     for (int32_t k = 0; k < s->best_count; k++) {
@@ -52,7 +52,7 @@ static json_t *candidates(const Tokenizer *t, const Sampled *s)
 typedef struct Legacy { json_t *tokens, *logprobs, *top, *offsets; } Legacy;
 
 /* `s` NULL: the first token of a prompt, of which the model thinks nothing. */
-static void add_legacy(Legacy *l, const Tokenizer *t, int32_t id, const Sampled *s, int32_t wanted, int64_t *offset)
+static void add_legacy(Legacy *l, const Tokenizer *t, int32_t id, const KeptToken *s, int32_t wanted, int64_t *offset)
 {
     json_array_append_new(l->tokens, token_name(t, id));
     json_array_append_new(l->logprobs, s ? openai_number(s->logprob) : json_null());
@@ -61,7 +61,7 @@ static void add_legacy(Legacy *l, const Tokenizer *t, int32_t id, const Sampled 
     *offset += characters(tokenizer_piece_bytes(t, id));
 }
 
-static json_t *legacy_logprobs(const Generation *g, OpenaiReply *r, const Choice *c, const Sampled *tokens, int32_t count,
+static json_t *legacy_logprobs(const Generation *g, OpenaiReply *r, const Choice *c, const KeptToken *tokens, int32_t count,
                                bool with_prompt)
 {
     const GenerationSpec *s = generation_spec(g);
@@ -84,7 +84,7 @@ static json_t *legacy_logprobs(const Generation *g, OpenaiReply *r, const Choice
 
 /* ---- the answer ---- */
 
-static json_t *choice_json(const Generation *g, OpenaiReply *r, const Choice *c, Span text, const Sampled *tokens,
+static json_t *choice_json(const Generation *g, OpenaiReply *r, const Choice *c, Span text, const KeptToken *tokens,
                            int32_t count, bool first)
 {
     const GenerationSpec *s = generation_spec(g);

@@ -9,6 +9,31 @@
 
 static const size_t TEXT_BYTES_MAX = (size_t)1 << 28;
 
+/* ---- tokens that are kept ---- */
+
+bool kept_token_take(KeptToken *kept, const Sampled *token, int32_t best)
+{
+    best = best < token->best_count ? best : token->best_count;
+    *kept = (KeptToken){.id = token->id, .logprob = token->logprob};
+    if (best <= 0)
+        return true;
+    kept->best = malloc((size_t)best * sizeof *kept->best);
+    if (!kept->best)
+        return false;
+    memcpy(kept->best, token->best, (size_t)best * sizeof *kept->best);
+    kept->best_count = best;
+    return true;
+}
+
+void kept_tokens_free(KeptToken *tokens, int32_t count)
+{
+    for (int32_t i = 0; i < count; i++)
+        free(tokens[i].best);
+    free(tokens);
+}
+
+/* ---- birth and end ---- */
+
 Err choice_run_init(ChoiceRun *r, const GenerationSpec *spec, const Tokenizer *tokenizer, const StopMatcher *stops, Error *err)
 {
     r->spec = spec;
@@ -42,7 +67,7 @@ void choice_run_deinit(ChoiceRun *r)
     stop_matcher_free(r->stops);
     dialect_reader_free(r->reader);
     free(r->choice.calls);
-    free(r->choice.tokens);
+    kept_tokens_free(r->choice.tokens, r->choice.token_count);
     *r = (ChoiceRun){0};
 }
 
@@ -173,17 +198,15 @@ static bool keep_token(ChoiceRun *r, const Sampled *token)
     Choice *c = &r->choice;
     if (c->token_count == r->token_room) {
         int32_t room = r->token_room ? 2 * r->token_room : 32;
-        Sampled *tokens = realloc(c->tokens, (size_t)room * sizeof *tokens);
+        KeptToken *tokens = realloc(c->tokens, (size_t)room * sizeof *tokens);
         if (!tokens)
             return false;
         c->tokens = tokens;
         r->token_room = room;
     }
-    int32_t wanted = r->spec->sampling.logprobs > 0 ? r->spec->sampling.logprobs : 0;
-    int32_t best = token->best_count < wanted ? token->best_count : wanted;    /* the prompt's may have needed more */
-    Sampled *kept = &c->tokens[c->token_count++];
-    memcpy(kept, token, offsetof(Sampled, best) + (size_t)best * sizeof *token->best);    /* not the room for the others */
-    kept->best_count = best;
+    if (!kept_token_take(&c->tokens[c->token_count], token, r->spec->sampling.logprobs))    /* the prompt's may have more */
+        return false;
+    c->token_count++;
     if (!isnan(token->logprob))
         c->logprob_sum += (double)token->logprob;
     return true;

@@ -30,6 +30,10 @@ typedef struct ChoiceRun {
     void *with;
 } ChoiceRun;
 
+/* With at most so many of the best. False: no memory for them. */
+bool kept_token_take(KeptToken *, const Sampled *, int32_t best);
+void kept_tokens_free(KeptToken *, int32_t count);     /* NULL is allowed, with none */
+
 /* stops: of the spec's stop texts, shared by all choices and alive as long as them; NULL: none. */
 Err choice_run_init(ChoiceRun *, const GenerationSpec *, const Tokenizer *, const StopMatcher *stops, Error *);
 void choice_run_deinit(ChoiceRun *);         /* a zeroed one is fine */

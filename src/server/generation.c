@@ -29,7 +29,7 @@ static void close_prompt(PromptRun *p)
 static void forget_prompt(PromptRun *p)
 {
     answer_guard_free(p->guard);
-    free(p->scored);
+    kept_tokens_free(p->scored, p->scored_count);
     free(p->story);
     *p = (PromptRun){0};
 }
@@ -219,15 +219,16 @@ static void give_up(Generation *g, EndReason reason)
 
 /* ---- from events to answers ---- */
 
-static void take_scored(Generation *g, int32_t prompt, const Event *event)
+/* False: no memory for it. */
+static bool take_scored(Generation *g, int32_t prompt, const Event *event)
 {
     PromptRun *p = &g->prompts[prompt];
     if (!p->scored || p->scored_count >= g->spec.prompts[prompt].count - 1)
-        return;
-    Sampled *kept = &p->scored[p->scored_count++];
-    *kept = event->token;
-    if (kept->best_count > g->spec.prompt_logprobs)
-        kept->best_count = g->spec.prompt_logprobs;
+        return true;
+    if (!kept_token_take(&p->scored[p->scored_count], &event->token, g->spec.prompt_logprobs))
+        return false;
+    p->scored_count++;
+    return true;
 }
 
 static const char *finish_name(Finish finish)
@@ -251,7 +252,7 @@ static void take_event(Generation *g, int32_t prompt, const Event *event)
     PromptRun *p = &g->prompts[prompt];
     ChoiceRun *r = &g->runs[prompt * g->made + event->sample];
     if (event->kind == EVENT_PROMPT) {
-        take_scored(g, prompt, event);
+        r->failed |= !take_scored(g, prompt, event);
         return;
     }
     if (event->kind == EVENT_TOKEN)

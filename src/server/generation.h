@@ -57,14 +57,22 @@ typedef enum Finish { FINISH_NONE, FINISH_STOP, FINISH_LENGTH, FINISH_CALLS, FIN
 
 typedef struct ToolCall { char id[32]; Buf name, arguments; } ToolCall;
 
+/* What is kept of an engine's Sampled: no room for what nobody asked for, so that an answer's tokens lie close together. */
+typedef struct KeptToken {
+    int32_t id;
+    float logprob;                    /* NAN: nobody asked */
+    int32_t best_count;
+    TokenLogprob *best;               /* [best_count] of its own */
+} KeptToken;
+
 typedef struct Choice {               /* an answer so far; whole at the end */
     int32_t index, prompt, sample;
     Buf text, reasoning;
     ToolCall *calls;
     int32_t call_count;
-    Sampled *tokens;                  /* the sampled ones */
+    KeptToken *tokens;                /* the sampled ones */
     int32_t token_count;
-    Sampled *prompt_tokens;           /* [prompt's count - 1] about its tokens from the second on, if asked for */
+    const KeptToken *prompt_tokens;   /* [prompt's count - 1] about its tokens from the second on, if asked for */
     int32_t prompt_token_count;
     Finish finish;
     int32_t stop_token;               /* the id that ended it; -1: none */
@@ -80,7 +88,7 @@ typedef struct Delta {
     const Choice *choice;
     Span text;                        /* what is new; of DELTA_CALL: the name */
     int32_t call;                     /* DELTA_CALL, DELTA_ARGUMENTS: which one */
-    const Sampled *tokens;            /* those that came since the delta before: their text may be in this one */
+    const KeptToken *tokens;          /* those that came since the delta before: their text may be in this one */
     int32_t token_count;
 } Delta;
 

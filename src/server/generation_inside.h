@@ -14,7 +14,7 @@
 typedef struct PromptRun {
     Request *request;              /* NULL: not submitted, or closed */
     AnswerGuard *guard;            /* NULL: it may write what it likes */
-    Sampled *scored;               /* of the prompt's tokens from the second on */
+    KeptToken *scored;             /* of the prompt's tokens from the second on */
     int32_t scored_count;
     Story *story;                  /* NULL: nobody asks for it */
     double submitted;              /* as clock_seconds() */

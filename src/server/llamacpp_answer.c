@@ -31,13 +31,13 @@ static json_t *chance_json(const LlamacppOptions *l, const GenerationSpec *spec,
     return json_real(sampler_is_greedy(&spec->sampling) ? 1 : exp((double)logprob));
 }
 
-static json_t *probs_json(const LlamacppOptions *l, const GenerationSpec *spec, const Tokenizer *t, const Sampled *tokens,
+static json_t *probs_json(const LlamacppOptions *l, const GenerationSpec *spec, const Tokenizer *t, const KeptToken *tokens,
                           int32_t count)
 {
     const char *name = l->tells_chosen ? "prob" : "logprob", *tops = l->tells_chosen ? "top_probs" : "top_logprobs";
     json_t *list = json_array();
     for (int32_t i = 0; i < count; i++) {
-        const Sampled *s = &tokens[i];
+        const KeptToken *s = &tokens[i];
         bool only_one = l->tells_chosen && sampler_is_greedy(&spec->sampling);
         json_t *entry = token_json(t, s->id, name, chance_json(l, spec, s->logprob)), *top = json_array();
         for (int32_t k = 0; k < s->best_count && k < (only_one ? 1 : l->probs); k++)
@@ -73,7 +73,7 @@ static const char *stop_type(const Choice *c)
     return c->finish != FINISH_STOP ? "limit" : c->stop_text ? "word" : "eos";
 }
 
-static json_t *ids_or_none(bool wanted, const Sampled *tokens, int32_t count)
+static json_t *ids_or_none(bool wanted, const KeptToken *tokens, int32_t count)
 {
     return wanted ? openai_ids(tokens, count) : json_array();
 }

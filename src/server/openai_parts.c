@@ -148,8 +148,10 @@ static void put_end(const Generation *g, const OpenaiReply *r, Buf *out)
     json_t *usage = r->counts_always ? openai_usage(g) : NULL;
     char *text = usage ? json_dumps(usage, JSON_COMPACT) : NULL;
     buf_put_char(out, ']');
-    if (r->counts_always || r->includes_usage)
-        buf_printf(out, ",\"usage\":%s", text ? text : "null");
+    if (r->counts_always || r->includes_usage) {
+        buf_put_text(out, ",\"usage\":");
+        buf_put_text(out, text ? text : "null");
+    }
     buf_put_char(out, '}');
     free(text);
     json_decref(usage);
@@ -267,7 +269,7 @@ static json_t *one_logprob(const Tokenizer *t, int32_t id, float logprob)
                      openai_token_bytes(t, id));
 }
 
-json_t *openai_logprobs(const Tokenizer *t, const Sampled *tokens, int32_t count)
+json_t *openai_logprobs(const Tokenizer *t, const KeptToken *tokens, int32_t count)
 {
     json_t *list = json_array();
     for (int32_t i = 0; i < count; i++) {
@@ -293,7 +295,7 @@ json_t *openai_prompt_logprobs(const Tokenizer *t, const Choice *c)
 {
     json_t *list = json_pack("[n]");
     for (int32_t i = 0; i < c->prompt_token_count; i++) {
-        const Sampled *s = &c->prompt_tokens[i];
+        const KeptToken *s = &c->prompt_tokens[i];
         json_t *entry = json_object();
         add_ranked(entry, t, s->id, s->logprob, 0);
         for (int32_t k = 0; k < s->best_count; k++)
@@ -303,7 +305,7 @@ json_t *openai_prompt_logprobs(const Tokenizer *t, const Choice *c)
     return list;
 }
 
-json_t *openai_ids(const Sampled *tokens, int32_t count)
+json_t *openai_ids(const KeptToken *tokens, int32_t count)
 {
     json_t *list = json_array();
     for (int32_t i = 0; i < count; i++)

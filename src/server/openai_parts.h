@@ -59,9 +59,9 @@ json_t *openai_number(float logprob);             /* JSON knows no infinities: -
 json_t *openai_token_text(const Tokenizer *, int32_t id);      /* broken characters as U+FFFD */
 json_t *openai_token_bytes(const Tokenizer *, int32_t id);
 /* {"content": [{"token", "logprob", "bytes", "top_logprobs"}]}'s list. */
-json_t *openai_logprobs(const Tokenizer *, const Sampled *, int32_t count);
+json_t *openai_logprobs(const Tokenizer *, const KeptToken *, int32_t count);
 /* vLLM's: [null, {"id": {"logprob", "rank", "decoded_token"}}, ...]. */
 json_t *openai_prompt_logprobs(const Tokenizer *, const Choice *);
-json_t *openai_ids(const Sampled *, int32_t count);
+json_t *openai_ids(const KeptToken *, int32_t count);
 
 #endif
