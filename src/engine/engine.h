@@ -190,6 +190,7 @@ typedef struct Event {
 Err engine_submit(Engine *, const RequestOptions *, Request **, Error *);
 Err engine_check(const Engine *, const RequestOptions *, Error *);    /* all that it says but what the queue does */
 bool request_next(Request *, Event *);                   /* false: no event now */
+bool request_has_next(Request *);                        /* a look without a lock */
 bool request_wait(Request *, double seconds);            /* false: still none */
 bool request_ended(Request *);                           /* all events were read */
 void request_cancel(Request *);                          /* acts before the next step */

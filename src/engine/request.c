@@ -150,6 +150,8 @@ bool request_take_stop(Request *r, int32_t sample)
     return (atomic_fetch_and(&r->stopped[sample / 64], ~bit) & bit) != 0;
 }
 
+bool request_has_next(Request *r) { return atomic_load(&r->count) > 0; }
+
 bool request_next(Request *r, Event *out)
 {
     pthread_mutex_lock(&r->lock);
@@ -157,7 +159,8 @@ bool request_next(Request *r, Event *out)
     if (any) {
         memcpy(out, r->events + (size_t)r->first * r->event_bytes, r->event_bytes);
         r->first = (r->first + 1) % r->capacity;
-        r->count--;
+        if (--r->count == 0)
+            r->first = 0;              /* memory that caches still have */
         r->ends_left -= out->kind == EVENT_END;
         if (r->full && r->engine)      /* it may be asleep; the lock keeps it alive */
             engine_wake(r->engine);

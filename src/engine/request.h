@@ -55,7 +55,8 @@ struct Request {
     Engine *engine;                /* NULL: it is gone */
     uint8_t *events;               /* [capacity] of event_bytes */
     size_t event_bytes;
-    int32_t capacity, first, count;
+    int32_t capacity, first;
+    atomic_int count;              /* of events to read; changes behind the lock only */
     int32_t reserved;              /* of the capacity, for answers of a search, which come all at once */
     int32_t ends_left;             /* ends that were not read yet */
     bool full;                     /* the engine found too little room: wake it when an event is read */

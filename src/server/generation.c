@@ -284,7 +284,7 @@ static void take_events(Generation *g)
 {
     Event event;
     for (int32_t i = 0; i < g->submitted; i++)
-        while (may_take(g) && request_next(g->prompts[i].request, &event))
+        while (request_has_next(g->prompts[i].request) && may_take(g) && request_next(g->prompts[i].request, &event))
             take_event(g, i, &event);
 }
 

@@ -6,7 +6,7 @@
 #include "server/exchange_parts.h"
 
 enum { TURNS_OF_WOKEN = 8,     /* before one of a fresh one */
-       TOLD_AT_ONCE = 64 };
+       TURNS_AT_ONCE = 64 };
 
 typedef struct TurnQueue { Exchange *first, *last; } TurnQueue;
 
@@ -39,13 +39,6 @@ static Exchange *queue_take(TurnQueue *q)
     return x;
 }
 
-static Exchange *next_turn(Workers *w)
-{
-    bool fresh_first = !w->woken.first || (w->fresh.first && w->turns >= TURNS_OF_WOKEN);
-    w->turns = fresh_first ? 0 : w->turns + 1;
-    return queue_take(fresh_first ? &w->fresh : &w->woken);
-}
-
 /* A queued or running exchange is held by its turn. */
 static void put_turn(TurnQueue *q, Exchange *x)
 {
@@ -53,68 +46,95 @@ static void put_turn(TurnQueue *q, Exchange *x)
     queue_put(q, x);
 }
 
-/* Exchanges with something to read, held until that is told: one wake-up of the HTTP thread for all that a step of the
- * engine has brought, not one for each. */
-typedef struct Untold { Exchange *list[TOLD_AT_ONCE]; int count; } Untold;
+/* What a worker runs at once: all that a step of the engine has woken, with one wait for the lock and one wake-up of the HTTP
+ * thread; or one fresh exchange, whose first turn may take long. */
+typedef struct Turns {
+    Exchange *list[TURNS_AT_ONCE];
+    bool last[TURNS_AT_ONCE];
+    int count;
+} Turns;
 
-static void tell(Untold *u)
+static bool take_turn(TurnQueue *q, Turns *t)
 {
-    exchange_tell_ready(u->list, u->count);
-    for (int i = 0; i < u->count; i++)
-        exchange_let_go(u->list[i]);
-    u->count = 0;
+    Exchange *x = queue_take(q);
+    if (!x)
+        return false;
+    x->turn = TURN_RUNS;
+    t->list[t->count++] = x;
+    return true;
 }
 
-static void run_turn(Workers *w, Exchange *x, Untold *u)
+static void take_turns(Workers *w, Turns *t)
 {
-    x->turn = TURN_RUNS;
-    pthread_mutex_unlock(&w->lock);
-    if (!x->handled)
-        tell(u);                     /* a first turn may take long */
-    bool last = exchange_turn(x);
-    if (x->must_tell) {
+    t->count = 0;
+    if (w->turns < TURNS_OF_WOKEN || !w->fresh.first)
+        while (t->count < TURNS_AT_ONCE && take_turn(&w->woken, t))
+            w->turns++;
+    if (t->count == 0) {
+        w->turns = 0;
+        take_turn(&w->fresh, t);
+    }
+}
+
+static void run_turns(Turns *t)
+{
+    Exchange *told[TURNS_AT_ONCE];
+    int told_count = 0;
+    for (int i = 0; i < t->count; i++) {
+        Exchange *x = t->list[i];
+        t->last[i] = exchange_turn(x);
+        if (x->must_tell)
+            told[told_count++] = x;
         x->must_tell = false;
-        exchange_hold(x);
-        u->list[u->count++] = x;
     }
-    pthread_mutex_lock(&w->lock);
-    bool again = x->turn == TURN_AGAIN && !last;
-    x->turn = TURN_NONE;
-    if (last) {
-        x->ended = true;
-        w->running--;
-        pthread_cond_broadcast(&w->idle);
+    exchange_tell_ready(told, told_count);
+}
+
+/* Leaves those in the list that their turns hold no more. */
+static void end_turns(Workers *w, Turns *t)
+{
+    int left = 0;
+    for (int i = 0; i < t->count; i++) {
+        Exchange *x = t->list[i];
+        bool again = x->turn == TURN_AGAIN && !t->last[i];
+        x->turn = TURN_NONE;
+        if (t->last[i]) {
+            x->ended = true;
+            w->running--;
+            pthread_cond_broadcast(&w->idle);
+        }
+        if (again)
+            put_turn(&w->woken, x);
+        else
+            t->list[left++] = x;
     }
-    if (again)
-        put_turn(&w->woken, x);
-    pthread_mutex_unlock(&w->lock);
-    if (!again)
-        exchange_let_go(x);
-    pthread_mutex_lock(&w->lock);
+    t->count = left;
 }
 
 static void *worker(void *with)
 {
     pthread_setname_np(pthread_self(), "worker");
     Workers *w = with;
-    Untold untold = {.count = 0};
+    Turns turns;
     pthread_mutex_lock(&w->lock);
     while (!w->stop) {
-        Exchange *x = untold.count < TOLD_AT_ONCE ? next_turn(w) : NULL;
-        if (x)
-            run_turn(w, x, &untold);
-        else if (untold.count > 0) {
-            pthread_mutex_unlock(&w->lock);
-            tell(&untold);
-            pthread_mutex_lock(&w->lock);
-        } else {
+        take_turns(w, &turns);
+        if (turns.count == 0) {
             w->sleeping++;
             pthread_cond_wait(&w->work, &w->lock);
             w->sleeping--;
+            continue;
         }
+        pthread_mutex_unlock(&w->lock);
+        run_turns(&turns);
+        pthread_mutex_lock(&w->lock);
+        end_turns(w, &turns);
+        pthread_mutex_unlock(&w->lock);
+        for (int i = 0; i < turns.count; i++)
+            exchange_let_go(turns.list[i]);
+        pthread_mutex_lock(&w->lock);
     }
     pthread_mutex_unlock(&w->lock);
-    tell(&untold);
     return NULL;
 }
 
@@ -211,12 +231,12 @@ void workers_poke_later(Workers *w, Exchange *x)
     pthread_mutex_unlock(&w->lock);
 }
 
-/* One for so many turns as it tells of at once: those of a step are short, and two threads would wait for each other. */
+/* One for so many turns as it takes at once: those of a step are short, and two threads would wait for each other. */
 static void wake(Workers *w)
 {
     int turns = 0, threads = 0;
     for (Exchange *x = w->woken.first; x && threads < w->sleeping; x = x->next)
-        if (turns++ % TOLD_AT_ONCE == 0) {
+        if (turns++ % TURNS_AT_ONCE == 0) {
             pthread_cond_signal(&w->work);
             threads++;
         }
