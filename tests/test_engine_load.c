@@ -342,6 +342,39 @@ static void nobody_is_notified_of_a_closed_request(void **state)
     bench_close(&b);
 }
 
+/* Of 20 tokens the first is told at once, then four by four, and the last three with the end. */
+static void tokens_wait_for_each_other(void **state)
+{
+    (void)state;
+    Bench b;
+    Answer answer[1] = {0};
+    Error err;
+    int calls = 0, told[8] = {0}, wanted[] = {1, 5, 9, 13, 17, 20};
+    bench_open(&b, bench_options());
+    RequestOptions o = asking(some_prompt, 20, 20);
+    o.notify = count_call;
+    o.notify_with = &calls;
+    o.notify_tokens = bench_options().events;
+    assert_int_equal(engine_check(b.engine, &o, &err), BAD_ARGUMENT);
+    o.notify_tokens = -1;
+    assert_int_equal(engine_check(b.engine, &o, &err), BAD_ARGUMENT);
+    o.notify_tokens = 4;
+    Request *r = submit(&b, o);
+    for (int seen = 0; engine_step(b.engine);)
+        if (calls > seen) {
+            read_answer(r, answer);
+            assert_true(calls <= (int)COUNT_OF(wanted));
+            told[calls - 1] = answer->count;
+            seen = calls;
+        }
+    assert_true(answer->ended);
+    assert_int_equal(calls, COUNT_OF(wanted));
+    for (size_t i = 0; i < COUNT_OF(wanted); i++)
+        assert_int_equal(told[i], wanted[i]);
+    request_close(r);
+    bench_close(&b);
+}
+
 static void who_waits_too_long_expires_and_who_started_does_not(void **state)
 {
     (void)state;
@@ -647,6 +680,7 @@ int main(void)
         cmocka_unit_test(a_share_of_the_queue_leaves_as_much_to_others),
         cmocka_unit_test(a_stopped_sample_leaves_the_others_alone),
         cmocka_unit_test(nobody_is_notified_of_a_closed_request),
+        cmocka_unit_test(tokens_wait_for_each_other),
         cmocka_unit_test(who_waits_too_long_expires_and_who_started_does_not),
         cmocka_unit_test(who_takes_too_long_ends_with_what_it_has),
         cmocka_unit_test(a_sleeping_engine_wakes_for_a_deadline),

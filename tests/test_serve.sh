@@ -170,5 +170,18 @@ for _ in $(seq 100); do curl -s "$url/ridge/state" | grep -q '"state":"generates
 kill -TERM $pid; wait $answer
 grep -q '"finish_reason":"[a-z]*"' "$T/answer" && ok || bad "what a stop cuts short comes with what it has"
 ends "... and the stop ends well" 0
+start --stream-interval 5 --max-num-seqs 4
+python3 -c '
+import json, sys, urllib.request
+def ask(**more):
+    body = {"prompt": "Once upon a time", "max_tokens": 33, "temperature": 0, "ignore_eos": True, **more}
+    return urllib.request.urlopen(urllib.request.Request(sys.argv[1] + "/v1/completions", json.dumps(body).encode()), timeout=20).read()
+whole = json.loads(ask())["choices"][0]["text"]
+parts = [json.loads(line[6:]) for line in ask(stream=True).decode().splitlines() if line.startswith("data: {")]
+assert "".join(p["choices"][0]["text"] for p in parts) == whole != ""
+stopped = json.loads(ask(stop=[whole[20:25]]))
+assert stopped["choices"][0]["text"] == whole[:whole.find(whole[20:25])] and stopped["usage"]["completion_tokens"] < 33
+' "$url" >"$T/out" 2>&1 && ok || bad "tokens that are told by fives are all told, and a stop text stops at once"
+kill -TERM $pid; ends "... and the stop ends well" 0
 echo "[  PASSED  ] $passed tests"
 [ $failed -eq 0 ]

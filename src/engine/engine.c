@@ -207,6 +207,16 @@ static Err check_deadline(const char *name, double seconds, Error *err)
     return seconds >= 0 ? OK : fail(err, BAD_ARGUMENT, "%s: %g; it must not be negative", name, seconds);   /* nor NaN */
 }
 
+/* More would fill the room for events first, and nobody would be told to read them. */
+static Err check_notify(const Engine *e, const RequestOptions *o, Error *err)
+{
+    int32_t most = e->o.events - (o->samples > 1 ? o->samples : 1);
+    if (o->notify_tokens <= 1 ? o->notify_tokens >= 0 : o->notify_tokens <= most)
+        return OK;
+    return fail(err, BAD_ARGUMENT, "notify_tokens: %d; it must be from 0 to %d, with room for %d events", o->notify_tokens,
+                most > 1 ? most : 1, e->o.events);
+}
+
 Err engine_check(const Engine *e, const RequestOptions *o, Error *err)
 {
     int32_t samples_max = e->o.sequences < SAMPLES_MAX ? e->o.sequences : SAMPLES_MAX;
@@ -221,6 +231,7 @@ Err engine_check(const Engine *e, const RequestOptions *o, Error *err)
     if (o->score_from < 0 || o->score_from >= o->prompt_count)
         return fail(err, BAD_ARGUMENT, "score_from: %d; the prompt has %d tokens", o->score_from, o->prompt_count);
     TRY(check_room(e, o, err));
+    TRY(check_notify(e, o, err));
     TRY(beam_check(o, e->o.sequences, engine_longest(e), err));
     TRY(pooling_check(o, e->model.shape->D, err));
     TRY(check_deadline("queue_seconds", o->queue_seconds, err));

@@ -148,6 +148,9 @@ typedef struct RequestOptions {
     void (*notify)(void *with);   /* NULL, or called on the engine's thread at each event; the request is
                                      locked meanwhile, so it may signal somebody, and no more */
     void *notify_with;
+    int32_t notify_tokens;     /* so many wait for each other before it is called for them; the first of a sample, and
+                                  what is no token, is told of at once. With `samples` at most EngineOptions.events;
+                                  0 means 1 */
 } RequestOptions;
 
 typedef enum EventKind {
@@ -181,6 +184,7 @@ typedef struct Event {
     int32_t sample;            /* from 0 */
     int32_t position;          /* of the token in its sequence */
     int32_t left;              /* EVENT_END: samples of the request that still run */
+    double made;               /* clock_seconds() */
     RequestTimes times;        /* EVENT_END */
     Sampled token;             /* id; logprob and best as sampling.logprobs asks */
 } Event;

@@ -117,14 +117,21 @@ int32_t request_room(Request *r)
     return room;
 }
 
-void request_push(Request *r, const Event *event)
+/* Behind the lock: whether it waits for others of its kind. */
+static bool waits_for_others(const Request *r, const Event *e)
 {
+    return e->kind == EVENT_TOKEN && e->position > r->options.prompt_count && r->count < r->options.notify_tokens;
+}
+
+void request_push(Request *r, Event *event)
+{
+    event->made = clock_seconds();
     pthread_mutex_lock(&r->lock);
     ASSERT(r->count < r->capacity);
     int32_t at = (r->first + r->count++) % r->capacity;
     memcpy(r->events + (size_t)at * r->event_bytes, event, r->event_bytes);
     pthread_cond_broadcast(&r->arrived);
-    if (r->options.notify)
+    if (r->options.notify && !waits_for_others(r, event))
         r->options.notify(r->options.notify_with);
     pthread_mutex_unlock(&r->lock);
 }

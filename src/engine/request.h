@@ -72,7 +72,7 @@ Err request_new(Request **, Engine *, const RequestOptions *, RequestBirth, Erro
 
 /* For the engine's thread. */
 int32_t request_room(Request *);                        /* events that fit beside the reserved ones */
-void request_push(Request *, const Event *);
+void request_push(Request *, Event *);                  /* says when it was made */
 double request_deadline(const Request *);               /* when it expires, as clock_seconds(); INFINITY: never */
 bool request_take_stop(Request *, int32_t sample);      /* somebody wants that sample to end; said once */
 void request_let_go(Request *);                         /* the engine has done with it, for good */

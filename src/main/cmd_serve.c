@@ -187,7 +187,8 @@ static Err open_model(Server *s, Error *err)
     ServiceOptions o = {.model_name = f->name, .package = &s->session.package, .model = s->session.model,
                         .engine = s->session.engine, .workers = f->workers, .body_bytes_max = (size_t)f->body_bytes,
                         .queue_seconds = f->queue_seconds, .total_seconds = f->total_seconds,
-                        .drain_seconds = f->drain_seconds, .state_dir = f->state_dir, .keys = s->keys, .log = s->log,
+                        .drain_seconds = f->drain_seconds, .stream_interval = f->stream_interval,
+                        .state_dir = f->state_dir, .keys = s->keys, .log = s->log,
                         .otlp = s->otlp, .explains = f->explain_requests, .steps = &s->steps, .work = work_of,
                         .profile = profile_of, .work_with = &s->session};
     o.machine = machine_of(s);

@@ -67,6 +67,9 @@ const Flag serve_engine_flags[SERVE_ENGINE_FLAGS] = {
     {"--cache-dir-bytes", NULL, "N", LONG(cache_dir_bytes, 0, 1LL << 46), .help = "of its files at most; 0: 8 GiB"},
     {"--bandwidth", NULL, "GB/s", .kind = FLAG_FLOAT, AT(bandwidth), .min = 0, .max = 1e5,
      .help = "that the memory can give, for /metrics and the page; 0: what `ridge probe` has measured"},
+    {"--stream-interval", NULL, "N", WHOLE(stream_interval, 1, 64),
+     .help = "tokens of an answer that are told at once, after its first (1): more leave more of the machine to the model; an "
+             "answer with stop texts is told token by token"},
     {"--explain-cache", NULL, NULL, .kind = FLAG_SWITCH, AT(explain_cache),
      .help = "tell on stderr what the cache holds, shares and wastes: every ten seconds, and at the end"},
     {"--queue-seconds", NULL, "S", SECONDS(queue_seconds, 0), .help = "a request that waits longer ends; 0: never"},
@@ -79,7 +82,7 @@ ServeFlags serve_flags_default(void)
     EngineOptions e = engine_options_default();
     return (ServeFlags){.host = "127.0.0.1", .port = 8080, .connections = 4096, .workers = 2, .header_bytes = 32768,
                         .body_bytes = 32 << 20, .idle_seconds = 90, .request_seconds = 60, .drain_seconds = 30,
-                        .sequences = e.sequences, .rows = e.rows, .queue = e.queue, .policy = e.policy,
+                        .sequences = e.sequences, .rows = e.rows, .queue = e.queue, .policy = e.policy, .stream_interval = 1,
                         .log_level = LOG_INFO};
 }
 

@@ -20,7 +20,7 @@ typedef struct ServeFlags {
     int64_t cache_bytes, cache_tokens;
     const char *policy, *cache_dir;
     bool fair;
-    int32_t prefill_rows;
+    int32_t prefill_rows, stream_interval;
     int64_t cache_dir_bytes;
     float queue_seconds, total_seconds, bandwidth;
     /* what it tells */
@@ -30,7 +30,7 @@ typedef struct ServeFlags {
 
 ServeFlags serve_flags_default(void);
 
-enum { SERVE_HTTP_FLAGS = 21, SERVE_ENGINE_FLAGS = 14 };
+enum { SERVE_HTTP_FLAGS = 21, SERVE_ENGINE_FLAGS = 15 };
 extern const Flag serve_http_flags[SERVE_HTTP_FLAGS], serve_engine_flags[SERVE_ENGINE_FLAGS];
 #define SERVE_GROUPS(options)                                                                                        \
     {"server", serve_http_flags, SERVE_HTTP_FLAGS, options}, {"engine", serve_engine_flags, SERVE_ENGINE_FLAGS, options}

@@ -25,7 +25,7 @@ typedef struct ChoiceRun {
     bool in_reasoning, opened;     /* opened: the echo of the prompt is done */
     bool stopped;                  /* a stop text or the only call allowed has come: what follows does not count */
     bool failed;                   /* no memory for it */
-    double token_came;             /* when the newest was taken; 0: none was */
+    double token_made;             /* when the newest was; 0: none was */
     void (*emit)(void *with, const Delta *);    /* NULL: all is told at the end, by choice_run_tell() */
     void *with;
 } ChoiceRun;

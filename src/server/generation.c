@@ -130,6 +130,12 @@ static Err open_choices(Generation *g, Error *err)
 
 static void notify(void *exchange) { exchange_poke_later(exchange); }
 
+/* A text that stops an answer is looked for in each token as it comes, for those behind it would be made for nothing. */
+static int32_t tokens_told_at_once(const Generation *g)
+{
+    return g->spec.stop_count == 0 && !g->spec.one_call ? g->service->o.stream_interval : 1;
+}
+
 static RequestOptions request_options(const Generation *g, int32_t prompt)
 {
     const GenerationSpec *s = &g->spec;
@@ -142,6 +148,7 @@ static RequestOptions request_options(const Generation *g, int32_t prompt)
         .tag = exchange_number(g->exchange), .story = g->prompts[prompt].story,
         .queue_seconds = s->queue_seconds, .total_seconds = s->total_seconds, .sampling = s->sampling,
         .prompt_logprobs = s->prompt_logprobs != LOGPROBS_NONE, .notify = notify, .notify_with = g->exchange,
+        .notify_tokens = tokens_told_at_once(g),
     };
     if (g->prompts[prompt].guard)
         o.constraint = answer_guard_constraint(g->prompts[prompt].guard);
@@ -239,12 +246,11 @@ static const char *finish_name(Finish finish)
     return names[finish];
 }
 
-static void measure_gap(Generation *g, ChoiceRun *r)
+static void measure_gap(Generation *g, ChoiceRun *r, double made)
 {
-    double now = clock_seconds();
-    if (r->token_came > 0)
-        metrics_observe(g->service->metrics, METRIC_INTER_TOKEN, now - r->token_came);
-    r->token_came = now;
+    if (r->token_made > 0)
+        metrics_observe(g->service->metrics, METRIC_INTER_TOKEN, made - r->token_made);
+    r->token_made = made;
 }
 
 static void take_event(Generation *g, int32_t prompt, const Event *event)
@@ -256,7 +262,7 @@ static void take_event(Generation *g, int32_t prompt, const Event *event)
         return;
     }
     if (event->kind == EVENT_TOKEN)
-        measure_gap(g, r);
+        measure_gap(g, r, event->made);
     g->place_freed |= event->kind == EVENT_END || event->position == g->spec.prompts[prompt].count;    /* it has started */
     if (event->kind == EVENT_END) {
         g->left--;

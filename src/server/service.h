@@ -38,6 +38,7 @@ typedef struct ServiceOptions {
     const RouteList *routes;         /* besides the APIs' own; NULL: none */
     int32_t workers;                 /* 0: 2 */
     size_t body_bytes_max;
+    int32_t stream_interval;         /* tokens of an answer that are told at once; 0: 1 */
     double queue_seconds, total_seconds;   /* limits of a request that names none; 0: none */
     double drain_seconds;            /* how long a stop waits for what runs */
     const char *state_dir;           /* files and batches; NULL: those APIs refuse */
