@@ -130,10 +130,14 @@ static Err open_choices(Generation *g, Error *err)
 
 static void notify(void *exchange) { exchange_poke_later(exchange); }
 
+enum { UNSEEN_AT_ONCE = 16 };     /* tokens of an answer that nobody sees before its end */
+
 /* A text that stops an answer is looked for in each token as it comes, for those behind it would be made for nothing. */
 static int32_t tokens_told_at_once(const Generation *g)
 {
-    return g->spec.stop_count == 0 && !g->spec.one_call ? g->service->o.stream_interval : 1;
+    if (g->spec.stop_count > 0 || g->spec.one_call)
+        return 1;
+    return g->spec.stream ? g->service->o.stream_interval : UNSEEN_AT_ONCE;
 }
 
 static RequestOptions request_options(const Generation *g, int32_t prompt)
