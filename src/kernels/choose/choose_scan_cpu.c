@@ -20,27 +20,38 @@ enum {
 };
 typedef float Floats __attribute__((vector_size(4 * LANES)));
 typedef int32_t Ints __attribute__((vector_size(4 * LANES)));
+typedef uint32_t Bits __attribute__((vector_size(4 * LANES)));
+typedef int64_t Longs __attribute__((vector_size(4 * LANES)));
 
+/* A whole vector never leaves its register: the part of one has memory of its own. */
 INLINE Floats load_upto(const float *p, int32_t n, float fill)
 {
-    Floats v = ALL(fill);
-    if (n >= LANES)
-        memcpy(&v, p, sizeof v);
-    else
-        memcpy(&v, p, (size_t)n * sizeof *p);
-    return v;
+    Floats all;
+    if (n >= LANES) {
+        memcpy(&all, p, sizeof all);
+        return all;
+    }
+    Floats part = ALL(fill);
+    memcpy(&part, p, (size_t)n * sizeof *p);
+    return part;
 }
 INLINE void store_upto(float *p, int32_t n, const Floats *v)
 {
-    if (n >= LANES)
-        memcpy(p, v, sizeof *v);
-    else
-        memcpy(p, v, (size_t)n * sizeof *p);
+    Floats all = *v;
+    if (n >= LANES) {
+        memcpy(p, &all, sizeof all);
+        return;
+    }
+    Floats part = all;
+    memcpy(p, &part, (size_t)n * sizeof *p);
 }
 INLINE bool any(const Ints *mask)
 {
-    static const Ints none;
-    return memcmp(mask, &none, sizeof none) != 0;
+    Longs pairs = (Longs)*mask;
+    int64_t some = 0;
+    for (int i = 0; i < LANES / 2; i++)
+        some |= pairs[i];
+    return some != 0;
 }
 INLINE double sum_lanes(const Floats *v)
 {
@@ -51,36 +62,39 @@ INLINE double sum_lanes(const Floats *v)
 }
 INLINE int32_t block_end(int32_t from, int32_t n, int32_t block) { return n - from < block ? n : from + block; }
 
-/* The largest of a block, -INFINITY if there is none; false: some value is NaN or +infinity. */
-static bool block_most(const float *z, int32_t n, float *out)
+/* The largest of a block in each lane, -INFINITY if there is none; false: some value is NaN or +infinity. */
+INLINE bool block_most(const float *z, int32_t n, Floats *out)
 {
-    Floats most = ALL(-INFINITY);
+    Floats even = ALL(-INFINITY), odd = even;       /* each waits for its own last comparison only */
     Ints broken = {0};
-    for (int32_t i = 0; i < n; i += LANES) {
-        Floats v = load_upto(z + i, n - i, -INFINITY);
-        most = PICK(v > most, v, most);
-        broken |= ~(v <= FLT_MAX);
+    for (int32_t i = 0; i < n; i += 2 * LANES) {
+        Floats v = load_upto(z + i, n - i, -INFINITY), w = ALL(-INFINITY);
+        if (n - i > LANES)
+            w = load_upto(z + i + LANES, n - i - LANES, -INFINITY);
+        even = PICK(v > even, v, even);
+        odd = PICK(w > odd, w, odd);
+        broken |= ~((v <= FLT_MAX) & (w <= FLT_MAX));
     }
-    *out = most[0];
-    for (int l = 1; l < LANES; l++)
-        *out = most[l] > *out ? most[l] : *out;
+    *out = PICK(odd > even, odd, even);
     return !any(&broken);
 }
 
 static Peak scan_peak(const float *z, int32_t n)
 {
     Peak peak = {-INFINITY, 0, -1};
-    float most;
+    Floats most;
     for (int32_t i = 0; i < n; i += SUM_BLOCK) {
         if (!block_most(z + i, block_end(i, n, SUM_BLOCK) - i, &most)) {
             for (peak.broken = i; z[peak.broken] <= FLT_MAX;)
                 peak.broken++;
             return peak;
         }
-        if (most > peak.value) {
-            peak.value = most;
-            peak.id = i;        /* the block for now */
-        }
+        Ints larger = most > peak.value;
+        if (!any(&larger))
+            continue;
+        peak.id = i;            /* the block for now */
+        for (int l = 0; l < LANES; l++)
+            peak.value = most[l] > peak.value ? most[l] : peak.value;
     }
     while (peak.id < n - 1 && z[peak.id] != peak.value)
         peak.id++;
@@ -116,10 +130,9 @@ INLINE Floats exp_below(const Floats *in)
 {
     Floats x = *in;
     const float least = -87, to_integer = 0x1.8p23f;        /* where the step of f32 is 1 */
-    Floats y = PICK(x > least, x, ALL(least));
-    Floats shifted = y * 0x1.715476p0f + to_integer;        /* y / ln 2 */
+    Floats shifted = x * 0x1.715476p0f + to_integer;        /* y / ln 2 */
     Floats n = shifted - to_integer;
-    Floats r = (y - n * 0x1.62e4p-1f) - n * 0x1.7f7d1cp-20f;  /* ln 2 in two parts, the first short */
+    Floats r = (x - n * 0x1.62e4p-1f) - n * 0x1.7f7d1cp-20f;  /* ln 2 in two parts, the first short */
     Floats p = r * (1.0f / 5040) + 1.0f / 720;
     p = p * r + 1.0f / 120;
     p = p * r + 1.0f / 24;
@@ -127,8 +140,8 @@ INLINE Floats exp_below(const Floats *in)
     p = p * r + 0.5f;
     p = p * r + 1;
     p = p * r + 1;
-    Ints power = ((Ints)shifted - 0x4b400000 + 127) << 23;  /* 0x4b400000: the bits of to_integer */
-    return PICK(x > least, p * (Floats)power, (Floats){0});
+    Bits power = ((Bits)shifted - 0x4b400000u + 127) << 23;   /* 0x4b400000: the bits of to_integer */
+    return PICK(x > least, p * (Floats)power, (Floats){0});     /* below it p and power mean nothing */
 }
 
 static double scan_exp_sum(const float *z, int32_t n, float peak, float scale)
