@@ -2,9 +2,8 @@
 #include <stddef.h>
 
 #include "formats/k_quant.h"
-#include "formats/panel_bits.h"
+#include "formats/panel_turn.h"
 #include "formats/q4_k/q4_k.h"
-#include "kernels/kit/transpose.h"
 
 typedef struct Unit {
     uint8_t d[PANEL_ROWS][2], dmin[PANEL_ROWS][2];
@@ -51,27 +50,13 @@ static void pack_lane(Unit *u, int lane, const void *blocks, int n)
         panel_put_4(u->q[i / 32], 4, lane, i % 32, bits_get_4(b->q, 4, 32, i));
 }
 
-/* 32 bytes of a file are two blocks, in lower and upper halves; a panel's halves are those of one block. */
-INLINE void pack_blocks(Unit *u, int i, const uint8_t *bytes, size_t row_bytes)
-{
-    Vi low = vi_all(0x0f0f0f0f), high = vi_all((int32_t)0xf0f0f0f0);
-    Vf left[4], right[4];
-    vf_turn_4(left, bytes, row_bytes);
-    vf_turn_4(right, bytes + 16, row_bytes);
-    for (int j = 0; j < 4; j++) {
-        Vi a = vf_bits(left[j]), b = vf_bits(right[j]);
-        vi_store(u->q[i] + 64 * j, vi_or(vi_and(a, low), vi_and(vi_shl(b, 4), high)));
-        vi_store(u->q[i + 1] + 64 * j, vi_or(vi_and(vi_shr(a, 4), low), vi_and(b, high)));
-    }
-}
-
 #define PACK_UNIT
 static void pack_unit(Unit *u, const uint8_t *blocks, size_t row_bytes)
 {
     for (int lane = 0; lane < PANEL_ROWS; lane++)
         pack_scales(u, lane, (const Q4KBlock *)(const void *)(blocks + (size_t)lane * row_bytes));
     for (int i = 0; i < 8; i += 2)
-        pack_blocks(u, i, blocks + offsetof(Q4KBlock, q) + 16 * i, row_bytes);
+        turn_4_bits(u->q[i], u->q[i + 1], blocks + offsetof(Q4KBlock, q) + 16 * i, row_bytes);
 }
 
 #include "formats/panel_int.h"

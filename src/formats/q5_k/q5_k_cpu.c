@@ -1,6 +1,8 @@
 /* q5_k_cpu.c -- panels of Q5_K: a superblock of 16 rows, the 6-bit scales widened to bytes. */
+#include <stddef.h>
+
 #include "formats/k_quant.h"
-#include "formats/panel_bits.h"
+#include "formats/panel_turn.h"
 #include "formats/q5_k/q5_k.h"
 
 typedef struct Unit {
@@ -31,11 +33,9 @@ INLINE Vf minimum(const Unit *u, int i, int s)
     return (void)s, vf_mul(vf_of_f16(u->dmin), vf_of_i(vi_of_u8(u->min[i])));
 }
 
-static void pack_lane(Unit *u, int lane, const void *blocks, int n)
+static void pack_scales(Unit *u, int lane, const Q5KBlock *b)
 {
-    const Q5KBlock *b = blocks;
     KBlock k;
-    (void)n;
     memcpy(u->d[lane], b->d, 2);
     memcpy(u->dmin[lane], b->dmin, 2);
     k_scales_unpack(&k, b->scales);
@@ -43,10 +43,30 @@ static void pack_lane(Unit *u, int lane, const void *blocks, int n)
         u->scale[g][lane] = (uint8_t)k.scale[g];
         u->min[g][lane] = (uint8_t)k.min[g];
     }
+}
+
+static void pack_lane(Unit *u, int lane, const void *blocks, int n)
+{
+    const Q5KBlock *b = blocks;
+    (void)n;
+    pack_scales(u, lane, b);
     for (unsigned i = 0; i < K_ELEMS; i += 4) {
         panel_put_4(u->q[i / 32].low, 4, lane, i % 32, bits_get_4(b->low, 4, 32, i));
         panel_put_4(u->q[i / 32].high, 1, lane, i % 32, bits_get_4(b->high, 1, 32, i));
     }
+}
+
+#define PACK_UNIT
+static void pack_unit(Unit *u, const uint8_t *blocks, size_t row_bytes)
+{
+    Vf turned[8];
+    for (int lane = 0; lane < PANEL_ROWS; lane++)
+        pack_scales(u, lane, (const Q5KBlock *)(const void *)(blocks + (size_t)lane * row_bytes));
+    for (int i = 0; i < 8; i += 2)
+        turn_4_bits(u->q[i].low, u->q[i + 1].low, blocks + offsetof(Q5KBlock, low) + 16 * i, row_bytes);
+    vf_turn_8(turned, blocks + offsetof(Q5KBlock, high), (int64_t)row_bytes);
+    for (int i = 0; i < 8; i++)
+        vi_store(u->q[i].high, turned_bits(turned, 1, i, 0));
 }
 
 #include "formats/panel_int.h"

@@ -1,6 +1,8 @@
 /* q6_k_cpu.c -- panels of Q6_K: a superblock of 16 rows. */
+#include <stddef.h>
+
 #include "formats/k_quant.h"
-#include "formats/panel_bits.h"
+#include "formats/panel_turn.h"
 #include "formats/q6_k/q6_k.h"
 
 typedef struct Unit {
@@ -27,17 +29,44 @@ INLINE Vf scale(const Unit *u, int i, int s)
     return vf_mul(vf_of_f16(u->d), vf_of_i(vi_of_i8(u->scale[2 * i + s])));
 }
 
+static void pack_scales(Unit *u, int lane, const Q6KBlock *b)
+{
+    memcpy(u->d[lane], b->d, 2);
+    for (int g = 0; g < 16; g++)
+        u->scale[g][lane] = b->scales[g];
+}
+
 static void pack_lane(Unit *u, int lane, const void *blocks, int n)
 {
     const Q6KBlock *b = blocks;
     (void)n;
-    memcpy(u->d[lane], b->d, 2);
-    for (int g = 0; g < 16; g++)
-        u->scale[g][lane] = b->scales[g];
+    pack_scales(u, lane, b);
     for (unsigned i = 0; i < K_ELEMS; i += 4) {
         panel_put_4(u->q[i / 32].low, 4, lane, i % 32, bits_get_4(b->low, 4, 64, i));
         panel_put_4(u->q[i / 32].high, 2, lane, i % 32, bits_get_4(b->high, 2, 32, i));
     }
+}
+
+/* Four blocks: 128 elements. */
+INLINE void pack_half(Unit *u, int half, const uint8_t *blocks, size_t row_bytes)
+{
+    Vf turned[8];
+    for (int i = 0; i < 2; i++)
+        turn_4_bits(u->q[4 * half + i].low, u->q[4 * half + 2 + i].low,
+                    blocks + offsetof(Q6KBlock, low) + 64 * half + 32 * i, row_bytes);
+    vf_turn_8(turned, blocks + offsetof(Q6KBlock, high) + 32 * half, (int64_t)row_bytes);
+    for (int i = 0; i < 4; i++)
+        for (int m = 0; m < 2; m++)
+            vi_store(u->q[4 * half + i].high + 64 * m, turned_bits(turned, 2, i, m));
+}
+
+#define PACK_UNIT
+static void pack_unit(Unit *u, const uint8_t *blocks, size_t row_bytes)
+{
+    for (int lane = 0; lane < PANEL_ROWS; lane++)
+        pack_scales(u, lane, (const Q6KBlock *)(const void *)(blocks + (size_t)lane * row_bytes));
+    pack_half(u, 0, blocks, row_bytes);
+    pack_half(u, 1, blocks, row_bytes);
 }
 
 #include "formats/panel_int.h"

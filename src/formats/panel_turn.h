@@ -1,0 +1,36 @@
+/* panel_turn.h -- packing whole units (PACK_UNIT of panel_int.h): 32 bytes of 16 rows are turned at once, then shared out by
+ * masks to the blocks whose bits they hold (panel_bits.h).
+ */
+#ifndef FORMATS_PANEL_TURN_H
+#define FORMATS_PANEL_TURN_H
+
+#include "formats/panel_bits.h"
+#include "kernels/kit/transpose.h"
+
+/* 32 bytes of a file are two blocks, in lower and upper halves; a panel's halves are those of one block. */
+INLINE void turn_4_bits(uint8_t *lower, uint8_t *upper, const uint8_t *bytes, size_t row_bytes)
+{
+    Vi low = vi_all(0x0f0f0f0f), high = vi_all((int32_t)0xf0f0f0f0);
+    Vf left[4], right[4];
+    vf_turn_4(left, bytes, (int64_t)row_bytes);
+    vf_turn_4(right, bytes + 16, (int64_t)row_bytes);
+    for (int j = 0; j < 4; j++) {
+        Vi a = vf_bits(left[j]), b = vf_bits(right[j]);
+        vi_store(lower + 64 * j, vi_or(vi_and(a, low), vi_and(vi_shl(b, 4), high)));
+        vi_store(upper + 64 * j, vi_or(vi_and(vi_shr(a, 4), low), vi_and(b, high)));
+    }
+}
+
+/* 32 bytes that hold 1 or 2 bits of each of 8 or 4 blocks: those of block s, as load m of its panel. */
+INLINE Vi turned_bits(const Vf turned[8], int bits, int s, int m)
+{
+    Vi out = vi_zero();
+    int32_t mask = bits == 1 ? 0x01010101 : 0x03030303;
+    for (int t = 0; t < 8 / bits; t++) {
+        Vi here = shifted(vf_bits(turned[m + bits * t]), bits * (t - s));
+        out = vi_or(out, vi_and(here, vi_all((int32_t)((uint32_t)mask << bits * t))));
+    }
+    return out;
+}
+
+#endif
