@@ -21,7 +21,7 @@ INLINE void turn_4_bits(uint8_t *lower, uint8_t *upper, const uint8_t *bytes, si
     }
 }
 
-/* 32 bytes that hold 1 or 2 bits of each of 8 or 4 blocks: those of block s, as load m of its panel. */
+/* Of 32 bytes that hold `bits` of each of 8 / bits blocks: those of block s, as load m of its panel. */
 INLINE Vi turned_bits(const Vf turned[8], int bits, int s, int m)
 {
     Vi out = vi_zero();
@@ -31,6 +31,23 @@ INLINE Vi turned_bits(const Vf turned[8], int bits, int s, int m)
         out = vi_or(out, vi_and(here, vi_all((int32_t)((uint32_t)mask << bits * t))));
     }
     return out;
+}
+
+/* 32 bytes are four blocks with 2 bits of each byte, or eight with 1. to: of the first block; the next is `next` bytes on. */
+INLINE void turn_2_bits(uint8_t *to, size_t next, const uint8_t *bytes, size_t row_bytes)
+{
+    Vf turned[8];
+    vf_turn_8(turned, bytes, (int64_t)row_bytes);
+    for (int s = 0; s < 4; s++)
+        for (int m = 0; m < 2; m++)
+            vi_store(to + (size_t)s * next + 64 * m, turned_bits(turned, 2, s, m));
+}
+INLINE void turn_1_bit(uint8_t *to, size_t next, const uint8_t *bytes, size_t row_bytes)
+{
+    Vf turned[8];
+    vf_turn_8(turned, bytes, (int64_t)row_bytes);
+    for (int s = 0; s < 8; s++)
+        vi_store(to + (size_t)s * next, turned_bits(turned, 1, s, 0));
 }
 
 #endif

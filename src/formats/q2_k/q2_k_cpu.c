@@ -1,6 +1,8 @@
 /* q2_k_cpu.c -- panels of Q2_K: a superblock of 16 rows. */
+#include <stddef.h>
+
 #include "formats/k_quant.h"
-#include "formats/panel_bits.h"
+#include "formats/panel_turn.h"
 #include "formats/q2_k/q2_k.h"
 
 typedef struct Unit {
@@ -27,16 +29,30 @@ INLINE Vf minimum(const Unit *u, int i, int s)
     return vf_mul(vf_of_f16(u->dmin), vf_of_i(vi_shr(vi_of_u8(u->scales[2 * i + s]), 4)));
 }
 
-static void pack_lane(Unit *u, int lane, const void *blocks, int n)
+static void pack_scales(Unit *u, int lane, const Q2KBlock *b)
 {
-    const Q2KBlock *b = blocks;
-    (void)n;
     memcpy(u->d[lane], b->d, 2);
     memcpy(u->dmin[lane], b->dmin, 2);
     for (int g = 0; g < 16; g++)
         u->scales[g][lane] = b->scales[g];
+}
+
+static void pack_lane(Unit *u, int lane, const void *blocks, int n)
+{
+    const Q2KBlock *b = blocks;
+    (void)n;
+    pack_scales(u, lane, b);
     for (unsigned i = 0; i < K_ELEMS; i += 4)
         panel_put_4(u->q[i / 32], 2, lane, i % 32, bits_get_4(b->q, 2, 32, i));
+}
+
+#define PACK_UNIT
+static void pack_unit(Unit *u, const uint8_t *blocks, size_t row_bytes)
+{
+    for (int lane = 0; lane < PANEL_ROWS; lane++)
+        pack_scales(u, lane, (const Q2KBlock *)(const void *)(blocks + (size_t)lane * row_bytes));
+    for (int i = 0; i < 8; i += 4)
+        turn_2_bits(u->q[i], sizeof u->q[0], blocks + offsetof(Q2KBlock, q) + 8 * i, row_bytes);
 }
 
 #include "formats/panel_int.h"

@@ -59,14 +59,11 @@ static void pack_lane(Unit *u, int lane, const void *blocks, int n)
 #define PACK_UNIT
 static void pack_unit(Unit *u, const uint8_t *blocks, size_t row_bytes)
 {
-    Vf turned[8];
     for (int lane = 0; lane < PANEL_ROWS; lane++)
         pack_scales(u, lane, (const Q5KBlock *)(const void *)(blocks + (size_t)lane * row_bytes));
     for (int i = 0; i < 8; i += 2)
         turn_4_bits(u->q[i].low, u->q[i + 1].low, blocks + offsetof(Q5KBlock, low) + 16 * i, row_bytes);
-    vf_turn_8(turned, blocks + offsetof(Q5KBlock, high), (int64_t)row_bytes);
-    for (int i = 0; i < 8; i++)
-        vi_store(u->q[i].high, turned_bits(turned, 1, i, 0));
+    turn_1_bit(u->q[0].high, sizeof u->q[0], blocks + offsetof(Q5KBlock, high), row_bytes);
 }
 
 #include "formats/panel_int.h"

@@ -50,14 +50,10 @@ static void pack_lane(Unit *u, int lane, const void *blocks, int n)
 /* Four blocks: 128 elements. */
 INLINE void pack_half(Unit *u, int half, const uint8_t *blocks, size_t row_bytes)
 {
-    Vf turned[8];
     for (int i = 0; i < 2; i++)
         turn_4_bits(u->q[4 * half + i].low, u->q[4 * half + 2 + i].low,
                     blocks + offsetof(Q6KBlock, low) + 64 * half + 32 * i, row_bytes);
-    vf_turn_8(turned, blocks + offsetof(Q6KBlock, high) + 32 * half, (int64_t)row_bytes);
-    for (int i = 0; i < 4; i++)
-        for (int m = 0; m < 2; m++)
-            vi_store(u->q[4 * half + i].high + 64 * m, turned_bits(turned, 2, i, m));
+    turn_2_bits(u->q[4 * half].high, sizeof u->q[0], blocks + offsetof(Q6KBlock, high) + 32 * half, row_bytes);
 }
 
 #define PACK_UNIT
