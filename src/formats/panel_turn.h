@@ -7,6 +7,15 @@
 #include "formats/panel_bits.h"
 #include "kernels/kit/transpose.h"
 
+/* 16 bytes of a file are a block whose halves lie side by side, as the panel's do: only fours change places. */
+INLINE void turn_block_of_4_bits(uint8_t *to, const uint8_t *bytes, size_t row_bytes)
+{
+    Vf fours[4];
+    vf_turn_4(fours, bytes, (int64_t)row_bytes);
+    for (int j = 0; j < 4; j++)
+        vi_store(to + 64 * j, vf_bits(fours[j]));
+}
+
 /* 32 bytes of a file are two blocks, in lower and upper halves; a panel's halves are those of one block. */
 INLINE void turn_4_bits(uint8_t *lower, uint8_t *upper, const uint8_t *bytes, size_t row_bytes)
 {

@@ -1,6 +1,8 @@
 /* iq4_nl_cpu.c -- panels of IQ4_NL: two blocks of 16 rows, their scales first. */
+#include <stddef.h>
+
 #include "formats/iq4_nl/iq4_nl.h"
-#include "formats/panel_bits.h"
+#include "formats/panel_turn.h"
 
 typedef struct Unit {
     uint8_t d[2][PANEL_ROWS][2];
@@ -25,6 +27,16 @@ static void pack_lane(Unit *u, int lane, const void *blocks, int n)
         memcpy(u->d[i][lane], b[i].d, 2);
         for (unsigned k = 0; k < PANEL_BLOCK; k += 4)
             panel_put_4(u->q[i], 4, lane, k, bits_get_4(b[i].q, 4, 16, k));
+    }
+}
+
+#define PACK_UNIT
+static void pack_unit(Unit *u, const uint8_t *blocks, size_t row_bytes)
+{
+    for (int i = 0; i < 2; i++, blocks += sizeof(IQ4NLBlock)) {
+        for (int lane = 0; lane < PANEL_ROWS; lane++)
+            memcpy(u->d[i][lane], blocks + (size_t)lane * row_bytes, 2);
+        turn_block_of_4_bits(u->q[i], blocks + offsetof(IQ4NLBlock, q), row_bytes);
     }
 }
 

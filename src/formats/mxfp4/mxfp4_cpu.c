@@ -1,6 +1,8 @@
 /* mxfp4_cpu.c -- panels of MXFP4: four blocks of 16 rows, their exponents first. */
+#include <stddef.h>
+
 #include "formats/mxfp4/mxfp4.h"
-#include "formats/panel_bits.h"
+#include "formats/panel_turn.h"
 
 typedef struct Unit {
     uint8_t e[4][PANEL_ROWS];
@@ -31,6 +33,16 @@ static void pack_lane(Unit *u, int lane, const void *blocks, int n)
         u->e[i][lane] = b[i].e;
         for (unsigned k = 0; k < PANEL_BLOCK; k += 4)
             panel_put_4(u->q[i], 4, lane, k, bits_get_4(b[i].q, 4, 16, k));
+    }
+}
+
+#define PACK_UNIT
+static void pack_unit(Unit *u, const uint8_t *blocks, size_t row_bytes)
+{
+    for (int i = 0; i < 4; i++, blocks += sizeof(MXFP4Block)) {
+        for (int lane = 0; lane < PANEL_ROWS; lane++)
+            u->e[i][lane] = blocks[(size_t)lane * row_bytes];
+        turn_block_of_4_bits(u->q[i], blocks + offsetof(MXFP4Block, q), row_bytes);
     }
 }
 

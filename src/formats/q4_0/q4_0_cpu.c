@@ -1,9 +1,8 @@
 /* q4_0_cpu.c -- panels of Q4_0: two blocks of 16 rows, their scales first. */
 #include <stddef.h>
 
-#include "formats/panel_bits.h"
+#include "formats/panel_turn.h"
 #include "formats/q4_0/q4_0.h"
-#include "kernels/kit/transpose.h"
 
 typedef struct Unit {
     uint8_t d[2][PANEL_ROWS][2];
@@ -33,17 +32,13 @@ static void pack_lane(Unit *u, int lane, const void *blocks, int n)
     }
 }
 
-/* A block of a file holds its halves side by side, as the panel does: only fours change places. */
 #define PACK_UNIT
 static void pack_unit(Unit *u, const uint8_t *blocks, size_t row_bytes)
 {
-    Vf fours[4];
     for (int i = 0; i < 2; i++, blocks += sizeof(Q4_0Block)) {
         for (int lane = 0; lane < PANEL_ROWS; lane++)
             memcpy(u->d[i][lane], blocks + (size_t)lane * row_bytes, 2);
-        vf_turn_4(fours, blocks + offsetof(Q4_0Block, q), row_bytes);
-        for (int j = 0; j < 4; j++)
-            vi_store(u->q[i] + 64 * j, vf_bits(fours[j]));
+        turn_block_of_4_bits(u->q[i], blocks + offsetof(Q4_0Block, q), row_bytes);
     }
 }
 

@@ -1,5 +1,7 @@
 /* q4_1_cpu.c -- panels of Q4_1: a block of 16 rows, scales and offsets first. */
-#include "formats/panel_bits.h"
+#include <stddef.h>
+
+#include "formats/panel_turn.h"
 #include "formats/q4_1/q4_1.h"
 
 typedef struct Unit {
@@ -27,6 +29,16 @@ static void pack_lane(Unit *u, int lane, const void *blocks, int n)
     memcpy(u->m[lane], b->m, 2);
     for (unsigned k = 0; k < PANEL_BLOCK; k += 4)
         panel_put_4(u->q, 4, lane, k, bits_get_4(b->q, 4, 16, k));
+}
+
+#define PACK_UNIT
+static void pack_unit(Unit *u, const uint8_t *blocks, size_t row_bytes)
+{
+    for (int lane = 0; lane < PANEL_ROWS; lane++) {
+        memcpy(u->d[lane], blocks + (size_t)lane * row_bytes, 2);
+        memcpy(u->m[lane], blocks + (size_t)lane * row_bytes + offsetof(Q4_1Block, m), 2);
+    }
+    turn_block_of_4_bits(u->q, blocks + offsetof(Q4_1Block, q), row_bytes);
 }
 
 #include "formats/panel_int.h"
