@@ -59,4 +59,19 @@ INLINE void turn_1_bit(uint8_t *to, size_t next, const uint8_t *bytes, size_t ro
         vi_store(to + (size_t)s * next, turned_bits(turned, 1, s, 0));
 }
 
+/* 4 bytes of a file are 1 bit of each of a block's weights, in their order: each four go to four bytes. */
+INLINE void turn_word_of_bits(uint8_t *to, const uint8_t *bytes, size_t row_bytes)
+{
+    int32_t words[PANEL_ROWS];
+    for (int lane = 0; lane < PANEL_ROWS; lane++)
+        memcpy(&words[lane], bytes + (size_t)lane * row_bytes, sizeof words[lane]);
+    Vi word = vi_load(words), out = vi_zero();
+    for (int j = 0; j < 8; j++) {
+        Vi four = vi_and(vi_shr(word, 4 * j), vi_all(15));
+        Vi apart = vi_and(vi_mul(four, vi_all(0x00204081)), vi_all(0x01010101));
+        out = vi_or(out, vi_shl(apart, j));
+    }
+    vi_store(to, out);
+}
+
 #endif

@@ -1,5 +1,7 @@
 /* q5_0_cpu.c -- panels of Q5_0: two blocks of 16 rows, their scales first. */
-#include "formats/panel_bits.h"
+#include <stddef.h>
+
+#include "formats/panel_turn.h"
 #include "formats/q5_0/q5_0.h"
 
 typedef struct Unit {
@@ -29,6 +31,17 @@ static void pack_lane(Unit *u, int lane, const void *blocks, int n)
             panel_put_4(u->low[i], 4, lane, k, bits_get_4(b[i].low, 4, 16, k));
             panel_put_4(u->high[i], 1, lane, k, bits_get_4(b[i].high, 1, 1, k));
         }
+    }
+}
+
+#define PACK_UNIT
+static void pack_unit(Unit *u, const uint8_t *blocks, size_t row_bytes)
+{
+    for (int i = 0; i < 2; i++, blocks += sizeof(Q5_0Block)) {
+        for (int lane = 0; lane < PANEL_ROWS; lane++)
+            memcpy(u->d[i][lane], blocks + (size_t)lane * row_bytes, 2);
+        turn_word_of_bits(u->high[i], blocks + offsetof(Q5_0Block, high), row_bytes);
+        turn_block_of_4_bits(u->low[i], blocks + offsetof(Q5_0Block, low), row_bytes);
     }
 }
 

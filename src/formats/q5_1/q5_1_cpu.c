@@ -1,5 +1,7 @@
 /* q5_1_cpu.c -- panels of Q5_1: a block of 16 rows, scales and offsets first. */
-#include "formats/panel_bits.h"
+#include <stddef.h>
+
+#include "formats/panel_turn.h"
 #include "formats/q5_1/q5_1.h"
 
 typedef struct Unit {
@@ -31,6 +33,17 @@ static void pack_lane(Unit *u, int lane, const void *blocks, int n)
         panel_put_4(u->low, 4, lane, k, bits_get_4(b->low, 4, 16, k));
         panel_put_4(u->high, 1, lane, k, bits_get_4(b->high, 1, 1, k));
     }
+}
+
+#define PACK_UNIT
+static void pack_unit(Unit *u, const uint8_t *blocks, size_t row_bytes)
+{
+    for (int lane = 0; lane < PANEL_ROWS; lane++) {
+        memcpy(u->d[lane], blocks + (size_t)lane * row_bytes, 2);
+        memcpy(u->m[lane], blocks + (size_t)lane * row_bytes + offsetof(Q5_1Block, m), 2);
+    }
+    turn_word_of_bits(u->high, blocks + offsetof(Q5_1Block, high), row_bytes);
+    turn_block_of_4_bits(u->low, blocks + offsetof(Q5_1Block, low), row_bytes);
 }
 
 #include "formats/panel_int.h"
