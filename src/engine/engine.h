@@ -149,8 +149,8 @@ typedef struct RequestOptions {
                                      locked meanwhile, so it may signal somebody, and no more */
     void *notify_with;
     int32_t notify_tokens;     /* so many wait for each other before it is called for them; the first of a sample, and
-                                  what is no token, is told of at once. With `samples` at most EngineOptions.events;
-                                  0 means 1 */
+                                  what is no token, is told of at once. It and `samples` together are at most
+                                  EngineOptions.events; 0 means 1 */
 } RequestOptions;
 
 typedef enum EventKind {

@@ -7,6 +7,13 @@
 #include "formats/panel_bits.h"
 #include "kernels/kit/transpose.h"
 
+/* A scale of each row. */
+INLINE void gather_f16(uint8_t to[PANEL_ROWS][2], const uint8_t *bytes, size_t row_bytes)
+{
+    for (int lane = 0; lane < PANEL_ROWS; lane++)
+        memcpy(to[lane], bytes + (size_t)lane * row_bytes, 2);
+}
+
 /* 16 bytes of a file are a block whose halves lie side by side, as the panel's do: only fours change places. */
 INLINE void turn_block_of_4_bits(uint8_t *to, const uint8_t *bytes, size_t row_bytes)
 {

@@ -95,7 +95,7 @@ void exchange_event_within(Exchange *, Span before, json_t *, Span after);
 void exchange_done(Exchange *);
 size_t exchange_room(Exchange *);             /* bytes that may be put until it is full; 0: wait for a poke */
 bool exchange_gone(Exchange *);               /* hung up: nobody reads the answer */
-bool exchange_stopped(Exchange *);
+bool exchange_stopped(Exchange *);            /* by exchange_stop(): what there is shall be told, and no more made */
 bool exchange_is_done(Exchange *);
 void exchange_stop(Exchange *);               /* its work shall end, and who reads is told so; any thread that holds it */
 

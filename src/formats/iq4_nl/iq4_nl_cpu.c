@@ -34,8 +34,7 @@ static void pack_lane(Unit *u, int lane, const void *blocks, int n)
 static void pack_unit(Unit *u, const uint8_t *blocks, size_t row_bytes)
 {
     for (int i = 0; i < 2; i++, blocks += sizeof(IQ4NLBlock)) {
-        for (int lane = 0; lane < PANEL_ROWS; lane++)
-            memcpy(u->d[i][lane], blocks + (size_t)lane * row_bytes, 2);
+        gather_f16(u->d[i], blocks, row_bytes);
         turn_block_of_4_bits(u->q[i], blocks + offsetof(IQ4NLBlock, q), row_bytes);
     }
 }

@@ -34,10 +34,8 @@ static void pack_lane(Unit *u, int lane, const void *blocks, int n)
 #define PACK_UNIT
 static void pack_unit(Unit *u, const uint8_t *blocks, size_t row_bytes)
 {
-    for (int lane = 0; lane < PANEL_ROWS; lane++) {
-        memcpy(u->d[lane], blocks + (size_t)lane * row_bytes, 2);
-        memcpy(u->m[lane], blocks + (size_t)lane * row_bytes + offsetof(Q4_1Block, m), 2);
-    }
+    gather_f16(u->d, blocks, row_bytes);
+    gather_f16(u->m, blocks + offsetof(Q4_1Block, m), row_bytes);
     turn_block_of_4_bits(u->q, blocks + offsetof(Q4_1Block, q), row_bytes);
 }
 

@@ -38,8 +38,7 @@ static void pack_lane(Unit *u, int lane, const void *blocks, int n)
 static void pack_unit(Unit *u, const uint8_t *blocks, size_t row_bytes)
 {
     for (int i = 0; i < 2; i++, blocks += sizeof(Q5_0Block)) {
-        for (int lane = 0; lane < PANEL_ROWS; lane++)
-            memcpy(u->d[i][lane], blocks + (size_t)lane * row_bytes, 2);
+        gather_f16(u->d[i], blocks, row_bytes);
         turn_word_of_bits(u->high[i], blocks + offsetof(Q5_0Block, high), row_bytes);
         turn_block_of_4_bits(u->low[i], blocks + offsetof(Q5_0Block, low), row_bytes);
     }
