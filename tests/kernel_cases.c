@@ -709,8 +709,15 @@ static void make_attend(KernelCase *c)
     static const int32_t groups[] = {1, 1, 2, 3, 4, 5, 8, 16, 33};
     CaseCache m = {0};
     bool far = one_in(c, 4), many = !far && one_in(c, 4);       /* over several segments of the past; rows */
-    choose_sequences(c, &m, far ? 3 : many ? 100 : 20, far ? 1200 : 90);
-    int32_t y_width = choose_widths(c, &m, far), group = groups[below(c, COUNT_OF(groups))];
+    bool served = one_in(c, 4);                                 /* as a step of many sequences: a row of each, many heads */
+    choose_sequences(c, &m, served ? 1 : far ? 3 : many ? 100 : 20, far ? 1200 : 90);
+    int32_t y_width = choose_widths(c, &m, far);
+    if (served) {
+        y_width = m.key_width = m.value_width = 64 << below(c, 2);
+        m.block_tokens = 16 << below(c, 3);
+        m.kv_heads = 1 + below(c, far ? 4 : 48);
+    }
+    int32_t group = groups[below(c, COUNT_OF(groups))];
     int64_t products = 0;      /* of a head: what the reference takes its time for */
     for (int32_t s = 0; s < m.seqs; s++)
         products += (int64_t)m.rows_of[s] * m.length[s] * m.kv_heads * (m.key_width + y_width);

@@ -10,7 +10,7 @@
 #include "kernels/linear/lt.h"
 #include "kernels/linear/parts_cuda.h"
 
-enum { HEADS = 8, KEYS = 64, THREADS = 128, COLUMNS_MAX = 8, PARTS_MOST = 64, PART_COST = 4 };
+enum { HEADS = 8, KEYS = 64, THREADS = 128, COLUMNS_MAX = 8, PARTS_MOST = 64 };
 
 static __device__ inline int64_t past_at(const Attention &a, const int32_t *table, int j, int kv_head, int64_t *in_block)
 {
@@ -237,20 +237,20 @@ static void run_rows(const Attention *a, const CudaRun *g)
     }
 }
 
-static const AttendWay attend_any = {takes, queries, resident, false, HEADS, 4, 8, run_rows};
-static const AttendWay *const ways[] = {&attend_hopper, &attend_prompt, &attend_group, &attend_few, &attend_any};
-enum { ROWS_ALONE = 3 };      /* from here on ways compute a row alike, whatever the others are */
+static const AttendWay attend_any = {takes, queries, resident, false, HEADS, 4, PART_COST, 8, run_rows};
+static const AttendWay *const ways[] = {&attend_hopper, &attend_prompt, &attend_flow, &attend_group, &attend_few, &attend_any};
+enum { ROWS_ALONE = 4 };      /* from here on ways compute a row alike, whatever the others are */
 
 /* ---- choosing ---- */
 
 /* Into how many parts of KEYS positions each, or some times that, they are split: so that all waves of blocks of threads over
- * the GPU together are short. A part costs as much as PART_COST KEYS. */
-static int64_t parts_for(int64_t blocks, int64_t slots, int64_t all, int waves)
+ * the GPU together are short. A part costs as much as way->part_cost KEYS. */
+static int64_t parts_for(const AttendWay *way, int64_t blocks, int64_t slots, int64_t all)
 {
     int64_t best = 1, least = INT64_MAX;
-    for (int64_t n = 1; n <= all && n <= PARTS_MOST && (n == 1 || blocks * n <= waves * slots); n++) {
+    for (int64_t n = 1; n <= all && n <= PARTS_MOST && (n == 1 || blocks * n <= way->waves * slots); n++) {
         int64_t each = (all + n - 1) / n, parts = (all + each - 1) / each;
-        int64_t time = (blocks * parts + slots - 1) / slots * (each + PART_COST);
+        int64_t time = (blocks * parts + slots - 1) / slots * (each + way->part_cost);
         if (time < least)
             best = parts, least = time;
     }
@@ -266,7 +266,7 @@ static void plan(Attention *a, const AttendWay *way, int64_t capacity, const Cud
     int64_t pieces = (a->rows + a->rows_each - 1) / a->rows_each + (int64_t)a->seqs - 1;
     a->pieces = (int)(pieces < a->rows ? pieces : a->rows);
     int64_t blocks = (int64_t)a->pieces * a->kv_heads * a->head_blocks, all = (capacity + KEYS - 1) / KEYS;
-    a->count = g->same ? 1 : (int)parts_for(blocks, (int64_t)way->resident(a) * g->multiprocessors, all, way->waves);
+    a->count = g->same ? 1 : (int)parts_for(way, blocks, (int64_t)way->resident(a) * g->multiprocessors, all);
 }
 
 static Attention attention_of(const OpCall *c, const CudaRun *g, const AttendWay **way)

@@ -29,20 +29,26 @@ typedef struct Attention {
 } Attention;
 
 /* The kernels, of which the first that takes a call computes it (attend.cu). */
+enum { PART_COST = 4 };
 typedef struct AttendWay {
     bool (*takes)(const Attention *);
     int (*queries)(const Attention *);   /* of a block of threads: rows x heads of a group */
     int (*resident)(const Attention *);  /* blocks of threads that a multiprocessor has room for, about */
     bool rows_together;                  /* takes several rows of a sequence */
     int queries_most, resident_most;
+    int part_cost;                       /* what a part costs beside its positions, in 64 of them: PART_COST */
     int waves;                           /* where positions are split, blocks of threads fill the GPU so often at most */
     void (*run)(const Attention *, const CudaRun *);
 } AttendWay;
 
 extern const AttendWay attend_hopper;    /* many rows, as Hopper multiplies; heads of 64 or 128 of BF16 */
 extern const AttendWay attend_prompt;    /* many rows, on tensor cores */
+extern const AttendWay attend_flow;      /* single rows, of a Hopper's cache in BF16; heads of 64 or 128 */
 extern const AttendWay attend_group;     /* few rows, heads that share keys, on tensor cores */
 extern const AttendWay attend_few;       /* rows one at a time, heads of 64, 128 or 256 numbers of 16 bits */
+
+/* Rows of F32 that are read or written two numbers at a time. */
+static inline bool pairs_fit(const Rows &r) { return (uintptr_t)r.at % 8 == 0 && r.step % 2 == 0; }
 
 /* Queries that read the same keys. */
 static inline int64_t attend_together(const Attention *a)

@@ -200,4 +200,4 @@ static void run(const Attention *a, const CudaRun *g)
         launch_kind<W_BF16>(a, g);
 }
 
-const AttendWay attend_few = {takes, queries, resident, false, 2, 6, 4, run};
+const AttendWay attend_few = {takes, queries, resident, false, 2, 6, PART_COST, 4, run};

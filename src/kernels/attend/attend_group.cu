@@ -214,4 +214,4 @@ static void run(const Attention *a, const CudaRun *g)
     }
 }
 
-const AttendWay attend_group = {takes, queries, resident, true, 8 * EIGHTS, BLOCKS, 4, run};
+const AttendWay attend_group = {takes, queries, resident, true, 8 * EIGHTS, BLOCKS, PART_COST, 4, run};

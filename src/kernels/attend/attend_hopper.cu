@@ -13,6 +13,7 @@
  */
 #include "kernels/attend/attend_products.h"
 #include "kernels/attend/attend_wgmma.h"
+#include "kernels/kit/tensor_map.h"
 
 enum {
     GROUP = 128, GROUP_QUERIES = 64, THREADS = 3 * GROUP, QUERIES = 2 * GROUP_QUERIES, QUERIES_LEAST = 64,
@@ -513,46 +514,16 @@ static __global__ void __launch_bounds__(THREADS, 1) hopper(const __grid_constan
 
 /* ---- choosing ---- */
 
-typedef CUresult (*EncodeMap)(CUtensorMap *, CUtensorMapDataType, cuuint32_t, void *, const cuuint64_t *, const cuuint64_t *,
-                              const cuuint32_t *, const cuuint32_t *, CUtensorMapInterleave, CUtensorMapSwizzle,
-                              CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
-
-/* NULL: no driver that knows maps, another GPU, or code for others only. */
-static EncodeMap encode_map(void)
-{
-    static EncodeMap found;
-    static bool looked;
-    if (looked)
-        return found;
-    looked = true;
-    void *entry = NULL;
-    cudaDriverEntryPointQueryResult result;
-    cudaFuncAttributes code = {};
-    int device = 0, major = 0;
-    cudaGetDevice(&device);
-    cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
-    if (major == 9 && cudaFuncGetAttributes(&code, (const void *)hopper<false, 128>) == cudaSuccess &&
-        code.binaryVersion == 90 && code.ptxVersion == 90 &&
-        cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &entry, 12000, cudaEnableDefault, &result) == cudaSuccess)
-        found = (EncodeMap)entry;
-    return found;
-}
-
 /* A pool as [blocks, rows of all heads, width], in boxes of 16 rows and 128 bytes. */
 static bool map_past(CUtensorMap *map, const Past &past, const Attention *a)
 {
-    cuuint64_t dims[3] = {(cuuint64_t)past.width, (cuuint64_t)a->kv_heads * (cuuint64_t)a->tokens, (cuuint64_t)past.blocks};
-    cuuint64_t steps[2] = {(cuuint64_t)past.width * 2, (cuuint64_t)past.block_bytes};
-    cuuint32_t box[3] = {ROW_NUMBERS, BOX_ROWS, 1}, each[3] = {1, 1, 1};
-    return encode_map()(map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 3, (void *)past.at, dims, steps, box, each,
-                        CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_128B,
-                        CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
+    MapShape s = {3, {past.width, (int64_t)a->kv_heads * a->tokens, past.blocks}, {0, past.width * 2, past.block_bytes},
+                  {ROW_NUMBERS, BOX_ROWS, 1}, 128};
+    return tensor_map(map, past.at, &s);
 }
 
 static int queries(const Attention *) { return QUERIES; }
 static int resident(const Attention *) { return 1; }
-
-static bool pairs_fit(const Rows &r) { return (uintptr_t)r.at % 8 == 0 && r.step % 2 == 0; }
 
 static bool takes(const Attention *a)
 {
@@ -560,7 +531,7 @@ static bool takes(const Attention *a)
     return a->kind == W_BF16 && (known_width(a, 64) || known_width(a, 128)) && a->k.width == a->key_width &&
            a->v.width == a->value_width && a->tokens % BOX_ROWS == 0 && a->seqs <= SEQS_MOST &&
            attend_together(a) >= QUERIES_LEAST && !a->slopes && a->how.softcap <= 0 && pairs_fit(a->q) && pairs_fit(a->y) &&
-           encode_map() && map_past(&map, a->k, a) && map_past(&map, a->v, a);
+           tensor_maps_here() && map_past(&map, a->k, a) && map_past(&map, a->v, a);
 }
 
 template <bool EXACT, int W> static void launch(const Attention *a, const CudaRun *g)
@@ -583,4 +554,4 @@ static void run(const Attention *a, const CudaRun *g)
         a->exact ? launch<true, 128>(a, g) : launch<false, 128>(a, g);
 }
 
-const AttendWay attend_hopper = {takes, queries, resident, true, QUERIES, 1, 1, run};
+const AttendWay attend_hopper = {takes, queries, resident, true, QUERIES, 1, PART_COST, 1, run};

@@ -107,4 +107,4 @@ static void run(const Attention *a, const CudaRun *g)
     }
 }
 
-const AttendWay attend_prompt = {takes, queries, resident, true, PromptShape<false, 128>::queries, BLOCKS, 1, run};
+const AttendWay attend_prompt = {takes, queries, resident, true, PromptShape<false, 128>::queries, BLOCKS, PART_COST, 1, run};

@@ -24,7 +24,6 @@ typedef struct Line {
 /* For products whose weights and x are mapped, by rows. */
 void hopper_near(const Line &, const CudaRun *);       /* x in one part */
 void hopper_exact(const Line &, const CudaRun *);      /* x in three */
-const void *hopper_code(void);                         /* one of their kernels */
 
 /* N rows of x in so many parts. */
 template <int N, int X_PARTS> struct Way {

@@ -2,5 +2,3 @@
 #include "kernels/linear/hopper_line_cuda.h"
 
 void hopper_near(const Line &l, const CudaRun *g) { by_rows<1>(l, g); }
-
-const void *hopper_code(void) { return (const void *)along_line<Way<8, 1>>; }
