@@ -5,8 +5,8 @@
  *
  * DIRECTORY is a checkpoint whose tensors are never read (a file with holes will do): matrices are filled on the GPU
  * with random numbers of the format, as the cache is. -b: a step of so many sequences with CONTEXT positions each, all
- * different; -p: a prompt of so many rows. A line of JSON for each: the median of some steps, with the most likely tokens
- * chosen and brought to the host, and the share of what was measured as possible.
+ * different; -p: a prompt of so many rows. A line of JSON for each: the median of some steps, one after the other, with the
+ * most likely tokens chosen and brought to the host, and the share of what was measured as possible.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -146,21 +146,30 @@ static void forward(World *w, const Step *s)
 
 static int by_value(const void *a, const void *b) { return *(const double *)a < *(const double *)b ? -1 : 1; }
 
+/* As the engine does it: a step is queued while the one before it computes, whose tokens are waited for then. */
 static void measure(World *w, int32_t rows, int32_t seqs, int32_t length, const char *format)
 {
-    static Chosen answer[SEQUENCES_MAX];
-    double seconds[RUNS];
+    static Chosen answers[2][SEQUENCES_MAX];
+    const Chosen *answer = answers[0];
+    double seconds[RUNS], last = 0;
+    uint64_t fetched[2];
     OpCost cost = {0};
     int runs = rows > seqs ? PROMPT_RUNS : RUNS;
-    for (int i = 0; i < WARM + runs; i++) {
-        double start = clock_seconds();
-        tally_reset(w->tally);
-        Step s = step_of(w, rows, seqs, seqs, length);
-        forward(w, &s);
-        w->gpu->calls->read(w->gpu, answer, w->chosen.data, (size_t)seqs * sizeof *answer);
-        if (i >= WARM)
-            seconds[i - WARM] = clock_seconds() - start;
-        cost = tally_read(w->tally)->total;
+    for (int i = 0; i <= WARM + runs; i++) {
+        if (i < WARM + runs) {
+            tally_reset(w->tally);
+            Step s = step_of(w, rows, seqs, seqs, length);
+            forward(w, &s);
+            cost = tally_read(w->tally)->total;
+            fetched[i % 2] = device_fetch(w->gpu, answers[i % 2], w->chosen.data, (size_t)seqs * sizeof **answers);
+        }
+        if (i == 0)
+            continue;
+        device_await(w->gpu, fetched[(i - 1) % 2]);
+        double now = clock_seconds();
+        if (i > WARM)
+            seconds[i - 1 - WARM] = now - last;
+        last = now;
     }
     qsort(seconds, (size_t)runs, sizeof *seconds, by_value);
     double t = seconds[runs / 2], bytes = cost.weight_bytes + cost.cache_bytes;
