@@ -261,6 +261,30 @@ check-cuda:
 	    echo "$$(find src -name '*.cu' | wc -l) .cu files compile for sm_80 and sm_90a"; \
 	else echo "NOT COMPILED: the kernels of the GPU, for there is no nvcc"; fi
 
+# The GPU's attention by threads of this machine's processor (tests/emulated/emulated.h): what no GPU is needed to find. Where the
+# library has it too, compiled for a GPU, the first is taken.
+EMULATED   := $(patsubst %,$(BUILD)/emulated/%.o,emulated beside_attend attend attend_few attend_flow attend_group attend_prompt)
+EMULATED_H := $(shell find tests/emulated -name '*.h')
+CXX_FLAGS   = -std=c++17 -O2 -fno-extern-tls-init -Wno-unknown-pragmas -D__CUDACC__ -include tests/emulated/emulated.h \
+              -Itests/emulated -Isrc -Iinclude -MMD -MP
+$(BUILD)/emulated/%.o: src/kernels/attend/%.cu $(EMULATED_H)
+	@mkdir -p $(@D)
+	$(SAY) CXX $@
+	$(Q)$(CXX) $(CXX_FLAGS) -x c++ -c $< -o $@
+$(BUILD)/emulated/%.o: tests/emulated/%.cpp $(EMULATED_H)
+	@mkdir -p $(@D)
+	$(SAY) CXX $@
+	$(Q)$(CXX) $(CXX_FLAGS) -c $< -o $@
+$(BUILD)/tests/check_emulated: tests/check_emulated.c $(EMULATED) $(AID_O) $(BUILD)/main.a $(BUILD)/libridge.a
+	@mkdir -p $(@D)
+	$(SAY) CC $@
+	$(Q)$(CC) $(FLAGS) -Itests -MMD -MP -c $< -o $@.o
+	$(Q)$(CXX) -Wl,--allow-multiple-definition -o $@ $@.o $(EMULATED) $(AID_O) $(BUILD)/main.a $(BUILD)/libridge.a -lcmocka $(LIBS)
+.PHONY: check-emulated
+check-emulated:
+	+@if command -v $(CXX) >/dev/null; then $(MAKE) --no-print-directory $(BUILD)/tests/check_emulated && $(BUILD)/tests/check_emulated; \
+	else echo "NOT TESTED: the kernels of the GPU by threads of the processor, for there is no $(CXX)"; fi
+
 # The trained models of ../shared against what their training program measured: some minutes.
 .PHONY: check-model
 MODELS ?= base draft mha gqa mqa mla cla swa hybrid linear
@@ -413,5 +437,5 @@ uninstall:
 clean:
 	rm -rf $(BUILD)
 
--include $(LIB_O:.o=.d) $(MAIN_O:.o=.d) $(AID_O:.o=.d) $(TESTS:%=%.d) $(BENCHES:%=%.d) $(BUILD)/tests/matrix.d \
+-include $(EMULATED:.o=.d) $(LIB_O:.o=.d) $(MAIN_O:.o=.d) $(AID_O:.o=.d) $(TESTS:%=%.d) $(BENCHES:%=%.d) $(BUILD)/tests/matrix.d \
          $(wildcard $(BUILD)/fuzz_*.d)

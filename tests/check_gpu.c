@@ -121,36 +121,6 @@ static Err run_case(Gpu *g, KernelCase *c, bool by_rows, Error *err)
     return trouble ? fail(err, trouble->code, "%s", trouble->text) : OK;
 }
 
-static double row_error(const float *fast, const float *exact, int64_t width, float typical)
-{
-    double largest = typical, worst = 0;
-    for (int64_t i = 0; i < width; i++)
-        largest = fmax(largest, fabs(exact[i]));
-    for (int64_t i = 0; i < width; i++) {
-        double error = fabs((double)fast[i] - exact[i]);
-        if (memcmp(fast + i, exact + i, sizeof *fast) && !(error <= worst))
-            worst = isnan(error) ? INFINITY : error;
-    }
-    return worst == 0 ? 0 : worst / (largest + 1e-30);
-}
-
-static double worst_error(const KernelCase *c, const uint8_t *fast, const uint8_t *exact)
-{
-    double worst = 0;
-    size_t at = 0;
-    for (int o = 0; o < OP_OUTS; o++) {
-        Tensor t = c->call.out[o];
-        for (int32_t r = 0; !tensor_is_none(t) && r < t.dim[0]; r++, at += tensor_row_bytes(t)) {
-            if (t.format == &format_f32)
-                worst = fmax(worst, row_error((const float *)(fast + at), (const float *)(exact + at), tensor_width(t),
-                                              c->typical));
-            else if (memcmp(fast + at, exact + at, tensor_row_bytes(t)))
-                worst = INFINITY;
-        }
-    }
-    return worst;
-}
-
 static double allowed_error(Op op)
 {
     bool multiplies = op == OP_LINEAR || op == OP_LINEAR3 || op == OP_GATED_MLP || op == OP_EXPERT_LINEAR || op == OP_ATTEND;
@@ -200,7 +170,7 @@ static void check_case(Gpu *g, KernelCase *c, Tally *t)
         say_wrong(t, c, "wrote beside its outputs");
     } else {
         fast = kernel_case_outputs(c, &bytes);
-        double error = worst_error(c, fast, exact), allowed = allowed_error(c->call.op);
+        double error = kernel_case_error(c, fast, exact), allowed = allowed_error(c->call.op);
         t->worst = fmax(t->worst, error);
         snprintf(text, sizeof text, "by %.3g of the row, %.3g allowed", error, allowed);
         if (!(error <= allowed))

@@ -708,8 +708,8 @@ static void make_attend(KernelCase *c)
 {
     static const int32_t groups[] = {1, 1, 2, 3, 4, 5, 8, 16, 33};
     CaseCache m = {0};
-    bool far = one_in(c, 4), many = !far && one_in(c, 4);       /* over several segments of the past; rows */
     bool served = one_in(c, 4);                                 /* as a step of many sequences: a row of each, many heads */
+    bool far = one_in(c, served ? 2 : 4), many = !far && one_in(c, 4);      /* over several segments of the past; rows */
     choose_sequences(c, &m, served ? 1 : far ? 3 : many ? 100 : 20, far ? 1200 : 90);
     int32_t y_width = choose_widths(c, &m, far);
     if (served) {
@@ -731,8 +731,8 @@ static void make_attend(KernelCase *c)
     Attend *a = &c->call.attend;
     *a = (Attend){.scale = (one_in(c, 3) ? 4 : 1) / sqrtf((float)m.key_width),
                   .softcap = one_in(c, 4) ? 5 : 0,
-                  .window = one_in(c, 3) ? size_up_to(c, 700) : 0,
-                  .chunk = one_in(c, 5) ? size_up_to(c, 100) : 0,
+                  .window = one_in(c, served ? 9 : 3) ? size_up_to(c, 700) : 0,
+                  .chunk = one_in(c, served ? 15 : 5) ? size_up_to(c, 100) : 0,
                   .bidirectional = one_in(c, 5)};
     drop_unseen(&m, a->window);
     Tensor q = floats(c, c->rows, heads * m.key_width, 1);
@@ -956,6 +956,36 @@ uint8_t *kernel_case_outputs(const KernelCase *c, size_t *bytes)
             memcpy(all + *bytes, tensor_row(t, r), tensor_row_bytes(t));
     }
     return all;
+}
+
+static double row_error(const float *fast, const float *exact, int64_t width, float typical)
+{
+    double largest = typical, worst = 0;
+    for (int64_t i = 0; i < width; i++)
+        largest = fmax(largest, fabs(exact[i]));
+    for (int64_t i = 0; i < width; i++) {
+        double error = fabs((double)fast[i] - exact[i]);
+        if (memcmp(fast + i, exact + i, sizeof *fast) && !(error <= worst))
+            worst = isnan(error) ? INFINITY : error;
+    }
+    return worst == 0 ? 0 : worst / (largest + 1e-30);
+}
+
+double kernel_case_error(const KernelCase *c, const uint8_t *fast, const uint8_t *exact)
+{
+    double worst = 0;
+    size_t at = 0;
+    for (int o = 0; o < OP_OUTS; o++) {
+        Tensor t = c->call.out[o];
+        for (int32_t r = 0; !tensor_is_none(t) && r < t.dim[0]; r++, at += tensor_row_bytes(t)) {
+            if (t.format == &format_f32)
+                worst = fmax(worst, row_error((const float *)(fast + at), (const float *)(exact + at), tensor_width(t),
+                                              c->typical));
+            else if (memcmp(fast + at, exact + at, tensor_row_bytes(t)))
+                worst = INFINITY;
+        }
+    }
+    return worst;
 }
 
 bool kernel_case_intact(const KernelCase *c)

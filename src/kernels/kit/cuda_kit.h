@@ -1,8 +1,9 @@
-/* cuda_kit.h -- what the .cu files share: views of tensors, small floats, sums over a block, launches. */
+/* cuda_kit.h -- what the .cu files share: views of tensors, small floats, sums over a block. */
 #ifndef KERNELS_KIT_CUDA_KIT_H
 #define KERNELS_KIT_CUDA_KIT_H
 
 #include "kernels/kit/cuda_kernel.h"
+#include "kernels/kit/ptx_cuda.h"
 
 /* Rows of F32 with a step in between; a missing tensor has no data. */
 typedef struct Rows {
@@ -30,44 +31,6 @@ static inline int32_t innermost_of(const Tensor &t) { return t.dim[t.dims > 2 ? 
 static inline int32_t *ids_of(const Tensor &t) { return tensor_is_none(t) ? NULL : tensor_i32(t); }
 
 static inline unsigned blocks_for(int64_t n, int64_t each) { return (unsigned)((n + each - 1) / each); }
-
-/* Each kernel is launched while the one before it still runs (programmatic dependent launch, since compute capability 9.0),
- * so that getting ready costs nothing, and begins with previous(): it lets the next one get ready, and waits for all that
- * was sent before. Nothing that a kernel before may have written may be read above it. */
-static __device__ inline void previous_later() /* the first half: for kernels that have something to fetch before they wait */
-{
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
-#endif
-}
-static __device__ inline void previous_ended()
-{
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-    asm volatile("griddepcontrol.wait;" ::: "memory");
-#endif
-}
-static __device__ inline void previous()
-{
-    previous_later();
-    previous_ended();
-}
-
-template <typename... As, typename... Bs>
-static inline void launch_kernel(void (*kernel)(As...), dim3 grid, dim3 threads, size_t shared, const CudaRun *g, Bs... args)
-{
-    cudaLaunchConfig_t config = {};
-    cudaLaunchAttribute attribute[1];
-    attribute[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    attribute[0].val.programmaticStreamSerializationAllowed = 1;
-    config.gridDim = grid;
-    config.blockDim = threads;
-    config.dynamicSmemBytes = shared;
-    config.stream = (cudaStream_t)g->stream;
-    config.attrs = attribute;
-    config.numAttrs = g->overlaps ? 1 : 0;
-    cudaLaunchKernelEx(&config, kernel, As(args)...);
-}
-#define LAUNCH(kernel, grid, threads, shared, g, ...) launch_kernel(kernel, grid, threads, shared, g, __VA_ARGS__)
 
 /* One block of threads for a row, or several where it is wide: EACH(i, of) goes over this block's columns. */
 enum { EACH_THREADS = 256 };
@@ -111,18 +74,6 @@ template <bool WIDE> __device__ inline void put_four(float *row, int i, int n, f
 
 /* ---- small floats ---- */
 
-__device__ inline float f32_of_f16(unsigned short h)
-{
-    float f;
-    asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(h));
-    return f;
-}
-__device__ inline unsigned short f16_of_f32(float f)
-{
-    unsigned short h;
-    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(h) : "f"(f));
-    return h;
-}
 __device__ inline float f32_of_bf16(unsigned short h) { return __uint_as_float((unsigned)h << 16); }
 __device__ inline unsigned short bf16_of_f32(float x)
 {
@@ -130,13 +81,6 @@ __device__ inline unsigned short bf16_of_f32(float x)
     if ((bits & 0x7fffffff) > 0x7f800000)
         return (unsigned short)(bits >> 16 | 0x40);
     return (unsigned short)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-/* Two numbers of bf16 in a word, the first in its lower half. */
-__device__ inline unsigned bf16_two(float a, float b)
-{
-    unsigned two;
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(two) : "f"(b), "f"(a));
-    return two;
 }
 __device__ inline float4 four_of_bf16(uint2 four)
 {
