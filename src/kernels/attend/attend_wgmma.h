@@ -134,7 +134,8 @@ static __device__ inline void copy_box(unsigned to, const CUtensorMap *map, int 
 /* The same of [blocks, pieces of 64 columns, rows, columns], all pieces. */
 static __device__ inline void copy_pieces(unsigned to, const CUtensorMap *map, int row, int block, unsigned barrier)
 {
-    asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, %2, %4}], [%5];"
+    asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes "
+                 "[%0], [%1, {%2, %3, %2, %4}], [%5];"
                  ::"r"(to), "l"((uint64_t)map), "r"(0), "r"(row), "r"(block), "r"(barrier) : "memory");
 }
 static __device__ inline void put_word(unsigned at, unsigned word)
