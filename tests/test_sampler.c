@@ -7,7 +7,7 @@
 
 #include "base/prng.h"
 #include "engine/sampler.h"
-#include "kernels/choose/choose_row.h"
+#include "kernels/choose/choose_scan.h"
 
 enum { V = 61, TOKENS = 12, PROMPT = 5 };
 
@@ -528,39 +528,6 @@ static void the_check_names_each_bad_field(void **state)
     }
 }
 
-/* A mask that allows all tokens has the row copied and the edits written into it: nothing else may differ. */
-static void few_edits_beside_a_row_choose_what_they_do_within_it(void **state)
-{
-    enum { VOCABULARY = 700, CASES = 4000, EDITS = 20 };
-    static float logits[VOCABULARY], within[VOCABULARY];
-    static uint32_t all[VOCABULARY / 32 + 1];
-    PrngStream stream = {.seed = 11};
-    Arena *arena = arena_new(1 << 20);
-    Picks picks;
-    assert_true(picks_init(&picks, arena, VOCABULARY, scan_of(TIER_BEST)));
-    memset(all, 0xff, sizeof all);
-    (void)state;
-    for (int i = 0; i < CASES; i++) {
-        ChooseEdit edits[EDITS];
-        int32_t count = (int32_t)(stream_unit(&stream) * (EDITS + 1)), first = (int32_t)(stream_unit(&stream) * VOCABULARY);
-        ChooseHow how = {.edits = count, .mask = -1, .scale = i % 5 == 0 ? 0 : 0.5f + (float)stream_unit(&stream), .top_p = 1,
-                         .typical_p = 1, .repeat = 1.3f, .presence = 0.2f, .frequency = 0.1f,
-                         .unit = stream_unit(&stream), .best = i % 3 == 0 ? 4 : -1};
-        for (int v = 0; v < VOCABULARY; v++)
-            logits[v] = i % 7 == 0 ? (float)(v % 3) : (float)(8 * stream_unit(&stream) - 4);      /* many are the largest */
-        if (i % 11 == 0)
-            logits[(first + 1) % VOCABULARY] = i % 2 ? NAN : INFINITY;
-        for (int e = 0; e < count; e++)
-            edits[e] = (ChooseEdit){(first + e) % VOCABULARY, stream_unit(&stream) < 0.3 ? -INFINITY : (float)stream_unit(&stream),
-                                    stream_unit(&stream) < 0.5, (int32_t)(3 * stream_unit(&stream))};
-        Chosen beside, in;
-        choose_row(&picks, within, &how, &(ChooseRow){logits, VOCABULARY, edits, NULL}, &beside);
-        choose_row(&picks, within, &how, &(ChooseRow){logits, VOCABULARY, edits, all}, &in);
-        assert_memory_equal(&beside, &in, sizeof in);
-    }
-    arena_free(arena);
-}
-
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -576,7 +543,6 @@ int main(void)
         TEST(only_tokens_of_the_mask_are_chosen),
         TEST(what_cannot_be_drawn_from_is_an_error_and_not_a_token),
         TEST(extreme_logits_and_temperatures_stay_defined),
-        TEST(few_edits_beside_a_row_choose_what_they_do_within_it),
         TEST(a_large_vocabulary_keeps_the_right_tokens),
         TEST(all_tiers_give_the_same_bits),
         TEST(exp_is_within_its_stated_error_and_ends_at_zero),

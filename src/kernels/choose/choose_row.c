@@ -13,36 +13,17 @@ static void edit(float *z, const ChooseHow *how, const ChooseEdit *e)
         *z -= how->frequency * (float)e->count + how->presence;
 }
 
-/* What few edits make of single logits, kept beside the row, which then need not be copied. */
-enum { EDITS_FEW = 16 };
-typedef struct Edited {
-    int32_t count;             /* 0: what was edited, if anything, is in the row */
-    float z[EDITS_FEW], weight[EDITS_FEW];
-} Edited;
-
-/* false: one of them is or was the largest, so that the row has another peak. */
-static bool edit_beside(Edited *e, const ChooseHow *how, const ChooseRow *row, const Peak *peak)
+/* The logits after all that acts on single ones; those of the model where nothing does. */
+static const float *adjust(const Scan *scan, float *z, const ChooseHow *how, const ChooseRow *row)
 {
-    if (peak->broken >= 0)
-        return false;
-    for (int32_t i = 0; i < how->edits; i++) {
-        e->z[i] = row->logits[row->edits[i].id];
-        edit(&e->z[i], how, &row->edits[i]);
-        if (row->edits[i].id == peak->id || !(e->z[i] < peak->value))
-            return false;
-    }
-    e->count = how->edits;
-    return true;
-}
-
-/* The logits after all that acts on single ones: in z. */
-static void adjust(const Scan *scan, float *z, const ChooseHow *how, const ChooseRow *row)
-{
+    if (!row->allowed && how->edits == 0)
+        return row->logits;
     memcpy(z, row->logits, (size_t)row->vocabulary * sizeof *z);
     if (row->allowed)
         scan->mask(z, row->allowed, row->vocabulary);
     for (int32_t i = 0; i < how->edits; i++)
         edit(&z[row->edits[i].id], how, &row->edits[i]);
+    return z;
 }
 
 /* At and below this logit nothing can pass the filters; -INFINITY when that cannot be said beforehand.
@@ -105,21 +86,14 @@ static bool all_may_come(const ChooseHow *how, int32_t vocabulary)
     return (how->top_k <= 0 || how->top_k >= vocabulary) && how->top_p >= 1 && how->typical_p >= 1 && how->min_p <= 0;
 }
 
-static int32_t draw(Picks *p, const ChooseHow *how, const float *z, const ChooseRow *row, float peak, Edited *e)
+static int32_t draw(Picks *p, const ChooseHow *how, const float *z, int32_t vocabulary, float peak, bool masked)
 {
     const Scan *scan = p->scan;
-    int32_t V = row->vocabulary;
-    if (!row->allowed && all_may_come(how, V)) {
-        double all = scan->weights(z, p->weight, V, peak, how->scale);
-        if (e->count > 0) {
-            scan->exps(e->z, e->weight, e->count, peak, how->scale);
-            for (int32_t i = 0; i < e->count; i++)
-                p->weight[row->edits[i].id] = e->weight[i];
-            all = scan->sum(p->weight, V);
-        }
-        return scan->find(p->weight, V, how->unit * all);
+    if (!masked && all_may_come(how, vocabulary)) {
+        double all = scan->weights(z, p->weight, vocabulary, peak, how->scale);
+        return scan->find(p->weight, vocabulary, how->unit * all);
     }
-    double total = filter(p, how, z, V, peak, row->allowed);
+    double total = filter(p, how, z, vocabulary, peak, masked);
     return p->id[scan->find(p->weight, p->count, how->unit * total)];
 }
 
@@ -140,25 +114,15 @@ void choose_tell(Picks *p, const float *logits, int32_t vocabulary, int32_t id, 
 
 void choose_row(Picks *p, float *adjusted, const ChooseHow *how, const ChooseRow *row, Chosen *out)
 {
-    const float *z = row->logits;
-    int32_t V = row->vocabulary;
-    Edited e = {0};
-    bool edits = how->edits > 0, few = how->edits <= EDITS_FEW && (how->scale <= 0 || all_may_come(how, V));
-    Peak peak = {0};
-    if (!row->allowed && (!edits || few))
-        peak = p->scan->peak(z, V);
-    if (row->allowed || (edits && !(few && edit_beside(&e, how, row, &peak)))) {
-        adjust(p->scan, adjusted, how, row);
-        z = adjusted;
-        peak = p->scan->peak(z, V);
-    }
+    const float *z = adjust(p->scan, adjusted, how, row);
+    Peak peak = p->scan->peak(z, row->vocabulary);
     *out = (Chosen){.id = peak.id, .broken = peak.broken};
     if (peak.broken >= 0 || peak.value == -INFINITY) {
         out->id = -1;
         return;
     }
     if (how->scale > 0)
-        out->id = draw(p, how, z, row, peak.value, &e);
+        out->id = draw(p, how, z, row->vocabulary, peak.value, row->allowed);
     if (how->best >= 0)
-        choose_tell(p, row->logits, V, out->id, how->best, out);
+        choose_tell(p, row->logits, row->vocabulary, out->id, how->best, out);
 }
