@@ -327,7 +327,8 @@ NEON_TESTS := test_kernels test_kernels_attend test_kernels_state test_linear te
 ARM_ROOT   ?=
 ARM_LIB    := /usr/lib/aarch64-linux-gnu
 QEMU       := qemu-aarch64-static -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=/usr/aarch64-linux-gnu/lib:$(ARM_ROOT)$(ARM_LIB)
-$(BUILD)/neon-tests/%: tests/%.c $(filter-out $(BUILD)/src/server/% $(BUILD)/src/tools/%,$(LIB_O)) $(BUILD)/tests/kernel_cases.o $(BUILD)/tests/kernel_cases_state.o
+$(BUILD)/neon-tests/%: tests/%.c $(filter-out $(BUILD)/src/server/% $(BUILD)/src/tools/%,$(LIB_O)) \
+                      $(patsubst %,$(BUILD)/tests/kernel_case%.o,s s_state _error)
 	@mkdir -p $(@D)
 	$(SAY) CC $@
 	$(Q)$(CC) $(FLAGS) -Itests $^ -o $@ -lcmocka $(LIBS)

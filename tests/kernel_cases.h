@@ -60,7 +60,8 @@ int32_t kernel_case_together(const KernelCase *, int32_t from, int32_t most);
 
 /* A copy of the outputs' rows, one after another (to be freed). */
 uint8_t *kernel_case_outputs(const KernelCase *, size_t *bytes);
-/* How far such outputs are from others, over all rows: of the largest number of a row. Where they are no F32: 0, or infinity. */
+/* How far such outputs are from others, over all rows: of the largest number of a row; infinity where there is a NaN, though
+ * both have it, or where they are no F32 and differ. */
 double kernel_case_error(const KernelCase *, const uint8_t *fast, const uint8_t *exact);
 
 /* Whether all bytes outside the outputs are as they were made. */

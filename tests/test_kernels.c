@@ -64,36 +64,6 @@ static void same_bits(const KernelCase *c, const char *what, Output a, Output b)
     assert_true(false);
 }
 
-/* The largest |fast - reference| of a row, relative to the largest |reference| in it. */
-static double row_error(const float *fast, const float *exact, int64_t width, float typical)
-{
-    double largest = typical, worst = 0;
-    for (int64_t i = 0; i < width; i++)
-        largest = fmax(largest, fabs(exact[i]));
-    for (int64_t i = 0; i < width; i++) {
-        double error = fabs((double)fast[i] - exact[i]);
-        if (!(error <= worst))      /* a NaN counts as infinitely wrong */
-            worst = isnan(error) ? INFINITY : error;
-    }
-    return worst == 0 ? 0 : worst / (largest + 1e-30);
-}
-
-static double worst_error(const KernelCase *c, Output fast, Output exact)
-{
-    double worst = 0;
-    size_t at = 0;
-    for (int o = 0; o < OP_OUTS; o++) {
-        Tensor t = c->call.out[o];
-        for (int32_t r = 0; !tensor_is_none(t) && r < t.dim[0]; r++, at += tensor_row_bytes(t))
-            if (t.format == &format_i32)
-                assert_memory_equal(fast.data + at, exact.data + at, tensor_row_bytes(t));
-            else
-                worst = fmax(worst, row_error((float *)(fast.data + at), (float *)(exact.data + at),
-                                              tensor_width(t), c->typical));
-    }
-    return worst;
-}
-
 static double worst_of_op[OP_COUNT];
 
 static void hold_against_reference(KernelCase *c)
@@ -112,7 +82,7 @@ static void hold_against_reference(KernelCase *c)
         if (tolerance == 0) {
             same_bits(c, cpu_tier_name((CpuTier)tier), fast, exact);
         } else {
-            double error = worst_error(c, fast, exact);
+            double error = kernel_case_error(c, fast.data, exact.data);
             worst_of_op[c->call.op] = fmax(worst_of_op[c->call.op], error);
             if (error > tolerance)
                 print_error("%s: %s is wrong by %g of the row\n", c->what, cpu_tier_name((CpuTier)tier),

@@ -82,6 +82,14 @@ static inline bool tiles_fit(const Attention *a, TileShape t)
            a->k.block_bytes <= UINT_MAX && a->v.block_bytes <= UINT_MAX && t.bytes <= most;
 }
 
+static inline int multiprocessors_here(void)
+{
+    int device = 0, n = 1;
+    cudaGetDevice(&device);
+    cudaDeviceGetAttribute(&n, cudaDevAttrMultiProcessorCount, device);
+    return n;
+}
+
 /* By shared memory, of which a multiprocessor of compute capability 9 has 228 KB; a block of threads takes 1 KB besides. */
 static inline int tiles_resident(TileShape t, int most)
 {
@@ -157,6 +165,13 @@ static __device__ inline Query query_of(const Attention &a, const TileBlock &b, 
         q.from = seen.x, q.to = seen.y;
     }
     return q;
+}
+
+/* Whether no other row of this step is of its sequence, so that all before its position was there before. */
+static __device__ inline bool is_alone(const Attention &a, int r)
+{
+    int seq = a.row_seq[r];
+    return (r == 0 || a.row_seq[r - 1] != seq) && (r + 1 == a.rows || a.row_seq[r + 1] != seq);
 }
 
 /* False: there is nothing to do. */

@@ -85,13 +85,6 @@ static __device__ inline Item item_at(const Attention &a, int n)
 }
 static __device__ inline int stages_of(const TileBlock &b) { return (b.hi - b.lo + KEYS - 1) / KEYS; }
 
-/* Whether no other row of this step is of its sequence, so that all before its position was there before. */
-static __device__ inline bool is_alone(const Attention &a, int r)
-{
-    int seq = a.row_seq[r];
-    return (r == 0 || a.row_seq[r - 1] != seq) && (r + 1 == a.rows || a.row_seq[r + 1] != seq);
-}
-
 template <class R>
 static __device__ inline void ask_stage(const Places<R> &p, int n, int boxes, int first_lane, int2 place,
                                         const CUtensorMap *keys, const CUtensorMap *values)
@@ -390,10 +383,7 @@ static int resident(const Attention *) { return 1; }
 /* Very many heads that share nothing, and little to compute: a block of threads for each reads them faster, without copies. */
 static bool many_alone(const Attention *a)
 {
-    int device = 0, multiprocessors = 1;
-    cudaGetDevice(&device);
-    cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device);
-    return !a->exact && a->group == 1 && (int64_t)a->rows * a->heads >= ALONE_MOST * multiprocessors;
+    return !a->exact && a->group == 1 && (int64_t)a->rows * a->heads >= ALONE_MOST * multiprocessors_here();
 }
 
 static bool takes(const Attention *a)

@@ -68,12 +68,10 @@ static __device__ inline void share_powers(uint2 (*p)[TILE_WARPS][N], const uint
                 p[part][w][n] = all[((part * TILE_WARPS + w) * N + n) * 32];
 }
 
-/* Whether the first tile was there before this step: it is the only row of its sequence, at a later position. */
+/* Whether the first tile was there before this step. */
 template <int K> static __device__ inline bool is_older(const Attention &a, const TileBlock &b)
 {
-    int r = b.first_row, seq = a.row_seq[r];
-    bool alone = (r == 0 || a.row_seq[r - 1] != seq) && (r + 1 == a.rows || a.row_seq[r + 1] != seq);
-    return (K == W_F16 || K == W_BF16) && alone && b.lo + KEYS <= a.positions[r];
+    return (K == W_F16 || K == W_BF16) && is_alone(a, b.first_row) && b.lo + KEYS <= a.positions[b.first_row];
 }
 
 /* W: tile_shape(). */
@@ -159,10 +157,8 @@ static bool fills(int64_t blocks, int64_t at_a_time, double share)
 /* Of a multiprocessor: as many as fit, or one less, where so many leave a wave half empty and fewer do not. */
 static int resident(const Attention *a)
 {
-    int device = 0, multiprocessors = 1, most = tiles_resident(shape(a), BLOCKS);
+    int multiprocessors = multiprocessors_here(), most = tiles_resident(shape(a), BLOCKS);
     int64_t blocks = (int64_t)a->pieces * a->kv_heads * a->head_blocks;
-    cudaGetDevice(&device);
-    cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device);
     bool fewer = most > 2 && !fills(blocks, (int64_t)most * multiprocessors, 0.75) &&
                  blocks > (int64_t)most * multiprocessors && fills(blocks, (int64_t)(most - 1) * multiprocessors, 0.9);
     return fewer ? most - 1 : most;
