@@ -60,6 +60,10 @@ int main(int argc, char **argv)
         {"a row at a time", "BF16", true, true, false, contract}, {"exactly", "F16", true, false, false, contract},
         {"exactly", "F8_E4M3", true, false, false, contract}};
     int most = argc > 1 ? atoi(argv[1]) : CASES, wrong = 0;
+    if (most < 1) {
+        fprintf(stderr, "check_emulated: '%s' is no number of cases\n", argv[1]);
+        return 2;
+    }
     for (size_t m = 0; m < sizeof modes / sizeof *modes; m++) {
         double worst = 0;
         int cases = 0, end = modes[m].served ? SERVED_TIMES * most : most;
