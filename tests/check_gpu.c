@@ -16,7 +16,7 @@
 #include "devices/cuda/cuda_device.h"
 #include "kernel_cases.h"
 
-enum { SEEDS = 40, SEEDS_OF_BLOCKS = 6, LINES_MAX = 60 };
+enum { SEEDS = 40, SEEDS_OF_BLOCKS = 16, LINES_MAX = 60 };
 static const size_t ROOM_BYTES = (size_t)64 << 20;
 /* Of the largest of a row: BF16 rounds by 2^-9 at most, and queries, powers and what a gate lets through add up. */
 static const double NEAR = 1.0 / 64;

@@ -373,10 +373,20 @@ static void make_rope(KernelCase *c)
 
 /* Products */
 
+/* Sometimes as many rows as prompts have, which a GPU multiplies in ways of their own, and sizes that these ways take. */
+static bool is_prompt(KernelCase *c) { return one_in(c, c->format->block_elems > 1 ? 4 : 6); }
+static int32_t prompt_rows(KernelCase *c)
+{
+    return c->format->block_elems > 1 ? 200 + below(c, 200) : one_in(c, 2) ? 1024 + below(c, 60) : 65 + below(c, 200);
+}
+static int32_t prompt_width(KernelCase *c) { return of_blocks(16 * size_up_to(c, 12), c->format); }
+
 static void make_linear(KernelCase *c)
 {
-    int32_t in = of_blocks(size_up_to(c, 600), c->format), out = size_up_to(c, 140);
-    c->rows = size_up_to(c, 40);
+    bool prompt = is_prompt(c);
+    int32_t in = prompt ? prompt_width(c) : of_blocks(size_up_to(c, 600), c->format);
+    int32_t out = prompt ? prompt_width(c) / 2 : size_up_to(c, 140);
+    c->rows = prompt ? prompt_rows(c) : size_up_to(c, 40);
     c->call.reads_out = one_in(c, 2);
     c->call.in[0] = floats(c, c->rows, in, 1);
     matrix(c, 1, out, in, true);
@@ -390,12 +400,13 @@ static void make_linear(KernelCase *c)
 
 static void make_linear3(KernelCase *c)
 {
-    int32_t in = of_blocks(size_up_to(c, 600), c->format);
-    c->rows = size_up_to(c, 20);
+    bool prompt = is_prompt(c);
+    int32_t in = prompt ? prompt_width(c) : of_blocks(size_up_to(c, 600), c->format);
+    c->rows = prompt ? prompt_rows(c) : size_up_to(c, 20);
     c->call.in[0] = floats(c, c->rows, in, 1);
     say(c, "rows %d, %d to", c->rows, in);
     for (int i = 0; i < 3; i++) {
-        int32_t out = size_up_to(c, 100);
+        int32_t out = prompt ? prompt_width(c) / 2 : size_up_to(c, 100);
         matrix(c, 1 + i, out, in, true);
         c->call.in[4 + i] = vector_or_none(c, out);
         c->call.out[i] = floats(c, c->rows, out, 1);
@@ -409,11 +420,12 @@ static void make_linear3(KernelCase *c)
 
 static void make_gated_mlp(KernelCase *c)
 {
-    int32_t width = of_blocks(size_up_to(c, 300), c->format),
-            between = of_blocks(size_up_to(c, 300), c->format);
-    c->rows = size_up_to(c, 20);
+    bool prompt = is_prompt(c);
+    int32_t width = prompt ? prompt_width(c) : of_blocks(size_up_to(c, 300), c->format);
+    int32_t between = prompt ? prompt_width(c) : of_blocks(size_up_to(c, 300), c->format);
+    c->rows = prompt ? prompt_rows(c) : size_up_to(c, 20);
     c->call.reads_out = true;
-    c->call.activation = (Activation)below(c, ACTIVATIONS);
+    c->call.activation = (Activation)(prompt ? SILU : below(c, ACTIVATIONS));
     c->call.in[0] = floats(c, c->rows, width, 1 / sqrtf((float)width));
     matrix(c, 1, between, width, true);
     matrix(c, 2, between, width, true);

@@ -8,6 +8,7 @@
 #include "kernels/activate/activate_cuda.h"
 #include "kernels/gated_mlp/gated_mlp.h"
 #include "kernels/linear/flow.h"
+#include "kernels/linear/pairs_cuda.h"
 #include "kernels/linear/parts_cuda.h"
 
 enum { PIECE_ALIGN = 256 };
@@ -46,8 +47,11 @@ static Plan plan_of(const OpCall *c, const CudaRun *g)
     p.up = product(c, h, c->in[MLP_X], MLP_UP, MLP_UP_BIAS, false, g);
     p.down = product(c, c->out[0], h, MLP_DOWN, MLP_DOWN_BIAS, true, g);
     p.gate.loose = p.up.loose = p.gate_kind == p.up_kind && parts_place(&p.gate, 1, p.gate_kind, g);
-    p.product_bytes = larger(product_scratch(&p.gate, p.gate_kind, g), product_scratch(&p.up, p.up_kind, g));
-    p.product_bytes = whole_pieces(larger(p.product_bytes, product_scratch(&p.down, p.down_kind, g)));
+    const Product both[2] = {p.gate, p.up};
+    p.product_bytes = larger(products_scratch(&p.gate, 1, p.gate_kind, g), products_scratch(&p.up, 1, p.up_kind, g));
+    if (p.gate_kind == p.up_kind)
+        p.product_bytes = products_scratch(both, 2, p.gate_kind, g);
+    p.product_bytes = whole_pieces(larger(p.product_bytes, products_scratch(&p.down, 1, p.down_kind, g)));
     if (p.gate.loose)
         rows = parts_rows(&p.gate, g);
     p.h_bytes = whole_pieces((size_t)rows * width * sizeof(float));
@@ -122,6 +126,10 @@ static void run(const OpCall *c, const CudaRun *g)
     bool apart = false, alike = p.gate_kind == p.up_kind && p.gate_kind == p.down_kind;
     if (alike && parts_run_mlp(both, &p.down, p.gate_kind, c->activation, (unsigned short *)p.gate.y, g))
         return;
+    if (p.gate_kind == p.up_kind && c->activation == SILU && pairs_run_gates(both, p.gate_kind, g)) {
+        products_run(&p.down, 1, p.down_kind, g);
+        return;
+    }
     if (p.gate_kind == p.up_kind)
         apart = products_run(both, 2, p.gate_kind, g);
     else {

@@ -59,6 +59,7 @@ template <bool WIDE> __device__ inline float4 four_at(const float *row, int i, i
     return make_float4(row[i], i + 1 < n ? row[i + 1] : 0, i + 2 < n ? row[i + 2] : 0, i + 3 < n ? row[i + 3] : 0);
 }
 __device__ inline float4 operator+(float4 a, float4 b) { return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w); }
+__device__ inline float4 operator*(float4 a, float b) { return make_float4(a.x * b, a.y * b, a.z * b, a.w * b); }
 template <bool WIDE> __device__ inline void put_four(float *row, int i, int n, float4 v)
 {
     if (WIDE) {

@@ -27,22 +27,28 @@ static __device__ inline void previous()
     previous_ended();
 }
 
+/* cluster: blocks of threads that lie near each other and meet (grid is a multiple of it). */
 template <typename... As, typename... Bs>
-static inline void launch_kernel(void (*kernel)(As...), dim3 grid, dim3 threads, size_t shared, const CudaRun *g, Bs... args)
+static inline void launch_kernel(void (*kernel)(As...), int cluster, dim3 grid, dim3 threads, size_t shared, const CudaRun *g,
+                                 Bs... args)
 {
     cudaLaunchConfig_t config = {};
-    cudaLaunchAttribute attribute[1];
+    cudaLaunchAttribute attribute[2];
     attribute[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    attribute[0].val.programmaticStreamSerializationAllowed = 1;
+    attribute[0].val.programmaticStreamSerializationAllowed = g->overlaps;
+    attribute[1].id = cudaLaunchAttributeClusterDimension;
+    attribute[1].val.clusterDim.x = (unsigned)cluster, attribute[1].val.clusterDim.y = attribute[1].val.clusterDim.z = 1;
     config.gridDim = grid;
     config.blockDim = threads;
     config.dynamicSmemBytes = shared;
     config.stream = (cudaStream_t)g->stream;
-    config.attrs = attribute;
-    config.numAttrs = g->overlaps ? 1 : 0;
+    config.attrs = attribute + (g->overlaps ? 0 : 1);
+    config.numAttrs = (g->overlaps ? 1 : 0) + (cluster > 1 ? 1 : 0);
     cudaLaunchKernelEx(&config, kernel, As(args)...);
 }
-#define LAUNCH(kernel, grid, threads, shared, g, ...) launch_kernel(kernel, grid, threads, shared, g, __VA_ARGS__)
+#define LAUNCH(kernel, grid, threads, shared, g, ...) launch_kernel(kernel, 1, grid, threads, shared, g, __VA_ARGS__)
+#define LAUNCH_CLUSTERS(kernel, cluster, grid, threads, shared, g, ...)                                                \
+    launch_kernel(kernel, cluster, grid, threads, shared, g, __VA_ARGS__)
 
 /* ---- small floats ---- */
 

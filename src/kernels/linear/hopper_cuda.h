@@ -36,6 +36,18 @@ void hopper_run(const Product *, int n, const unsigned short *x, int parts, void
 /* act(gate) * up of two products of one shape, as parts of bf16: h [part, row, out]. */
 void hopper_gate(const Product *both, Activation, const unsigned short *x, int parts, unsigned short *h, const CudaRun *);
 
+/* More rows than that (hopper_many.cu). x: [part, row, in], w: [part, out, in] of f16, in one part or two that add up. A row's
+ * sums are multiplied by its factor, and by each output's. */
+typedef struct Factors {
+    const unsigned short *x;
+    int x_parts, w_parts;
+    const float *of_row, *of_output[PRODUCTS];      /* NULL: 1 */
+    bool late;                 /* w is written by the kernel before */
+} Factors;
+bool hopper_takes_many(const Product *, int n, const CudaRun *);      /* whatever their weights are now */
+void hopper_many(const Product *, int n, const Factors *, const CudaRun *);      /* all of y */
+void hopper_many_gates(const Product *both, const Factors *, const CudaRun *);   /* silu(gate) * up where y of gate is */
+
 /* Tiles of [layers, rows, 64] of a matrix [depth, height, width] of bf16 whose rows are row_bytes apart. */
 void hopper_map(CUtensorMap *, const void *at, int width, int height, int depth, int64_t row_bytes, int rows, int layers);
 

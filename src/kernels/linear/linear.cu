@@ -5,6 +5,7 @@
  * the weights while they are in registers. Many rows: the library, or tiles of 64 outputs by 64 rows through shared memory.
  */
 #include "kernels/linear/flow.h"
+#include "kernels/linear/pairs_cuda.h"
 #include "kernels/linear/parts_cuda.h"
 #include "kernels/linear/stream_cuda.h"
 #include "kernels/linear/tile_cuda.h"
@@ -458,6 +459,16 @@ size_t product_scratch(const Product *p, WeightKind kind, const CudaRun *g)
     return few > parts ? few : parts;
 }
 
+size_t products_scratch(const Product *p, int n, WeightKind kind, const CudaRun *g)
+{
+    size_t most = pairs_scratch(p, n, kind, g);
+    for (int i = 0; i < n; i++) {
+        size_t one = product_scratch(&p[i], kind, g);
+        most = one > most ? one : most;
+    }
+    return most;
+}
+
 bool products_run(const Product *p, int n, WeightKind kind, const CudaRun *g)
 {
     FlowBeside nothing = {NULL, NULL};
@@ -465,7 +476,7 @@ bool products_run(const Product *p, int n, WeightKind kind, const CudaRun *g)
         flow_run(p, n, kind, &nothing, g);
         return false;
     }
-    if (parts_run_few(p, n, kind, g))
+    if (parts_run_few(p, n, kind, g) || pairs_run(p, n, kind, g))
         return false;
     if (streams(p, n, kind, g)) {
         by_stream(p, n, kind, g);
@@ -516,6 +527,19 @@ Product product_of_linear(const OpCall *c, const CudaRun *g)
     return p;
 }
 
+int products_of(const OpCall *c, Product *p, WeightKind *kind, const CudaRun *g)
+{
+    int n = c->op == OP_LINEAR ? 1 : c->op == OP_GATED_MLP ? 2 : c->op == OP_LINEAR3 ? 3 : 0;
+    for (int i = 0; i < n; i++) {
+        OpCall one = *c;
+        one.in[1] = c->in[1 + i];
+        one.in[2].format = NULL;
+        p[i] = product_of_linear(&one, g);
+        kind[i] = weight_kind(one.in[1].format);
+    }
+    return n;
+}
+
 Product product_of_experts(const OpCall *c, const CudaRun *g)
 {
     Product p = {0};
@@ -533,7 +557,7 @@ Product product_of_experts(const OpCall *c, const CudaRun *g)
 static size_t scratch_bytes(const OpCall *c, const CudaRun *g)
 {
     Product p = product_of_linear(c, g);
-    return product_scratch(&p, weight_kind(c->in[1].format), g);
+    return products_scratch(&p, 1, weight_kind(c->in[1].format), g);
 }
 
 static void run(const OpCall *c, const CudaRun *g)

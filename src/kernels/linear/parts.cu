@@ -1,6 +1,7 @@
 /* parts.cu -- see parts_cuda.h. */
 #include "kernels/linear/hopper_cuda.h"
 #include "kernels/linear/lt.h"
+#include "kernels/linear/pairs_cuda.h"
 #include "kernels/linear/parts_cuda.h"
 
 enum { FEWEST_ROWS = 2 };
@@ -49,6 +50,8 @@ static unsigned short *place(const CudaRun *g) { return (unsigned short *)((uint
 
 unsigned short *parts_place(const Product *p, int n, WeightKind kind, const CudaRun *g)
 {
+    if (pairs_take(p, n, kind, g))
+        return NULL;
     for (int i = 0; i < n; i++)
         if (!in_parts(&p[i], kind, g))
             return NULL;
@@ -57,15 +60,14 @@ unsigned short *parts_place(const Product *p, int n, WeightKind kind, const Cuda
 
 unsigned short *parts_place_of(const OpCall *c, const CudaRun *g)
 {
-    int n = c->op == OP_LINEAR ? 1 : c->op == OP_GATED_MLP ? 2 : c->op == OP_LINEAR3 ? 3 : 0;
-    for (int i = 0; i < n; i++) {
-        OpCall one = *c;
-        one.in[1] = c->in[1 + i];
-        one.in[2].format = NULL;
-        Product p = product_of_linear(&one, g);
-        if (!in_parts(&p, weight_kind(one.in[1].format), g))
+    Product p[PRODUCTS];
+    WeightKind kind[PRODUCTS];
+    int n = products_of(c, p, kind, g);
+    if (pairs_take_call(c, g))
+        return NULL;
+    for (int i = 0; i < n; i++)
+        if (!in_parts(&p[i], kind[i], g))
             return NULL;
-    }
     return n > 0 ? place(g) : NULL;
 }
 

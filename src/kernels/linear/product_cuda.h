@@ -40,8 +40,11 @@ typedef struct Product {
 
 enum { PRODUCTS = 3 };
 Product product_of_linear(const OpCall *, const CudaRun *);
+/* Of a linear, linear3 or gated_mlp, those that read its x, without a bias; how many. 0: another call. */
+int products_of(const OpCall *, Product *, WeightKind *, const CudaRun *);
 Product product_of_experts(const OpCall *, const CudaRun *);
 size_t product_scratch(const Product *, WeightKind, const CudaRun *);
+size_t products_scratch(const Product *, int n, WeightKind, const CudaRun *);
 /* Up to PRODUCTS that read the same rows of x and differ in their weights only. true: the loose ones were left as sums. */
 bool products_run(const Product *, int n, WeightKind, const CudaRun *);
 const char *product_refuses(Tensor w);

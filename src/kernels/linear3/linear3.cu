@@ -31,11 +31,13 @@ static Three three_of(const OpCall *c, const CudaRun *g)
         one.in[2] = c->in[1 + LINEAR3 + i];
         t.p[i] = product_of_linear(&one, g);
         t.kind[i] = weight_kind(one.in[1].format);
-        size_t bytes = whole_pieces(product_scratch(&t.p[i], t.kind[i], g));
+        size_t bytes = whole_pieces(products_scratch(&t.p[i], 1, t.kind[i], g));
         t.product_bytes = bytes > t.product_bytes ? bytes : t.product_bytes;
         t.y_bytes[i] = whole_pieces((size_t)parts_rows(&t.p[i], g) * (size_t)t.p[i].out * sizeof(float));
     }
     t.alike = t.kind[0] == t.kind[1] && t.kind[1] == t.kind[2];
+    if (t.alike)
+        t.product_bytes = whole_pieces(products_scratch(t.p, LINEAR3, t.kind[0], g));
     t.in_parts = t.alike && parts_place(t.p, LINEAR3, t.kind[0], g);
     return t;
 }
