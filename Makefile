@@ -54,7 +54,7 @@ endif
 TIER_neon   := -march=$(NEON)
 TIER_avx2   := -mavx2 -mfma -mf16c -mbmi2 -mprfchw
 TIER_avx512 := $(TIER_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx512vbmi -mavx512bf16 -mprefer-vector-width=512
-TIER_amx    := $(TIER_avx512) -DTIER_avx512=1 -mamx-tile -mamx-int8 -mamx-bf16   # AVX-512 with the processor's tiles: only products are built again
+TIER_amx    := $(TIER_avx512) -DTIER_avx512=1 -mamx-tile -mamx-int8 -mamx-bf16   # AVX-512 with the processor's tiles: only products and attention are built again
 
 # Optional: an NVIDIA GPU (docs/PERFORMANCE.md). Built where nvcc is found; make CUDA=0 leaves it out. The runtime library is
 # linked in and opens the driver when it is asked for, so the program starts on machines without one. Built for this
@@ -81,7 +81,7 @@ ALL_C    := $(shell find src -name '*.c' | sort)
 MAIN_C   := $(filter src/main/%,$(ALL_C))
 TIERED_C := $(filter %_cpu.c,$(filter-out src/main/%,$(ALL_C)))
 PLAIN_C  := $(filter-out $(TIERED_C) $(MAIN_C),$(ALL_C))
-PRODUCT_C := $(shell grep -l '"kernels/linear/product.h"' $(TIERED_C))
+PRODUCT_C := $(shell grep -l -e '"kernels/linear/product.h"' -e '"kernels/attend/attend_near.h"' $(TIERED_C))
 OF_TIER   = $(if $(filter amx,$(1)),$(PRODUCT_C),$(TIERED_C))
 LIB_O    := $(PLAIN_C:%.c=$(BUILD)/%.o) $(foreach t,$(TIERS),$(patsubst %.c,$(BUILD)/%.$(t).o,$(call OF_TIER,$(t))))
 LIB_O    += $(CU_O)

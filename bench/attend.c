@@ -1,12 +1,12 @@
 /* attend.c -- how fast the past is read, by format of the cache, heads and context:
  *
  *     make bench; build/bench/attend [FORMAT ...] [-c CONTEXT] [-s SEQUENCES] [-r ROWS] [-k KV HEADS] [-g GROUP] [-w WIDTH]
- *                                    [-b BLOCK TOKENS] [-n MEGABYTES] [-l] [-m] [-t THREADS] [-a TIER]
+ *                                    [-b BLOCK TOKENS] [-n MEGABYTES] [-l] [-m] [-t THREADS] [-a TIER] [-x]
  *
  * One step of attention, `rows` a sequence, GROUP query heads to a kv head; -l: a latent, whose values are the first 8/9 of
- * its keys; -m: blocks lie mixed, as after a day of serving. Prints the best and the median time, what was read of the
- * cache a second (once for all heads of a group), and operations a second. As many caches are used in turn as fill MEGABYTES
- * (512), like the layers of a model, so that none of them is found in the processor.
+ * its keys; -m: blocks lie mixed, as after a day of serving; -x: as with --products bf16. Prints the best and the median
+ * time, what was read of the cache a second (once for all heads of a group), and operations a second. As many caches are
+ * used in turn as fill MEGABYTES (512), like the layers of a model, so that none of them is found in the processor.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +23,7 @@ static const double SECONDS = 0.7;
 
 typedef struct Shape {
     int context, seqs, rows, kv_heads, group, width, block_tokens, megabytes;
-    bool latent, mixed;
+    bool latent, mixed, near;
 } Shape;
 
 static float *floats(size_t n)
@@ -77,7 +77,7 @@ static void bench(const Format *f, const Shape *s, CpuTier tier, Team *team)
         row_seq[i] = i / s->rows;
     }
     Tensor k = pool(f, s, blocks, copies), v = s->latent ? (Tensor){0} : pool(f, s, blocks, copies);
-    KernelTask task = {.kernel = cpu_kernel(OP_ATTEND, tier), .team = team};
+    KernelTask task = {.kernel = cpu_kernel(OP_ATTEND, tier), .team = team, .near = s->near};
     float *y = huge_memory((size_t)rows * (size_t)heads * (size_t)y_width * sizeof *y);
     task.call = (OpCall){.op = OP_ATTEND, .attend = {.scale = 1 / 8.0f},
                          .out = {tensor_3d(y, &format_f32, rows, heads, y_width)},
@@ -125,11 +125,12 @@ int main(int argc, char **argv)
         for (size_t k = 0; flag && i + 1 < argc && k < sizeof numbers / sizeof *numbers; k++)
             if (argv[i][1] == numbers[k].flag)
                 *numbers[k].value = atoi(argv[i + 1]);
+        s.near = s.near || !strcmp(argv[i], "-x");
         if (flag && argv[i][1] == 'a')
             cpu_tier_parse(argv[i + 1], &tier);
         if (!flag && n < 15)
             names[n++] = argv[i];
-        i += flag && argv[i][1] != 'l' && argv[i][1] != 'm';
+        i += flag && !strchr("lmx", argv[i][1]);
     }
     Team *team;
     Error err;

@@ -33,6 +33,7 @@ typedef struct KernelTask {
     void *scratch;
     CpuTaken taken[TEAM_THREADS_MAX];
     uint64_t calls;
+    bool near;                 /* as in CpuPart */
 } KernelTask;
 
 static inline void kernel_task_part(void *context, int index, int count)
@@ -41,7 +42,7 @@ static inline void kernel_task_part(void *context, int index, int count)
     for (int phase = 0; phase < t->kernel->phases; phase++) {
         if (phase)
             team_barrier(t->team);
-        t->kernel->run(&t->call, phase, (CpuPart){index, count, t->scratch, t->taken, t->calls});
+        t->kernel->run(&t->call, phase, (CpuPart){index, count, t->scratch, t->taken, t->calls, t->near});
     }
 }
 

@@ -1,7 +1,7 @@
 /* cpu_tier.h -- the instruction sets that *_cpu.c files are built for, and which this processor has.
  *
- * A choice of speed only: every tier gives the same bits. AMX is AVX-512 and, for products with many rows, the
- * processor's tiles: only those are built for it, all else is AVX-512's.
+ * A choice of speed only: every tier gives the same bits. AMX is AVX-512 and, for products with many rows, and for attention
+ * that may be rounded, the processor's tiles: only those are built for it, all else is AVX-512's.
  */
 #ifndef BASE_CPU_TIER_H
 #define BASE_CPU_TIER_H

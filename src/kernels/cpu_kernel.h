@@ -29,6 +29,7 @@ typedef struct CpuPart {
     void *scratch;
     CpuTaken *taken;       /* [count]; NULL: nobody helps another */
     uint64_t call;         /* its number, from 1 on: a call has CPU_WORKS works */
+    bool near;             /* products of two activations may round both to bf16; weights say so themselves (Tensor.near) */
 } CpuPart;
 
 typedef struct CpuKernel {

@@ -34,8 +34,8 @@ const Flag model_flags[MODEL_FLAG_COUNT] = {
     {"--device", NULL, "DEVICE", FLAG_CHOICE, AT(device),
      "what computes: cpu; cuda, an NVIDIA GPU; or auto: the GPU where there is one, else the CPU", 0, 0, "cpu,cuda,auto", 0},
     {"--products", NULL, "HOW", FLAG_CHOICE, AT(products),
-     "of many rows, as prompts have: exact; or bf16, rounded: faster on a GPU and with AMX; with AVX-512 alone only where "
-     "weights are floats", 0, 0, "exact,bf16", 0},
+     "of many rows, as prompts have: exact; or bf16, rounded: faster on a GPU and with AMX, where attention is rounded too if "
+     "many heads share keys; with AVX-512 alone only where weights are floats", 0, 0, "exact,bf16", 0},
     {"--deterministic", NULL, NULL, FLAG_SWITCH, AT(deterministic),
      "on a GPU too: the same request gives the same bits, alone or in a batch; exact, and slower where rows are many", 0, 0, 0,
      0},

@@ -90,7 +90,7 @@ static void cpu_run(Device *d, const OpCall *call)
         return;
     }
     ASSERT(scratch <= c->scratch_bytes);
-    Task task = {kernel, call, c->team, {.scratch = c->scratch, .taken = c->taken, .call = ++c->calls}};
+    Task task = {kernel, call, c->team, {.scratch = c->scratch, .taken = c->taken, .call = ++c->calls, .near = c->near}};
     int threads = threads_for(c, kernel, call);
     if (threads == 1)
         task_run(&task, 0, 1);

@@ -13,7 +13,8 @@
 typedef struct CpuOptions {
     CpuTier tier;         /* TIER_BEST: the highest that this processor has */
     int threads;          /* 0: as many as the processor, its cgroup and its affinity allow */
-    bool near;            /* products of many rows may round to bf16, on tiers that have such (cpu_tier_rounds()) */
+    bool near;            /* products of many rows may round to bf16, on tiers that have such (cpu_tier_rounds()); on AMX also
+                           * attention's, where many queries share keys (kernels/attend/attend_near.h) */
     bool touches;         /* what is taken is there at once: for who runs long, and would rather wait now, or fail now */
 } CpuOptions;
 

@@ -20,18 +20,25 @@ static const uint8_t e4m3_high[128] = {
     0x00, 0x3b, 0x3b, 0x3b, 0x3c, 0x3c, 0x3c, 0x3c, E4M3_SAME(0x3c), E4M3_HIGH(0x3d), E4M3_HIGH(0x3e), E4M3_HIGH(0x3f),
     E4M3_HIGH(0x40), E4M3_HIGH(0x41), E4M3_HIGH(0x42), E4M3_SAME(0x43), 0x43, 0x43, 0x43, 0x43, 0x43, 0x43, 0x43, 0x7f};
 
+/* As bf16: of each 16 bytes the first 8, and the last 8. */
+INLINE void f8_e4m3_bf16(Vi out[2], Vi bytes)
+{
+    __m512i low = _mm512_permutex2var_epi8(_mm512_loadu_si512(e4m3_low), bytes, _mm512_loadu_si512(e4m3_low + 64));
+    __m512i high = _mm512_permutex2var_epi8(_mm512_loadu_si512(e4m3_high), bytes, _mm512_loadu_si512(e4m3_high + 64));
+    high = vi_or(high, vi_and(bytes, vi_all((int32_t)0x80808080)));
+    out[0] = _mm512_unpacklo_epi8(low, high);
+    out[1] = _mm512_unpackhi_epi8(low, high);
+}
+
 /* Four in each lane: out[i] has number i of all lanes. */
 INLINE void f8_e4m3_fours(Vf out[4], Vi fours)
 {
     __m512i order = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15));
-    __m512i bytes = _mm512_shuffle_epi8(fours, order);
-    __m512i low = _mm512_permutex2var_epi8(_mm512_loadu_si512(e4m3_low), bytes, _mm512_loadu_si512(e4m3_low + 64));
-    __m512i high = _mm512_permutex2var_epi8(_mm512_loadu_si512(e4m3_high), bytes, _mm512_loadu_si512(e4m3_high + 64));
-    high = vi_or(high, vi_and(bytes, vi_all((int32_t)0x80808080)));
-    for (int i = 0; i < 4; i += 2) {
-        Vi pairs = i ? _mm512_unpackhi_epi8(low, high) : _mm512_unpacklo_epi8(low, high);
-        out[i] = vf_of_bits(vi_shl(pairs, 16));
-        out[i + 1] = vf_of_bits(vi_and(pairs, vi_all((int32_t)0xffff0000)));
+    Vi pairs[2];
+    f8_e4m3_bf16(pairs, _mm512_shuffle_epi8(fours, order));
+    for (int i = 0; i < 2; i++) {
+        out[2 * i] = vf_of_bits(vi_shl(pairs[i], 16));
+        out[2 * i + 1] = vf_of_bits(vi_and(pairs[i], vi_all((int32_t)0xffff0000)));
     }
 }
 

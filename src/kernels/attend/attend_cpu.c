@@ -6,6 +6,7 @@
  */
 #include <math.h>
 
+#include "kernels/attend/attend_near.h"
 #include "kernels/attend/attend_tile.h"
 #include "kernels/kit/vmath.h"
 
@@ -41,6 +42,8 @@ typedef struct Work {
     int n, sharing;              /* queries of the item; of them, those of one kv head */
     Query query[QUERIES];        /* kv head by kv head, of each row by row */
     StretchMemory memory;
+    bool near;                   /* both factors of products are rounded to bf16 */
+    NearMemory rounded;
 } Work;
 
 /* Scores become powers of e */
@@ -160,17 +163,33 @@ INLINE void raise(Query *q, const Peaks *peaks, int lane)
     vf_store(q->total, vf_fma(vf_load(q->total), vf_all(q->shrink), vf_add(vf_add(s[0], s[1]), vf_add(s[2], s[3]))));
 }
 
-/* Of n <= LANES queries: those steps that wait for each other are taken side by side. */
-static void soften(const AttendCall *a, Query *query, int n, int32_t start)
+/* Of n <= LANES queries: those steps that wait for each other are taken side by side. f: asks for lines meanwhile, or NULL. */
+INLINE void soften(const AttendCall *a, Query *query, int n, int32_t start, Fetch *f)
 {
     Peaks peaks;
     vf_store(peaks.before, vf_zero());
     vf_store(peaks.most, vf_zero());
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
         find_peak(a, &query[i], start, &peaks, i);
+        if (f && i % SOFTENED == 0)
+            fetch_some(f);
+    }
     climb(&peaks);
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
         raise(&query[i], &peaks, i);
+        if (f && i % SOFTENED == 0)
+            fetch_some(f);
+    }
+}
+
+static void soften_only(const AttendCall *a, Query *query, int n, int32_t start, Fetch *f)
+{
+    (void)f;
+    soften(a, query, n, start, NULL);
+}
+static void soften_and_fetch(const AttendCall *a, Query *query, int n, int32_t start, Fetch *f)
+{
+    soften(a, query, n, start, f);
 }
 
 /* Segments */
@@ -264,16 +283,26 @@ static void work_on_stretch(Work *w, Query *query, const Stretch *s, const Stret
                .value_width = w->call.value_width, .key_bytes = w->keys.row_bytes,
                .value_bytes = w->values.row_bytes};
     find_seeing(&b, query, w->sharing);
-    f.rate = fetch_rate(w->keys.kind, next->bytes, b.n, b.key_width, b.value_width);
+    if (w->near)
+        f = fetch_in_parts(next, near_places(w->keys.kind, b.n, b.key_width, b.value_width));
+    else
+        f.rate = fetch_rate(w->keys.kind, next->bytes, b.n, b.key_width, b.value_width);
     for (int i = 0; i < next->n_pieces; i++)      /* their pages, side by side: each takes long to find */
         prefetch_far(next->pieces[i].at);
-    score_keys(&b, w->keys.kind);
+    if (w->near)
+        near_score(&b, &w->rounded, w->keys.kind, b.n > 0 ? (int)(b.query - w->query) : 0);
+    else
+        score_keys(&b, w->keys.kind);
     for (int i = 0; i < b.n; i += LANES) {
         int n = b.n - i < LANES ? b.n - i : LANES;
-        fetch(&f, n * SOFTEN_TIME);
-        soften(&w->call, &b.query[i], n, s->start);
+        if (!w->near)
+            fetch(&f, n * SOFTEN_TIME);
+        (w->near ? soften_and_fetch : soften_only)(&w->call, &b.query[i], n, s->start, &f);
     }
-    add_values(&b, w->values.kind);
+    if (w->near)
+        near_add(&b, &w->rounded, w->values.kind);
+    else
+        add_values(&b, w->values.kind);
 }
 
 static Sees of_segment(Sees sees, int segment)     /* from >= to: nothing */
@@ -502,6 +531,8 @@ static void run_items(Work *w, CpuPart part)
         w->item = w->next;
         w->goes_on = take_item(&items, &w->next);
         take_queries(w);
+        if (w->near)
+            near_queries(&w->rounded, w->query, w->n, w->call.key_width);
         if (w->item.waits)
             item_of_segment(w);
         else
@@ -547,10 +578,15 @@ static void run(const OpCall *c, int phase, CpuPart part)
     w.values = side_of(w.call.v);
     w.waiting = scratch_bytes(c) > 0 ? part.scratch : NULL;
     w.segments = (int)ceil_div(w.call.capacity, SEGMENT);
+    w.near = part.near && near_takes(&w.call);
+    if (w.near && phase == 0)
+        near_begin();
     if (phase == 0)
         run_items(&w, part);
     else if (w.waiting)
         fold_rows(&w, part);
+    if (w.near && phase == 0)
+        near_end();
 }
 
 static bool takes(const OpCall *c)

@@ -79,6 +79,7 @@ typedef struct Fetch {
     const uint8_t *at, *run_end;
     const Piece *next, *end;
     int64_t rate, earned;        /* for an operation on a vector, and by now: of a line, with LINE_BITS behind the point */
+    int each;                    /* lines for each of fetch_some(), where that is what fetches; else 0 */
 } Fetch;
 
 enum { LINE_BITS = 16, TURN_TIME = 48, SOFTEN_TIME = 128 };    /* times in operations on vectors */
@@ -102,6 +103,38 @@ INLINE void fetch(Fetch *f, int operations)
     f->at = at;
     f->run_end = end;
     f->earned = earned;
+}
+
+/* About as many lines at each of a known number of places, without a loop whose length a processor cannot foresee: a line may
+ * be asked for twice. */
+INLINE Fetch fetch_in_parts(const Stretch *next, int64_t places)
+{
+    int64_t lines = next->bytes / CACHE_LINE + next->n_pieces, rate = (lines << LINE_BITS) / places + 1;
+    return (Fetch){.next = next->pieces, .end = next->pieces + next->n_pieces, .rate = rate,
+                   .each = (int)ceil_div(rate, 1 << LINE_BITS)};
+}
+
+INLINE void fetch_some(Fetch *f)
+{
+    const uint8_t *at = f->at;
+    f->earned = (f->earned & ((1 << LINE_BITS) - 1)) + f->rate;
+    int64_t bytes = (f->earned >> LINE_BITS) * CACHE_LINE;
+    if (__builtin_expect(f->run_end - at >= f->each * CACHE_LINE, 1)) {
+        for (int i = 0; i < f->each; i++)
+            prefetch_far(at + i * CACHE_LINE);
+        f->at = at + bytes;
+        return;
+    }
+    for (; bytes > 0; bytes -= CACHE_LINE, at += CACHE_LINE) {
+        if (at >= f->run_end) {
+            if (f->next == f->end)
+                break;
+            at = f->next->at;
+            f->run_end = at + f->next++->bytes;
+        }
+        prefetch_far(at);
+    }
+    f->at = at;
 }
 
 /* What works on a stretch. */

@@ -25,5 +25,15 @@ INLINE void tiles_end(void) { __asm__ volatile("tilerelease"); }
 #define TILE_STORE(to, tile, stride) \
     __asm__ volatile("tilestored %%tmm" #tile ", (%0,%1,1)" : : "r"(to), "r"((int64_t)(stride)) : "memory")
 #define TILE_ZERO(tile) __asm__ volatile("tilezero %tmm" #tile)
+/* c += a b: pairs of bf16, sums in F32. */
+#define TILE_MULTIPLY_BF16(c, a, b) __asm__ volatile("tdpbf16ps %tmm" #b ", %tmm" #a ", %tmm" #c)
+
+/* All eight of 16 whole rows. */
+INLINE void tiles_configure_whole(void)
+{
+    static const TileShapes shapes = {.palette = 1, .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64},
+                                      .rows = {16, 16, 16, 16, 16, 16, 16, 16}};
+    tiles_configure(&shapes);
+}
 
 #endif

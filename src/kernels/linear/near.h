@@ -34,17 +34,11 @@ typedef struct Near {
 enum { NEAR_STRIDE = TILE_PANELS * PANEL_ROWS * sizeof(float) };
 
 /* 0 to 3: sums of a group and panel. 4, 5: of x. 6, 7: of w. */
-INLINE void near_begin(void)
-{
-    static const TileShapes shapes = {.palette = 1, .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64},
-                                      .rows = {16, 16, 16, 16, 16, 16, 16, 16}};
-    tiles_configure(&shapes);
-}
+INLINE void near_begin(void) { tiles_configure_whole(); }
 INLINE void near_end(void) { tiles_end(); }
 
 #define NEAR_BEGIN(tile, from) \
     do { if (t->first) TILE_ZERO(tile); else TILE_LOAD(tile, from, NEAR_STRIDE); } while (0)
-#define NEAR_MULTIPLY(c, a, b) __asm__ volatile("tdpbf16ps %tmm" #b ", %tmm" #a ", %tmm" #c)
 
 INLINE void near_groups(const Near *t, const uint8_t *x, float *sums, bool two)
 {
@@ -59,13 +53,13 @@ INLINE void near_groups(const Near *t, const uint8_t *x, float *sums, bool two)
         size_t at = (size_t)b * NEAR_BLOCK_BYTES;
         TILE_LOAD(6, t->w[0] + at, 64);
         TILE_LOAD(4, x + at, 64);
-        NEAR_MULTIPLY(0, 4, 6);
+        TILE_MULTIPLY_BF16(0, 4, 6);
         TILE_LOAD(7, t->w[1] + at, 64);
-        NEAR_MULTIPLY(1, 4, 7);
+        TILE_MULTIPLY_BF16(1, 4, 7);
         if (two) {
             TILE_LOAD(5, x + t->group_bytes + at, 64);
-            NEAR_MULTIPLY(2, 5, 6);
-            NEAR_MULTIPLY(3, 5, 7);
+            TILE_MULTIPLY_BF16(2, 5, 6);
+            TILE_MULTIPLY_BF16(3, 5, 7);
         }
     }
     TILE_STORE(sums, 0, NEAR_STRIDE);
