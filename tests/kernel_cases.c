@@ -882,7 +882,6 @@ void kernel_case_reset(KernelCase *c)
 
 void kernel_case_run(KernelCase *c, const CpuKernel *kernel, const OpCall *call, int parts, bool backwards)
 {
-    (void)c;
     size_t bytes = kernel->scratch_bytes ? kernel->scratch_bytes(call) : 0,
            room = (bytes + 127) / 64 * 64 + GUARD;
     uint8_t *scratch = aligned_alloc(64, room);
@@ -891,7 +890,7 @@ void kernel_case_run(KernelCase *c, const CpuKernel *kernel, const OpCall *call,
     memset(scratch + bytes, GUARD_BYTE, room - bytes);
     for (int phase = 0; phase < kernel->phases; phase++)
         for (int i = 0; i < parts; i++)
-            kernel->run(call, phase, (CpuPart){backwards ? parts - 1 - i : i, parts, scratch, NULL, 0});
+            kernel->run(call, phase, (CpuPart){backwards ? parts - 1 - i : i, parts, scratch, NULL, 0, c->near});
     for (size_t i = bytes; i < room; i++)
         ASSERT(scratch[i] == GUARD_BYTE);
     free(scratch);

@@ -35,6 +35,7 @@ typedef struct KernelCase {
     int32_t rows;              /* of the step */
     uint32_t ins_by_row, outs_by_row;   /* bits: which tensors have one row (or number) for each of them */
     bool rows_alone;           /* each row may be computed in a call of its own */
+    bool near;                 /* runs round factors to bf16 where they can: set by whoever wants it */
     int state_from;            /* an operation with a state: which input `from` is; else 0 */
 } KernelCase;
 

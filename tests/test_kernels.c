@@ -9,6 +9,8 @@
 
 enum { SEEDS = 40, SEEDS_OF_BLOCKS = 6 };       /* formats of blocks are slow to encode, and many */
 
+#define NEAR 0x1p-6                             /* of the row, where factors are rounded to bf16: as check_gpu allows */
+
 typedef struct Output { uint8_t *data; size_t bytes; } Output;
 
 static Output run(KernelCase *c, const CpuKernel *kernel, int parts, bool backwards)
@@ -180,6 +182,53 @@ static void a_row_has_the_same_bits_alone_and_in_company(void **state)
     each_case(compare_rows);
 }
 
+/* Attention whose factors may be rounded (--products bf16): on a tier that rounds none, or with few queries to a kv head, the
+ * bits of the exact way; else near the reference, and as little moved by threads and company as exactly. */
+static int rounded_cases;
+static double worst_rounded;
+
+static void hold_rounded(KernelCase *c)
+{
+    enum { QUERIES_MIN = 4 };      /* that share keys, where any are rounded */
+    Output exact;
+    kernel_case_reset(c);
+    kernel_case_run_reference(c);
+    exact.data = kernel_case_outputs(c, &exact.bytes);
+    for (int tier = TIER_REFERENCE + 1; tier < TIER_COUNT; tier++) {
+        const CpuKernel *kernel = kernel_for(c, tier);
+        if (!kernel)
+            continue;
+        Output plain = run(c, kernel, 1, false);
+        c->near = true;
+        Output rounded = run(c, kernel, 1, false);
+        bool same = !memcmp(plain.data, rounded.data, plain.bytes);
+        double error = kernel_case_error(c, rounded.data, exact.data);
+        if (error > NEAR)
+            print_error("%s: rounded, %s is wrong by %g of the row\n", c->what, cpu_tier_name((CpuTier)tier), error);
+        assert_true(error <= NEAR);
+        worst_rounded = fmax(worst_rounded, error);
+        rounded_cases += !same;
+        assert_true(same || (cpu_tier_whole((CpuTier)tier) != (CpuTier)tier &&
+                             c->call.in[0].dim[1] / c->call.in[1].dim[1] >= QUERIES_MIN));
+        c->near = false;
+        free(plain.data);
+        free(rounded.data);
+    }
+    free(exact.data);
+    c->near = true;
+    compare_parts(c);
+    compare_rows(c);
+}
+
+static void rounded_attention_is_near_and_keeps_its_bits(void **state)
+{
+    (void)state;
+    each_case_of(OP_ATTEND, hold_rounded);
+    if (cpu_best_tier() != TIER_REFERENCE && cpu_tier_whole(cpu_best_tier()) != cpu_best_tier())
+        assert_true(rounded_cases > 20);
+    printf("attend       rounded in %d cases, wrong by %.1e of the row at most, %.1e allowed\n", rounded_cases, worst_rounded, NEAR);
+}
+
 static void every_operation_has_a_specification_and_cases(void **state)
 {
     (void)state;
@@ -229,6 +278,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(every_tier_gives_the_same_bits),
         cmocka_unit_test(threads_change_no_bit),
         cmocka_unit_test(a_row_has_the_same_bits_alone_and_in_company),
+        cmocka_unit_test(rounded_attention_is_near_and_keeps_its_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

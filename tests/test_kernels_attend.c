@@ -9,9 +9,11 @@
 #include "devices/cpu/cpu_tiers.h"
 #include "kernels/op_spec.h"
 
-enum { POSITIONS = 1100, KV_HEADS = 2, HEADS = 6, WIDTH_MAX = 32, SEQS = 3 };
+enum { POSITIONS = 1100, KV_HEADS = 2, HEADS = 6, WIDTH_MAX = 32, SEQS = 3, HEADS_NEAR = 16 };
 
 static int32_t width = 24;   /* of a head: whole blocks of the cache's format */
+static int32_t head_count = HEADS;
+static bool near;            /* factors are rounded to bf16, where the tier can */
 
 typedef struct Setup {
     const char *format;
@@ -26,7 +28,7 @@ typedef struct World {
     const CpuKernel *kernel;
     Tensor k, v, tables;
     float *values;           /* of all keys and values: [SEQS][POSITIONS][KV_HEADS][2][width] */
-    float *q, *y;            /* [SEQS][POSITIONS][HEADS][width] */
+    float *q, *y;            /* [SEQS][POSITIONS][head_count][width] */
 } World;
 
 static float made_up(uint64_t n)
@@ -49,7 +51,7 @@ static Tensor new_pool(const Setup *s, int32_t blocks)
 static void open_world(World *w, Setup setup, int tier)
 {
     int32_t used = (int32_t)ceil_div(POSITIONS, setup.block_tokens);
-    size_t q_elems = (size_t)SEQS * POSITIONS * HEADS * width;
+    size_t q_elems = (size_t)SEQS * POSITIONS * head_count * width;
     *w = (World){.setup = setup, .kernel = cpu_kernel(OP_ATTEND, (CpuTier)tier)};
     w->k = new_pool(&setup, SEQS * used);
     w->v = new_pool(&setup, SEQS * used);
@@ -102,7 +104,7 @@ static void write_cache(World *w, const Rows *rows)
 
 static void attend(World *w, const Rows *rows)
 {
-    size_t row_elems = HEADS * width;
+    size_t row_elems = head_count * width;
     float *q = malloc((size_t)rows->n * row_elems * sizeof *q),
           *y = malloc((size_t)rows->n * row_elems * sizeof *y);
     for (int32_t r = 0; r < rows->n; r++)
@@ -111,14 +113,14 @@ static void attend(World *w, const Rows *rows)
                row_elems * sizeof *q);
     OpCall call = {.op = OP_ATTEND,
                    .attend = w->setup.how,
-                   .out = {tensor_3d(y, &format_f32, rows->n, HEADS, width)},
-                   .in = {tensor_3d(q, &format_f32, rows->n, HEADS, width), w->k, w->v, w->tables,
+                   .out = {tensor_3d(y, &format_f32, rows->n, head_count, width)},
+                   .in = {tensor_3d(q, &format_f32, rows->n, head_count, width), w->k, w->v, w->tables,
                           tensor_vector((void *)rows->position, &format_i32, rows->n),
                           tensor_vector((void *)rows->seq, &format_i32, rows->n)}};
     void *scratch = malloc(w->kernel->scratch_bytes(&call) + 1);
     for (int phase = 0; phase < w->kernel->phases; phase++)
         for (int part = w->setup.parts - 1; part >= 0; part--)
-            w->kernel->run(&call, phase, (CpuPart){part, w->setup.parts, scratch, NULL, 0});
+            w->kernel->run(&call, phase, (CpuPart){part, w->setup.parts, scratch, NULL, 0, near});
     for (int32_t r = 0; r < rows->n; r++)
         memcpy(w->y + ((size_t)rows->seq[r] * POSITIONS + (size_t)rows->position[r]) * row_elems,
                y + (size_t)r * row_elems, row_elems * sizeof *y);
@@ -127,7 +129,7 @@ static void attend(World *w, const Rows *rows)
     free(y);
 }
 
-static float *outputs(Setup setup, int tier)     /* of sequence 0: [POSITIONS][HEADS][width] */
+static float *outputs(Setup setup, int tier)     /* of sequence 0: [POSITIONS][head_count][width] */
 {
     World w;
     static Rows rows;
@@ -142,7 +144,7 @@ static float *outputs(Setup setup, int tier)     /* of sequence 0: [POSITIONS][H
         write_cache(&w, &rows);
         attend(&w, &rows);
     }
-    size_t bytes = sizeof(float) * POSITIONS * HEADS * width;
+    size_t bytes = sizeof(float) * POSITIONS * head_count * width;
     float *y = malloc(bytes);
     memcpy(y, w.y, bytes);
     close_world(&w);
@@ -152,10 +154,10 @@ static float *outputs(Setup setup, int tier)     /* of sequence 0: [POSITIONS][H
 static void same_outputs(const float *a, Setup setup, int tier, const char *what)
 {
     float *b = outputs(setup, tier);
-    for (int32_t i = 0; i < POSITIONS * HEADS * width; i++)
+    for (int32_t i = 0; i < POSITIONS * head_count * width; i++)
         if (memcmp(&a[i], &b[i], sizeof *a) != 0) {
             print_error("%s, %s: position %d, head %d differs\n", what, cpu_tier_name((CpuTier)tier),
-                        i / (HEADS * width), i / width % HEADS);
+                        i / (head_count * width), i / width % head_count);
             assert_true(false);
         }
     free(b);
@@ -206,6 +208,19 @@ static void nor_do_they_where_the_cache_has_8_bits(void **state)
     (void)state;
     nothing_changes_a_bit("F8_E4M3", 24, hows[0]);
     nothing_changes_a_bit("Q8_0", 32, hows[1]);
+}
+
+/* With --products bf16, where that rounds (kernels/attend/attend_near.h). */
+static void nor_do_they_where_factors_are_rounded(void **state)
+{
+    (void)state;
+    near = true;
+    head_count = HEADS_NEAR;
+    nothing_changes_a_bit("F16", 24, hows[1]);
+    nothing_changes_a_bit("BF16", 32, hows[0]);
+    nothing_changes_a_bit("Q8_0", 32, hows[2]);
+    near = false;
+    head_count = HEADS;
 }
 
 /* All numbers of 8 bits are read as their format decodes them, which random ones would hardly show of the smallest. A row that
@@ -263,6 +278,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(neither_chunks_nor_blocks_nor_company_change_a_bit),
         cmocka_unit_test(nor_do_they_where_the_cache_has_8_bits),
+        cmocka_unit_test(nor_do_they_where_factors_are_rounded),
         cmocka_unit_test(every_byte_of_fp8_is_read_as_its_format_says),
         cmocka_unit_test(few_rows_with_a_long_past_keep_several_threads_busy),
     };
