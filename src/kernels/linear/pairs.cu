@@ -3,6 +3,7 @@
 #include "kernels/linear/pairs_cuda.h"
 
 enum { TOP = 13, PIECE_ALIGN = 256, IN_MOST = 48 << 10 /* a row in shared memory */ };
+static const size_t W_BYTES_MOST = (size_t)2 << 30;      /* of weights anew: the cache wants memory too */
 
 static bool is_blocks(WeightKind kind) { return kind >= W_PLAIN_KINDS; }
 static bool is_f8(WeightKind kind) { return kind == W_E4M3 || kind == W_E5M2; }
@@ -17,6 +18,19 @@ static int fewest_rows(WeightKind kind)
 static int x_parts(WeightKind kind, const CudaRun *g) { return is_blocks(kind) && !g->exact ? 1 : 2; }
 static int w_parts(WeightKind kind, const CudaRun *g) { return is_blocks(kind) && g->exact ? 2 : 1; }
 
+static size_t whole_pieces(size_t bytes) { return (bytes + PIECE_ALIGN - 1) / PIECE_ALIGN * PIECE_ALIGN; }
+static size_t numbers_bytes(int64_t rows, int in, int parts) { return whole_pieces((size_t)rows * (size_t)in * parts * 2); }
+static size_t factors_bytes(int n) { return whole_pieces((size_t)n * sizeof(float)); }
+
+/* What weights become. */
+static size_t weights_bytes(const Product *p, int n, WeightKind kind, const CudaRun *g)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < n && kind != W_F16; i++)
+        bytes += numbers_bytes(p[i].out, p->in, w_parts(kind, g)) + factors_bytes(p[i].out);
+    return bytes;
+}
+
 bool pairs_take(const Product *p, int n, WeightKind kind, const CudaRun *g)
 {
     bool known = kind == W_F16 || is_f8(kind) || is_blocks(kind) || (kind == W_BF16 && g->exact);
@@ -25,7 +39,7 @@ bool pairs_take(const Product *p, int n, WeightKind kind, const CudaRun *g)
     for (int i = 0; i < n && !is_blocks(kind); i++)
         if ((uintptr_t)p[i].w % 16 != 0 || p[i].row_bytes % 16 != 0)
             return false;
-    return p->in <= IN_MOST && hopper_takes_many(p, n, g);
+    return p->in <= IN_MOST && weights_bytes(p, n, kind, g) <= W_BYTES_MOST && hopper_takes_many(p, n, g);
 }
 
 bool pairs_take_call(const OpCall *c, const CudaRun *g)
@@ -39,20 +53,11 @@ bool pairs_take_call(const OpCall *c, const CudaRun *g)
     return n > 0 && pairs_take(p, n, kind[0], g);
 }
 
-/* ---- where it all lies ---- */
-
-static size_t whole_pieces(size_t bytes) { return (bytes + PIECE_ALIGN - 1) / PIECE_ALIGN * PIECE_ALIGN; }
-static size_t numbers_bytes(int64_t rows, int in, int parts) { return whole_pieces((size_t)rows * (size_t)in * parts * 2); }
-static size_t factors_bytes(int n) { return whole_pieces((size_t)n * sizeof(float)); }
-
 size_t pairs_scratch(const Product *p, int n, WeightKind kind, const CudaRun *g)
 {
     if (!pairs_take(p, n, kind, g))
         return 0;
-    size_t bytes = numbers_bytes(p->pairs, p->in, x_parts(kind, g)) + factors_bytes(p->pairs);
-    for (int i = 0; i < n && kind != W_F16; i++)
-        bytes += numbers_bytes(p[i].out, p->in, w_parts(kind, g)) + factors_bytes(p[i].out);
-    return bytes;
+    return numbers_bytes(p->pairs, p->in, x_parts(kind, g)) + factors_bytes(p->pairs) + weights_bytes(p, n, kind, g);
 }
 
 /* ---- as f16 ---- */
