@@ -1,10 +1,12 @@
-/* check_emulated.c -- the GPU's attention on this machine's processor, against the reference (tests/emulated/emulated.h).
+/* check_emulated.c -- the GPU's attention and Hopper's products on this machine's processor, against the reference
+ * (tests/emulated/emulated.h).
  *
  *     build/tests/check_emulated [CASES]
  *
  * The cases are those of test_kernels and check_gpu; the kernels are those of src/kernels/attend, but for the one whose products
- * four warps do together. The GPU that is emulated has four multiprocessors, and for steps of single rows one, so that blocks of
- * threads have much to do.
+ * four warps do together, and of src/kernels/linear and expert_linear those of Hopper: 2 to 64 rows of BF16, prompts, experts
+ * that have many. The GPU that is emulated has four multiprocessors, and for steps of single rows one, so that blocks of threads
+ * have much to do.
  */
 #include <math.h>
 #include <stdio.h>
@@ -13,80 +15,103 @@
 #include "kernel_cases.h"
 #include "kernels/kit/cuda_kernel.h"
 
-enum { CASES = 16, SERVED_TIMES = 3, MULTIPROCESSORS = 4, FEWEST = 1, SHARED_BYTES = 227 << 10 };
+enum { CASES = 16, SERVED_TIMES = 3, MULTIPROCESSORS = 4, FEWEST = 1, SHARED_BYTES = 227 << 10, SEEDS_MOST = 400 };
 #define NEAR (1.0 / 64)      /* of the row: check_gpu.c says why */
 
 extern const CudaKernel kernel_attend_cuda;
+bool emulated_products(const OpCall *, const CudaRun *);      /* false: no kernel that is emulated takes it */
 void emulated_seed(uint64_t seed);
+void *emulated_scratch(size_t bytes);
 
-/* served: of steps of single rows only, with heads of 64 or 128, which are one case of some. */
-typedef struct Mode { const char *name, *format; bool exact, same, served; double allowed; } Mode;
+enum { ALL, SERVED /* steps of single rows only, with heads of 64 or 128 */, PROMPTS /* of more than 64 rows */, FEW };
 
-static bool is_served(const KernelCase *c)
+typedef struct Mode { Op op; const char *name, *format; bool exact, same; int wanted; } Mode;
+
+static bool is_wanted(const KernelCase *c, const Mode *m)
 {
     Tensor q = c->call.in[0], tables = c->call.in[3];
-    return q.dim[0] == tables.dim[0] && (q.dim[2] == 64 || q.dim[2] == 128) && c->call.out[0].dim[2] == q.dim[2];
+    if (m->wanted == SERVED)
+        return q.dim[0] == tables.dim[0] && (q.dim[2] == 64 || q.dim[2] == 128) && c->call.out[0].dim[2] == q.dim[2];
+    return m->wanted == ALL || (m->wanted == PROMPTS) == (c->rows > 64);
 }
 
+static size_t scratch_bytes(const KernelCase *c, const CudaRun *run)
+{
+    enum { PRODUCTS_BYTES = 8 << 20 };
+    return c->call.op == OP_ATTEND ? kernel_attend_cuda.scratch_bytes(&c->call, run) : PRODUCTS_BYTES;
+}
+
+/* How far off; negative: nothing ran. */
 static double run_case(KernelCase *c, const Mode *mode)
 {
-    CudaRun run = {.multiprocessors = mode->served ? FEWEST : MULTIPROCESSORS, .shared_bytes = SHARED_BYTES,
+    CudaRun run = {.multiprocessors = mode->wanted == SERVED ? FEWEST : MULTIPROCESSORS, .shared_bytes = SHARED_BYTES,
                    .exact = mode->exact, .same = mode->same};
     size_t bytes;
+    bool ran = true;
     kernel_case_reset(c);
     kernel_case_run_reference(c);
     uint8_t *exact = kernel_case_outputs(c, &bytes);
     kernel_case_reset(c);
-    run.scratch = malloc(kernel_attend_cuda.scratch_bytes(&c->call, &run));
+    run.scratch = emulated_scratch(scratch_bytes(c, &run));
     run.counters = calloc(CUDA_COUNTERS, sizeof *run.counters);
-    kernel_attend_cuda.run(&c->call, &run);
+    if (mode->op == OP_ATTEND)
+        kernel_attend_cuda.run(&c->call, &run);
+    else
+        ran = emulated_products(&c->call, &run);
     uint8_t *fast = kernel_case_outputs(c, &bytes);
     double error = kernel_case_intact(c) ? kernel_case_error(c, fast, exact) : INFINITY;
     for (int i = 0; i < CUDA_COUNTERS; i++)
         error = run.counters[i] ? INFINITY : error;
     free(run.counters);
-    free(run.scratch);
     free(fast);
     free(exact);
-    return error;
+    return ran ? error : -1;
+}
+
+/* How many were wrong. */
+static int check(const Mode *m, int most)
+{
+    double worst = 0, allowed = m->exact ? op_spec(m->op)->tolerance : NEAR;
+    int cases = 0, wrong = 0, end = m->wanted == SERVED ? SERVED_TIMES * most : m->op == OP_ATTEND ? most : (most + 1) / 2;
+    for (int seed = 0; cases < end && seed < SEEDS_MOST; seed++) {
+        KernelCase c;
+        kernel_case_init(&c, m->op, format_find(m->format), (uint64_t)seed);
+        emulated_seed((uint64_t)seed);
+        double error = is_wanted(&c, m) ? run_case(&c, m) : -1;
+        cases += !(error < 0);
+        worst = fmax(worst, error);
+        if (!(error <= allowed)) {
+            printf("WRONG %s, %s: by %.3g of the row, %.3g allowed\n", c.what, m->name, error, allowed);
+            wrong++;
+        }
+        kernel_case_deinit(&c);
+    }
+    printf("%-13s %-8s %-22s %3d cases, emulated: wrong by %.1e of the row at most, %.1e allowed\n", op_name(m->op),
+           m->format, m->name, cases, worst, allowed);
+    fflush(stdout);
+    return wrong + (cases == 0);
 }
 
 int main(int argc, char **argv)
 {
-    double contract = op_spec(OP_ATTEND)->tolerance;
     const Mode modes[] = {
-        {"exactly", "BF16", true, false, false, contract}, {"exactly, single rows", "BF16", true, false, true, contract},
-        {"bf16", "BF16", false, false, false, NEAR},       {"bf16, single rows", "BF16", false, false, true, NEAR},
-        {"a row at a time", "BF16", true, true, false, contract}, {"exactly", "F16", true, false, false, contract},
-        {"exactly", "F8_E4M3", true, false, false, contract}};
+        {OP_ATTEND, "exactly", "BF16", true, false, ALL},        {OP_ATTEND, "exactly, single rows", "BF16", true, false, SERVED},
+        {OP_ATTEND, "bf16", "BF16", false, false, ALL},          {OP_ATTEND, "bf16, single rows", "BF16", false, false, SERVED},
+        {OP_ATTEND, "a row at a time", "BF16", true, true, ALL}, {OP_ATTEND, "exactly", "F16", true, false, ALL},
+        {OP_ATTEND, "exactly", "F8_E4M3", true, false, ALL},     {OP_LINEAR, "exactly, few rows", "BF16", true, false, FEW},
+        {OP_LINEAR, "bf16, few rows", "BF16", false, false, FEW}, {OP_LINEAR3, "exactly, few rows", "BF16", true, false, FEW},
+        {OP_GATED_MLP, "exactly, few rows", "BF16", true, false, FEW},
+        {OP_GATED_MLP, "bf16, few rows", "BF16", false, false, FEW},
+        {OP_LINEAR, "prompts", "BF16", true, false, PROMPTS},    {OP_LINEAR, "prompts", "F16", true, false, PROMPTS},
+        {OP_LINEAR3, "prompts", "F16", true, false, PROMPTS},    {OP_GATED_MLP, "prompts", "F16", true, false, PROMPTS},
+        {OP_LINEAR, "prompts", "F8_E4M3", true, false, PROMPTS}, {OP_EXPERT_LINEAR, "exactly", "BF16", true, false, ALL},
+        {OP_EXPERT_LINEAR, "bf16", "BF16", false, false, ALL}};
     int most = argc > 1 ? atoi(argv[1]) : CASES, wrong = 0;
     if (most < 1) {
         fprintf(stderr, "check_emulated: '%s' is no number of cases\n", argv[1]);
         return 2;
     }
-    for (size_t m = 0; m < sizeof modes / sizeof *modes; m++) {
-        double worst = 0;
-        int cases = 0, end = modes[m].served ? SERVED_TIMES * most : most;
-        for (int seed = 0; cases < end; seed++) {
-            KernelCase c;
-            kernel_case_init(&c, OP_ATTEND, format_find(modes[m].format), (uint64_t)seed);
-            if (modes[m].served && !is_served(&c)) {
-                kernel_case_deinit(&c);
-                continue;
-            }
-            cases++;
-            emulated_seed((uint64_t)seed);
-            double error = run_case(&c, &modes[m]);
-            worst = fmax(worst, error);
-            if (!(error <= modes[m].allowed)) {
-                printf("WRONG %s, %s: by %.3g of the row, %.3g allowed\n", c.what, modes[m].name, error, modes[m].allowed);
-                wrong++;
-            }
-            kernel_case_deinit(&c);
-        }
-        printf("attend %-8s %-22s %3d cases, emulated: wrong by %.1e of the row at most, %.1e allowed\n", modes[m].format,
-               modes[m].name, cases, worst, modes[m].allowed);
-        fflush(stdout);
-    }
+    for (size_t m = 0; m < sizeof modes / sizeof *modes; m++)
+        wrong += check(&modes[m], most);
     return wrong > 0;
 }

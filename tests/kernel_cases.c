@@ -485,10 +485,11 @@ static Tensor choices(KernelCase *c, int32_t k, int32_t limit)
 
 static void make_expert_linear(KernelCase *c)
 {
-    int32_t in = of_blocks(size_up_to(c, 300), c->format), out = size_up_to(c, 70), experts = size_up_to(c, 9);
-    bool heads = one_in(c, 4), own = one_in(c, 2);
+    bool prompt = is_prompt(c), heads = one_in(c, 4), own = one_in(c, 2);
+    int32_t in = prompt ? prompt_width(c) : of_blocks(size_up_to(c, 300), c->format);
+    int32_t out = prompt ? prompt_width(c) : size_up_to(c, 70), experts = size_up_to(c, prompt ? 4 : 9);
     int32_t k = heads ? experts : 1 + below(c, 5);
-    c->rows = one_in(c, 6) ? 150 / k : size_up_to(c, 20);
+    c->rows = prompt ? 64 * experts / k + below(c, 100) : one_in(c, 6) ? 150 / k : size_up_to(c, 20);
     Tensor x = floats(c, c->rows, own ? k * in : in, 1);
     c->call.in[0] = own ? tensor_heads(x, k) : x;
     matrices(c, 1, experts, out, in, true);

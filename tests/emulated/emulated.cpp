@@ -1,5 +1,7 @@
 /* emulated.cpp -- see emulated.h: fibers that take turns, barriers, and copies that come late. */
 #include <setjmp.h>
+#include <signal.h>
+#include <sys/mman.h>
 #include <ucontext.h>
 
 #include <cstdio>
@@ -13,25 +15,31 @@
 enum {
     FIBER_BYTES = 256 << 10, SHARED_AT = 0x430 /* an address that no tile is aligned to */, NAMED = 16,
     PATIENCE = 2000000 /* turns of a thread that waits */, COMES_SELDOM = 40, STALLS_SELDOM = 300, STALLS_MOST = 600,
+    GUARDS_FIRST = 2, GUARDS_SELDOM = 32,
 };
 
 __align__(16) thread_local uint8_t tile_memory[EMULATED_SHARED];
-__align__(16) thread_local float q[EMULATED_SHARED / 4];      /* attend.cu calls its own so */
+__align__(16) thread_local float q[EMULATED_SHARED / 4], kept[EMULATED_SHARED / 4];      /* attend.cu, pairs.cu call theirs so */
 
 struct Copy { uint32_t to, barrier; std::vector<uint8_t> bytes; };
 
 struct Fiber {
     ucontext_t begin;
     jmp_buf at;                /* once it has begun: switched without a system call */
-    bool begun = false, done = false;
+    bool begun = false, done = false, waited = false;      /* for the kernel before */
     Here here;
     std::vector<std::vector<Copy>> sent{1};      /* groups of copy_16(); the last is not sent yet */
+    std::vector<std::vector<std::function<void()>>> later{1};      /* products likewise */
 };
 struct Meeting { unsigned come = 0; uint64_t turn = 0; };
-struct Warp : Meeting { Lanes given[2]; int stalls = 0; };
+struct Lane : Meeting { Lanes given[2]; };      /* of lanes that do something together */
+struct Warp { std::map<unsigned, Lane> together; int stalls = 0; };
 struct Counting { int arrivals, left; int64_t bytes; uint64_t turn; };      /* a barrier in shared memory */
 
 struct Block {
+    uint8_t *memory;           /* in the place of tile_memory: that itself, but in a cluster, which only names it */
+    unsigned rank;
+    bool guards;               /* the scratch, which takes long: some blocks do */
     std::vector<std::unique_ptr<Fiber>> fibers;
     std::vector<Warp> warps;
     Meeting named[NAMED];
@@ -43,6 +51,8 @@ struct Block {
 static jmp_buf home;
 static Fiber *now;
 static Block *block;
+static std::vector<std::unique_ptr<Block>> cluster;
+static Meeting all_meet;
 static const std::function<void()> *body;
 static std::mt19937_64 chance;
 
@@ -59,8 +69,47 @@ static void pause_here()
     if (_setjmp(now->at) == 0)
         _longjmp(home, 1);
 }
+
+/* ---- the scratch ---- */
+
+static uint8_t *scratch;
+static size_t scratch_bytes;
+static bool scratch_shut;
+
+static void shut_scratch(bool shut)
+{
+    if (shut != scratch_shut && scratch)
+        mprotect(scratch, scratch_bytes, shut ? PROT_NONE : PROT_READ | PROT_WRITE);
+    scratch_shut = shut;
+}
+static void touched(int, siginfo_t *at, void *)
+{
+    bool early = (uint8_t *)at->si_addr >= scratch && (uint8_t *)at->si_addr < scratch + scratch_bytes && scratch_shut;
+    signal(SIGSEGV, SIG_DFL);
+    if (early)
+        stop("touches the scratch before previous_ended()");
+}
+void *emulated_scratch(size_t bytes)
+{
+    enum { PAGE = 4096 };
+    struct sigaction action = {};
+    action.sa_sigaction = touched, action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+    sigaction(SIGSEGV, &action, NULL);
+    if (scratch)
+        munmap(scratch, scratch_bytes);
+    scratch_bytes = (bytes + PAGE) / PAGE * PAGE;
+    scratch = (uint8_t *)mmap(NULL, scratch_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return scratch;
+}
+void emulated_previous_ended()
+{
+    now->waited = true;
+    shut_scratch(false);
+}
+
 static void go_on(Fiber *f)
 {
+    shut_scratch(block->guards && !f->waited);
     now = f;
     if (_setjmp(home) != 0)
         return;
@@ -79,6 +128,9 @@ template <class Until> static void wait_until(Until until)
     }
 }
 
+bool emulated_all_together;
+void emulated_until(const std::function<bool()> &until) { wait_until(until); }
+
 static void meet(Meeting *m, unsigned threads)
 {
     uint64_t turn = m->turn;
@@ -90,14 +142,64 @@ static void meet(Meeting *m, unsigned threads)
 void emulated_barrier(int number, unsigned threads) { meet(&block->named[number], threads); }
 void __syncthreads() { meet(&block->named[0], block->alive); }
 
-const Lanes &emulated_give(const uint32_t *words, int n)
+const Lanes &emulated_give(const uint32_t *words, int n, unsigned lanes)
 {
-    Warp *w = &block->warps[now->here.thread.x / 32];
+    Lane *w = &block->warps[now->here.thread.x / 32].together[lanes];
     Lanes *given = &w->given[w->turn % 2];
     for (int i = 0; i < n; i++)
         given->of[now->here.thread.x % 32][i] = words[i];
-    meet(w, 32);
+    meet(w, (unsigned)__builtin_popcount(lanes));
     return *given;
+}
+
+/* ---- clusters ---- */
+
+unsigned emulated_rank() { return block->rank; }
+void emulated_in(unsigned rank, const std::function<void()> &what)
+{
+    Block *own = block;
+    block = cluster[rank].get();
+    if (block->alive == 0)
+        stop("reaches a block of threads that has ended");
+    what();
+    block = own;
+}
+void emulated_cluster_meets()
+{
+    unsigned alive = 0;
+    for (auto &b : cluster)
+        alive += b->alive;
+    meet(&all_meet, alive);
+}
+
+/* ---- products ---- */
+
+void emulated_later(const std::function<void()> &what) { now->later.back().push_back(what); }
+void emulated_later_sent() { now->later.emplace_back(); }
+void emulated_later_wait(int left)
+{
+    while ((int)now->later.size() - 1 > left) {
+        for (auto &what : now->later.front())
+            what();
+        now->later.erase(now->later.begin());
+    }
+}
+
+/* ---- single instructions ---- */
+
+int __dp4a(int a, int b, int sum)
+{
+    for (int i = 0; i < 32; i += 8)
+        sum += (int8_t)(a >> i) * (int8_t)(b >> i);
+    return sum;
+}
+unsigned __byte_perm(unsigned a, unsigned b, unsigned which)
+{
+    uint64_t both = (uint64_t)b << 32 | a;
+    unsigned bytes = 0;
+    for (int i = 0; i < 4; i++)
+        bytes |= (unsigned)(both >> 8 * (which >> 4 * i & 7) & 0xff) << 8 * i;
+    return bytes;
 }
 
 /* ---- shared memory ---- */
@@ -107,7 +209,7 @@ uint8_t *emulated_place(unsigned address, unsigned bytes)
 {
     if (address < SHARED_AT || address - SHARED_AT + bytes > sizeof tile_memory || (bytes == 16 && address % 16))
         stop("an address that is outside of shared memory, or not aligned");
-    return tile_memory + (address - SHARED_AT);
+    return block->memory + (address - SHARED_AT);
 }
 
 static Counting *counting(uint32_t barrier)
@@ -147,7 +249,7 @@ static void copy_comes()
     size_t i = chance() % block->coming.size();
     Copy c = std::move(block->coming[i]);
     block->coming.erase(block->coming.begin() + (ptrdiff_t)i);
-    memcpy(tile_memory + (c.to - SHARED_AT), c.bytes.data(), c.bytes.size());
+    memcpy(block->memory + (c.to - SHARED_AT), c.bytes.data(), c.bytes.size());
     Counting *b = &block->barriers.at(c.barrier);
     b->bytes -= (int64_t)c.bytes.size();
     settle(b);
@@ -166,7 +268,7 @@ void emulated_copies_wait(int left)
 {
     while ((int)now->sent.size() - 1 > left) {
         for (const Copy &c : now->sent.front())
-            memcpy(tile_memory + (c.to - SHARED_AT), c.bytes.data(), c.bytes.size());
+            memcpy(block->memory + (c.to - SHARED_AT), c.bytes.data(), c.bytes.size());
         now->sent.erase(now->sent.begin());
     }
 }
@@ -196,13 +298,13 @@ void emulated_box(unsigned to, const CUtensorMap *map, const int64_t *at, unsign
     std::vector<uint8_t> bytes((size_t)(rows * row_bytes));
     for (int r = 0; r < rows; r++) {
         const uint8_t *from = map->at + at[0] * 2;
-        bool inside = at[0] >= 0 && at[0] + map->box[0] <= map->size[0];
+        bool inside = at[0] >= 0;
         for (int i = 1, left = r; i < map->dims; left /= map->box[i++]) {
             int64_t index = at[i] + left % map->box[i];
             inside = inside && index >= 0 && index < map->size[i];
             from += index * map->step[i];
         }
-        for (int c = 0; c < 8 && inside; c++)
+        for (int c = 0; c < 8 && inside && at[0] + 8 * c < map->size[0]; c++)      /* whose rows are whole eights */
             memcpy(&bytes[(size_t)(r * 128 + (c ^ r % 8) * 16)], from + c * 16, 16);
     }
     emulated_come(barrier, to, bytes.data(), (unsigned)bytes.size());
@@ -213,48 +315,77 @@ void emulated_box(unsigned to, const CUtensorMap *map, const int64_t *at, unsign
 static void begin_fiber()
 {
     (*body)();
+    if (now->later.size() > 1 || !now->later[0].empty())
+        stop("ended before all products were waited for");
     now->done = true;
     block->alive--;
     pause_here();
 }
 
-static void run_block(dim3 grid, dim3 at, unsigned threads)
+static std::unique_ptr<Block> new_block(dim3 grid, dim3 at, unsigned threads, uint8_t *memory)
 {
     static std::vector<std::unique_ptr<uint8_t[]>> stacks;
-    Block b;
-    block = &b;
-    b.alive = threads;
-    b.warps.resize(threads / 32);
-    memset(tile_memory, 0xff, sizeof tile_memory);
-    memset(q, 0xff, sizeof q);
+    auto b = std::make_unique<Block>();
+    size_t used = cluster.size() * threads;
+    b->memory = memory, b->rank = (unsigned)cluster.size(), b->alive = threads;
+    b->guards = at.x < GUARDS_FIRST || chance() % GUARDS_SELDOM == 0;
+    b->warps.resize(threads / 32);
+    memset(memory, 0xff, sizeof tile_memory);
     for (unsigned t = 0; t < threads; t++) {
-        b.fibers.push_back(std::make_unique<Fiber>());
-        Fiber *f = b.fibers.back().get();
+        b->fibers.push_back(std::make_unique<Fiber>());
+        Fiber *f = b->fibers.back().get();
         f->here = {grid, at, dim3(t), threads};
-        if (t == stacks.size())
+        if (used + t == stacks.size())
             stacks.emplace_back(new uint8_t[FIBER_BYTES]);
         getcontext(&f->begin);
-        f->begin.uc_stack.ss_sp = stacks[t].get(), f->begin.uc_stack.ss_size = FIBER_BYTES, f->begin.uc_link = NULL;
+        f->begin.uc_stack.ss_sp = stacks[used + t].get(), f->begin.uc_stack.ss_size = FIBER_BYTES, f->begin.uc_link = NULL;
         makecontext(&f->begin, begin_fiber, 0);
     }
-    while (b.alive > 0) {
-        for (Warp &w : b.warps)
-            w.stalls = w.stalls > 0 ? w.stalls - 1 : chance() % STALLS_SELDOM == 0 ? (int)(chance() % STALLS_MOST) : 0;
-        for (auto &f : b.fibers)
-            if (!f->done && b.warps[f->here.thread.x / 32].stalls == 0)
-                go_on(f.get());
-        while (!b.coming.empty() && chance() % COMES_SELDOM == 0)
-            copy_comes();
-    }
-    if (!b.coming.empty())
-        stop("ended before all copies had come");
+    return b;
 }
 
-void emulate(dim3 grid, unsigned threads, const std::function<void()> &all)
+static void take_turns(Block *b)
+{
+    block = b;
+    for (Warp &w : b->warps)
+        w.stalls = w.stalls > 0 ? w.stalls - 1 : chance() % STALLS_SELDOM == 0 ? (int)(chance() % STALLS_MOST) : 0;
+    for (auto &f : b->fibers)
+        if (!f->done && b->warps[f->here.thread.x / 32].stalls == 0)
+            go_on(f.get());
+    while (!b->coming.empty() && chance() % COMES_SELDOM == 0)
+        copy_comes();
+}
+
+static void run_cluster(dim3 grid, dim3 at, unsigned threads, unsigned blocks)
+{
+    static std::vector<std::vector<uint8_t>> memories;
+    memories.resize(blocks);
+    memset(q, 0xff, sizeof q);
+    memset(kept, 0xff, sizeof kept);
+    cluster.clear();
+    all_meet = Meeting();
+    for (unsigned i = 0; i < blocks; i++, at.x++) {
+        memories[i].resize(blocks > 1 ? sizeof tile_memory : 0);
+        cluster.push_back(new_block(grid, at, threads, blocks > 1 ? memories[i].data() : tile_memory));
+    }
+    for (unsigned alive = 1; alive > 0;) {
+        alive = 0;
+        for (auto &b : cluster) {
+            take_turns(b.get());
+            alive += b->alive;
+        }
+    }
+    for (auto &b : cluster)
+        if (!b->coming.empty())
+            stop("ended before all copies had come");
+    shut_scratch(false);
+}
+
+void emulate(dim3 grid, unsigned threads, unsigned blocks, const std::function<void()> &all)
 {
     body = &all;
     for (unsigned z = 0; z < grid.z; z++)
         for (unsigned y = 0; y < grid.y; y++)
-            for (unsigned x = 0; x < grid.x; x++)
-                run_block(grid, dim3(x, y, z), threads);
+            for (unsigned x = 0; x < grid.x; x += blocks)
+                run_cluster(grid, dim3(x, y, z), threads, blocks);
 }

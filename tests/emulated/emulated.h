@@ -1,9 +1,9 @@
 /* emulated.h -- CUDA C as a C++ compiler of the host takes it: kernels of the GPU run on a CPU, a fiber for each thread.
  *
- * Blocks of threads run one after another, and the threads of one in turns: a thread goes on until it waits for others, at a
- * barrier or at what a warp does together. Some warps stand still for a while now and then, and what the copy engine brings
- * comes late and in any order, so that a wait that is missing, or one for the wrong turn, shows. Shared memory is full of
- * what is no number when a block begins.
+ * Blocks of threads run one after another, those of a cluster together, and their threads in turns: a thread goes on until it
+ * waits for others, at a barrier or at what a warp does together. Some warps stand still for a while now and then; what the
+ * copy engine brings comes late and in any order, and four warps multiply when they wait for it, so that a wait that is missing,
+ * or one for the wrong turn, shows. Shared memory is full of what is no number when a block begins.
  *
  * The headers beside this one stand in the place of those with the same names in src, whose functions are PTX; all
  * other sources are those of the GPU, unchanged. What this does not know: how fast, races that need two threads in the
@@ -25,6 +25,7 @@
 #define __global__
 #define __grid_constant__
 #define __launch_bounds__(...)
+#define __noinline__
 #define __align__(n) __attribute__((aligned(n)))
 #define __shared__ thread_local      /* all fibers are of one thread */
 
@@ -54,7 +55,7 @@ inline int cudaDeviceGetAttribute(int *value, int what, int)
     *value = what == cudaDevAttrMultiProcessorCount ? EMULATED_MULTIPROCESSORS : EMULATED_SHARED;
     return 0;
 }
-inline int cudaFuncSetAttribute(const void *, int, int) { return 0; }
+template <class F> int cudaFuncSetAttribute(F *, int, int) { return 0; }
 
 template <class T> T emulated_less(T a, T b) { return b < a ? b : a; }
 inline int min(int a, int b) { return emulated_less(a, b); }
@@ -65,8 +66,8 @@ inline unsigned max(unsigned a, unsigned b) { return a > b ? a : b; }
 
 /* ---- threads ---- */
 
-/* Runs `body` as all threads of all blocks. */
-void emulate(dim3 grid, unsigned threads, const std::function<void()> &body);
+/* Runs `body` as all threads of all blocks, of which so many neighbours are a cluster. */
+void emulate(dim3 grid, unsigned threads, unsigned cluster, const std::function<void()> &body);
 extern "C" void emulated_seed(uint64_t);      /* of what comes late, and who stands still */
 
 struct Here { dim3 grid, block, thread; unsigned threads; };
@@ -77,22 +78,27 @@ const Here &emulated_here();
 #define blockDim (dim3(emulated_here().threads))
 
 void emulated_barrier(int number, unsigned threads);      /* waits until so many have come */
+void emulated_until(const std::function<bool()> &);
+extern bool emulated_all_together;      /* for blocks that wait for each other, and only name what is in shared memory */
 void __syncthreads();
-/* What each lane of the warp gives, up to WORDS: of all 32, until the next time but one. */
+/* What each lane of the warp gives, up to WORDS: of all that are meant, until the next time but one. */
 enum { WORDS = 6 };
 struct Lanes { uint32_t of[32][WORDS]; };
-const Lanes &emulated_give(const uint32_t *words, int n);
+const Lanes &emulated_give(const uint32_t *words, int n, unsigned lanes = 0xffffffff);
 
 inline void __syncwarp(unsigned = 0xffffffff) { emulated_give(NULL, 0); }
-template <class T> T emulated_lane(T x, int lane)
+template <class T> T emulated_lane(unsigned lanes, T x, int lane)
 {
     uint32_t words[2] = {};
     memcpy(words, &x, sizeof x);
-    memcpy(&x, emulated_give(words, 2).of[lane % 32], sizeof x);
+    memcpy(&x, emulated_give(words, 2, lanes).of[lane % 32], sizeof x);
     return x;
 }
-template <class T> T __shfl_sync(unsigned, T x, int lane) { return emulated_lane(x, lane); }
-template <class T> T __shfl_xor_sync(unsigned, T x, int by) { return emulated_lane(x, (int)(threadIdx.x % 32) ^ by); }
+template <class T> T __shfl_sync(unsigned lanes, T x, int lane) { return emulated_lane(lanes, x, lane); }
+template <class T> T __shfl_xor_sync(unsigned lanes, T x, int by)
+{
+    return emulated_lane(lanes, x, (int)(threadIdx.x % 32) ^ by);
+}
 template <class F> int emulated_fold(int x, F join)
 {
     uint32_t word = (uint32_t)x;
@@ -122,14 +128,18 @@ inline float __uint_as_float(unsigned x)
     memcpy(&f, &x, sizeof f);
     return f;
 }
+inline int __float_as_int(float f) { return (int)__builtin_bit_cast(unsigned, f); }
 inline unsigned __float_as_uint(float f)
 {
     unsigned x;
     memcpy(&x, &f, sizeof x);
     return x;
 }
+using std::isnan;
+#define __expf(x) expf(x)      /* the C library has one of that name */
 inline float __fdividef(float a, float b) { return a / b; }
 inline float __fmul_rn(float a, float b) { return a * b; }
+inline float __fdiv_rn(float a, float b) { return a / b; }
 inline float __fsub_rn(float a, float b) { return a - b; }
 inline float rsqrtf(float x) { return 1 / sqrtf(x); }
 inline unsigned atomicAdd(unsigned *p, unsigned x)
@@ -138,8 +148,16 @@ inline unsigned atomicAdd(unsigned *p, unsigned x)
     *p += x;
     return before;
 }
+inline unsigned atomicExch(unsigned *p, unsigned x)
+{
+    unsigned before = *p;
+    *p = x;
+    return before;
+}
 inline void __threadfence() {}
-int __dp4a(int a, int b, int sum);      /* nobody calls these */
+template <class T> void __stcg(T *p, T x) { *p = x; }
+template <class T> T __ldcg(const T *p) { return *p; }
+int __dp4a(int a, int b, int sum);
 unsigned __byte_perm(unsigned a, unsigned b, unsigned which);
 
 /* ---- shared memory, barriers that count bytes, and what copies bring (emulated.cpp) ---- */
@@ -150,6 +168,18 @@ void emulated_open(unsigned barrier, int arrivals);
 void emulated_arrive(unsigned barrier, int bytes);
 void emulated_wait(unsigned barrier, unsigned parity);
 void emulated_come(unsigned barrier, unsigned to, const uint8_t *bytes, unsigned n);      /* later */
+/* In another block of the cluster; where all its threads meet. */
+unsigned emulated_rank();
+void emulated_in(unsigned rank, const std::function<void()> &what);
+void emulated_cluster_meets();
+/* Memory between the kernels of a call, so large: a thread that touches it before previous_ended() stops the program, for the
+ * kernel before may write it still. */
+extern "C" void *emulated_scratch(size_t bytes);
+void emulated_previous_ended();
+/* What four warps multiply, as late as may be: when it is waited for. */
+void emulated_later(const std::function<void()> &what);
+void emulated_later_sent();
+void emulated_later_wait(int left);
 /* Copies of a thread: what it has sent in groups is there after it has waited. */
 void emulated_copy_16(unsigned to, const void *from, bool there);
 void emulated_copies_sent();

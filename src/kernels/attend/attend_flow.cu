@@ -265,7 +265,7 @@ static __device__ inline void join_warps(const Attention &a, const Places<R> &p,
 {
     int lane = threadIdx.x % 32, warp = threadIdx.x / 32, heads = it.block.heads;
     join_totals(&f);
-    warps_meet(ALL_WARPS, 32 * WARPS);      /* nobody reads the last item's any more */
+    threads_meet(ALL_WARPS, 32 * WARPS);      /* nobody reads the last item's any more */
 #pragma unroll
     for (int e = 0; e < 2; e++) {
         int query = lane % 4 * 2 + e;
@@ -279,7 +279,7 @@ static __device__ inline void join_warps(const Attention &a, const Places<R> &p,
             for (int h = 0; h < 2; h++)
                 p.sums(warp, query)[mt * 16 + lane / 4 + 8 * h] = sums[mt][2 * h + e];
     }
-    warps_meet(ALL_WARPS, 32 * WARPS);
+    threads_meet(ALL_WARPS, 32 * WARPS);
     for (int i = threadIdx.x; i < heads * (R::width / 2); i += 32 * WARPS) {
         int query = i / (R::width / 2), column = i % (R::width / 2) * 2;
         float most = -INFINITY, total = 0;

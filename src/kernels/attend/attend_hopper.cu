@@ -199,7 +199,7 @@ template <class R> static __device__ inline void put_group(unsigned queries, con
     constexpr int EIGHTS = R::width / 8;
     float unit = a.how.scale * LOG2_E;
     int i = threadIdx.x % 4, r = threadIdx.x % GROUP / 32 * 16 + threadIdx.x % 32 / 4;
-    warps_meet(3 + group, GROUP);      /* nobody multiplies by the last ones any more */
+    threads_meet(3 + group, GROUP);      /* nobody multiplies by the last ones any more */
 #pragma unroll
     for (int h = 0; h < 2; h++) {
         const Query &query = p.query[h];
@@ -221,7 +221,7 @@ template <class R> static __device__ inline void put_group(unsigned queries, con
         }
     }
     show_to_products();
-    warps_meet(3 + group, GROUP);
+    threads_meet(3 + group, GROUP);
 }
 
 template <int KEYS> static __device__ inline void mask_scores(float *s, const Pair &p, int j0, int hi)
@@ -326,10 +326,10 @@ template <class R> static __device__ inline void clear_rest(unsigned values, int
         put_zeros(at);
     }
     show_to_products();
-    warps_meet(3 + group, GROUP);
+    threads_meet(3 + group, GROUP);
 }
 
-static __device__ inline void turn_begins(int group) { warps_meet(1 + group, 2 * GROUP); }
+static __device__ inline void turn_begins(int group) { threads_meet(1 + group, 2 * GROUP); }
 static __device__ inline void turn_ends(int group) { warps_arrive(2 - group, 2 * GROUP); }
 static __device__ inline void release(unsigned barrier)
 {

@@ -113,11 +113,7 @@ template <int N> static __device__ inline void fewer_registers()
     asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(N));
 }
 
-/* Barriers of whole warps, by number: wait for `threads` of them; arrive without waiting. */
-static __device__ inline void warps_meet(int barrier, int threads)
-{
-    asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
-}
+/* At a barrier of threads_meet(), without waiting. */
 static __device__ inline void warps_arrive(int barrier, int threads)
 {
     asm volatile("bar.arrive %0, %1;" ::"r"(barrier), "r"(threads) : "memory");

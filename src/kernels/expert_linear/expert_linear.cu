@@ -11,8 +11,10 @@ static bool by_expert(const Product *p, const CudaRun *g)
     return !g->same && p->pairs > p->k && p->pairs >= p->experts;
 }
 
-static int tile_pairs(const Product *p, WeightKind kind)
+static int tile_pairs(const Product *p, WeightKind kind, const CudaRun *g)
 {
+    if (hopper_takes_experts(p, kind, g))
+        return HOPPER_PAIRS;
     if (!groups_multiply(p, kind) || p->pairs > GROUPS_SOME * p->experts)
         return GROUPS_MANY;
     return p->pairs > GROUPS_FEW * p->experts ? GROUPS_SOME : GROUPS_FEW;
@@ -23,6 +25,8 @@ static size_t whole_pieces(size_t bytes) { return (bytes + 255) / 256 * 256; }
 static size_t x_bytes(const Product *p, WeightKind kind, const CudaRun *g)
 {
     size_t each = product_scratch(p, kind, g), parts = groups_multiply(p, kind) ? groups_x_bytes(p, g) : 0;
+    if (hopper_takes_experts(p, kind, g))
+        parts = hopper_experts_x_bytes(p, g);
     return whole_pieces(each > parts ? each : parts);
 }
 
@@ -31,7 +35,7 @@ static size_t scratch_bytes(const OpCall *c, const CudaRun *g)
     WeightKind kind = weight_kind(c->in[1].format);
     Product p = product_of_experts(c, g);
     return x_bytes(&p, kind, g) + whole_pieces((size_t)p.pairs * sizeof *p.order) +
-           (size_t)groups_tiles(&p, tile_pairs(&p, kind)) * sizeof *p.tiles;
+           (size_t)groups_tiles(&p, tile_pairs(&p, kind, g)) * sizeof *p.tiles;
 }
 
 static void run(const OpCall *c, const CudaRun *g)
@@ -42,13 +46,15 @@ static void run(const OpCall *c, const CudaRun *g)
         products_run(&p, 1, kind, g);
         return;
     }
-    int each = tile_pairs(&p, kind);
+    int each = tile_pairs(&p, kind, g);
     uint8_t *order = (uint8_t *)g->scratch + x_bytes(&p, kind, g);
     PairTile *tiles = (PairTile *)(order + whole_pieces((size_t)p.pairs * sizeof *p.order));
     groups_sort(&p, each, (int *)order, tiles, g);
     p.order = (const int *)order;
     p.tiles = tiles;
-    if (groups_multiply(&p, kind))
+    if (each == HOPPER_PAIRS)
+        hopper_experts(&p, (unsigned short *)g->scratch, g);
+    else if (groups_multiply(&p, kind))
         groups_run(&p, kind, each, (unsigned short *)g->scratch, g);
     else
         product_tiles(&p, kind, groups_tiles(&p, each), g);

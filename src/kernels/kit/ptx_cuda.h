@@ -50,6 +50,22 @@ static inline void launch_kernel(void (*kernel)(As...), int cluster, dim3 grid, 
 #define LAUNCH_CLUSTERS(kernel, cluster, grid, threads, shared, g, ...)                                                \
     launch_kernel(kernel, cluster, grid, threads, shared, g, __VA_ARGS__)
 
+/* ---- threads that wait for others ---- */
+
+/* For so many threads of a block, whole warps, at a barrier from 1 to 15. */
+static __device__ inline void threads_meet(int barrier, int threads)
+{
+    asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
+}
+/* Until a counter, which other blocks of threads raise, has come so far; what they wrote before is there then. */
+static __device__ inline void counter_wait(const unsigned *counter, unsigned count)
+{
+    unsigned now;
+    do
+        asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(now) : "l"(counter) : "memory");
+    while (now < count);
+}
+
 /* ---- small floats ---- */
 
 __device__ inline float f32_of_f16(unsigned short h)

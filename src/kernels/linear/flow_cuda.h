@@ -186,10 +186,7 @@ template <int K> static __device__ inline void flow_feed(const Flow &f, uint8_t 
 /* ---- x, in the registers of the threads that have columns ---- */
 
 /* For all threads that have columns. */
-static __device__ inline void flow_wait(const Flow &f)
-{
-    asm volatile("bar.sync 1, %0;" ::"r"(f.column_threads * f.groups) : "memory");
-}
+static __device__ inline void flow_wait(const Flow &f) { threads_meet(1, f.column_threads * f.groups); }
 
 /* The factor of the norm, out of the sums of `warps` warps. */
 static __device__ inline float flow_factor(const Flow &f, float squares, int warps, float *shared)

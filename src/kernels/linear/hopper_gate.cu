@@ -129,9 +129,9 @@ static __global__ void __launch_bounds__(THREADS, 1) whole_gates(const __grid_co
 {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
     typedef Room<ROWS, PARTS> R;
-    extern __shared__ uint8_t unaligned[];
+    extern __shared__ uint8_t tile_memory[];
     __shared__ Barrier full[STAGES_MOST], empty[STAGES_MOST];
-    uint8_t *room = unaligned + (SWIZZLE_ALIGN - shared_place(unaligned) % SWIZZLE_ALIGN) % SWIZZLE_ALIGN;
+    uint8_t *room = tile_memory + (SWIZZLE_ALIGN - shared_place(tile_memory) % SWIZZLE_ALIGN) % SWIZZLE_ALIGN;
     bool asks = threadIdx.x == MULTIPLIERS;
     previous_later();
     if (asks) {

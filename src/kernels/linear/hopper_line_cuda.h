@@ -90,7 +90,7 @@ static __device__ void ask(const Line &l, uint8_t *room, Barrier *full, Barrier 
 
 /* ---- the threads that multiply ---- */
 
-static __device__ inline void consumers_meet() { asm volatile("bar.sync 1, %0;" ::"n"((int)CONSUMERS) : "memory"); }
+static __device__ inline void consumers_meet() { threads_meet(1, CONSUMERS); }
 
 /* Some eights of rows of a tile, from the n-th on, as the tensor cores leave them to a thread: the numbers of outputs o and
  * o + 8, in rows r and r + 1 of each eight. */
@@ -151,14 +151,6 @@ template <class W> static __device__ inline float4 *kept(const Line &l, int bloc
     return l.sums + (size_t)(2 * block + last) * (W::EIGHTS * CONSUMERS) + threadIdx.x;
 }
 
-static __device__ inline void wait_for(const unsigned *counter, unsigned count)
-{
-    unsigned now;
-    do
-        asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(now) : "l"(counter) : "memory");
-    while (now < count);
-}
-
 /* The blocks that have a tile. */
 static __device__ inline int first_of(const Line &l, int tile) { return block_of(l, tile * l.chunks); }
 static __device__ inline int last_of(const Line &l, int tile) { return block_of(l, (tile + 1) * l.chunks - 1); }
@@ -190,7 +182,7 @@ template <class W> static __device__ void join(const Line &l, int tile)
     Eights<W> begin;
     begin_eights<W>(to, n, end - n, &begin);
     if (threadIdx.x == 0)
-        wait_for(l.counters + tile, blocks);
+        counter_wait(l.counters + tile, blocks);
     consumers_meet();
     for (; n < end; n += MOST) {
         Eights<W> sums = {};
@@ -274,9 +266,9 @@ template <class W>
 static __global__ void __launch_bounds__(HOPPER_THREADS, 1) along_line(const __grid_constant__ Line l)
 {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-    extern __shared__ uint8_t unaligned[];
+    extern __shared__ uint8_t tile_memory[];
     __shared__ Barrier full[STAGES_MOST], empty[STAGES_MOST];
-    uint8_t *room = unaligned + (SWIZZLE_ALIGN - shared_place(unaligned) % SWIZZLE_ALIGN) % SWIZZLE_ALIGN;
+    uint8_t *room = tile_memory + (SWIZZLE_ALIGN - shared_place(tile_memory) % SWIZZLE_ALIGN) % SWIZZLE_ALIGN;
     int unit = first_unit(l, blockIdx.x), end = first_unit(l, blockIdx.x + 1);
     bool asks = threadIdx.x == CONSUMERS;
     previous_later();

@@ -1,4 +1,4 @@
-/* attend_wgmma.h of emulated.h: the copy engine, and barriers of warps. Products by four warps are not emulated. */
+/* attend_wgmma.h of emulated.h: the copy engine. Products by four warps are not emulated. */
 #ifndef KERNELS_ATTEND_ATTEND_WGMMA_H
 #define KERNELS_ATTEND_ATTEND_WGMMA_H
 
@@ -17,7 +17,6 @@ static inline void copy_pieces(unsigned to, const CUtensorMap *map, int row, int
     const int64_t at[4] = {0, row, 0, block};
     emulated_box(to, map, at, barrier);
 }
-static inline void warps_meet(int barrier, int threads) { emulated_barrier(barrier, (unsigned)threads); }
 static inline void put_zeros(unsigned at) { memset(emulated_place(at, 16), 0, 16); }
 static inline void show_to_products() {}
 

@@ -4,10 +4,18 @@
 
 #include "kernels/kit/cuda_kit.h"
 
+static inline unsigned shared_place(const void *p) { return emulated_address(p); }
+
+typedef unsigned long long Barrier;
+
 static inline void barrier_open(unsigned b, int arrivals) { emulated_open(b, arrivals); }
 static inline void barriers_opened() {}
 static inline void barrier_arrive(unsigned b) { emulated_arrive(b, 0); }
 static inline void barrier_expect(unsigned b, int bytes) { emulated_arrive(b, bytes); }
 static inline void barrier_wait(unsigned b, unsigned parity) { emulated_wait(b, parity); }
+
+static inline void products_begin() {}
+static inline void products_sent() { emulated_later_sent(); }
+template <int LEFT> static inline void products_wait() { emulated_later_wait(LEFT); }
 
 #endif
