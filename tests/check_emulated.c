@@ -16,7 +16,6 @@
 #include "kernels/kit/cuda_kernel.h"
 
 enum { CASES = 16, SERVED_TIMES = 3, MULTIPROCESSORS = 4, FEWEST = 1, SHARED_BYTES = 227 << 10, SEEDS_MOST = 400 };
-#define NEAR (1.0 / 64)      /* of the row: check_gpu.c says why */
 
 extern const CudaKernel kernel_attend_cuda;
 bool emulated_products(const OpCall *, const CudaRun *);      /* false: no kernel that is emulated takes it */
@@ -71,7 +70,7 @@ static double run_case(KernelCase *c, const Mode *mode)
 /* How many were wrong. */
 static int check(const Mode *m, int most)
 {
-    double worst = 0, allowed = m->exact ? op_spec(m->op)->tolerance : NEAR;
+    double worst = 0, allowed = op_allowed(m->op, !m->exact);
     int cases = 0, wrong = 0, end = m->wanted == SERVED ? SERVED_TIMES * most : m->op == OP_ATTEND ? most : (most + 1) / 2;
     for (int seed = 0; cases < end && seed < SEEDS_MOST; seed++) {
         KernelCase c;

@@ -6,7 +6,7 @@
  * guards included; the call runs there, and all of it is read back, so that a byte written beside the outputs is seen.
  * Weights go the way that a model's go. --same: on a device that computes rows alike however many there are; then each
  * row is computed alone as well, and must have the same bits. --products bf16: on one that may round what it multiplies to
- * BF16; then what has products may be wrong by NEAR. The status is 0 if nothing is wrong; 2 where there is no GPU.
+ * BF16; then what has products may be wrong by more (op_allowed()). The status is 0 if nothing is wrong; 2 where there is no GPU.
  */
 #include <math.h>
 #include <stdio.h>
@@ -18,8 +18,6 @@
 
 enum { SEEDS = 40, SEEDS_OF_BLOCKS = 16, LINES_MAX = 60 };
 static const size_t ROOM_BYTES = (size_t)64 << 20;
-/* Of the largest of a row: BF16 rounds by 2^-9 at most, and queries, powers and what a gate lets through add up. */
-static const double NEAR = 1.0 / 64;
 
 typedef struct Gpu {
     Device *device;
@@ -121,12 +119,6 @@ static Err run_case(Gpu *g, KernelCase *c, bool by_rows, Error *err)
     return trouble ? fail(err, trouble->code, "%s", trouble->text) : OK;
 }
 
-static double allowed_error(Op op)
-{
-    bool multiplies = op == OP_LINEAR || op == OP_LINEAR3 || op == OP_GATED_MLP || op == OP_EXPERT_LINEAR || op == OP_ATTEND;
-    return near && multiplies ? NEAR : op_spec(op)->tolerance;
-}
-
 static void say_wrong(Tally *t, const KernelCase *c, const char *what)
 {
     t->wrong++;
@@ -170,7 +162,7 @@ static void check_case(Gpu *g, KernelCase *c, Tally *t)
         say_wrong(t, c, "wrote beside its outputs");
     } else {
         fast = kernel_case_outputs(c, &bytes);
-        double error = memcmp(fast, exact, bytes) ? kernel_case_error(c, fast, exact) : 0, allowed = allowed_error(c->call.op);
+        double error = memcmp(fast, exact, bytes) ? kernel_case_error(c, fast, exact) : 0, allowed = op_allowed(c->call.op, near);
         t->worst = fmax(t->worst, error);
         snprintf(text, sizeof text, "by %.3g of the row, %.3g allowed", error, allowed);
         if (!(error <= allowed))
@@ -209,7 +201,7 @@ static int check_op(Op op)
             printf("%-16s %-8s %3d cases  refused: %s\n", op_name(op), format->name, t.cases, t.refusal);
         else if (t.cases)
             printf("%-16s %-8s %3d cases  wrong by %.1e of the row at most, %.1e allowed%s\n", op_name(op), format->name,
-                   t.cases, t.worst, allowed_error(op), t.wrong ? "  WRONG" : "");
+                   t.cases, t.worst, op_allowed(op, near), t.wrong ? "  WRONG" : "");
         wrong += t.wrong;
     }
     fflush(stdout);

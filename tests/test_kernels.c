@@ -9,7 +9,6 @@
 
 enum { SEEDS = 40, SEEDS_OF_BLOCKS = 6 };       /* formats of blocks are slow to encode, and many */
 
-#define NEAR 0x1p-6                             /* of the row, where factors are rounded to bf16: as check_gpu allows */
 
 typedef struct Output { uint8_t *data; size_t bytes; } Output;
 
@@ -203,9 +202,9 @@ static void hold_rounded(KernelCase *c)
         Output rounded = run(c, kernel, 1, false);
         bool same = !memcmp(plain.data, rounded.data, plain.bytes);
         double error = kernel_case_error(c, rounded.data, exact.data);
-        if (error > NEAR)
+        if (error > op_allowed(OP_ATTEND, true))
             print_error("%s: rounded, %s is wrong by %g of the row\n", c->what, cpu_tier_name((CpuTier)tier), error);
-        assert_true(error <= NEAR);
+        assert_true(error <= op_allowed(OP_ATTEND, true));
         worst_rounded = fmax(worst_rounded, error);
         rounded_cases += !same;
         assert_true(same || (cpu_tier_whole((CpuTier)tier) != (CpuTier)tier &&
@@ -226,7 +225,8 @@ static void rounded_attention_is_near_and_keeps_its_bits(void **state)
     each_case_of(OP_ATTEND, hold_rounded);
     if (cpu_best_tier() != TIER_REFERENCE && cpu_tier_whole(cpu_best_tier()) != cpu_best_tier())
         assert_true(rounded_cases > 20);
-    printf("attend       rounded in %d cases, wrong by %.1e of the row at most, %.1e allowed\n", rounded_cases, worst_rounded, NEAR);
+    printf("attend       rounded in %d cases, wrong by %.1e of the row at most, %.1e allowed\n", rounded_cases, worst_rounded,
+           op_allowed(OP_ATTEND, true));
 }
 
 static void every_operation_has_a_specification_and_cases(void **state)

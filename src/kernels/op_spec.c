@@ -16,6 +16,12 @@ const OpSpec *op_spec(Op op)
     return specs[op];
 }
 
+double op_allowed(Op op, bool rounded)
+{
+    bool multiplies = op == OP_LINEAR || op == OP_LINEAR3 || op == OP_GATED_MLP || op == OP_EXPERT_LINEAR || op == OP_ATTEND;
+    return rounded && multiplies ? 0x1p-6 : op_spec(op)->tolerance;
+}
+
 /* Only weights decide: what is no product computes with floats, whatever it reads. */
 Demand op_demand(const OpCall *call, const OpCost *cost)
 {

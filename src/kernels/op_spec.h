@@ -26,6 +26,10 @@ typedef struct OpSpec {
 
 const OpSpec *op_spec(Op);
 
+/* What a fast version may be wrong by, of the largest of its row. rounded: what multiplies may round its factors to bf16
+ * (--products bf16), by 2^-9 at most, and queries, powers and what a gate lets through add up: 2^-6. */
+double op_allowed(Op, bool rounded);
+
 /* What a call asks of a machine: weights and the past from memory, operations of the kind that its weights ask for. */
 Demand op_demand(const OpCall *, const OpCost *);
 

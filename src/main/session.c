@@ -92,7 +92,7 @@ static Err watch_over(Session *s, const ModelFlags *flags, Error *err)
     if (flags->compare) {
         Device *reference;
         TRY(cpu_device_open(&(CpuOptions){.tier = TIER_REFERENCE, .threads = flags->threads}, &reference, err));
-        if (compare_open(s->device, reference, &s->comparer, err) != OK) {
+        if (compare_open(s->device, reference, flags->products == 1, &s->comparer, err) != OK) {
             device_close(reference);
             return err->code;
         }

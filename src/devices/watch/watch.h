@@ -75,8 +75,8 @@ void trace_print(const Device *, const Machine *, FILE *);
 Err dump_open(Device *inner, const char *pattern, FILE *to, Device **out, Error *err);
 
 /* The reference must read the host's memory; what the other computes with is copied where the host cannot read it, all
- * of the cache too. Weights are uploaded to both. */
-Err compare_open(Device *inner, Device *reference, Device **out, Error *err);
+ * of the cache too. Weights are uploaded to both. rounded: the fast one may round factors to bf16 (op_allowed()). */
+Err compare_open(Device *inner, Device *reference, bool rounded, Device **out, Error *err);
 typedef struct Difference {
     bool found;
     char text[512];            /* where, which operation, how far, the tolerance */
