@@ -62,10 +62,16 @@ static Plan plan_of(const OpCall *c, const CudaRun *g)
     return p;
 }
 
-static size_t scratch_bytes(const OpCall *c, const CudaRun *g)
+static size_t bytes_of(const OpCall *c, const CudaRun *g)
 {
     Plan p = plan_of(c, g);
     return p.product_bytes + 2 * p.h_bytes;
+}
+
+static size_t scratch_bytes(const OpCall *c, const CudaRun *g)
+{
+    OpCall before = pairs_before(c);
+    return larger(bytes_of(c, g), bytes_of(&before, g));
 }
 
 typedef struct Gating {

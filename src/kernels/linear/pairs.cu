@@ -42,15 +42,14 @@ bool pairs_take(const Product *p, int n, WeightKind kind, const CudaRun *g)
     return p->in <= IN_MOST && weights_bytes(p, n, kind, g) <= W_BYTES_MOST && hopper_takes_many(p, n, g);
 }
 
-bool pairs_take_call(const OpCall *c, const CudaRun *g)
+OpCall pairs_before(const OpCall *c)
 {
-    Product p[PRODUCTS];
-    WeightKind kind[PRODUCTS];
-    int n = products_of(c, p, kind, g);
-    for (int i = 1; i < n; i++)
-        if (kind[i] != kind[0])
-            return false;
-    return n > 0 && pairs_take(p, n, kind[0], g);
+    OpCall few = *c;
+    int32_t rows = fewest_rows(W_BF16) - 1;
+    few.in[0].dim[0] = c->in[0].dim[0] < rows ? c->in[0].dim[0] : rows;
+    for (int o = 0; o < c->outs; o++)
+        few.out[o].dim[0] = few.in[0].dim[0];
+    return few;
 }
 
 size_t pairs_scratch(const Product *p, int n, WeightKind kind, const CudaRun *g)

@@ -21,8 +21,9 @@
 #include "kernels/linear/product_cuda.h"
 
 bool pairs_take(const Product *, int n, WeightKind, const CudaRun *);
-/* Such a call, a linear, linear3 or gated_mlp: it wants x itself. */
-bool pairs_take_call(const OpCall *, const CudaRun *);
+/* A linear3 or gated_mlp with so many rows, or the most with which BF16 goes in parts still, which may need more scratch: steps
+ * with fewer rows than were planned come too. */
+OpCall pairs_before(const OpCall *);
 size_t pairs_scratch(const Product *, int n, WeightKind, const CudaRun *);
 bool pairs_run(const Product *, int n, WeightKind, const CudaRun *);      /* all of y; false: not these */
 /* silu(gate) * up as rows of f32 where y of gate is. */

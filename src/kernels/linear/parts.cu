@@ -63,12 +63,10 @@ unsigned short *parts_place_of(const OpCall *c, const CudaRun *g)
     Product p[PRODUCTS];
     WeightKind kind[PRODUCTS];
     int n = products_of(c, p, kind, g);
-    if (pairs_take_call(c, g))
-        return NULL;
-    for (int i = 0; i < n; i++)
-        if (!in_parts(&p[i], kind[i], g))
+    for (int i = 1; i < n; i++)
+        if (kind[i] != kind[0])
             return NULL;
-    return n > 0 ? place(g) : NULL;
+    return n > 0 ? parts_place(p, n, kind[0], g) : NULL;
 }
 
 extern "C" {

@@ -6,6 +6,7 @@
  */
 #include "kernels/kit/later_calls.h"
 #include "kernels/linear/flow.h"
+#include "kernels/linear/pairs_cuda.h"
 #include "kernels/linear3/linear3.h"
 #include "kernels/rope/turn_cuda.h"
 
@@ -42,10 +43,17 @@ static Three three_of(const OpCall *c, const CudaRun *g)
     return t;
 }
 
-static size_t scratch_bytes(const OpCall *c, const CudaRun *g)
+static size_t bytes_of(const OpCall *c, const CudaRun *g)
 {
     Three t = three_of(c, g);
     return t.product_bytes + (t.in_parts ? t.y_bytes[0] + t.y_bytes[1] + t.y_bytes[2] : 0);
+}
+
+static size_t scratch_bytes(const OpCall *c, const CudaRun *g)
+{
+    OpCall before = pairs_before(c);
+    size_t own = bytes_of(c, g), fewer = bytes_of(&before, g);
+    return own > fewer ? own : fewer;
 }
 
 static void run(const OpCall *c, const CudaRun *g)
