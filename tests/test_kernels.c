@@ -9,7 +9,6 @@
 
 enum { SEEDS = 40, SEEDS_OF_BLOCKS = 6 };       /* formats of blocks are slow to encode, and many */
 
-
 typedef struct Output { uint8_t *data; size_t bytes; } Output;
 
 static Output run(KernelCase *c, const CpuKernel *kernel, int parts, bool backwards)

@@ -5,12 +5,12 @@
 
 enum { FEWEST_PAIRS = 64 /* of an expert, on average */ };
 
+static_assert((int)HOPPER_PAIRS == (int)TILE_ROWS, "groups_sort() cuts the tiles that are multiplied");
+
 bool hopper_takes_experts(const Product *p, WeightKind kind, const CudaRun *g)
 {
-    return kind == W_BF16 && !g->same && p->pairs >= FEWEST_PAIRS * p->experts && p->in % 8 == 0 && p->out % 8 == 0 &&
-           (uintptr_t)p->w % 16 == 0 && p->row_bytes % 16 == 0 && (uintptr_t)p->y % 8 == 0 && p->y_step % 2 == 0 &&
-           (uintptr_t)p->bias % 8 == 0 && (uintptr_t)p->x % 16 == 0 && p->x_step % 4 == 0 && g->shared_bytes >= SHARED_LEAST &&
-           tensor_maps_here();
+    return kind == W_BF16 && !g->same && p->pairs >= FEWEST_PAIRS * p->experts && (uintptr_t)p->w % 16 == 0 &&
+           p->row_bytes % 16 == 0 && (uintptr_t)p->x % 16 == 0 && p->x_step % 4 == 0 && many_fits(p, g);
 }
 
 size_t hopper_experts_x_bytes(const Product *p, const CudaRun *g)
@@ -30,19 +30,13 @@ static __global__ void parts_in_order(const __grid_constant__ Product p, unsigne
 template <int PARTS> static void launch(Many s, const CudaRun *g)
 {
     const Product *p = s.p;
-    int best = 0;
-    double least = 1e30;
-#define DO(N) N,
-    for (int wide : {EACH_WIDTH(DO)}) {
-#undef DO
-        int64_t tiles = blocks_for(p->pairs, TILE_ROWS) + p->experts / 2;
-        double cycles = many_cycles(wide, tiles * blocks_for(blocks_for(p->out, wide), CLUSTER), p->in, PARTS, 1, g);
-        if (cycles < least)
-            least = cycles, best = wide;
-    }
-    hopper_map(&s.w[0], p->w, p->in, p->experts * p->out, 1, p->row_bytes, best / HALVES, 1);
-    s.out_groups = (int)blocks_for(blocks_for(p->out, best), CLUSTER);
-    switch (best) {
+    int64_t tiles = blocks_for(p->pairs, TILE_ROWS) + p->experts / 2;
+    int wide = best_width([=](int wide) {
+        return many_cycles(wide, tiles * blocks_for(blocks_for(p->out, wide), CLUSTER), p->in, PARTS, 1, g);
+    });
+    hopper_map(&s.w[0], p->w, p->in, p->experts * p->out, 1, p->row_bytes, wide / HALVES, 1);
+    s.out_groups = (int)blocks_for(blocks_for(p->out, wide), CLUSTER);
+    switch (wide) {
 #define DO(N) case N: launch_many<Tile<N, false, PARTS, 1, true>>(s, g); break;
         EACH_WIDTH(DO)
 #undef DO

@@ -4,10 +4,9 @@
 bool hopper_takes_many(const Product *p, int n, const CudaRun *g)
 {
     for (int i = 0; i < n; i++)
-        if (p[i].k > 0 || p[i].in % 8 != 0 || p[i].out % 8 != 0 || (uintptr_t)p[i].y % 8 != 0 || p[i].y_step % 2 != 0 ||
-            (uintptr_t)p[i].bias % 8 != 0)
+        if (p[i].k > 0 || !many_fits(&p[i], g))
             return false;
-    return p->pairs > HOPPER_ROWS && g->shared_bytes >= SHARED_LEAST && tensor_maps_here();
+    return p->pairs > HOPPER_ROWS;
 }
 
 /* ---- how ---- */
@@ -26,21 +25,6 @@ static double cycles_of(int wide, const Product *p, int n, const Factors *f, boo
     int tiles = tiles_of(p, gates ? 1 : n, gates ? wide / HALVES : wide);
     int64_t items = (int64_t)blocks_for(rows, over) * blocks_for(tiles, beside);
     return many_cycles(wide, items, p->in, f->x_parts, f->w_parts, g);
-}
-
-static int width_of(const Product *p, int n, const Factors *f, bool gates, const CudaRun *g)
-{
-#define DO(N) N,
-    const int widths[] = {EACH_WIDTH(DO)};
-#undef DO
-    int best = 0;
-    double least = 1e30;
-    for (int wide : widths) {
-        double cycles = cycles_of(wide, p, n, f, gates, g);
-        if (cycles < least)
-            least = cycles, best = wide;
-    }
-    return best;
 }
 
 /* ---- running ---- */
@@ -66,7 +50,8 @@ template <int WIDE> static void launch_wide(const Many &s, bool gates, const Cud
 static void run(const Product *p, int n, const Factors *f, bool gates, const CudaRun *g)
 {
     Many s = {};
-    int wide = width_of(p, n, f, gates, g), half = wide / HALVES, tiles = 0, rows = (int)blocks_for(p->pairs, TILE_ROWS);
+    int wide = best_width([=](int wide) { return cycles_of(wide, p, n, f, gates, g); });
+    int half = wide / HALVES, tiles = 0, rows = (int)blocks_for(p->pairs, TILE_ROWS);
     for (int i = 0; i < PRODUCTS; i++) {
         s.p[i] = p[i < n ? i : 0];
         if (i < n && !(gates && i > 0))

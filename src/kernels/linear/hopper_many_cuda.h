@@ -342,6 +342,13 @@ template <class T> static void launch_many(Many s, const CudaRun *g)
     LAUNCH_CLUSTERS(many_rows<T>, CLUSTER, (items < clusters ? items : clusters) * CLUSTER, MANY_THREADS, bytes, g, s);
 }
 
+/* So that outputs can be written by twos, on a GPU that can do this. */
+static inline bool many_fits(const Product *p, const CudaRun *g)
+{
+    return p->in % 8 == 0 && p->out % 8 == 0 && (uintptr_t)p->y % 8 == 0 && p->y_step % 2 == 0 && (uintptr_t)p->bias % 8 == 0 &&
+           g->shared_bytes >= SHARED_LEAST && tensor_maps_here();
+}
+
 /* What a multiprocessor takes: turns of tiles, each 64 k of which take what is multiplied and AROUND, as was measured, or as
  * long as they are on their way where few places fit. */
 static inline double many_cycles(int wide, int64_t items, int in, int x_parts, int w_parts, const CudaRun *g)
@@ -351,6 +358,19 @@ static inline double many_cycles(int wide, int64_t items, int in, int x_parts, i
     double turns = blocks_for(items, g->multiprocessors / CLUSTER), multiplied = A_COLUMN * wide * (x_parts + w_parts - 1);
     double chunk = fmax(AROUND + multiplied, (ON_THE_WAY + multiplied) / (places - 1));
     return turns * (END + blocks_for(in, SWIZZLE_K) * chunk);
+}
+
+/* The width that takes the fewest cycles(width). */
+template <class Cycles> static int best_width(Cycles cycles)
+{
+#define DO(N) N,
+    const int widths[] = {EACH_WIDTH(DO)};
+#undef DO
+    int best = widths[0];
+    for (int wide : widths)
+        if (cycles(wide) < cycles(best))
+            best = wide;
+    return best;
 }
 
 #endif
