@@ -6,7 +6,7 @@
  * The cases are those of test_kernels and check_gpu; the kernels are those of src/kernels/attend, but for the one whose products
  * four warps do together, and of src/kernels/linear and expert_linear those of Hopper: 2 to 64 rows of BF16, prompts, experts
  * that have many. The GPU that is emulated has four multiprocessors, and for steps of single rows one, so that blocks of threads
- * have much to do.
+ * have much to do. And how much scratch linear3 and gated_mlp ask for must not grow with fewer rows.
  */
 #include <math.h>
 #include <stdio.h>
@@ -17,7 +17,7 @@
 
 enum { CASES = 16, SERVED_TIMES = 3, MULTIPROCESSORS = 4, FEWEST = 1, SHARED_BYTES = 227 << 10, SEEDS_MOST = 400 };
 
-extern const CudaKernel kernel_attend_cuda;
+extern const CudaKernel kernel_attend_cuda, kernel_linear3_cuda, kernel_gated_mlp_cuda;
 bool emulated_products(const OpCall *, const CudaRun *);      /* false: no kernel that is emulated takes it */
 void emulated_seed(uint64_t seed);
 void *emulated_scratch(size_t bytes);
@@ -91,6 +91,38 @@ static int check(const Mode *m, int most)
     return wrong + (cases == 0);
 }
 
+static size_t scratch_of(const CudaKernel *kernel, Op op, const char *format, int32_t rows, const int32_t *shape, bool exact)
+{
+    static int library;      /* is there, and is not called */
+    const Format *f = format_find(format);
+    int32_t width = shape[0], between = shape[1];
+    CudaRun run = {.multiprocessors = 132, .shared_bytes = SHARED_BYTES, .exact = exact, .lt = (struct Lt *)&library};
+    Tensor x = tensor_of(NULL, &format_f32, rows, width), h = tensor_of(NULL, &format_f32, rows, between);
+    Tensor up = tensor_of(NULL, f, between, width), down = tensor_of(NULL, f, width, between);
+    OpCall three = {.op = op, .ins = 4, .outs = 3, .in = {x, up, up, up}, .out = {h, h, h}};
+    OpCall mlp = {.op = op, .ins = 4, .outs = 1, .reads_out = true, .activation = SILU, .in = {x, up, up, down}, .out = {x}};
+    return kernel->scratch_bytes(op == OP_LINEAR3 ? &three : &mlp, &run);
+}
+
+/* A step with fewer rows than were planned finds the scratch that it needs, on all sides of where products go another way. */
+static int check_scratch(const CudaKernel *kernel, Op op, const char *format, bool exact)
+{
+    static const int32_t rows[] = {2, 16, 64, 65, 128, 256, 341, 342, 500, 511, 512, 513, 600, 700, 1024, 2048};
+    static const int32_t shapes[][2] = {{256, 1024}, {1024, 3072}, {2048, 1408}, {5120, 13824}};
+    int wrong = 0;
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+        for (size_t r = 1; r < sizeof rows / sizeof *rows; r++) {
+            size_t fewer = scratch_of(kernel, op, format, rows[r - 1], shapes[s], exact);
+            size_t planned = scratch_of(kernel, op, format, rows[r], shapes[s], exact);
+            if (fewer > planned) {
+                printf("WRONG %s, %s, %d to %d: %d rows need %zu bytes, %d rows %zu\n", op_name(op), format, shapes[s][0],
+                       shapes[s][1], rows[r - 1], fewer, rows[r], planned);
+                wrong++;
+            }
+        }
+    return wrong;
+}
+
 int main(int argc, char **argv)
 {
     const Mode modes[] = {
@@ -112,5 +144,11 @@ int main(int argc, char **argv)
     }
     for (size_t m = 0; m < sizeof modes / sizeof *modes; m++)
         wrong += check(&modes[m], most);
+    for (int exact = 0; exact < 2; exact++)
+        for (int f = 0; f < 3; f++) {
+            static const char *const formats[] = {"BF16", "F16", "F8_E4M3"};
+            wrong += check_scratch(&kernel_linear3_cuda, OP_LINEAR3, formats[f], exact);
+            wrong += check_scratch(&kernel_gated_mlp_cuda, OP_GATED_MLP, formats[f], exact);
+        }
     return wrong > 0;
 }
