@@ -1,5 +1,6 @@
 /* The tier without a special instruction set, from the same source, and the list of all. */
 #define TIER reference
+#define TIER_reference
 #include "kernels/choose/choose_scan_cpu.c"
 
 #define SCAN_OF(x, NAME, name) extern const Scan scan_##name;
