@@ -264,8 +264,8 @@ check-cuda:
 # The GPU's attention and Hopper's products by threads of this machine's processor (tests/emulated/emulated.h): what no GPU is needed to find. Where the
 # library has it too, compiled for a GPU, the first is taken.
 EMULATED   := $(patsubst %,$(BUILD)/emulated/%.o,emulated beside_attend attend attend_few attend_flow attend_group attend_prompt \
-                  beside_linear hopper hopper_near hopper_exact hopper_gate hopper_many pairs hopper_experts \
-                  beside_scratch parts linear3 gated_mlp)
+                  beside_linear hopper hopper_near hopper_exact hopper_gate hopper_blocks hopper_pairs hopper_many pairs hopper_experts \
+                  beside_scratch parts linear3 gated_mlp planes)
 EMULATED_H := $(shell find tests/emulated -name '*.h')
 CXX_FLAGS   = -std=c++17 -O2 -fno-extern-tls-init -Wno-unknown-pragmas -D__CUDACC__ -include tests/emulated/emulated.h \
               -Itests/emulated -Isrc -Iinclude -MMD -MP
@@ -274,12 +274,12 @@ $(BUILD)/emulated/%.o: src/kernels/attend/%.cu $(EMULATED_H)
 	$(SAY) CXX $@
 	$(Q)$(CXX) $(CXX_FLAGS) -x c++ -c $< -o $@
 define EMULATED_FROM
-$(BUILD)/emulated/%.o: src/kernels/$(1)/%.cu $(EMULATED_H)
+$(BUILD)/emulated/%.o: src/$(1)/%.cu $(EMULATED_H)
 	@mkdir -p $$(@D)
 	$(SAY) CXX $$@
 	$(Q)$(CXX) $(CXX_FLAGS) -D__CUDA_ARCH_FEAT_SM90_ALL -x c++ -c $$< -o $$@
 endef
-$(foreach op,linear expert_linear linear3 gated_mlp,$(eval $(call EMULATED_FROM,$(op))))
+$(foreach from,formats kernels/linear kernels/expert_linear kernels/linear3 kernels/gated_mlp,$(eval $(call EMULATED_FROM,$(from))))
 $(BUILD)/emulated/%.o: tests/emulated/%.cpp $(EMULATED_H)
 	@mkdir -p $(@D)
 	$(SAY) CXX $@

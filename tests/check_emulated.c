@@ -131,11 +131,19 @@ int main(int argc, char **argv)
         {OP_ATTEND, "a row at a time", "BF16", true, true, ALL}, {OP_ATTEND, "exactly", "F16", true, false, ALL},
         {OP_ATTEND, "exactly", "F8_E4M3", true, false, ALL},     {OP_LINEAR, "exactly, few rows", "BF16", true, false, FEW},
         {OP_LINEAR, "bf16, few rows", "BF16", false, false, FEW}, {OP_LINEAR3, "exactly, few rows", "BF16", true, false, FEW},
+        {OP_LINEAR, "few rows", "F16", true, false, FEW},        {OP_LINEAR, "few rows", "F8_E4M3", true, false, FEW},
+        {OP_LINEAR3, "few rows", "F8_E5M2", true, false, FEW},   {OP_LINEAR3, "few rows", "F16", true, false, FEW},
+        {OP_LINEAR, "few rows", "Q4_0", true, false, FEW},       {OP_LINEAR, "few rows", "Q8_0", true, false, FEW},
+        {OP_LINEAR, "few rows", "MXFP4", true, false, FEW},      {OP_LINEAR, "few rows", "IQ4_NL", true, false, FEW},
+        {OP_LINEAR, "few rows", "Q4_1", true, false, FEW},       {OP_LINEAR, "few rows", "Q5_0", true, false, FEW},
+        {OP_LINEAR, "few rows", "Q5_1", true, false, FEW},       {OP_LINEAR3, "few rows", "Q4_K", true, false, FEW},
+        {OP_LINEAR, "few rows", "Q5_K", true, false, FEW},       {OP_LINEAR, "few rows", "Q6_K", true, false, FEW},
         {OP_GATED_MLP, "exactly, few rows", "BF16", true, false, FEW},
         {OP_GATED_MLP, "bf16, few rows", "BF16", false, false, FEW},
         {OP_LINEAR, "prompts", "BF16", true, false, PROMPTS},    {OP_LINEAR, "prompts", "F16", true, false, PROMPTS},
         {OP_LINEAR3, "prompts", "F16", true, false, PROMPTS},    {OP_GATED_MLP, "prompts", "F16", true, false, PROMPTS},
-        {OP_LINEAR, "prompts", "F8_E4M3", true, false, PROMPTS}, {OP_EXPERT_LINEAR, "exactly", "BF16", true, false, ALL},
+        {OP_LINEAR, "prompts", "F8_E4M3", true, false, PROMPTS}, {OP_LINEAR, "prompts", "Q4_K", true, false, PROMPTS},
+        {OP_EXPERT_LINEAR, "exactly", "BF16", true, false, ALL},
         {OP_EXPERT_LINEAR, "bf16", "BF16", false, false, ALL}};
     int most = argc > 1 ? atoi(argv[1]) : CASES, wrong = 0;
     if (most < 1) {

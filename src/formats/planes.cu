@@ -128,10 +128,11 @@ void planes_pack(WeightKind kind, void *to, int64_t all, int64_t first, int64_t 
     Planes p = planes_at(kind, all, to);
     PlaneShape shape = plane_shape(kind);
     int64_t n = elems / PLANE_BLOCK;
+    CudaRun g = {};
+    g.stream = stream;
 #define DO(K)                                                                                                          \
     case K:                                                                                                            \
-        pack<K><<<blocks_for(n, 128), 128, 0, (cudaStream_t)stream>>>(p, shape, first / PLANE_BLOCK, n,                \
-                                                                      (const uint8_t *)blocks);                       \
+        LAUNCH(pack<K>, blocks_for(n, 128), 128, 0, &g, p, shape, first / PLANE_BLOCK, n, (const uint8_t *)blocks);     \
         break;
     switch (kind) {
         EACH_PLANE_KIND(DO)

@@ -16,7 +16,10 @@ template <int K> struct Kind {
     static constexpr bool tabled = K == W_IQ4_NL || K == W_IQ4_XS || K == W_MXFP4;
     static constexpr bool halves = K == W_Q2_K || K == W_Q3_K || K == W_Q6_K;      /* each with a scale of its own */
     static constexpr bool bytes = K == W_Q8_0;      /* low holds whole q, not halves of bytes: of those that are streamed */
-    static constexpr int fine = K == W_MXFP4 ? 1 : 2, coarse = K == W_Q4_K ? 4 : 0;
+    static constexpr int bits = K == W_Q6_K ? 6 : K == W_Q5_0 || K == W_Q5_1 || K == W_Q5_K ? 5 : K == W_Q8_0 ? 8 : 4;
+    static constexpr int high = bits == 6 ? 8 : bits == 5 ? 4 : 0;      /* bytes of a block; of those of 4 bits and more */
+    static constexpr int fine = K == W_MXFP4 ? 1 : K == W_Q4_1 || K == W_Q5_1 ? 4 : 2;
+    static constexpr int coarse = K == W_Q4_K || K == W_Q5_K ? 4 : K == W_Q6_K ? 2 : 0;
     static constexpr bool mins = K == W_Q4_1 || K == W_Q5_1 || K == W_Q2_K || K == W_Q4_K || K == W_Q5_K;
 };
 
@@ -165,14 +168,18 @@ template <int K> static __device__ inline void block_scales(float *s, float *m, 
         s[1] = s[0], m[1] = m[0];
 }
 
-/* Scale and min of a block that is streamed, out of its bits. */
+/* Scale and min of a block, out of its bits; where halves have scales of their own, these. */
 template <int K> static __device__ inline float2 scale_and_min(unsigned fine, unsigned coarse)
 {
     if (K == W_MXFP4)
         return make_float2(mxfp4_scale(fine), 0);
-    if (K == W_Q4_K)
-        return make_float2(f32_of_f16((unsigned short)coarse) * (float)(fine & 255),
-                           f32_of_f16((unsigned short)(coarse >> 16)) * (float)(fine >> 8));
+    float d = Kind<K>::coarse ? f32_of_f16((unsigned short)coarse) : 0;
+    if (K == W_Q4_K || K == W_Q5_K)
+        return make_float2(d * (float)(fine & 255), f32_of_f16((unsigned short)(coarse >> 16)) * (float)(fine >> 8));
+    if (K == W_Q6_K)
+        return make_float2(d * (float)(signed char)(fine & 255), d * (float)(signed char)(fine >> 8));
+    if (K == W_Q4_1 || K == W_Q5_1)
+        return make_float2(f32_of_f16((unsigned short)fine), -f32_of_f16((unsigned short)(fine >> 16)));
     return make_float2(f32_of_f16((unsigned short)fine), 0);
 }
 
@@ -196,6 +203,8 @@ template <int K> static __device__ inline float block_value(const Block &w, int 
     DO(W_Q3_K) DO(W_Q4_K) DO(W_Q5_K) DO(W_Q6_K)
 /* Those with a way of their own for few rows: kernels/linear/stream_cuda.h. */
 #define EACH_STREAM_PLANE_KIND(DO) DO(W_Q8_0) DO(W_Q4_0) DO(W_Q4_K) DO(W_MXFP4)
+#define EACH_FEW_PLANE_KIND(DO)      /* hopper_cuda.h */                                                                  \
+    DO(W_Q8_0) DO(W_Q4_0) DO(W_Q4_1) DO(W_Q5_0) DO(W_Q5_1) DO(W_IQ4_NL) DO(W_MXFP4) DO(W_Q4_K) DO(W_Q5_K) DO(W_Q6_K)
 #define EACH_STREAM_PLAIN_KIND(DO) DO(W_BF16) DO(W_E4M3) DO(W_E5M2)
 /* Those that flow (kernels/linear/flow.h), beside all planes. */
 #define EACH_FLOW_PLAIN_KIND(DO) DO(W_F16) DO(W_BF16) DO(W_E4M3) DO(W_E5M2)
@@ -221,37 +230,35 @@ template <int K> static __host__ __device__ constexpr int plain_in_16()
     return K == W_F32 ? 4 : K == W_F16 || K == W_BF16 ? 8 : 16;
 }
 
-/* Four bytes; since compute capability 8.9 there is an instruction for two. */
+/* Four bytes of F8 as two words of f16, which holds them exactly; since compute capability 8.9 there is an instruction for two. */
+template <int K> static __device__ inline void f8_as_f16(unsigned *to, unsigned four)
+{
+    if (K == W_E5M2) {
+        to[0] = __byte_perm(four, 0, 0x1404), to[1] = __byte_perm(four, 0, 0x3424);
+        return;
+    }
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 890
-enum { FAST_F8 = 1 };
+    asm("{ .reg .b16 a, b; mov.b32 {a, b}, %2; cvt.rn.f16x2.e4m3x2 %0, a; cvt.rn.f16x2.e4m3x2 %1, b; }"
+        : "=r"(to[0]), "=r"(to[1]) : "r"(four));
+#else
+    for (int i = 0; i < 2; i++, four >>= 16)
+        to[i] = f16_of_f32(f32_of_e4m3((unsigned char)four)) | (unsigned)f16_of_f32(f32_of_e4m3((unsigned char)(four >> 8))) << 16;
+#endif
+}
 template <int K> static __device__ inline void f8_four(float *x, unsigned four)
 {
     unsigned h[2];
-    if (K == W_E4M3)
-        asm("{ .reg .b16 a, b; mov.b32 {a, b}, %2; cvt.rn.f16x2.e4m3x2 %0, a; cvt.rn.f16x2.e4m3x2 %1, b; }"
-            : "=r"(h[0]), "=r"(h[1]) : "r"(four));
-    else
-        asm("{ .reg .b16 a, b; mov.b32 {a, b}, %2; cvt.rn.f16x2.e5m2x2 %0, a; cvt.rn.f16x2.e5m2x2 %1, b; }"
-            : "=r"(h[0]), "=r"(h[1]) : "r"(four));
+    f8_as_f16<K>(h, four);
 #pragma unroll
     for (int i = 0; i < 4; i++)
         x[i] = f32_of_f16((unsigned short)(h[i / 2] >> 16 * (i % 2)));
 }
-#else
-enum { FAST_F8 = 0 };
-template <int K> static __device__ inline void f8_four(float *, unsigned) {}
-#endif
 
-/* Four bytes of F8 as two words of bf16, which holds them exactly. */
+/* ... and of bf16, likewise. */
 template <int K> static __device__ inline void f8_as_bf16(unsigned *to, unsigned four)
 {
     float v[4];
-    if (FAST_F8)
-        f8_four<K>(v, four);
-    else
-#pragma unroll
-        for (int i = 0; i < 4; i++)
-            v[i] = K == W_E4M3 ? f32_of_e4m3((unsigned char)(four >> 8 * i)) : f32_of_e5m2((unsigned char)(four >> 8 * i));
+    f8_four<K>(v, four);
     to[0] = bf16_two(v[0], v[1]);
     to[1] = bf16_two(v[2], v[3]);
 }
@@ -270,14 +277,8 @@ template <int K> static __device__ inline void plain_expand(float *x, const uint
         } else if (K == W_F16) {
             x[2 * i] = f32_of_f16((unsigned short)w[i]);
             x[2 * i + 1] = f32_of_f16((unsigned short)(w[i] >> 16));
-        } else if (FAST_F8) {
+        } else
             f8_four<K>(x + 4 * i, w[i]);
-        } else {
-#pragma unroll
-            for (int j = 0; j < 4; j++)
-                x[4 * i + j] = K == W_E4M3 ? f32_of_e4m3((unsigned char)(w[i] >> 8 * j))
-                                           : f32_of_e5m2((unsigned char)(w[i] >> 8 * j));
-        }
 }
 
 #endif

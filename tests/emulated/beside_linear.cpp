@@ -47,6 +47,24 @@ static Parts parts_of_x(const Product &p, const CudaRun *g)
     return x;
 }
 
+/* Weights in planes, where they are blocks. */
+struct Packed {
+    std::vector<std::vector<uint8_t>> memory;
+
+    void put(Product *p, const Tensor &w)
+    {
+        WeightKind kind = weight_kind(w.format);
+        if (kind < W_PLAIN_KINDS)
+            return;
+        int64_t elems = tensor_elems(w);
+        memory.emplace_back(planes_bytes(kind, elems) + PLANES_ALIGN);
+        uint8_t *at = memory.back().data();
+        at += (PLANES_ALIGN - (uintptr_t)at % PLANES_ALIGN) % PLANES_ALIGN;
+        planes_pack(kind, at, elems, 0, elems, w.data, NULL);
+        p->w = at, p->planes = planes_at(kind, elems, at), p->low_bytes = plane_shape(kind).low;
+    }
+};
+
 static bool few(const Product *p, int n, WeightKind kind, const CudaRun *g)
 {
     return kind == W_BF16 && p->pairs > 1 && hopper_takes(p, n, g);
@@ -55,9 +73,7 @@ static bool few(const Product *p, int n, WeightKind kind, const CudaRun *g)
 static void run_few(const Product *p, int n, Parts &x, const CudaRun *g)
 {
     std::vector<uint8_t> sums(hopper_scratch(p, g));
-    emulated_all_together = true;
     hopper_run(p, n, x.at, x.parts, sums.data(), g);
-    emulated_all_together = false;
 }
 
 static bool gates(const OpCall *c, const CudaRun *g)
@@ -123,11 +139,14 @@ extern "C" bool emulated_products(const OpCall *c, const CudaRun *g)
         return gates(c, g);
     if (c->op == OP_EXPERT_LINEAR)
         return experts(c, g);
-    for (int i = 0; i < n; i++)
+    Packed packed;
+    for (int i = 0; i < n; i++) {
         p[i] = product(c->out[i], c->in[0], c->in[1 + i], c->in[1 + n + i], c->reads_out);
+        packed.put(&p[i], c->in[1 + i]);
+    }
     WeightKind kind = weight_kind(c->in[1].format);
     if (!few(p, n, kind, g))
-        return pairs_run(p, n, kind, g);
+        return blocks_run(p, n, kind, g) || pairs_run(p, n, kind, g);
     Parts x = parts_of_x(*p, g);
     run_few(p, n, x, g);
     return true;

@@ -7,5 +7,6 @@ typedef struct CUtensorMap {
     int dims;
     int64_t size[5], step[5];
     int box[5];
+    int swizzle;
 } CUtensorMap;
 #endif

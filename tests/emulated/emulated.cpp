@@ -128,7 +128,6 @@ template <class Until> static void wait_until(Until until)
     }
 }
 
-bool emulated_all_together;
 void emulated_until(const std::function<bool()> &until) { wait_until(until); }
 
 static void meet(Meeting *m, unsigned threads)
@@ -278,7 +277,7 @@ void emulated_copies_wait(int left)
 bool tensor_maps_here(void) { return true; }
 bool tensor_map(CUtensorMap *map, const void *at, const MapShape *s)
 {
-    map->at = (const uint8_t *)at, map->dims = s->dims;
+    map->at = (const uint8_t *)at, map->dims = s->dims, map->swizzle = s->swizzle;
     bool fits = (uintptr_t)at % 16 == 0 && s->box[0] * 2 <= 128;
     for (int i = 0; i < s->dims; i++) {
         map->size[i] = s->size[i], map->step[i] = i == 0 ? 2 : s->step[i], map->box[i] = s->box[i];
@@ -287,13 +286,13 @@ bool tensor_map(CUtensorMap *map, const void *at, const MapShape *s)
     return fits;
 }
 
-/* Rows of 128 bytes, one behind the other, whose 16 bytes c lie at c ^ row within eight of them; zeros from outside. */
+/* Rows one behind the other, the 16 bytes c of those of 128 bytes at c ^ row within eight of them; zeros from outside. */
 void emulated_box(unsigned to, const CUtensorMap *map, const int64_t *at, unsigned barrier)
 {
     int rows = 1, row_bytes = map->box[0] * 2;
     for (int i = 1; i < map->dims; i++)
         rows *= map->box[i];
-    if (row_bytes != 128 || (to & 0x3ff) != 0)
+    if (map->swizzle ? row_bytes != map->swizzle || to % 1024 != 0 : row_bytes % 16 != 0 || to % 128 != 0)
         stop("a box that is not swizzled as it is read");
     std::vector<uint8_t> bytes((size_t)(rows * row_bytes));
     for (int r = 0; r < rows; r++) {
@@ -304,8 +303,9 @@ void emulated_box(unsigned to, const CUtensorMap *map, const int64_t *at, unsign
             inside = inside && index >= 0 && index < map->size[i];
             from += index * map->step[i];
         }
-        for (int c = 0; c < 8 && inside && at[0] + 8 * c < map->size[0]; c++)      /* whose rows are whole eights */
-            memcpy(&bytes[(size_t)(r * 128 + (c ^ r % 8) * 16)], from + c * 16, 16);
+        for (int c = 0; c < row_bytes / 16 && inside && at[0] + 8 * c < map->size[0]; c++)      /* whose rows are whole eights */
+            memcpy(&bytes[(size_t)(r * row_bytes + (map->swizzle ? c ^ r * row_bytes / 128 % (row_bytes / 16) : c) * 16)],
+                   from + c * 16, 16);
     }
     emulated_come(barrier, to, bytes.data(), (unsigned)bytes.size());
 }

@@ -79,7 +79,6 @@ const Here &emulated_here();
 
 void emulated_barrier(int number, unsigned threads);      /* waits until so many have come */
 void emulated_until(const std::function<bool()> &);
-extern bool emulated_all_together;      /* for blocks that wait for each other, and only name what is in shared memory */
 void __syncthreads();
 /* What each lane of the warp gives, up to WORDS: of all that are meant, until the next time but one. */
 enum { WORDS = 6 };
@@ -128,6 +127,7 @@ inline float __uint_as_float(unsigned x)
     memcpy(&f, &x, sizeof f);
     return f;
 }
+inline float __int_as_float(int x) { return __uint_as_float((unsigned)x); }
 inline int __float_as_int(float f) { return (int)__builtin_bit_cast(unsigned, f); }
 inline unsigned __float_as_uint(float f)
 {
@@ -138,6 +138,7 @@ inline unsigned __float_as_uint(float f)
 using std::isnan;
 #define __expf(x) expf(x)      /* the C library has one of that name */
 inline float __fdividef(float a, float b) { return a / b; }
+inline int __float2int_rn(float x) { return (int)lrintf(x); }
 inline float __fmul_rn(float a, float b) { return a * b; }
 inline float __fdiv_rn(float a, float b) { return a / b; }
 inline float __fsub_rn(float a, float b) { return a - b; }

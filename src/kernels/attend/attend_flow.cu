@@ -373,7 +373,7 @@ static bool map_past(CUtensorMap *map, const Past &past, const Attention *a)
 {
     int pieces = past.width / ROW_NUMBERS;
     MapShape s = {4, {ROW_NUMBERS, (int64_t)a->kv_heads * a->tokens, pieces, past.blocks},
-                  {0, past.width * 2, ROW_BYTES, past.block_bytes}, {ROW_NUMBERS, BOX_ROWS, pieces, 1}, 256};
+                  {0, past.width * 2, ROW_BYTES, past.block_bytes}, {ROW_NUMBERS, BOX_ROWS, pieces, 1}, 256, 128};
     return tensor_map(map, past.at, &s);
 }
 

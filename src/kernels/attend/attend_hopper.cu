@@ -518,7 +518,7 @@ static __global__ void __launch_bounds__(THREADS, 1) hopper(const __grid_constan
 static bool map_past(CUtensorMap *map, const Past &past, const Attention *a)
 {
     MapShape s = {3, {past.width, (int64_t)a->kv_heads * a->tokens, past.blocks}, {0, past.width * 2, past.block_bytes},
-                  {ROW_NUMBERS, BOX_ROWS, 1}, 128};
+                  {ROW_NUMBERS, BOX_ROWS, 1}, 128, 128};
     return tensor_map(map, past.at, &s);
 }
 

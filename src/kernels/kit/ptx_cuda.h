@@ -47,6 +47,8 @@ static inline void launch_kernel(void (*kernel)(As...), int cluster, dim3 grid, 
     cudaLaunchKernelEx(&config, kernel, As(args)...);
 }
 #define LAUNCH(kernel, grid, threads, shared, g, ...) launch_kernel(kernel, 1, grid, threads, shared, g, __VA_ARGS__)
+/* Blocks of threads that wait for each other: no more than there is room for at once. */
+#define LAUNCH_WAITING LAUNCH
 #define LAUNCH_CLUSTERS(kernel, cluster, grid, threads, shared, g, ...)                                                \
     launch_kernel(kernel, cluster, grid, threads, shared, g, __VA_ARGS__)
 

@@ -33,6 +33,12 @@ static EncodeTiled encode_tiled(void)
 
 bool tensor_maps_here(void) { return encode_tiled() != NULL; }
 
+static CUtensorMapSwizzle swizzle_of(int bytes)
+{
+    return bytes == 128 ? CU_TENSOR_MAP_SWIZZLE_128B : bytes == 64 ? CU_TENSOR_MAP_SWIZZLE_64B :
+           bytes == 32 ? CU_TENSOR_MAP_SWIZZLE_32B : CU_TENSOR_MAP_SWIZZLE_NONE;
+}
+
 bool tensor_map(CUtensorMap *map, const void *at, const MapShape *s)
 {
     cuuint64_t size[MAP_DIMS_MOST], step[MAP_DIMS_MOST];
@@ -43,7 +49,7 @@ bool tensor_map(CUtensorMap *map, const void *at, const MapShape *s)
             step[i - 1] = (cuuint64_t)s->step[i];
     }
     return encode_tiled()(map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, (cuuint32_t)s->dims, (void *)at, size, step, box, each,
-                          CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+                          CU_TENSOR_MAP_INTERLEAVE_NONE, swizzle_of(s->swizzle),
                           s->promote == 256 ? CU_TENSOR_MAP_L2_PROMOTION_L2_256B : CU_TENSOR_MAP_L2_PROMOTION_L2_128B,
                           CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
 }

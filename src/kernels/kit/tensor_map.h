@@ -1,5 +1,5 @@
 /* tensor_map.h -- tensors of bf16 as Hopper's copy engine sees them: boxes of up to 64 numbers by some rows, swizzled in
- * shared memory (async_cuda.h). CUDA driver API: cuTensorMapEncodeTiled.
+ * shared memory or not (async_cuda.h). CUDA driver API: cuTensorMapEncodeTiled.
  */
 #ifndef KERNELS_KIT_TENSOR_MAP_H
 #define KERNELS_KIT_TENSOR_MAP_H
@@ -16,6 +16,7 @@ typedef struct MapShape {
     int64_t step[MAP_DIMS_MOST];      /* in bytes, of all but the first */
     int box[MAP_DIMS_MOST];
     int promote;                      /* bytes that a miss asks into the L2 cache: 128 or 256 */
+    int swizzle;                      /* so wide, in bytes: 32, 64, 128; 0: not at all */
 } MapShape;
 
 /* This GPU is a Hopper, the program holds code for it, and the driver knows maps. */

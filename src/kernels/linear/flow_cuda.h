@@ -77,21 +77,6 @@ template <int K> static __host__ __device__ constexpr int flow_chunk()
 }
 
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-/* ---- copies in bulk ---- */
-
-static __device__ inline void bulk_copy(void *to, const void *from, unsigned bytes, Barrier *b, uint64_t policy)
-{
-    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint "
-                 "[%0], [%1], %2, [%3], %4;" ::"r"(shared_place(to)), "l"(from), "r"(bytes), "r"(shared_place(b)), "l"(policy)
-                 : "memory");
-}
-static __device__ inline uint64_t read_once()
-{
-    uint64_t policy;
-    asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
-    return policy;
-}
-
 /* ---- the warp that asks ---- */
 
 typedef struct FlowRing {
@@ -111,7 +96,7 @@ template <int K> static __device__ inline const uint8_t *flow_plane(const Produc
 static __device__ inline int flow_skew(const Flow &f, int plane, int row) { return (unsigned)(row * f.row_bytes[plane]) % 16; }
 
 template <int K>
-static __device__ inline void flow_ask(const Flow &f, int id, uint8_t *stage, FlowRing *ring, int at, uint64_t policy)
+static __device__ inline void flow_ask(const Flow &f, int id, uint8_t *stage, FlowRing *ring, int at)
 {
     constexpr int planes = K < W_PLAIN_KINDS ? 1 : FLOW_PLANES;
     FlowPiece piece = flow_piece(f, id);
@@ -133,7 +118,7 @@ static __device__ inline void flow_ask(const Flow &f, int id, uint8_t *stage, Fl
                 bulk_copy(stage + f.plane_at[i] + (half ? f.upper_at[i] : 0),
                           flow_plane<K>(f.p[piece.which + half], i) + (int64_t)piece.row * f.row_bytes[i] -
                               flow_skew(f, i, piece.row),
-                          bytes[i], &ring->full[at], policy);
+                          bytes[i], &ring->full[at], READ_ONCE);
 }
 
 /* Number n of this block of threads: the first ones are fixed, so that nothing waits for tickets. */
@@ -160,12 +145,11 @@ template <int K> static __device__ inline void flow_feed(const Flow &f, uint8_t 
 {
     int id = flow_take(f, 0), second = flow_take(f, 1), third = flow_take(f, 2), stage = 0;
     unsigned parity = 1;
-    uint64_t policy = read_once();
     for (int n = FLOW_DRAWN; id < f.pieces; n++) {
         barrier_wait(shared_place(&ring->empty[stage]), parity);
         if (n > FLOW_DRAWN)
             flow_hold_back(f, ring, stage, parity);
-        flow_ask<K>(f, id, room + stage * f.stage_bytes, ring, stage, policy);
+        flow_ask<K>(f, id, room + stage * f.stage_bytes, ring, stage);
         if (++stage == f.stages)
             stage = 0, parity ^= 1;
         id = second, second = third, third = flow_take(f, n);

@@ -6,7 +6,7 @@ enum { UNITS_MAX = 1 << 23, SHARED_LEAST = 200 << 10 };
 
 void hopper_map(CUtensorMap *map, const void *at, int width, int height, int depth, int64_t row_bytes, int rows, int layers)
 {
-    MapShape s = {3, {width, height, depth}, {0, row_bytes, row_bytes * height}, {SWIZZLE_K, rows, layers}, 256};
+    MapShape s = {3, {width, height, depth}, {0, row_bytes, row_bytes * height}, {SWIZZLE_K, rows, layers}, 256, 128};
     bool mapped = tensor_map(map, at, &s);
     ASSERT(mapped);      /* hopper_takes() saw to it */
 }
@@ -30,16 +30,22 @@ size_t hopper_scratch(const Product *p, const CudaRun *g)
     return (size_t)g->multiprocessors * ENDS * hopper_rows(p->pairs) * BOX * sizeof(float);
 }
 
-void hopper_run(const Product *p, int n, const unsigned short *x, int parts, void *sums, const CudaRun *g)
+Line hopper_line(const Product *p, int n, int w_bytes, const unsigned short *x, int parts, void *sums, const CudaRun *g)
 {
     Line l = {};
     for (int i = 0; i < PRODUCTS; i++)
         l.p[i] = p[i < n ? i : 0];
     for (int i = 0; i < n; i++)
-        hopper_map(&l.w[i], p[i].w, p[i].in, p[i].out, 1, p[i].row_bytes, BOX, 1);
+        hopper_map(&l.w[i], p[i].w, p->in * w_bytes / 2, p[i].out, 1, p[i].row_bytes, BOX, 1);
     hopper_map(&l.x, x, p->in, p->pairs, parts, 2 * (int64_t)p->in, hopper_rows(p->pairs), parts);
-    l.products = n, l.rows = p->pairs, l.chunks = (int)blocks_for(p->in, SWIZZLE_K);
+    l.products = n, l.rows = p->pairs, l.chunks = (int)blocks_for((int64_t)p->in * w_bytes, SWIZZLE_ROW);
     l.sums = (float4 *)sums, l.counters = g->counters;
+    return l;
+}
+
+void hopper_run(const Product *p, int n, const unsigned short *x, int parts, void *sums, const CudaRun *g)
+{
+    Line l = hopper_line(p, n, 2, x, parts, sums, g);
     if (parts == 1)
         hopper_near(l, g);
     else

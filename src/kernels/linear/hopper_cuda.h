@@ -36,6 +36,15 @@ void hopper_run(const Product *, int n, const unsigned short *x, int parts, void
 /* act(gate) * up of two products of one shape, as parts of bf16: h [part, row, out]. */
 void hopper_gate(const Product *both, Activation, const unsigned short *x, int parts, unsigned short *h, const CudaRun *);
 
+/* The same with weights of F16 or F8 (hopper_pairs.cu). x: [part, row, in] of f16, in two parts that add up; a row's sums are
+ * multiplied by its factor. For F8 the words of each 16 numbers are crossed: even ones, then odd ones. */
+void hopper_pairs(const Product *, int n, WeightKind, const unsigned short *x, const float *of_row, void *sums, const CudaRun *);
+
+/* Up to 64 rows of weights in planes of 4 or 8 bits (hopper_blocks.cu). x is rounded to 8 bits, in the scratch. */
+bool blocks_take(const Product *, int n, WeightKind, const CudaRun *);
+size_t blocks_scratch(const Product *, WeightKind, const CudaRun *);      /* for these rows or fewer */
+bool blocks_run(const Product *, int n, WeightKind, const CudaRun *);     /* false: not these */
+
 /* More rows than that (hopper_many.cu). x: [part, row, in], w: [part, out, in] of f16, in one part or two that add up. A row's
  * sums are multiplied by its factor, and by each output's. */
 typedef struct Factors {

@@ -2,6 +2,7 @@
 #ifndef KERNELS_LINEAR_HOPPER_LINE_CUDA_H
 #define KERNELS_LINEAR_HOPPER_LINE_CUDA_H
 
+#include "kernels/kit/tensor_map.h"
 #include "kernels/linear/hopper_cuda.h"
 #include "kernels/linear/wgmma_cuda.h"
 
@@ -12,6 +13,9 @@ enum {
 
 typedef struct Line {
     CUtensorMap w[PRODUCTS], x;
+    CUtensorMap high[PRODUCTS], fine[PRODUCTS];      /* of weights in blocks: the other planes */
+    const uint8_t *x_units;        /* what they meet: x as units of it lie in a stage */
+    const float *of_row;           /* factors of rows of sums; NULL: 1 */
     Product p[PRODUCTS];
     int tiles_end[PRODUCTS];       /* of the line of tiles */
     int units, chunks;             /* of all tiles; of one */
@@ -21,17 +25,12 @@ typedef struct Line {
     unsigned *counters;            /* [tile], zeros between launches */
 } Line;
 
-/* For products whose weights and x are mapped, by rows. */
+/* Of products with weights of so many bytes, of which a unit has 128 a row; and x, in so many parts. */
+Line hopper_line(const Product *, int n, int w_bytes, const unsigned short *x, int parts, void *sums, const CudaRun *);
+
+/* For such products, by rows. */
 void hopper_near(const Line &, const CudaRun *);       /* x in one part */
 void hopper_exact(const Line &, const CudaRun *);      /* x in three */
-
-/* N rows of x in so many parts. */
-template <int N, int X_PARTS> struct Way {
-    static constexpr int ROWS = N, EIGHTS = N / 8, PARTS = X_PARTS;
-    static constexpr int W_BYTES = BOX * SWIZZLE_ROW, PART_BYTES = ROWS * SWIZZLE_ROW;
-    static constexpr int STAGE_BYTES = W_BYTES + PARTS * PART_BYTES;
-    typedef float Sums[4 * EIGHTS];
-};
 
 /* Block b of n has the units from first_unit(b) on; block_of() is the one that has a unit. */
 static __device__ inline int first_unit(const Line &l, int b) { return l.units * b / (int)gridDim.x; }
@@ -49,24 +48,64 @@ static __device__ inline int product_of(const Line &l, int tile, int *o)
 
 #if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
+/* ---- what a unit is ---- */
+
+/* A Way says how units come and what is done with them:
+ *
+ *     EIGHTS, Sums                           rows / 8; what a thread adds to
+ *     STAGE_BYTES, BYTES                     of a stage, that come into it
+ *     ask_weights(), ask_x()                 start the copies of a unit
+ *     early()                                what a thread reads of it before all has come
+ *     add()                                  adds a unit to the sums, or sets them; all threads that multiply
+ *     LATE                                   ... which reads its stage until the next unit is there, or end()
+ *
+ * This one: N rows of x in so many parts of bf16, or of f16. */
+template <int N, int X_PARTS, bool F16 = false> struct Way {
+    static constexpr int EIGHTS = N / 8, PARTS = X_PARTS;
+    static constexpr int W_BYTES = BOX * SWIZZLE_ROW, PART_BYTES = N * SWIZZLE_ROW;
+    static constexpr int BYTES = W_BYTES + PARTS * PART_BYTES, STAGE_BYTES = BYTES;
+    static constexpr bool LATE = true;
+    typedef float Sums[4 * EIGHTS];
+    struct Early {};
+
+    static __device__ void ask_weights(const Line &l, uint8_t *stage, int which, int o, int chunk, Barrier *full)
+    {
+        tile_copy(stage, &l.w[which], chunk * SWIZZLE_K, o, 0, full, READ_ONCE);
+    }
+    static __device__ void ask_x(const Line &l, uint8_t *stage, int chunk, Barrier *full)
+    {
+        tile_copy(stage + W_BYTES, &l.x, chunk * SWIZZLE_K, 0, 0, full, READ_AGAIN);
+    }
+    static __device__ Early early(const Line &, int, int, int) { return {}; }
+    static __device__ void add(Sums &sums, const uint8_t *stage, const Early &, bool adds)
+    {
+        const uint8_t *w = stage + threadIdx.x / GROUP_THREADS * HALF * SWIZZLE_ROW, *x = stage + W_BYTES;
+        products_begin();
+#pragma unroll
+        for (int k = 0; k < SWIZZLE_ROW; k += 32)
+#pragma unroll
+            for (int part = PARTS - 1; part >= 0; part--)      /* the small ones first */
+                multiply_16<N, F16>(sums, tile_place(w + k), tile_place(x + part * PART_BYTES + k),
+                                    adds || k > 0 || part < PARTS - 1);
+        products_sent();
+        products_wait<1>();
+    }
+    static __device__ void end() { products_wait<0>(); }
+};
+
 /* ---- the thread that asks for units ---- */
 
 template <class W> static __device__ void ask_weights(const Line &l, uint8_t *stage, int unit, Barrier *full)
 {
-    int o, tile = unit / l.chunks, chunk = unit - tile * l.chunks, which = product_of(l, tile, &o);
-    tile_copy(stage, &l.w[which], chunk * SWIZZLE_K, o, 0, full, READ_ONCE);
-}
-
-template <class W> static __device__ void ask_x(const Line &l, uint8_t *stage, int unit, Barrier *full)
-{
-    tile_copy(stage + W::W_BYTES, &l.x, unit % l.chunks * SWIZZLE_K, 0, 0, full, READ_AGAIN);
+    int o, tile = unit / l.chunks, which = product_of(l, tile, &o);
+    W::ask_weights(l, stage, which, o, unit - tile * l.chunks, full);
 }
 
 /* Before x is there: as many weights as there is room for. */
 template <class W> static __device__ void ask_first(const Line &l, uint8_t *room, Barrier *full, int unit, int end)
 {
     for (int i = 0; i < l.stages && unit + i < end; i++) {
-        barrier_expect(shared_place(full + i), W::STAGE_BYTES);
+        barrier_expect(shared_place(full + i), W::BYTES);
         ask_weights<W>(l, room + i * W::STAGE_BYTES, unit + i, full + i);
     }
 }
@@ -76,13 +115,13 @@ static __device__ void ask(const Line &l, uint8_t *room, Barrier *full, Barrier 
 {
     int stage = 0, phase = 1;
     for (int i = 0; i < l.stages && unit + i < end; i++)
-        ask_x<W>(l, room + i * W::STAGE_BYTES, unit + i, full + i);
+        W::ask_x(l, room + i * W::STAGE_BYTES, (unit + i) % l.chunks, full + i);
     for (unit += l.stages; unit < end; unit++) {
         uint8_t *to = room + stage * W::STAGE_BYTES;
         barrier_wait(shared_place(empty + stage), phase ^ 1);
-        barrier_expect(shared_place(full + stage), W::STAGE_BYTES);
+        barrier_expect(shared_place(full + stage), W::BYTES);
         ask_weights<W>(l, to, unit, full + stage);
-        ask_x<W>(l, to, unit, full + stage);
+        W::ask_x(l, to, unit % l.chunks, full + stage);
         stage = stage + 1 == l.stages ? 0 : stage + 1;
         phase ^= stage == 0;
     }
@@ -104,6 +143,7 @@ struct Place {
     float *y;                      /* of output o in row r of the first eight */
     int64_t step;
     const float *bias;             /* of output o; NULL: none */
+    const float *of_row;           /* of row r; NULL: 1 */
     int outs, rows;                /* that are left from there on */
     bool adds;
 
@@ -113,10 +153,11 @@ struct Place {
         const Product &p = l.p[which];
         int r = lane % 4 * 2;
         outs = p.out - o, rows = l.rows - r, adds = p.adds, step = p.y_step;
-        bias = p.bias ? p.bias + o : NULL;
+        bias = p.bias ? p.bias + o : NULL, of_row = l.of_row ? l.of_row + r : NULL;
         y = p.y + r * step + o;
     }
     __device__ inline bool has(int n, int i) const { return i / 2 * 8 < outs && 8 * n + i % 2 < rows; }
+    __device__ inline float factor(int n, int i) const { return of_row ? of_row[8 * n + i % 2] : 1; }
     __device__ inline int64_t at(int n, int i) const { return (8 * n + i % 2) * step + i / 2 * 8; }
 };
 
@@ -140,7 +181,7 @@ static __device__ inline void put_eights(const Place &to, int n, int count, cons
     for (int k = 0; k < Eights<W>::MOST * 4; k++) {
         int j = k / 4, i = k % 4;
         if (j < count && to.has(n + j, i))
-            to.y[to.at(n + j, i)] = sums.at[j][i] + begin.at[j][i];
+            to.y[to.at(n + j, i)] = sums.at[j][i] * to.factor(n + j, i) + begin.at[j][i];
     }
 }
 
@@ -225,34 +266,25 @@ template <class W> static __device__ void end_tile(const Line &l, int tile, type
 template <class W>
 static __device__ void multiply(const Line &l, uint8_t *room, Barrier *full, Barrier *empty, int unit, int end)
 {
-    int stage = 0, phase = 0, group = threadIdx.x / GROUP_THREADS;
+    int stage = 0, phase = 0;
     bool tells = threadIdx.x % 32 == 0;
     typename W::Sums sums;
     int first_tile = unit / l.chunks, last_tile = (end - 1) / l.chunks;
     while (unit < end) {
-        int tile = unit / l.chunks, stop = min(end, (tile + 1) * l.chunks), before = -1;
-        for (bool adds = false; unit < stop; unit++) {
-            const uint8_t *w = room + stage * W::STAGE_BYTES + group * HALF * SWIZZLE_ROW;
-            const uint8_t *x = room + stage * W::STAGE_BYTES + W::W_BYTES;
+        int o, tile = unit / l.chunks, stop = min(end, (tile + 1) * l.chunks), before = -1, which = product_of(l, tile, &o);
+        for (bool adds = false; unit < stop; unit++, adds = true) {
+            typename W::Early early = W::early(l, which, o, unit - tile * l.chunks);
             barrier_wait(shared_place(full + stage), phase);
-            products_begin();
-#pragma unroll
-            for (int k = 0; k < SWIZZLE_ROW; k += 32)
-#pragma unroll
-                for (int part = W::PARTS - 1; part >= 0; part--) {      /* the small ones first */
-                    multiply_16<W::ROWS>(sums, tile_place(w + k), tile_place(x + part * W::PART_BYTES + k), adds);
-                    adds = true;
-                }
-            products_sent();
-            products_wait<1>();
-            if (before >= 0 && tells)
-                barrier_arrive(shared_place(empty + before));
+            W::add(sums, room + stage * W::STAGE_BYTES, early, adds);
+            int done = W::LATE ? before : stage;
+            if (done >= 0 && tells)
+                barrier_arrive(shared_place(empty + done));
             before = stage;
             stage = stage + 1 == l.stages ? 0 : stage + 1;
             phase ^= stage == 0;
         }
-        products_wait<0>();
-        if (tells)
+        W::end();
+        if (W::LATE && tells)
             barrier_arrive(shared_place(empty + before));
         end_tile<W>(l, tile, sums);
     }
@@ -310,16 +342,16 @@ template <class W> static void launch_line(Line l, const CudaRun *g)
     size_t bytes = (size_t)l.stages * W::STAGE_BYTES + SWIZZLE_ALIGN;
     int blocks = blocks_for_tiles(tiles, g->multiprocessors);
     cudaFuncSetAttribute(along_line<W>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes);
-    LAUNCH(along_line<W>, blocks < l.units ? blocks : l.units, HOPPER_THREADS, bytes, g, l);
+    LAUNCH_WAITING(along_line<W>, blocks < l.units ? blocks : l.units, HOPPER_THREADS, bytes, g, l);
 }
 
-template <int PARTS> static void by_rows(const Line &l, const CudaRun *g)
+template <int PARTS, bool F16 = false> static void by_rows(const Line &l, const CudaRun *g)
 {
     switch (hopper_rows(l.rows)) {
-    case 8: launch_line<Way<8, PARTS>>(l, g); break;
-    case 16: launch_line<Way<16, PARTS>>(l, g); break;
-    case 32: launch_line<Way<32, PARTS>>(l, g); break;
-    default: launch_line<Way<64, PARTS>>(l, g); break;
+    case 8: launch_line<Way<8, PARTS, F16>>(l, g); break;
+    case 16: launch_line<Way<16, PARTS, F16>>(l, g); break;
+    case 32: launch_line<Way<32, PARTS, F16>>(l, g); break;
+    default: launch_line<Way<64, PARTS, F16>>(l, g); break;
     }
 }
 

@@ -1,11 +1,12 @@
 /* linear.cu -- see linear.h and product_cuda.h.
  *
- * One row: flow.h. From 2 to 64, in the formats that matter most: stream_cuda.h. Few in others: a warp has an output, its
- * lanes stride over k with 16 bytes of weights each, so that a warp's load is 512 neighbouring bytes, and all rows meet
- * the weights while they are in registers. Many rows: the library, or f16 on Hopper (pairs_cuda.h), or tiles of 64 outputs by
+ * One row: flow.h. From 2 to 64, in the formats that matter most: hopper_cuda.h, on other GPUs stream_cuda.h. Few in others: a
+ * warp has an output, its lanes stride over k with 16 bytes of weights each, so that a warp's load is 512 neighbouring bytes, and
+ * all rows meet the weights while they are in registers. Many rows: the library, or f16 on Hopper (pairs_cuda.h), or tiles of 64 outputs by
  * 64 rows through shared memory.
  */
 #include "kernels/linear/flow.h"
+#include "kernels/linear/hopper_cuda.h"
 #include "kernels/linear/pairs_cuda.h"
 #include "kernels/linear/parts_cuda.h"
 #include "kernels/linear/stream_cuda.h"
@@ -457,7 +458,8 @@ void product_tiles(const Product *p, WeightKind kind, int tiles, const CudaRun *
 size_t product_scratch(const Product *p, WeightKind kind, const CudaRun *g)
 {
     size_t few = few_x_bytes(p, kind, g) + stream_scratch(p, g), parts = parts_scratch(p, kind, g);
-    return few > parts ? few : parts;
+    size_t blocks = blocks_scratch(p, kind, g), most = few > parts ? few : parts;
+    return blocks > most ? blocks : most;
 }
 
 size_t products_scratch(const Product *p, int n, WeightKind kind, const CudaRun *g)
@@ -477,7 +479,7 @@ bool products_run(const Product *p, int n, WeightKind kind, const CudaRun *g)
         flow_run(p, n, kind, &nothing, g);
         return false;
     }
-    if (parts_run_few(p, n, kind, g) || pairs_run(p, n, kind, g))
+    if (parts_run_few(p, n, kind, g) || blocks_run(p, n, kind, g) || pairs_run(p, n, kind, g))
         return false;
     if (streams(p, n, kind, g)) {
         by_stream(p, n, kind, g);

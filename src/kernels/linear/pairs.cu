@@ -42,6 +42,24 @@ bool pairs_take(const Product *p, int n, WeightKind kind, const CudaRun *g)
     return p->in <= IN_MOST && weights_bytes(p, n, kind, g) <= W_BYTES_MOST && hopper_takes_many(p, n, g);
 }
 
+/* Few rows, whose weights are read as they are. */
+static bool take_few(const Product *p, int n, WeightKind kind, const CudaRun *g)
+{
+    enum { LEAST = 2, CROSSED = 16 };
+    bool known = kind == W_F16 || (is_f8(kind) && p->in % CROSSED == 0);
+    return known && !g->same && p->pairs >= LEAST && p->in <= IN_MOST && hopper_takes(p, n, g);
+}
+
+/* For these rows, or fewer. */
+static size_t few_scratch(const Product *p, int n, WeightKind kind, const CudaRun *g)
+{
+    Product few = *p;
+    few.pairs = p->pairs < HOPPER_ROWS ? p->pairs : HOPPER_ROWS;
+    if (n == 0 || !take_few(&few, 1, kind, g))
+        return 0;
+    return numbers_bytes(few.pairs, p->in, x_parts(kind, g)) + factors_bytes(few.pairs) + hopper_scratch(&few, g);
+}
+
 OpCall pairs_before(const OpCall *c)
 {
     OpCall few = *c;
@@ -54,9 +72,11 @@ OpCall pairs_before(const OpCall *c)
 
 size_t pairs_scratch(const Product *p, int n, WeightKind kind, const CudaRun *g)
 {
+    size_t few = few_scratch(p, n, kind, g);
     if (!pairs_take(p, n, kind, g))
-        return 0;
-    return numbers_bytes(p->pairs, p->in, x_parts(kind, g)) + factors_bytes(p->pairs) + weights_bytes(p, n, kind, g);
+        return few;
+    size_t many = numbers_bytes(p->pairs, p->in, x_parts(kind, g)) + factors_bytes(p->pairs) + weights_bytes(p, n, kind, g);
+    return many > few ? many : few;
 }
 
 /* ---- as f16 ---- */
@@ -93,18 +113,31 @@ static __device__ inline unsigned f16_rest(float a, float b, unsigned upper)
 /* Where the i-th number of a row lies in shared memory: so that neither neighbours nor every 32nd meet in a bank. */
 static __host__ __device__ inline int place(int i) { return i + i / 32; }
 
-/* Eight numbers into each part. */
-static __device__ inline void put_eight(unsigned short *to, int64_t part_step, int parts, const float *v, float by)
+/* Four words, the first of number i of a row. CROSSED: of each eight words even ones, then odd ones. */
+template <bool CROSSED> static __device__ inline void put_words(unsigned short *row, int i, const unsigned *words)
+{
+    if (!CROSSED) {
+        *(uint4 *)(row + i) = make_uint4(words[0], words[1], words[2], words[3]);
+        return;
+    }
+    uint2 *to = (uint2 *)(row + i / 16 * 16) + i % 16 / 8;
+    to[0] = make_uint2(words[0], words[2]);
+    to[2] = make_uint2(words[1], words[3]);
+}
+
+/* Eight numbers into each part of a row. */
+template <bool CROSSED>
+static __device__ inline void put_eight(unsigned short *to, int i, int64_t part_step, int parts, const float *v, float by)
 {
     unsigned upper[4], rest[4];
 #pragma unroll
-    for (int i = 0; i < 4; i++) {
-        float a = v[2 * i] * by, b = v[2 * i + 1] * by;
-        upper[i] = f16_two(a, b), rest[i] = f16_rest(a, b, upper[i]);
+    for (int j = 0; j < 4; j++) {
+        float a = v[2 * j] * by, b = v[2 * j + 1] * by;
+        upper[j] = f16_two(a, b), rest[j] = f16_rest(a, b, upper[j]);
     }
-    *(uint4 *)to = make_uint4(upper[0], upper[1], upper[2], upper[3]);
+    put_words<CROSSED>(to, i, upper);
     if (parts > 1)
-        *(uint4 *)(to + part_step) = make_uint4(rest[0], rest[1], rest[2], rest[3]);
+        put_words<CROSSED>(to + part_step, i, rest);
 }
 
 /* Where the numbers of a matrix come from: N at a time. */
@@ -167,7 +200,7 @@ template <int K> struct RowsOfBlocks {
 };
 
 /* A block of threads has a row, whose numbers it keeps until it knows the largest. */
-template <class From>
+template <class From, bool CROSSED>
 static __global__ void numbers_of_rows(From from, int width, unsigned short *to, int parts, float *factors)
 {
     extern __shared__ float kept[];
@@ -192,17 +225,18 @@ static __global__ void numbers_of_rows(From from, int width, unsigned short *to,
 #pragma unroll
         for (int j = 0; j < 8; j++)
             v[j] = kept[place(i + j)];
-        put_eight(to + r * width + i, part_step, parts, v, power);
+        put_eight<CROSSED>(to + r * width, i, part_step, parts, v, power);
     }
 }
 
 /* Numbers of so many rows. */
-template <class From>
+template <bool CROSSED = false, class From>
 static void turn(From from, int rows, int width, unsigned short *to, int parts, float *factors, const CudaRun *g)
 {
     int bytes = (place(width) + 1) * (int)sizeof(float);
-    cudaFuncSetAttribute(numbers_of_rows<From>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
-    LAUNCH(numbers_of_rows<From>, rows, EACH_THREADS, bytes, g, from, width, to, parts, factors);
+    auto kernel = numbers_of_rows<From, CROSSED>;
+    cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+    LAUNCH(kernel, rows, EACH_THREADS, bytes, g, from, width, to, parts, factors);
 }
 
 /* ---- running ---- */
@@ -213,11 +247,13 @@ typedef struct Turned {
 } Turned;
 
 template <bool WIDE>
-static void turn_x(const Product *p, unsigned short *to, float *factors, int parts, bool rounds, const CudaRun *g)
+static void turn_x(const Product *p, unsigned short *to, float *factors, int parts, bool rounds, bool crossed, const CudaRun *g)
 {
     RowsOfFloats<WIDE> x = {{(float *)p->x, p->x_step, p->pairs, p->in}};
     if (rounds)
         turn(RowsRounded<WIDE>{x}, p->pairs, p->in, to, parts, factors, g);
+    else if (crossed)
+        turn<true>(x, p->pairs, p->in, to, parts, factors, g);
     else
         turn(x, p->pairs, p->in, to, parts, factors, g);
 }
@@ -234,17 +270,24 @@ static void turn_weights(const Product *p, unsigned short *to, float *factors, i
     }
 }
 
+/* At the begin of the scratch; its factors, which lie behind it. */
+static float *x_in_pairs(const Product *p, WeightKind kind, bool crossed, const CudaRun *g)
+{
+    uint8_t *at = (uint8_t *)g->scratch;
+    float *factors = (float *)(at + numbers_bytes(p->pairs, p->in, x_parts(kind, g)));
+    Rows x = {(float *)p->x, p->x_step, p->pairs, p->in};
+    auto turn_these = in_fours(x) ? turn_x<true> : turn_x<false>;
+    turn_these(p, (unsigned short *)at, factors, x_parts(kind, g), is_blocks(kind), crossed, g);
+    return factors;
+}
+
 static Turned turned(const Product *p, int n, WeightKind kind, const CudaRun *g)
 {
     Turned t = {};
-    uint8_t *at = (uint8_t *)g->scratch;
     Factors *f = &t.f;
-    float *factors = (float *)(at + numbers_bytes(p->pairs, p->in, x_parts(kind, g)));
-    f->x = (unsigned short *)at, f->x_parts = x_parts(kind, g), f->w_parts = w_parts(kind, g), f->of_row = factors;
-    Rows x = {(float *)p->x, p->x_step, p->pairs, p->in};
-    auto turn_these = in_fours(x) ? turn_x<true> : turn_x<false>;
-    turn_these(p, (unsigned short *)at, factors, f->x_parts, is_blocks(kind), g);
-    at = (uint8_t *)factors + factors_bytes(p->pairs);
+    float *factors = x_in_pairs(p, kind, false, g);
+    f->x = (unsigned short *)g->scratch, f->x_parts = x_parts(kind, g), f->w_parts = w_parts(kind, g), f->of_row = factors;
+    uint8_t *at = (uint8_t *)factors + factors_bytes(p->pairs);
     for (int i = 0; i < n; i++) {
         t.p[i] = p[i];
         if (kind == W_F16)
@@ -260,6 +303,11 @@ static Turned turned(const Product *p, int n, WeightKind kind, const CudaRun *g)
 
 bool pairs_run(const Product *p, int n, WeightKind kind, const CudaRun *g)
 {
+    if (take_few(p, n, kind, g)) {
+        float *factors = x_in_pairs(p, kind, is_f8(kind), g);
+        hopper_pairs(p, n, kind, (unsigned short *)g->scratch, factors, (uint8_t *)factors + factors_bytes(p->pairs), g);
+        return true;
+    }
     if (!pairs_take(p, n, kind, g))
         return false;
     Turned t = turned(p, n, kind, g);

@@ -14,6 +14,8 @@
  * Weights are written so for one call, behind x, which takes as long as reading them some times: worth it for many rows.
  *
  *     scratch   | x [part, row, in] | factors of rows | w of the first product [part, out, in] | factors of outputs | ...
+ *
+ * F16 and F8 go so from 2 rows on: up to 64 their weights are read as they are (hopper_pairs.cu).
  */
 #ifndef KERNELS_LINEAR_PAIRS_CUDA_H
 #define KERNELS_LINEAR_PAIRS_CUDA_H

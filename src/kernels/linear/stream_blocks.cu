@@ -7,14 +7,8 @@
  *
  * Pieces of 16 bytes of a row of weights change places, so that the lanes of a warp read from different banks.
  */
+#include "kernels/linear/warp_products_cuda.h"
 #include "kernels/linear/stream_loop_cuda.h"
-
-static __device__ inline void multiply_32(int *sum, const unsigned *w, uint2 x)
-{
-    asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-        : "+r"(sum[0]), "+r"(sum[1]), "+r"(sum[2]), "+r"(sum[3])
-        : "r"(w[0]), "r"(w[1]), "r"(w[2]), "r"(w[3]), "r"(x.x), "r"(x.y));
-}
 
 /* A row of x in one block. */
 typedef struct XScale { float d; int sums; } XScale;
@@ -80,22 +74,22 @@ template <int K, int EIGHTS> struct Blocks {
     }
 
     /* A lane's weights of a block, of outputs g and g + 8 of a piece. */
-    static __device__ void w_of(unsigned *words, const uint8_t *rows, int piece, int b)
+    static __device__ void w_of(int *words, const uint8_t *rows, int piece, int b)
     {
         int lane = threadIdx.x % 32, t = lane % 4;
 #pragma unroll
         for (int half = 0; half < 2; half++) {
             int row = 16 * piece + 8 * half + lane / 4;
             if (Kind<K>::bytes) {
-                uint2 v = *(const uint2 *)(rows + place(row, 2 * b + t / 2) + t % 2 * 8);
+                int2 v = *(const int2 *)(rows + place(row, 2 * b + t / 2) + t % 2 * 8);
                 words[half] = v.x;
                 words[2 + half] = v.y;
                 continue;
             }
             int two[2];
             four_bits<K>(two, *(const unsigned *)(rows + place(row, b) + 4 * t));
-            words[half] = (unsigned)two[0];
-            words[2 + half] = (unsigned)two[1];
+            words[half] = two[0];
+            words[2 + half] = two[1];
         }
     }
 
@@ -129,7 +123,7 @@ template <int K, int EIGHTS> struct Blocks {
         bool both = s.p[0].pairs > 1;
 #pragma unroll (NT == 1 ? BLOCKS : 2)
         for (int b = 0; b < BLOCKS; b++) {
-            unsigned w[STREAM_PIECES][4];
+            int w[STREAM_PIECES][4];
             float2 scales[STREAM_PIECES][2];
 #pragma unroll
             for (int m = 0; m < STREAM_PIECES; m++) {
@@ -139,13 +133,14 @@ template <int K, int EIGHTS> struct Blocks {
             }
 #pragma unroll
             for (int n = 0; n < NT; n++) {
-                uint2 q = *(const uint2 *)(x + ((b * NT + n) * 32 + lane) * 8);
+                int2 q = *(const int2 *)(x + ((b * NT + n) * 32 + lane) * 8);
+                const int words[2] = {q.x, q.y};
                 const XScale *two = (const XScale *)(x + XQ) + (b * NT + n) * 8 + lane % 4 * 2;
                 XScale both_x[2] = {two[0], two[1]};
 #pragma unroll
                 for (int m = 0; m < STREAM_PIECES; m++) {
-                    int dots[4] = {0, 0, 0, 0};
-                    multiply_32(dots, w[m], q);
+                    int dots[4];
+                    ints_multiply_32(dots, w[m], words, make_int2(0, 0));
                     add(sums[m][n], dots, scales[m], both_x, both);
                 }
             }

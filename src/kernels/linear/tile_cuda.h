@@ -11,12 +11,13 @@
 #ifndef KERNELS_LINEAR_TILE_CUDA_H
 #define KERNELS_LINEAR_TILE_CUDA_H
 
+#include "kernels/linear/warp_products_cuda.h"
 #include "kernels/linear/product_cuda.h"
 
 enum {
     INTS_TILE = 128, INTS_BLOCKS = 2 /* of 32 k at a time */, INTS_THREADS = INTS_TILE * INTS_BLOCKS,
     INTS_PITCH = INTS_TILE + 8,
-    INTS_M = 2, INTS_N = 8 /* pieces of 16 outputs, of 8 rows, of a warp */, INTS_ZERO = 0x4b400000
+    INTS_M = 2, INTS_N = 8 /* pieces of 16 outputs, of 8 rows, of a warp */
 };
 
 typedef struct IntsTile {
@@ -64,19 +65,6 @@ template <int K> static __device__ inline void ints_lay(IntsTile *t, const IntsP
         if (Kind<K>::mins)
             t->m[b][h][at] = piece.w.m[h], t->sums[b][h][at] = (float)sum;
     }
-}
-
-static __device__ inline void ints_multiply_32(int *d, const int *a, const int *b, int2 zero)
-{
-    asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%10, %11, %10, %11};"
-        : "=r"(d[0]), "=r"(d[1]), "=r"(d[2]), "=r"(d[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]), "r"(zero.x), "r"(zero.y));
-}
-static __device__ inline void ints_multiply_16(int *d, const int *a, int b, int2 zero)
-{
-    asm("mma.sync.aligned.m16n8k16.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%7, %8, %7, %8};"
-        : "=r"(d[0]), "=r"(d[1]), "=r"(d[2]), "=r"(d[3])
-        : "r"(a[0]), "r"(a[1]), "r"(b), "r"(zero.x), "r"(zero.y));
 }
 
 /* A warp's outputs in a block: words[piece]: of output g and g + 8, k 4 t on, then 16 + 4 t on; lane = 4 g + t. */

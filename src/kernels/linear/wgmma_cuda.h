@@ -18,9 +18,6 @@ enum { SWIZZLE_ROW = 128, SWIZZLE_K = 64, SWIZZLE_ALIGN = 1024 };
 
 /* ---- tiles ---- */
 
-/* What is read once, and what is read again and again: hints to the L2 cache. */
-static const unsigned long long READ_ONCE = 0x12f0000000000000, READ_AGAIN = 0x14f0000000000000;
-
 /* The tile whose first number is [z][y][x] of the map. */
 static __device__ inline void tile_copy(void *to, const CUtensorMap *map, int x, int y, int z, Barrier *b,
                                         unsigned long long hint)

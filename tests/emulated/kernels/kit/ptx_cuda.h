@@ -9,12 +9,15 @@ static inline void previous_later() {}
 static inline void previous_ended() { emulated_previous_ended(); }
 static inline void previous() { previous_ended(); }
 
+enum { ALL_BLOCKS = 0 };      /* at once, as blocks of a cluster: what is in shared memory may only be named then */
 template <typename... As, typename... Bs>
 static inline void launch_kernel(void (*kernel)(As...), int cluster, dim3 grid, dim3 threads, size_t, const CudaRun *, Bs... args)
 {
-    emulate(grid, threads.x, emulated_all_together ? grid.x : (unsigned)cluster, [=] { kernel(As(args)...); });
+    emulate(grid, threads.x, cluster == ALL_BLOCKS ? grid.x : (unsigned)cluster, [=] { kernel(As(args)...); });
 }
 #define LAUNCH(kernel, grid, threads, shared, g, ...) launch_kernel(kernel, 1, grid, threads, shared, g, __VA_ARGS__)
+#define LAUNCH_WAITING(kernel, grid, threads, shared, g, ...)                                                           \
+    launch_kernel(kernel, ALL_BLOCKS, grid, threads, shared, g, __VA_ARGS__)
 #define LAUNCH_CLUSTERS(kernel, cluster, grid, threads, shared, g, ...)                                                \
     launch_kernel(kernel, cluster, grid, threads, shared, g, __VA_ARGS__)
 

@@ -7,7 +7,6 @@
 #include "kernels/kit/async_cuda.h"
 
 enum { SWIZZLE_ROW = 128, SWIZZLE_K = 64, SWIZZLE_ALIGN = 1024 };
-static const unsigned long long READ_ONCE = 1, READ_AGAIN = 2;
 
 void emulated_box(unsigned to, const CUtensorMap *, const int64_t *at, unsigned barrier);
 
