@@ -56,7 +56,7 @@ static Meeting all_meet;
 static const std::function<void()> *body;
 static std::mt19937_64 chance;
 
-static void stop(const char *why)
+void emulated_stop(const char *why)
 {
     fprintf(stderr, "emulated: block %u, thread %u: %s\n", now->here.block.x, now->here.thread.x, why);
     abort();
@@ -87,7 +87,7 @@ static void touched(int, siginfo_t *at, void *)
     bool early = (uint8_t *)at->si_addr >= scratch && (uint8_t *)at->si_addr < scratch + scratch_bytes && scratch_shut;
     signal(SIGSEGV, SIG_DFL);
     if (early)
-        stop("touches the scratch before previous_ended()");
+        emulated_stop("touches the scratch before previous_ended()");
 }
 void *emulated_scratch(size_t bytes)
 {
@@ -123,7 +123,7 @@ template <class Until> static void wait_until(Until until)
 {
     for (int i = 0; !until(); i++) {
         if (i == PATIENCE)
-            stop("waits for ever");
+            emulated_stop("waits for ever");
         pause_here();
     }
 }
@@ -159,7 +159,7 @@ void emulated_in(unsigned rank, const std::function<void()> &what)
     Block *own = block;
     block = cluster[rank].get();
     if (block->alive == 0)
-        stop("reaches a block of threads that has ended");
+        emulated_stop("reaches a block of threads that has ended");
     what();
     block = own;
 }
@@ -207,7 +207,7 @@ unsigned emulated_address(const void *shared) { return (unsigned)((const uint8_t
 uint8_t *emulated_place(unsigned address, unsigned bytes)
 {
     if (address < SHARED_AT || address - SHARED_AT + bytes > sizeof tile_memory || (bytes == 16 && address % 16))
-        stop("an address that is outside of shared memory, or not aligned");
+        emulated_stop("an address that is outside of shared memory, or not aligned");
     return block->memory + (address - SHARED_AT);
 }
 
@@ -215,7 +215,7 @@ static Counting *counting(uint32_t barrier)
 {
     auto found = block->barriers.find(barrier);
     if (found == block->barriers.end())
-        stop("no barrier there");
+        emulated_stop("no barrier there");
     return &found->second;
 }
 static void settle(Counting *c)
@@ -228,7 +228,7 @@ void emulated_arrive(unsigned barrier, int bytes)
 {
     Counting *c = counting(barrier);
     if (c->left-- == 0)
-        stop("one arrival too many");
+        emulated_stop("one arrival too many");
     c->bytes += bytes;
     settle(c);
 }
@@ -293,7 +293,7 @@ void emulated_box(unsigned to, const CUtensorMap *map, const int64_t *at, unsign
     for (int i = 1; i < map->dims; i++)
         rows *= map->box[i];
     if (map->swizzle ? row_bytes != map->swizzle || to % 1024 != 0 : row_bytes % 16 != 0 || to % 128 != 0)
-        stop("a box that is not swizzled as it is read");
+        emulated_stop("a box that is not swizzled as it is read");
     std::vector<uint8_t> bytes((size_t)(rows * row_bytes));
     for (int r = 0; r < rows; r++) {
         const uint8_t *from = map->at + at[0] * 2;
@@ -316,7 +316,7 @@ static void begin_fiber()
 {
     (*body)();
     if (now->later.size() > 1 || !now->later[0].empty())
-        stop("ended before all products were waited for");
+        emulated_stop("ended before all products were waited for");
     now->done = true;
     block->alive--;
     pause_here();
@@ -377,7 +377,7 @@ static void run_cluster(dim3 grid, dim3 at, unsigned threads, unsigned blocks)
     }
     for (auto &b : cluster)
         if (!b->coming.empty())
-            stop("ended before all copies had come");
+            emulated_stop("ended before all copies had come");
     shut_scratch(false);
 }
 

@@ -177,6 +177,7 @@ void emulated_cluster_meets();
  * kernel before may write it still. */
 extern "C" void *emulated_scratch(size_t bytes);
 void emulated_previous_ended();
+[[noreturn]] void emulated_stop(const char *why);
 /* What four warps multiply, as late as may be: when it is waited for. */
 void emulated_later(const std::function<void()> &what);
 void emulated_later_sent();

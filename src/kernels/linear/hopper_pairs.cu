@@ -1,13 +1,13 @@
 /* hopper_pairs.cu -- products of up to 64 rows with weights of F16 or F8, on Hopper, along the line of hopper_cuda.h. x is in pairs
  * of f16 (pairs_cuda.h), which hold it as exactly as sums of f32 are.
  *
- * F8 becomes f16 in registers. A unit is 128 k, and warps have 16 outputs each: of each 16 k a lane t has the weights from 4 t on,
- * one word, and so of x as well, whose words lie crossed.
+ * F8 becomes f16 in registers, and there the tensor cores take it. A unit is 128 k, and of each 16 of these a lane t has the weights
+ * from 4 t on, one word, where those from 2 t and from 8 + 2 t on are wanted: so the words of x lie crossed.
  */
 #include "kernels/linear/hopper_line_cuda.h"
 #include "kernels/linear/warp_products_cuda.h"
 
-enum { X_PARTS = 2 };
+enum { X_PARTS = 2, UNIT_16 = SWIZZLE_ROW / 16 /* times 16 k */ };
 
 #if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
 template <int K, int N> struct F8Way {
@@ -29,41 +29,35 @@ template <int K, int N> struct F8Way {
     }
     static __device__ Early early(const Line &, int, int, int) { return {}; }
 
-    /* Piece c, of 16 bytes, of a row of a box. */
-    static __device__ unsigned piece(const uint8_t *box, int row, int c)
+    /* A thread's weights of 32 k, as the tensor cores take them. */
+    static __device__ void weights(unsigned (*w)[4], const uint8_t *stage, int c)
     {
-        return shared_place(box + row * SWIZZLE_ROW + (c ^ row % 8) * 16);
+        int lane = threadIdx.x % 32, row = threadIdx.x / 32 * 16 + lane % 16, words[4];
+        load_matrices(words, shared_place(stage + row * SWIZZLE_ROW + ((c + lane / 16) ^ row % 8) * 16));
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            unsigned two[2];
+            f8_as_f16<K>(two, (unsigned)words[i]);
+            w[i / 2][i % 2] = two[0], w[i / 2][2 + i % 2] = two[1];
+        }
     }
 
     static __device__ void add(Sums &sums, const uint8_t *stage, const Early &, bool adds)
     {
-        int lane = threadIdx.x % 32, row = threadIdx.x / 32 * 16 + lane % 16;
-        if (!adds)
+        unsigned w[UNIT_16][4];
 #pragma unroll
-            for (int i = 0; i < 4 * EIGHTS; i++)
-                sums[i] = 0;
-#pragma unroll (N <= 16 ? 4 : 2)
-        for (int c = 0; c < SWIZZLE_ROW / 16; c += 2) {      /* 32 k */
-            const uint8_t *x = stage + W_BYTES + c / 4 * X_PARTS * PART_BYTES;
-            int words[4];
-            unsigned w[2][4];
-            load_matrices(words, piece(stage, row, c + lane / 16));
+        for (int i = 0; i < UNIT_16; i += 2)
+            weights(w + i, stage, i);
+        products_begin();
 #pragma unroll
-            for (int i = 0; i < 4; i++) {
-                unsigned two[2];
-                f8_as_f16<K>(two, (unsigned)words[i]);
-                w[i / 2][i % 2] = two[0], w[i / 2][2 + i % 2] = two[1];
-            }
+        for (int i = 0; i < UNIT_16; i++) {
+            const uint8_t *x = stage + W_BYTES + i / 4 * X_PARTS * PART_BYTES + i % 4 * 32;
 #pragma unroll
             for (int part = X_PARTS - 1; part >= 0; part--)      /* the small ones first */
-#pragma unroll
-                for (int n = 0; n < EIGHTS; n++) {
-                    int four[4];
-                    load_matrices(four, piece(x + part * PART_BYTES, 8 * n + lane % 8, c % 4 * 2 + lane / 8));
-                    f16_multiply_16(sums + 4 * n, w[0], four);
-                    f16_multiply_16(sums + 4 * n, w[1], four + 2);
-                }
+                multiply_16_held<N>(sums, w[i], tile_place(x + part * PART_BYTES), adds || i > 0 || part < X_PARTS - 1);
         }
+        products_sent();
+        products_wait<0>();
         __syncwarp();
     }
     static __device__ void end() {}

@@ -116,6 +116,26 @@ MULTIPLY(224, S64(0) COMMA S16(64) COMMA S16(80) COMMA S16(96),
 MULTIPLY(256, S64(0) COMMA S64(64),
          TEN() TEN(1) TEN(2) TEN(3) TEN(4) TEN(5) TEN(6) TEN(7) TEN(8) TEN(9) TEN(10) TEN(11)
          "%120, %121, %122, %123, %124, %125, %126, %127", "%128", "%129", "%130")
+#undef MULTIPLY
+
+/* The same of f16, where a is held by the four warps: lane 4 g + t of each has of outputs g, g + 8 two k from 2 t on, then the same
+ * from 8 + 2 t on. Until products_wait() these registers stay as they are. */
+template <int N> struct MultipliedHeld;
+#define MULTIPLY(N, SUMS, NUMBERS, A, B, ADDS)                                                                         \
+    template <> struct MultipliedHeld<N> {                                                                             \
+        static __device__ inline void by(float *d, const unsigned *a, unsigned long long b, int adds)                  \
+        {                                                                                                              \
+            asm volatile("{\n.reg .pred adds;\nsetp.ne.b32 adds, " ADDS ", 0;\n"                                       \
+                         "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32.f16.f16 {" NUMBERS "}, {" A "}, " B           \
+                         ", adds, 1, 1, 0;\n}"                                                                         \
+                         : SUMS                                                                                        \
+                         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(adds));                             \
+        }                                                                                                              \
+    };
+MULTIPLY(8, S4(0), "%0, %1, %2, %3", "%4, %5, %6, %7", "%8", "%9")
+MULTIPLY(16, S4(0) COMMA S4(4), "%0, %1, %2, %3, %4, %5, %6, %7", "%8, %9, %10, %11", "%12", "%13")
+MULTIPLY(32, S16(0), TEN() "%10, %11, %12, %13, %14, %15", "%16, %17, %18, %19", "%20", "%21")
+MULTIPLY(64, S16(0) COMMA S16(16), TEN() TEN(1) TEN(2) "%30, %31", "%32, %33, %34, %35", "%36", "%37")
 #undef COMMA
 #undef MULTIPLY
 
@@ -124,6 +144,11 @@ template <int N, bool F16 = false>
 static __device__ inline void multiply_16(float *d, unsigned long long a, unsigned long long b, int adds)
 {
     Multiplied<N>::template by<F16>(d, a, b, adds);
+}
+template <int N>
+static __device__ inline void multiply_16_held(float *d, const unsigned *a, unsigned long long b, int adds)
+{
+    MultipliedHeld<N>::by(d, a, b, adds);
 }
 
 #endif

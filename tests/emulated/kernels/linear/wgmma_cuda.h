@@ -3,6 +3,7 @@
 #define KERNELS_LINEAR_WGMMA_CUDA_H
 
 #include <cuda.h>
+#include <vector>
 
 #include "kernels/kit/async_cuda.h"
 
@@ -62,6 +63,30 @@ static inline void multiply_16(float *d, unsigned long long a, unsigned long lon
                 for (int e = 0; e < 2; e++)
                     d[4 * n + 2 * e + i] = (adds ? d[4 * n + 2 * e + i] : 0) + sum[e];
             }
+    });
+}
+
+/* a as lane 4 g + t holds it, until the products are waited for. */
+template <int N> static inline void multiply_16_held(float *d, const unsigned *a, unsigned long long b, int adds)
+{
+    uint32_t words[4] = {a[0], a[1], a[2], a[3]};
+    const Lanes &all = emulated_give(words, 4);
+    int lane = threadIdx.x % 32;
+    std::vector<float> x(32);
+    for (int e = 0; e < 2; e++)
+        for (int k = 0; k < 16; k++)
+            x[16 * e + k] = f32_of_f16((unsigned short)(all.of[lane / 4 * 4 + k % 8 / 2][e + k / 8 * 2] >> 16 * (k % 2)));
+    emulated_later([=] {
+        if (memcmp(words, a, sizeof words) != 0)
+            emulated_stop("a register that is multiplied still has changed");
+        for (int n = 0; n < N / 8; n++)
+            for (int i = 0; i < 2; i++)
+                for (int e = 0; e < 2; e++) {
+                    float sum = 0;
+                    for (int k = 0; k < 16; k++)
+                        sum += x[16 * e + k] * emulated_number<true>((unsigned)b, 8 * n + lane % 4 * 2 + i, k);
+                    d[4 * n + 2 * e + i] = (adds ? d[4 * n + 2 * e + i] : 0) + sum;
+                }
     });
 }
 
