@@ -42,7 +42,29 @@ template <int K, int N> struct F8Way {
         }
     }
 
-    static __device__ void add(Sums &sums, const uint8_t *stage, const Early &, bool adds)
+    /* Of each part and eight rows 16 k twice; few rows, which four warps together are slower for. */
+    static __device__ void add_few(float *sums, const uint8_t *stage)
+    {
+        int lane = threadIdx.x % 32;
+#pragma unroll
+        for (int i = 0; i < UNIT_16; i += 2) {
+            const uint8_t *x = stage + W_BYTES + i / 4 * X_PARTS * PART_BYTES;
+            unsigned w[2][4];
+            weights(w, stage, i);
+#pragma unroll
+            for (int part = X_PARTS - 1; part >= 0; part--)      /* the small ones first */
+#pragma unroll
+                for (int n = 0; n < EIGHTS; n++) {
+                    int row = 8 * n + lane % 8, words[4];
+                    load_matrices(words, shared_place(x + part * PART_BYTES + row * SWIZZLE_ROW +
+                                                      ((i % 4 * 2 + lane / 8) ^ row % 8) * 16));
+                    f16_multiply_16(sums + 4 * n, w[0], words);
+                    f16_multiply_16(sums + 4 * n, w[1], words + 2);
+                }
+        }
+    }
+
+    static __device__ void add_many(Sums &sums, const uint8_t *stage, bool adds)
     {
         unsigned w[UNIT_16][4];
 #pragma unroll
@@ -53,11 +75,24 @@ template <int K, int N> struct F8Way {
         for (int i = 0; i < UNIT_16; i++) {
             const uint8_t *x = stage + W_BYTES + i / 4 * X_PARTS * PART_BYTES + i % 4 * 32;
 #pragma unroll
-            for (int part = X_PARTS - 1; part >= 0; part--)      /* the small ones first */
+            for (int part = X_PARTS - 1; part >= 0; part--)
                 multiply_16_held<N>(sums, w[i], tile_place(x + part * PART_BYTES), adds || i > 0 || part < X_PARTS - 1);
         }
         products_sent();
         products_wait<0>();
+    }
+
+    static __device__ void add(Sums &sums, const uint8_t *stage, const Early &, bool adds)
+    {
+        enum { FEW = 16 };
+        if constexpr (N <= FEW) {
+            if (!adds)
+#pragma unroll
+                for (int i = 0; i < 4 * EIGHTS; i++)
+                    sums[i] = 0;
+            add_few(sums, stage);
+        } else
+            add_many(sums, stage, adds);
         __syncwarp();
     }
     static __device__ void end() {}

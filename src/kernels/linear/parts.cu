@@ -182,12 +182,17 @@ bool parts_run_mlp(const Product *both, const Product *down, WeightKind kind, Ac
     return true;
 }
 
-/* The first two of so many products can be one call: loose ones of equal shape whose weights lie in the order of what they
- * make. Many rows are faster one by one. */
-static bool go_together(const Product *p, int left, const CudaRun *g)
+bool parts_want_company(const Product *p, const CudaRun *g)
 {
     enum { ROWS_MOST = 512 };
-    return left > 1 && p[0].loose && p[1].loose && p[0].out == p[1].out && parts_rows(p, g) <= ROWS_MOST &&
+    return parts_rows(p, g) <= ROWS_MOST;
+}
+
+/* The first two of so many products can be one call: loose ones of equal shape whose weights lie in the order of what they
+ * make. */
+static bool go_together(const Product *p, int left, const CudaRun *g)
+{
+    return left > 1 && p[0].loose && p[1].loose && p[0].out == p[1].out && parts_want_company(p, g) &&
            (p[0].w < p[1].w) == (p[0].y < p[1].y) && ((uintptr_t)p[0].w - (uintptr_t)p[1].w) % 16 == 0;
 }
 

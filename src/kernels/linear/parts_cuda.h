@@ -33,6 +33,9 @@ bool parts_run_mlp(const Product *both, const Product *down, WeightKind, Activat
 bool parts_run(const Product *, int n, const CudaRun *);
 void parts_cut(const Product *, unsigned short *to, const CudaRun *);
 
+/* One call of the library for several products is less than one for each; of many rows it is not. */
+bool parts_want_company(const Product *, const CudaRun *);
+
 /* Rows of y that a loose product needs room for. */
 int parts_rows(const Product *, const CudaRun *);
 

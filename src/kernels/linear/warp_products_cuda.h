@@ -21,6 +21,14 @@ static __device__ inline void ints_multiply_16(int *d, const int *w, int x, int2
         : "r"(w[0]), "r"(w[1]), "r"(x), "r"(zero.x), "r"(zero.y));
 }
 
+/* Numbers of f16 over 16 k, added to d. w: outputs g and g + 8 in two k from 2 t on, the same from 8 + 2 t on; x: row g. */
+static __device__ inline void f16_multiply_16(float *d, const unsigned *w, const int *x)
+{
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(w[0]), "r"(w[1]), "r"(w[2]), "r"(w[3]), "r"(x[0]), "r"(x[1]));
+}
+
 /* Four matrices of eight rows of 16 bytes in shared memory, whose places the lanes name, eight for each: word t of row g. */
 static __device__ inline void load_matrices(int *to, unsigned place)
 {

@@ -6,6 +6,7 @@
  */
 #include "kernels/kit/later_calls.h"
 #include "kernels/linear/flow.h"
+#include "kernels/linear/hopper_cuda.h"
 #include "kernels/linear/pairs_cuda.h"
 #include "kernels/linear3/linear3.h"
 #include "kernels/rope/turn_cuda.h"
@@ -72,25 +73,69 @@ static bool are_turned(const OpCall *c, int count)
            same_rows(c[2].out[0], c->out[1]) && same_rows(c[3].in[1], c->out[2]);
 }
 
+/* Each for itself, k and v in the order in which their weights lie: two of equal shape are one call then. */
+static void run_each(Three *t, uint8_t *y, Sums *sums, const CudaRun *g)
+{
+    int order[LINEAR3] = {0, 1, 2};
+    if (t->p[2].w < t->p[1].w)
+        order[1] = 2, order[2] = 1;
+    for (int i : order) {
+        t->p[i].y = (float *)y;
+        y += t->y_bytes[i];
+        t->p[i].y_step = t->p[i].out;
+        t->p[i].loose = true;
+    }
+    bool apart = products_run(t->p, LINEAR3, t->kind[0], g);
+    for (int i = 0; i < LINEAR3; i++)
+        sums[i] = sums_of(t->p[i], apart, g);
+}
+
+/* Weights that lie one behind the other are one matrix. */
+static bool is_one_matrix(const Three &t, int *order)
+{
+    for (int i = 0; i < LINEAR3; i++) {
+        int before = 0;
+        for (int j = 0; j < LINEAR3; j++)
+            before += t.p[j].w < t.p[i].w || (t.p[j].w == t.p[i].w && j < i);
+        order[before] = i;
+    }
+    for (int i = 1; i < LINEAR3; i++) {
+        const Product &a = t.p[order[i - 1]], &b = t.p[order[i]];
+        if (a.row_bytes != b.row_bytes || b.w != a.w + a.out * a.row_bytes)
+            return false;
+    }
+    return true;
+}
+
+static void run_one(const Three &t, const int *order, uint8_t *y, Sums *sums, const CudaRun *g)
+{
+    Product all = t.p[order[0]];
+    all.out = t.p[0].out + t.p[1].out + t.p[2].out;
+    all.y = (float *)y, all.y_step = all.out;
+    all.bias = NULL, all.loose = true;
+    Sums whole = sums_of(all, products_run(&all, 1, t.kind[0], g), g);
+    int64_t column = 0;
+    for (int i = 0; i < LINEAR3; i++) {
+        const Product &p = t.p[order[i]];
+        sums[order[i]] = whole;
+        sums[order[i]].at = y + column * (whole.how == SUMS_NEAR ? 2 : sizeof(float));
+        sums[order[i]].bias = p.bias;
+        column += p.out;
+    }
+}
+
 static int run_several(const OpCall *c, int count, const CudaRun *g)
 {
     Three t = three_of(c, g);
     Sums sums[LINEAR3];
+    int order[LINEAR3];
     if (!t.in_parts || !are_turned(c, count))
         return 0;
     uint8_t *y = (uint8_t *)g->scratch + t.product_bytes;
-    int order[LINEAR3] = {0, 1, 2};      /* of k and v as their weights lie: two of equal shape are one call then */
-    if (t.p[2].w < t.p[1].w)
-        order[1] = 2, order[2] = 1;
-    for (int i : order) {
-        t.p[i].y = (float *)y;
-        y += t.y_bytes[i];
-        t.p[i].y_step = t.p[i].out;
-        t.p[i].loose = true;
-    }
-    bool apart = products_run(t.p, LINEAR3, t.kind[0], g);
-    for (int i = 0; i < LINEAR3; i++)
-        sums[i] = sums_of(t.p[i], apart, g);
+    if (is_one_matrix(t, order) && t.p->pairs > HOPPER_ROWS && parts_want_company(t.p, g))
+        run_one(t, order, y, sums, g);
+    else
+        run_each(&t, y, sums, g);
     turn_run(c + 1, count - 1, sums, g);
     return 1 + TURN_CALLS;
 }

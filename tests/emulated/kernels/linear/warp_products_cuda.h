@@ -23,6 +23,22 @@ static inline void emulated_ints(int *d, const int *w, const int *x, int halves,
 static inline void ints_multiply_32(int *d, const int *w, const int *x, int2 zero) { emulated_ints(d, w, x, 2, zero); }
 static inline void ints_multiply_16(int *d, const int *w, int x, int2 zero) { emulated_ints(d, w, &x, 1, zero); }
 
+static inline void f16_multiply_16(float *d, const unsigned *w, const int *x)
+{
+    uint32_t words[WORDS] = {w[0], w[1], w[2], w[3], (uint32_t)x[0], (uint32_t)x[1]};
+    const Lanes &all = emulated_give(words, WORDS);
+    int lane = (int)threadIdx.x % 32;
+    for (int e = 0; e < 4; e++) {
+        int row = lane / 4, column = lane % 4 * 2 + e % 2;
+        double sum = 0;
+        for (int k = 0; k < 16; k++) {
+            unsigned a = all.of[row * 4 + k % 8 / 2][e / 2 + k / 8 * 2], b = all.of[column * 4 + k % 8 / 2][4 + k / 8];
+            sum += (double)f32_of_f16((unsigned short)(a >> 16 * (k % 2))) * (double)f32_of_f16((unsigned short)(b >> 16 * (k % 2)));
+        }
+        d[e] = (float)((double)d[e] + sum);
+    }
+}
+
 static inline void load_matrices(int *to, unsigned place)
 {
     const Lanes &all = emulated_give(&place, 1);
