@@ -13,6 +13,7 @@
 extern const Format FORMAT_OF_PANEL;
 
 #define STREAMS 2   /* each sum waits for itself: two are in flight */
+enum { ROWS_AT_ONCE = VF_REGISTERS >= 32 ? PANEL_ROWS_OF_X : 6 };
 #define SCALES 0
 #define MINS 0
 

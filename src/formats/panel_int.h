@@ -22,6 +22,7 @@
 extern const Format FORMAT_OF_PANEL;
 
 #define STREAMS 2
+enum { ROWS_AT_ONCE = VF_REGISTERS >= 32 ? PANEL_ROWS_OF_X : 4 };      /* with as many sums of integers */
 
 #if MINS == 0
 INLINE Vf minimum(const Unit *u, int i, int s) { return (void)u, (void)i, (void)s, vf_zero(); }

@@ -230,7 +230,7 @@ template <int K> static __host__ __device__ constexpr int plain_in_16()
     return K == W_F32 ? 4 : K == W_F16 || K == W_BF16 ? 8 : 16;
 }
 
-/* Four bytes of F8 as two words of f16, which holds them exactly; since compute capability 8.9 there is an instruction for two. */
+/* Four bytes of F8 as two words of f16, which holds them exactly; since compute capability 8.9 two are an instruction. */
 template <int K> static __device__ inline void f8_as_f16(unsigned *to, unsigned four)
 {
     if (K == W_E5M2) {
@@ -242,7 +242,8 @@ template <int K> static __device__ inline void f8_as_f16(unsigned *to, unsigned 
         : "=r"(to[0]), "=r"(to[1]) : "r"(four));
 #else
     for (int i = 0; i < 2; i++, four >>= 16)
-        to[i] = f16_of_f32(f32_of_e4m3((unsigned char)four)) | (unsigned)f16_of_f32(f32_of_e4m3((unsigned char)(four >> 8))) << 16;
+        to[i] = f16_of_f32(f32_of_e4m3((unsigned char)four)) |
+                (unsigned)f16_of_f32(f32_of_e4m3((unsigned char)(four >> 8))) << 16;
 #endif
 }
 template <int K> static __device__ inline void f8_four(float *x, unsigned four)

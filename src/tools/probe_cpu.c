@@ -2,16 +2,19 @@
 #include "kernels/kit/simd.h"
 #include "tools/probe.h"
 
-enum { SUMS = 12 };      /* of 32 registers, or of AVX2's 16 as pairs */
+enum { SUMS = VF_REGISTERS >= 32 ? 12 : 6 };      /* of 32 registers, or of AVX2's 16 as pairs */
 
 extern const ProbeLoops TIERED(probe_loops);
+
+/* What sums begin with. Lanes differ: a compiler would compute equal halves of a vector once. */
+static const float lanes[LANES] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
 static double run_fp32(int64_t rounds, float *sink)
 {
     Vf sum[SUMS], a = vf_all(1), b = vf_all(*sink);
     UNROLL
     for (int i = 0; i < SUMS; i++)
-        sum[i] = vf_all((float)i);
+        sum[i] = vf_add(vf_load(lanes), vf_all((float)i));
     for (int64_t n = 0; n < rounds; n++) {
         UNROLL
         for (int i = 0; i < SUMS; i++)
@@ -28,7 +31,7 @@ static double run_int8(int64_t rounds, float *sink)
     Vi sum[SUMS], w = vi_all(*sink > 0 ? 0x02020202 : 0x01010101), x = vi_all(0x01010101);
     UNROLL
     for (int i = 0; i < SUMS; i++)
-        sum[i] = vi_all(i);
+        sum[i] = vi_add(vi_load(lanes), vi_all(i));
     for (int64_t n = 0; n < rounds; n++) {
         UNROLL
         for (int i = 0; i < SUMS; i++)

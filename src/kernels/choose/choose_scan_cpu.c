@@ -49,7 +49,9 @@ INLINE float block_most(const float *z, int32_t n, bool *broken)
     Vf even = least, odd = least;       /* each waits for its own last comparison only */
     Vf even_bad = vf_all(0), odd_bad = even_bad;
     for (int32_t i = 0; i < n; i += 2 * LANES) {
-        Vf v = load_upto(z + i, n - i, -INFINITY), w = n - i > LANES ? load_upto(z + i + LANES, n - i - LANES, -INFINITY) : least;
+        Vf v = load_upto(z + i, n - i, -INFINITY), w = least;
+        if (n - i > LANES)
+            w = load_upto(z + i + LANES, n - i - LANES, -INFINITY);
         even = vf_max(v, even);
         odd = vf_max(w, odd);
         even_bad = vf_pick(vf_less(v, past), even_bad, past);

@@ -233,7 +233,9 @@ INLINE __m256i dot_half(__m256i acc, __m256i biased, __m256i x)
 {
     __m256i w = _mm256_xor_si256(biased, _mm256_set1_epi8(-128));
     __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
-    return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    acc = _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    __asm__("" : "+x"(acc));      /* gcc would keep many products, to add them as a tree, where there are 16 registers */
+    return acc;
 }
 INLINE Vi vi_dot(Vi acc, Vi w, Vi x) { return (Vi){dot_half(acc.lo, w.lo, x.lo), dot_half(acc.hi, w.hi, x.hi)}; }
 

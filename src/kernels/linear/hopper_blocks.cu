@@ -1,15 +1,16 @@
 /* hopper_blocks.cu -- products of up to 64 rows with weights in planes (formats/planes.h), on Hopper, along the line of
  * hopper_cuda.h.
  *
- * A unit is 256 k of 128 outputs (512, where a block's scale is one byte: copies have 16 at least). x is in 8 bits (formats/a8/a8.h),
- * and lies in memory as a stage wants it, unit after unit, so that one copy brings it:
+ * A unit is 256 k of 128 outputs (512, where a block's scale is one byte: copies have 16 at least). x is in 8 bits
+ * (formats/a8/a8.h), and lies in memory as a stage wants it, unit after unit, so that one copy brings it:
  *
- *     a stage    | low [box of 128 bytes][output] | high [output] | fine [output] | x [box][row][128] | d [block][row] | d sum [block][row] |
+ *     a stage    | low [box of 128 bytes][output] | high [output] | fine [output] |
+ *                | x [box of 128 bytes][row] | d [block][row] | d sum [block][row] |
  *
- * The 16 bytes of rows of low, high and x change places, so that eight rows are read from all banks. Warps have 16 outputs each, and
- * multiply integers exactly over the 32 k of a block. Weights of fewer than 8 bits are the upper bits of signed bytes, without their
- * offset, and sums begin at a zero that counts sixteenths, eighths or quarters. What follows is one subtraction and two products of
- * f32 for each sum.
+ * The 16 bytes of rows of low, high and x change places, so that eight rows are read from all banks. Warps have 16 outputs
+ * each, and multiply integers exactly over the 32 k of a block. Weights of fewer than 8 bits are the upper bits of signed
+ * bytes, without their offset, and sums begin at a zero that counts sixteenths, eighths or quarters. What follows is one
+ * subtraction and two products of f32 for each sum.
  */
 #include "kernels/linear/hopper_line_cuda.h"
 #include "kernels/linear/warp_products_cuda.h"
@@ -110,7 +111,7 @@ template <int K, int N> struct BlocksWay {
         return e;
     }
 
-    /* The two words of weights of a lane's word. high: its bits of these are the lowest of each byte, the first word's first. */
+    /* The two words of weights of a lane's word. high: its bits are the lowest of each byte, the first word's first. */
     static __device__ void expand(int *first, int *second, unsigned low, unsigned high)
     {
         if constexpr (U::FLIPS) {
@@ -160,7 +161,8 @@ template <int K, int N> struct BlocksWay {
     /* Of block b scale and min, or both scales, of a lane's outputs. */
     static __device__ void scales(float2 *s, const uint8_t *stage, int b, const Early &early)
     {
-        const uint8_t *fine = stage + FINE_AT + (threadIdx.x / 32 * 16 + threadIdx.x % 32 / 4) * U::FINE_ROW + b * Kind<K>::fine;
+        int row = threadIdx.x / 32 * 16 + threadIdx.x % 32 / 4;
+        const uint8_t *fine = stage + FINE_AT + row * U::FINE_ROW + b * Kind<K>::fine;
 #pragma unroll
         for (int i = 0; i < 2; i++, fine += 8 * U::FINE_ROW) {
             unsigned bits = Kind<K>::fine == 1 ? shared_value<uint8_t>(fine) : Kind<K>::fine == 2 ?

@@ -38,7 +38,8 @@ void hopper_gate(const Product *both, Activation, const unsigned short *x, int p
 
 /* The same with weights of F16 or F8 (hopper_pairs.cu). x: [part, row, in] of f16, in two parts that add up; a row's sums are
  * multiplied by its factor. For F8 the words of each 16 numbers are crossed: even ones, then odd ones. */
-void hopper_pairs(const Product *, int n, WeightKind, const unsigned short *x, const float *of_row, void *sums, const CudaRun *);
+void hopper_pairs(const Product *, int n, WeightKind, const unsigned short *x, const float *of_row, void *sums,
+                  const CudaRun *);
 
 /* Up to 64 rows of weights in planes of 4 or 8 bits (hopper_blocks.cu). x is rounded to 8 bits, in the scratch. */
 bool blocks_take(const Product *, int n, WeightKind, const CudaRun *);

@@ -1,8 +1,8 @@
-/* hopper_pairs.cu -- products of up to 64 rows with weights of F16 or F8, on Hopper, along the line of hopper_cuda.h. x is in pairs
- * of f16 (pairs_cuda.h), which hold it as exactly as sums of f32 are.
+/* hopper_pairs.cu -- products of up to 64 rows with weights of F16 or F8, on Hopper, along the line of hopper_cuda.h. x is in
+ * pairs of f16 (pairs_cuda.h), which hold it as exactly as sums of f32 are.
  *
- * F8 becomes f16 in registers, and there the tensor cores take it. A unit is 128 k, and of each 16 of these a lane t has the weights
- * from 4 t on, one word, where those from 2 t and from 8 + 2 t on are wanted: so the words of x lie crossed.
+ * F8 becomes f16 in registers, and there the tensor cores take it. A unit is 128 k, and of each 16 of these a lane t has the
+ * weights from 4 t on, one word, where those from 2 t and from 8 + 2 t on are wanted: so the words of x lie crossed.
  */
 #include "kernels/linear/hopper_line_cuda.h"
 #include "kernels/linear/warp_products_cuda.h"
@@ -25,7 +25,8 @@ template <int K, int N> struct F8Way {
     {
 #pragma unroll
         for (int i = 0; i < X_BOXES; i++)
-            tile_copy(stage + W_BYTES + i * X_PARTS * PART_BYTES, &l.x, (chunk * X_BOXES + i) * SWIZZLE_K, 0, 0, full, READ_AGAIN);
+            tile_copy(stage + W_BYTES + i * X_PARTS * PART_BYTES, &l.x, (chunk * X_BOXES + i) * SWIZZLE_K, 0, 0, full,
+                      READ_AGAIN);
     }
     static __device__ Early early(const Line &, int, int, int) { return {}; }
 

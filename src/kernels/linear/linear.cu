@@ -1,9 +1,9 @@
 /* linear.cu -- see linear.h and product_cuda.h.
  *
  * One row: flow.h. From 2 to 64, in the formats that matter most: hopper_cuda.h, on other GPUs stream_cuda.h. Few in others: a
- * warp has an output, its lanes stride over k with 16 bytes of weights each, so that a warp's load is 512 neighbouring bytes, and
- * all rows meet the weights while they are in registers. Many rows: the library, or f16 on Hopper (pairs_cuda.h), or tiles of 64 outputs by
- * 64 rows through shared memory.
+ * warp has an output, its lanes stride over k with 16 bytes of weights each, so that a warp's load is 512 neighbouring bytes,
+ * and all rows meet the weights while they are in registers. Many rows: the library, or f16 on Hopper (pairs_cuda.h), or tiles
+ * of 64 outputs by 64 rows through shared memory.
  */
 #include "kernels/linear/flow.h"
 #include "kernels/linear/hopper_cuda.h"

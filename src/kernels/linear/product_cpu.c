@@ -202,7 +202,8 @@ static void expand_part(uint8_t out[][DECODED_BYTES], const Product *p, const Pa
 static void tile_rows(const Product *p, const Panel *kind, uint8_t w[][DECODED_BYTES], Range k, Range rows, float *sums)
 {
     TileRun *run = kind ? tiles[kind->scales][kind->mins] : tile_floats;
-    size_t skip = kind ? (size_t)k.from / PANEL_BLOCK * sizeof(XBlock) : (size_t)k.from * sizeof(float);
+    bool floats = !kind || !kind->scales;
+    size_t skip = floats ? (size_t)k.from * sizeof(float) : (size_t)k.from / PANEL_BLOCK * sizeof(XBlock);
     for (int64_t r = rows.from; r < rows.to; r += TILE_ROWS) {
         Tile tile = {.w = {w[0], w[1]}, .x = p->x.rows + (size_t)r * p->x.row_bytes + skip, .x_row_bytes = p->x.row_bytes,
                      .k = (int)(k.to - k.from), .sums = sums + (r - rows.from) * TILE_PANELS * PANEL_ROWS};
@@ -261,10 +262,12 @@ static const Panel *panel_of(const Product *p)
     return p->w.packing == PACKING_PANELS ? TIERED(panel_find)(p->w.format) : NULL;
 }
 
-/* Rows enough to expand weights for, without tiles; or weights that have to be decoded. */
+/* Rows enough to expand weights for, without tiles; or weights that have to be decoded. Floats are, where a processor has so
+ * few registers that few rows meet a weight that was made a float for them. */
 static bool expands(const Product *p, const Panel *kind)
 {
-    return !kind || p->x.kind == X_PAIRS || (p->x.kind != X_TILES && p->x.count > FEW_ROWS && kind->scales);
+    return !kind || p->x.kind == X_PAIRS ||
+           (p->x.kind != X_TILES && p->x.count > FEW_ROWS && (kind->scales || VF_REGISTERS < 32));
 }
 
 /* What product_run() takes at once. */

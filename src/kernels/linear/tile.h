@@ -13,7 +13,10 @@
 #include "formats/panel.h"
 #include "kernels/kit/simd.h"
 
-enum { TILE_ROWS = VF_REGISTERS >= 32 ? 6 : 4, TILE_PANELS = 2 };   /* 6 x 2 sums and as many of integers */
+enum {
+    TILE_PANELS = 2, AT_ONCE = VF_REGISTERS >= 32 ? 2 : 1 /* panels: where there are few registers, one after the other */,
+    TILE_ROWS = VF_REGISTERS >= 32 ? 6 : 4 /* 6 x 2 sums, and as many of integers */
+};
 
 typedef struct Tile {
     const uint8_t *w[TILE_PANELS];
@@ -23,45 +26,52 @@ typedef struct Tile {
     float *sums;                  /* [rows][TILE_PANELS][PANEL_ROWS], added to */
 } Tile;
 
-INLINE void tile_load(Vf acc[][TILE_PANELS], const Tile *t, int rows)
+INLINE void tile_load(Vf acc[][AT_ONCE], const Tile *t, int rows, int panel)
 {
     UNROLL
     for (int r = 0; r < rows; r++) {
         UNROLL
-        for (int p = 0; p < TILE_PANELS; p++)
-            acc[r][p] = vf_load(t->sums + (r * TILE_PANELS + p) * PANEL_ROWS);
+        for (int p = 0; p < AT_ONCE; p++)
+            acc[r][p] = vf_load(t->sums + (r * TILE_PANELS + panel + p) * PANEL_ROWS);
     }
 }
 
-INLINE void tile_store(Vf acc[][TILE_PANELS], const Tile *t, int rows)
+INLINE void tile_store(Vf acc[][AT_ONCE], const Tile *t, int rows, int panel)
 {
     UNROLL
     for (int r = 0; r < rows; r++) {
         UNROLL
-        for (int p = 0; p < TILE_PANELS; p++)
-            vf_store(t->sums + (r * TILE_PANELS + p) * PANEL_ROWS, acc[r][p]);
+        for (int p = 0; p < AT_ONCE; p++)
+            vf_store(t->sums + (r * TILE_PANELS + panel + p) * PANEL_ROWS, acc[r][p]);
     }
 }
 
 /* Adds what the s-th part of a block, all of it where scales == 1, gives: w is the block's in each panel. */
-INLINE void tile_dot(Vf acc[][TILE_PANELS], const uint8_t *const w[], const XBlock *const x[], int rows, int s, int scales)
+INLINE void tile_dot(Vf acc[][AT_ONCE], const uint8_t *const w[], const XBlock *const x[], int rows, int s, int scales)
 {
-    Vi sum[TILE_ROWS][TILE_PANELS];
+    Vi sum[TILE_ROWS][AT_ONCE];
     UNROLL
-    for (int r = 0; r < rows; r++)
-        sum[r][0] = sum[r][1] = vi_all(x[r]->start[scales == 1 ? 0 : 1 + s]);
+    for (int r = 0; r < rows; r++) {
+        UNROLL
+        for (int p = 0; p < AT_ONCE; p++)
+            sum[r][p] = vi_all(x[r]->start[scales == 1 ? 0 : 1 + s]);
+    }
     UNROLL
     for (int j = s * 8 / scales; j < (s + 1) * 8 / scales; j++) {
-        Vi w0 = vi_load(w[0] + 64 * j), w1 = vi_load(w[1] + 64 * j);
+        Vi part[AT_ONCE];
+        UNROLL
+        for (int p = 0; p < AT_ONCE; p++)
+            part[p] = vi_load(w[p] + 64 * j);
         UNROLL
         for (int r = 0; r < rows; r++) {
             Vi group = vi_group(x[r]->q + 4 * j);
-            sum[r][0] = vi_dot(sum[r][0], w0, group);
-            sum[r][1] = vi_dot(sum[r][1], w1, group);
+            UNROLL
+            for (int p = 0; p < AT_ONCE; p++)
+                sum[r][p] = vi_dot(sum[r][p], part[p], group);
         }
     }
     UNROLL
-    for (int p = 0; p < TILE_PANELS; p++) {
+    for (int p = 0; p < AT_ONCE; p++) {
         Vf d = vf_load((const float *)(w[p] + 512 + 64 * s));
         UNROLL
         for (int r = 0; r < rows; r++)
@@ -69,13 +79,16 @@ INLINE void tile_dot(Vf acc[][TILE_PANELS], const uint8_t *const w[], const XBlo
     }
 }
 
-INLINE void int_tile(const Tile *t, int rows, int scales, int mins)
+INLINE void int_panels(const Tile *t, int rows, int scales, int mins, int panel)
 {
     const size_t block_bytes = (size_t)(512 + 64 * (scales + mins));
-    Vf acc[TILE_ROWS][TILE_PANELS];
-    tile_load(acc, t, rows);
+    Vf acc[TILE_ROWS][AT_ONCE];
+    tile_load(acc, t, rows, panel);
     for (int b = 0; b < t->k / PANEL_BLOCK; b++) {
-        const uint8_t *w[TILE_PANELS] = {t->w[0] + (size_t)b * block_bytes, t->w[1] + (size_t)b * block_bytes};
+        const uint8_t *w[AT_ONCE];
+        UNROLL
+        for (int p = 0; p < AT_ONCE; p++)
+            w[p] = t->w[panel + p] + (size_t)b * block_bytes;
         const XBlock *x[TILE_ROWS];
         UNROLL
         for (int r = 0; r < rows; r++)
@@ -89,7 +102,7 @@ INLINE void int_tile(const Tile *t, int rows, int scales, int mins)
         UNROLL
         for (int s = 0; s < mins; s++) {
             UNROLL
-            for (int p = 0; p < TILE_PANELS; p++) {
+            for (int p = 0; p < AT_ONCE; p++) {
                 Vf m = vf_load((const float *)(w[p] + 512 + 64 * (scales + s)));
                 UNROLL
                 for (int r = 0; r < rows; r++)
@@ -97,24 +110,38 @@ INLINE void int_tile(const Tile *t, int rows, int scales, int mins)
             }
         }
     }
-    tile_store(acc, t, rows);
+    tile_store(acc, t, rows, panel);
 }
 
-INLINE void float_tile(const Tile *t, int rows)
+INLINE void float_panels(const Tile *t, int rows, int panel)
 {
-    Vf acc[TILE_ROWS][TILE_PANELS];
-    tile_load(acc, t, rows);
-    const float *w0 = (const float *)t->w[0], *w1 = (const float *)t->w[1];
-    for (int k = 0; k < t->k; k++, w0 += PANEL_ROWS, w1 += PANEL_ROWS) {
-        Vf a = vf_load(w0), b = vf_load(w1);
+    Vf acc[TILE_ROWS][AT_ONCE];
+    tile_load(acc, t, rows, panel);
+    for (int k = 0; k < t->k; k++) {
+        Vf w[AT_ONCE];
+        UNROLL
+        for (int p = 0; p < AT_ONCE; p++)
+            w[p] = vf_load((const float *)t->w[panel + p] + (int64_t)k * PANEL_ROWS);
         UNROLL
         for (int r = 0; r < rows; r++) {
             Vf x = vf_all(((const float *)(t->x + (size_t)r * t->x_row_bytes))[k]);
-            acc[r][0] = vf_fma(x, a, acc[r][0]);
-            acc[r][1] = vf_fma(x, b, acc[r][1]);
+            UNROLL
+            for (int p = 0; p < AT_ONCE; p++)
+                acc[r][p] = vf_fma(x, w[p], acc[r][p]);
         }
     }
-    tile_store(acc, t, rows);
+    tile_store(acc, t, rows, panel);
+}
+
+INLINE void int_tile(const Tile *t, int rows, int scales, int mins)
+{
+    for (int panel = 0; panel < TILE_PANELS; panel += AT_ONCE)
+        int_panels(t, rows, scales, mins, panel);
+}
+INLINE void float_tile(const Tile *t, int rows)
+{
+    for (int panel = 0; panel < TILE_PANELS; panel += AT_ONCE)
+        float_panels(t, rows, panel);
 }
 
 #endif

@@ -2,11 +2,12 @@
 #ifndef KERNELS_LINEAR_WARP_PRODUCTS_CUDA_H
 #define KERNELS_LINEAR_WARP_PRODUCTS_CUDA_H
 
-/* 1.5 * 2^23 as a float has it: sums of integers that begin with it are floats already, and one subtraction gives their value. */
+/* 1.5 * 2^23 as a float has it: sums of integers that begin with it are floats, whose value is one subtraction away. */
 enum { INTS_ZERO = 0x4b400000 };
 
-/* A warp's 16 outputs by 8 rows, over 32 k; lane 4 g + t has, of outputs g (d[0], d[1]) and g + 8 (d[2], d[3]), rows 2 t and
- * 2 t + 1, which begin with zero.x and zero.y. w: outputs g and g + 8 in four k from 4 t on, the same from 16 + 4 t on; x: row g. */
+/* A warp's 16 outputs by 8 rows, over 32 k; lane 4 g + t has, of outputs g (d[0], d[1]) and g + 8 (d[2], d[3]), rows 2 t and 2
+ * t + 1, which begin with zero.x and zero.y. w: outputs g and g + 8 in four k from 4 t on, the same from 16 + 4 t on; x: row
+ * g. */
 static __device__ inline void ints_multiply_32(int *d, const int *w, const int *x, int2 zero)
 {
     asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%10, %11, %10, %11};"

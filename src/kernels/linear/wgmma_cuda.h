@@ -118,8 +118,8 @@ MULTIPLY(256, S64(0) COMMA S64(64),
          "%120, %121, %122, %123, %124, %125, %126, %127", "%128", "%129", "%130")
 #undef MULTIPLY
 
-/* The same of f16, where a is held by the four warps: lane 4 g + t of each has of outputs g, g + 8 two k from 2 t on, then the same
- * from 8 + 2 t on. Until products_wait() these registers stay as they are. */
+/* The same of f16, where a is held by the four warps: lane 4 g + t of each has of outputs g, g + 8 two k from 2 t on, then the
+ * same from 8 + 2 t on. Until products_wait() these registers stay as they are. */
 template <int N> struct MultipliedHeld;
 #define MULTIPLY(N, SUMS, NUMBERS, A, B, ADDS)                                                                         \
     template <> struct MultipliedHeld<N> {                                                                             \
