@@ -69,8 +69,6 @@ template <int K> static __global__ void round_units(uint8_t *to, Product p, int 
 
 /* ---- units ---- */
 
-#if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
-
 template <int K, int N> struct BlocksWay {
     typedef Units<K> U;
     static constexpr int EIGHTS = N / 8, LOW_BYTES = U::BOXES * BOX * SWIZZLE_ROW;
@@ -225,7 +223,6 @@ template <int K, int N> struct BlocksWay {
     }
     static __device__ void end() {}
 };
-#endif
 
 /* ---- launches ---- */
 

@@ -46,8 +46,6 @@ static __device__ inline int product_of(const Line &l, int tile, int *o)
     return which;
 }
 
-#if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
-
 /* ---- what a unit is ---- */
 
 /* A Way says how units come and what is done with them:
@@ -93,6 +91,7 @@ template <int N, int X_PARTS, bool F16 = false> struct Way {
     static __device__ void end() { products_wait<0>(); }
 };
 
+#if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
 /* ---- the thread that asks for units ---- */
 
 template <class W> static __device__ void ask_weights(const Line &l, uint8_t *stage, int unit, Barrier *full)

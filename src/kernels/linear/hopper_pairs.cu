@@ -9,7 +9,6 @@
 
 enum { X_PARTS = 2, UNIT_16 = SWIZZLE_ROW / 16 /* times 16 k */ };
 
-#if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
 template <int K, int N> struct F8Way {
     static constexpr int EIGHTS = N / 8, X_BOXES = 2, W_BYTES = BOX * SWIZZLE_ROW, PART_BYTES = N * SWIZZLE_ROW;
     static constexpr int BYTES = W_BYTES + X_BOXES * X_PARTS * PART_BYTES, STAGE_BYTES = BYTES;
@@ -98,7 +97,6 @@ template <int K, int N> struct F8Way {
     }
     static __device__ void end() {}
 };
-#endif
 
 template <int K> static void by_kind(Line l, const CudaRun *g)
 {
