@@ -20,7 +20,7 @@ enum { LEAST_ROWS = 2, SIGNS = 0x80808080 };
 template <int K> struct Units {
     static constexpr bool FLIPS = !Kind<K>::bytes && !Kind<K>::tabled;      /* weights lose an offset of half their range */
     static constexpr int LOW = Kind<K>::bytes ? 32 : 16 /* bytes of a block */, BLOCKS = Kind<K>::fine == 1 ? 16 : 8;
-    static constexpr int BOXES = BLOCKS * LOW / SWIZZLE_ROW, X_BOXES = BLOCKS * PLANE_BLOCK / SWIZZLE_ROW;
+    static constexpr int BOXES = BLOCKS * LOW / SWIZZLE_ROW;
     static constexpr int HIGH_ROW = BLOCKS * Kind<K>::high, FINE_ROW = BLOCKS * Kind<K>::fine;
     static __host__ __device__ constexpr int x_bytes(int rows)
     {
@@ -48,19 +48,14 @@ template <int K> static __global__ void round_units(uint8_t *to, Product p, int 
     if (r >= p.pairs)
         return;
     float x = p.x[r * p.x_step + block * PLANE_BLOCK + lane];
-    unsigned bits = __float_as_uint(x) & 0x7fffffff;
-    for (int i = 16; i > 0; i /= 2)
-        bits = max(bits, __shfl_xor_sync(0xffffffff, bits, i));
-    float amax = __uint_as_float(bits);
-    bool none = bits >= 0x7f800000 || amax < 0x1p-100f;      /* A8_AMAX_MIN */
-    int q = none ? 0 : __float2int_rn(__fmul_rn(x, __fdiv_rn(127, amax))), sum = q;
+    float scale;
+    int q = round_in_warp(x, &scale), sum = q;
     for (int i = 16; i > 0; i /= 2)
         sum += __shfl_xor_sync(0xffffffff, sum, i);
     to += (size_t)(block / U::BLOCKS) * U::x_bytes(n);
     int place = Kind<K>::bytes ? lane : lane / 4 % 2 * 16 + lane / 8 * 4 + lane % 4;
     to[boxed(b * PLANE_BLOCK + place, r, n)] = (uint8_t)q;
     float *d = (float *)(to + U::BLOCKS * PLANE_BLOCK * n) + b * n + r;
-    float scale = none ? bits >= 0x7f800000 ? __uint_as_float(0x7fc00000) : 0 : __fdiv_rn(amax, 127);
     if (lane == 0)
         d[0] = scale;
     if (Kind<K>::mins && lane == 0)
@@ -228,7 +223,7 @@ template <int K, int N> struct BlocksWay {
 
 template <int K> static bool lies_well(const Product &p)
 {
-    return p.in % (Units<K>::BLOCKS * PLANE_BLOCK) == 0 && p.out > 0;
+    return p.in % (Units<K>::BLOCKS * PLANE_BLOCK) == 0;
 }
 
 static bool takes_one(const Product &p, WeightKind kind)
@@ -241,7 +236,7 @@ static bool takes_one(const Product &p, WeightKind kind)
     }
 }
 
-bool blocks_take(const Product *p, int n, WeightKind kind, const CudaRun *g)
+static bool blocks_take(const Product *p, int n, WeightKind kind, const CudaRun *g)
 {
     Product lows[PRODUCTS];      /* which are mapped as rows of BF16 are */
     for (int i = 0; i < n; i++) {

@@ -41,8 +41,8 @@ void hopper_gate(const Product *both, Activation, const unsigned short *x, int p
 void hopper_pairs(const Product *, int n, WeightKind, const unsigned short *x, const float *of_row, void *sums,
                   const CudaRun *);
 
-/* Up to 64 rows of weights in planes of 4 or 8 bits (hopper_blocks.cu). x is rounded to 8 bits, in the scratch. */
-bool blocks_take(const Product *, int n, WeightKind, const CudaRun *);
+/* Up to 64 rows of weights in planes of 4 to 8 bits (hopper_blocks.cu), where a row is whole units, 256 k or 512. x is rounded
+ * to 8 bits, in the scratch. */
 size_t blocks_scratch(const Product *, WeightKind, const CudaRun *);      /* for these rows or fewer */
 bool blocks_run(const Product *, int n, WeightKind, const CudaRun *);     /* false: not these */
 

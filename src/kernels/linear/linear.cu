@@ -25,12 +25,8 @@ static __global__ void round_rows(XBlock8 *to, Product p, int rows)
         return;
     int r = warp / blocks, at = warp % blocks * PLANE_BLOCK + lane;
     float x = p.k && p.own_x ? p.x[r / p.k * p.x_step + (int64_t)(r % p.k) * p.in + at] : p.x[r * p.x_step + at];
-    unsigned bits = __float_as_uint(x) & 0x7fffffff;
-    for (int i = 16; i > 0; i /= 2)
-        bits = max(bits, __shfl_xor_sync(0xffffffff, bits, i));
-    float amax = __uint_as_float(bits);
-    bool none = bits >= 0x7f800000 || amax < 0x1p-100f;      /* A8_AMAX_MIN */
-    int q = none ? 0 : __float2int_rn(__fmul_rn(x, __fdiv_rn(127, amax))), sum = q;
+    float d;
+    int q = round_in_warp(x, &d), sum = q;
     for (int i = 8; i > 0; i /= 2)
         sum += __shfl_xor_sync(0xffffffff, sum, i);
     XBlock8 *b = to + warp;
@@ -38,7 +34,7 @@ static __global__ void round_rows(XBlock8 *to, Product p, int rows)
     if (lane % 16 == 0)
         b->sum[lane / 16] = (short)sum;
     if (lane == 0)
-        b->d = none ? bits >= 0x7f800000 ? __uint_as_float(0x7fc00000) : 0 : __fdiv_rn(amax, 127);
+        b->d = d;
 }
 
 template <int K> static __device__ inline float block_dot(const Block &w, const XBlock8 *x)

@@ -54,6 +54,17 @@ enum { PRODUCT_TILE = 64 };
 void product_tiles(const Product *, WeightKind, int tiles, const CudaRun *);
 
 #ifdef __CUDACC__
+/* A warp's block of 32 in 8 bits, a number a lane (formats/a8/a8.h). d: the scale. */
+static __device__ inline int round_in_warp(float x, float *d)
+{
+    unsigned bits = __float_as_uint(x) & 0x7fffffff;
+    for (int i = 16; i > 0; i /= 2)
+        bits = max(bits, __shfl_xor_sync(0xffffffff, bits, i));
+    float amax = __uint_as_float(bits);
+    bool none = bits >= 0x7f800000 || amax < 0x1p-100f;      /* A8_AMAX_MIN */
+    *d = none ? bits >= 0x7f800000 ? __uint_as_float(0x7fc00000) : 0 : __fdiv_rn(amax, 127);
+    return none ? 0 : __float2int_rn(__fmul_rn(x, __fdiv_rn(127, amax)));
+}
 static __device__ inline int expert_at(const Product &p, int pair)
 {
     if (p.k == 0)
