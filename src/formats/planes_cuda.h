@@ -233,18 +233,18 @@ template <int K> static __host__ __device__ constexpr int plain_in_16()
 /* Four bytes of F8 as two words of f16, which holds them exactly; since compute capability 8.9 two are an instruction. */
 template <int K> static __device__ inline void f8_as_f16(unsigned *to, unsigned four)
 {
-    if (K == W_E5M2) {
+    if constexpr (K == W_E5M2) {
         to[0] = __byte_perm(four, 0, 0x1404), to[1] = __byte_perm(four, 0, 0x3424);
-        return;
-    }
+    } else {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 890
-    asm("{ .reg .b16 a, b; mov.b32 {a, b}, %2; cvt.rn.f16x2.e4m3x2 %0, a; cvt.rn.f16x2.e4m3x2 %1, b; }"
-        : "=r"(to[0]), "=r"(to[1]) : "r"(four));
+        asm("{ .reg .b16 a, b; mov.b32 {a, b}, %2; cvt.rn.f16x2.e4m3x2 %0, a; cvt.rn.f16x2.e4m3x2 %1, b; }"
+            : "=r"(to[0]), "=r"(to[1]) : "r"(four));
 #else
-    for (int i = 0; i < 2; i++, four >>= 16)
-        to[i] = f16_of_f32(f32_of_e4m3((unsigned char)four)) |
-                (unsigned)f16_of_f32(f32_of_e4m3((unsigned char)(four >> 8))) << 16;
+        for (int i = 0; i < 2; i++, four >>= 16)
+            to[i] = f16_of_f32(f32_of_e4m3((unsigned char)four)) |
+                    (unsigned)f16_of_f32(f32_of_e4m3((unsigned char)(four >> 8))) << 16;
 #endif
+    }
 }
 template <int K> static __device__ inline void f8_four(float *x, unsigned four)
 {
